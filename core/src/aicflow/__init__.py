@@ -1,0 +1,1 @@
+"""Developer-first workflow automation."""

@@ -1,0 +1,1 @@
+"""AIC Flow node type ai.agent: a LangGraph agent with tools."""

@@ -1,0 +1,1 @@
+"""AIC Flow node type http.request: calls over HTTP."""

@@ -1,0 +1,1 @@
+"""AIC Flow node type logic.if_else: branching."""

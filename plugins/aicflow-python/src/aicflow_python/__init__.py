@@ -1,0 +1,1 @@
+"""AIC Flow node type python.code: sandboxed Python."""

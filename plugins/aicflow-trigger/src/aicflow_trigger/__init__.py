@@ -1,0 +1,1 @@
+"""AIC Flow trigger types trigger.webhook and trigger.cron."""

@@ -1,0 +1,1 @@
+"""Python client and workflow builder for AIC Flow."""
