@@ -1,1 +1,67 @@
-"""Developer-first workflow automation."""
+"""AIC Flow's public face: everything a plugin author imports, and nothing else."""
+
+from aicflow.kernel.context import Answer, Context
+from aicflow.kernel.document import WorkflowDocument
+from aicflow.kernel.errors import (
+    AICFlowError,
+    NodeError,
+    NotFound,
+    PermanentError,
+    StepTimeout,
+    TransientError,
+    WorkflowInvalid,
+)
+from aicflow.kernel.execution import Event, Execution, FailureReport, Step
+from aicflow.kernel.function import node
+from aicflow.kernel.hookspecs import hookimpl
+from aicflow.kernel.issues import Issue
+from aicflow.kernel.markers import Code, HeaderText, SecretHeaderText, SecretText, Url
+from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
+from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
+from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AICFlowError",
+    "Answer",
+    "Binding",
+    "Code",
+    "Command",
+    "Context",
+    "Delivery",
+    "EngineType",
+    "Event",
+    "Execution",
+    "Exit",
+    "FailureReport",
+    "Fired",
+    "HeaderText",
+    "Issue",
+    "Mount",
+    "Node",
+    "NodeError",
+    "NotFound",
+    "Observer",
+    "Output",
+    "Params",
+    "PermanentError",
+    "Runtime",
+    "SecretHeaderText",
+    "SecretSource",
+    "SecretText",
+    "StartChild",
+    "Step",
+    "StepTimeout",
+    "StoreType",
+    "TransientError",
+    "Trigger",
+    "TriggerRuntime",
+    "Url",
+    "Wait",
+    "WorkflowDocument",
+    "WorkflowInvalid",
+    "__version__",
+    "hookimpl",
+    "node",
+]

@@ -1,0 +1,64 @@
+"""What a running step may see and say: the `Context` that a node's `run` is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+__all__ = ["Answer", "Context", "LogLevel", "NodeCaller"]
+
+type LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Why a waiting step runs again: it was `answered` (with `value`), or its time came (`timeout`)."""
+
+    kind: Literal["answered", "timeout"]
+    value: Any = None
+
+
+class NodeCaller(Protocol):
+    """Other node types, callable from inside a step; how an agent uses them as tools."""
+
+    def describe(self, type_id: str) -> Mapping[str, Any]:
+        """The node type's description, JSON Schema of its params and of its output. Raises NotFound."""
+        ...
+
+    async def call(self, type_id: str, params: Mapping[str, Any]) -> Any:
+        """Run the node type once as part of this step and give its output as JSON. Raises NodeError."""
+        ...
+
+
+class Context(Protocol):
+    """One attempt of one step.
+
+    `idempotency_key` is the same for every attempt of the step, also after a crash: hand it to systems that can
+    recognise a repeated request.
+    """
+
+    execution_id: str
+    workflow_id: str
+    node_id: str
+    attempt: int
+    idempotency_key: str
+    answer: Answer | None
+    nodes: NodeCaller
+
+    def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
+        """Keep a line in the execution's history (`step.log`)."""
+        ...
+
+    def emit(self, delta: Any) -> None:
+        """Show progress to whoever watches now (`step.delta`); it is not kept."""
+        ...
+
+    def secret(self, name: str) -> str:
+        """The value of a secret; masked wherever it might be shown. Raises PermanentError when there is none."""
+        ...
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this attempt should stop; for blocking nodes, which cannot be interrupted."""
+        ...

@@ -1,0 +1,130 @@
+"""What an execution, a step and an event are, and their statuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+__all__ = [
+    "ACTIVE_STATUSES",
+    "EVENT_TYPES",
+    "TERMINAL_STATUSES",
+    "Event",
+    "Execution",
+    "ExecutionStatus",
+    "FailureReport",
+    "Step",
+    "StepStatus",
+    "TriggerInfo",
+]
+
+type ExecutionStatus = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
+type StepStatus = Literal["running", "waiting", "retrying", "succeeded", "failed", "skipped", "cancelled"]
+
+TERMINAL_STATUSES: Final = frozenset({"succeeded", "failed", "cancelled"})
+ACTIVE_STATUSES: Final = frozenset({"queued", "running", "waiting"})
+
+EVENT_TYPES: Final = (
+    "execution.queued",
+    "execution.started",
+    "execution.waiting",
+    "execution.resumed",
+    "execution.succeeded",
+    "execution.failed",
+    "execution.cancelled",
+    "step.started",
+    "step.log",
+    "step.retrying",
+    "step.waiting",
+    "step.succeeded",
+    "step.failed",
+    "step.skipped",
+    "step.cancelled",
+)
+
+
+@dataclass(slots=True)
+class Event:
+    """An immutable, numbered fact about an execution. `seq` is gapless per execution from 1, `time` RFC 3339 UTC."""
+
+    seq: int
+    time: str
+    type: str
+    execution_id: str
+    node_id: str | None = None
+    attempt: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class FailureReport:
+    """Why an execution or a step failed, so that a person can act on it."""
+
+    code: str
+    message: str
+    node_id: str | None = None
+    attempt: int | None = None
+    error_type: str | None = None
+    pointer: str | None = None
+    hint: str | None = None
+    line: int | None = None
+    excerpt: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class TriggerInfo:
+    """What started an execution: `kind` is api, trigger, rerun, workflow or failure; `payload` is a trigger's."""
+
+    kind: str = "api"
+    trigger_id: str | None = None
+    type_id: str | None = None
+    key: str | None = None
+    scheduled_for: float | None = None
+    parent_execution_id: str | None = None
+    parent_node_id: str | None = None
+    payload: Any = None
+
+
+@dataclass(slots=True)
+class Execution:
+    """One running of one version of a workflow. Instants are seconds since 1970 UTC."""
+
+    id: str
+    workflow_id: str
+    version: int
+    status: ExecutionStatus
+    created_at: float
+    input: Any = None
+    trigger: TriggerInfo = field(default_factory=TriggerInfo)
+    engine: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    output: Any = None
+    error: FailureReport | None = None
+    last_seq: int = 0
+    epoch: int = 0
+    priority: int = 0
+    cancel_requested: bool = False
+    wake_at: float | None = None
+    concurrency_key: str | None = None
+    rerun_of: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(slots=True)
+class Step:
+    """One node's turn in one execution, as its events tell it."""
+
+    node_id: str
+    status: StepStatus
+    attempt: int = 1
+    started_at: str | None = None
+    finished_at: str | None = None
+    port: str | None = None
+    output: Any = None
+    output_stored: bool = False
+    error: FailureReport | None = None
+    retry_at: float | None = None
+    wait: dict[str, Any] | None = None
+    logs: int = 0

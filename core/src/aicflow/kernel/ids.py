@@ -1,0 +1,31 @@
+"""Identifiers: what a name in a document may look like, and ids that sort by the time they were made."""
+
+from __future__ import annotations
+
+import re
+from os import urandom
+
+__all__ = ["MAX_ID_LENGTH", "is_identifier", "is_type_id", "new_id"]
+
+MAX_ID_LENGTH = 64
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_TYPE_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*\Z")
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+
+
+def is_identifier(text: str) -> bool:
+    """Whether the text may name a node or trigger: letters, digits and `_`, so that expressions can say it."""
+    return len(text) <= MAX_ID_LENGTH and _IDENTIFIER.match(text) is not None
+
+
+def is_type_id(text: str) -> bool:
+    """Whether the text may name a node or trigger type: lower-case words joined by dots, such as `http.request`."""
+    return len(text) <= MAX_ID_LENGTH and _TYPE_ID.match(text) is not None
+
+
+def new_id(prefix: str, now: float) -> str:
+    """A fresh id such as `ex_01jd…`: the prefix, 50 bits of milliseconds, 80 random bits, in Crockford's base 32."""
+    number = (int(now * 1000) << 80) | int.from_bytes(urandom(10))
+    pairs = _PAIRS
+    return prefix + "_" + "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])

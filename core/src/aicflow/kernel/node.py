@@ -1,0 +1,170 @@
+"""What a node type is: typed params in, typed output out. Plugin authors subclass `Node`."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from aicflow.kernel.context import Context
+from aicflow.kernel.ids import is_identifier, is_type_id
+from aicflow.kernel.issues import Issue
+
+__all__ = ["Exit", "Node", "NodeType", "OnRecovery", "Output", "Params", "StartChild", "Wait"]
+
+type OnRecovery = Literal["retry", "fail", "wait"]
+
+
+class Params(BaseModel):
+    """What a node is configured with. Unknown keys are errors; instances do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+
+class Output(BaseModel):
+    """What a node gives. Closed, so that a misspelt field in a reference can be found before the first execution."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+P = TypeVar("P", bound=Params)
+O = TypeVar("O")  # noqa: E741 - the field's word
+
+
+@dataclass(frozen=True, slots=True)
+class Exit(Generic[O]):  # noqa: UP046 - the parameter is shared with Node
+    """An output together with the port it leaves by."""
+
+    port: str
+    output: O
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Returned by `run` to park the step. It costs nothing while it waits and survives restarts; `run` is called
+    again with `ctx.answer` set, when someone answers or the time comes.
+
+    `until`: seconds since 1970 UTC, None for as long as it takes. `answer_schema`: JSON Schema that an answer must
+    fit; None refuses answers. `message`: what the person who looks at the execution should know.
+    """
+
+    until: float | None = None
+    answer_schema: Mapping[str, Any] | bool | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartChild:
+    """Returned by `run` to start another workflow and, unless `detach`, wait for it: `ctx.answer.value` is then its
+    status, output and error."""
+
+    workflow: str
+    input: Any
+    detach: bool = False
+
+
+class Node(ABC, Generic[P, O]):  # noqa: UP046 - __init_subclass__ reads the arguments
+    """A node type. One instance serves every step of the type in a process, so keep no state of an execution on it.
+
+    Subclasses set `type_id` and write `run`. A blocking `run` (plain `def`) is called in a thread. The first line
+    of the docstring is the summary in catalogues, the rest its documentation.
+    """
+
+    type_id: ClassVar[str]
+    version: ClassVar[int] = 1
+    title: ClassVar[str] = ""
+    category: ClassVar[str] = "general"
+    ports: ClassVar[tuple[str, ...]] = ("main",)
+    pure: ClassVar[bool] = False
+    on_recovery: ClassVar[OnRecovery] = "retry"
+    in_langgraph_task: ClassVar[bool] = False
+    params_model: ClassVar[type[Params]]
+    output_type: ClassVar[Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, Node) and len(get_args(base)) == 2:
+                params, output = get_args(base)
+                if not isinstance(params, TypeVar):
+                    cls.params_model = params
+                if not isinstance(output, TypeVar):
+                    cls.output_type = output
+
+    @abstractmethod
+    async def run(self, ctx: Context, params: P) -> O | Exit[O] | Wait | StartChild:
+        """Do the work of one attempt. Raise TransientError or PermanentError to say how it failed."""
+
+    async def start(self) -> None:
+        """Open what all steps share (pools, clients). Called once in a process before the first step."""
+
+    async def stop(self) -> None:
+        """Close what `start` opened."""
+
+    async def release(self, execution_id: str) -> None:
+        """Let go of what is kept for one execution. Called when it ends, waits or leaves this process, if it ran
+        a step of this type."""
+
+    @classmethod
+    def ports_for(cls, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """The ports of a node with these params (as written in the document); `error` always exists beside them."""
+        return cls.ports
+
+    @classmethod
+    def output_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """JSON Schema of the output with these params (as written), None when nothing is known."""
+        return cls.output_schema()
+
+    @classmethod
+    def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
+        """Problems of these params (as written) that their model cannot see. Pointers are relative to `params`."""
+        return ()
+
+    @classmethod
+    def params_schema(cls) -> dict[str, Any]:
+        """JSON Schema of the params."""
+        return cls.params_model.model_json_schema()
+
+    @classmethod
+    def output_schema(cls) -> dict[str, Any] | None:
+        """JSON Schema of the output whatever the params; None when it may be anything."""
+        if cls.output_type in (Any, object):
+            return None
+        return output_adapter(cls.output_type).json_schema(mode="serialization")
+
+
+type NodeType = type[Node[Any, Any]]
+
+
+@cache
+def output_adapter(output_type: Any) -> TypeAdapter[Any]:
+    """The pydantic adapter of an output type; built once."""
+    return TypeAdapter(output_type)
+
+
+def definition_problem(cls: type) -> str | None:
+    """What is wrong with a node type's definition, in a sentence, or None."""
+    if not (isinstance(cls, type) and issubclass(cls, Node)):
+        return f"{cls!r} is not a Node subclass"
+    name = cls.__qualname__
+    type_id = getattr(cls, "type_id", None)
+    if not isinstance(type_id, str) or not is_type_id(type_id):
+        return f"{name}.type_id must be lower-case words joined by dots, such as 'geo.geocode', not {type_id!r}"
+    if not isinstance(cls.version, int) or cls.version < 1:
+        return f"{name}.version must be a whole number from 1"
+    params = getattr(cls, "params_model", None)
+    if not (isinstance(params, type) and issubclass(params, Params)):
+        return f"{name} must say its params: class {name}(Node[MyParams, MyOutput])"
+    if not hasattr(cls, "output_type"):
+        return f"{name} must say its output: class {name}(Node[MyParams, MyOutput])"
+    if inspect.isabstract(cls):
+        return f"{name} does not define {', '.join(sorted(cls.__abstractmethods__))}"
+    if not cls.ports or any(not is_identifier(port) or port == "error" for port in cls.ports):
+        return f"{name}.ports must be one or more identifiers, without 'error', which every node has"
+    return None

@@ -1,0 +1,165 @@
+"""Finding and loading plugins. A plugin that cannot be used is reported and never stops the host."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any, Literal
+
+import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from aicflow.kernel import hookspecs
+from aicflow.kernel.errors import PluginError
+from aicflow.kernel.registry import Provider, Registry
+
+__all__ = ["PluginInfo", "Plugins", "load_plugins"]
+
+_log = logging.getLogger("aicflow.plugins")
+
+type PluginStatus = Literal["loaded", "partial", "failed", "blocked"]
+
+
+@dataclass(slots=True)
+class PluginInfo:
+    """What became of one plugin. `problems` are (code, message) pairs; a partial plugin lost some of its types."""
+
+    name: str
+    distribution: str | None
+    version: str | None
+    status: PluginStatus = "loaded"
+    node_types: list[str] = field(default_factory=list)
+    trigger_types: list[str] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def report(self, code: str, message: str, status: PluginStatus) -> None:
+        """Note a problem and log it."""
+        self.status = status
+        self.problems.append((code, message))
+        log = _log.info if status == "blocked" else _log.warning
+        log("Plugin %s: %s: %s", self.name, code, message)
+
+
+@dataclass(slots=True)
+class Plugins:
+    """The loaded plugins: what they are, the registry they filled, and their hooks for whoever starts things."""
+
+    infos: list[PluginInfo]
+    registry: Registry
+    manager: pluggy.PluginManager
+
+    def collect(self, hook: str, **arguments: Any) -> list[Any]:
+        """What all plugins return for a hook, in order of plugin. A plugin whose hook raises or returns the wrong
+        thing is reported and left out."""
+        out: list[Any] = []
+        for info in self.infos:
+            if info.status in ("failed", "blocked"):
+                continue
+            out.extend(_call(self.manager, info, hook, arguments))
+        return out
+
+
+def load_plugins(
+    builtin: Sequence[tuple[str, ModuleType | object]],
+    *,
+    core_version: str,
+    blocked: Collection[str] = (),
+    found: Iterable[EntryPoint] | None = None,
+    registry: Registry | None = None,
+) -> Plugins:
+    """Load the built-in plugins, then every installed one of the entry-point group `aicflow` by name.
+
+    `found` replaces the search through installed distributions. Failures stay with the plugin they belong to:
+    `import-failed`, `incompatible`, `bad-hook`, `clash`, `bad-type`, `blocked`, `hook-failed`.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    plugins = Plugins([], registry or Registry(), manager)
+    for name, module in builtin:
+        info = PluginInfo(name, "aicflow", core_version)
+        _admit(plugins, info, partial(_same, module))
+    entries = entry_points(group=hookspecs.PROJECT) if found is None else found
+    for entry in sorted(entries, key=lambda e: (e.name, e.value)):
+        dist = entry.dist
+        info = PluginInfo(entry.name, dist.name if dist else None, dist.version if dist else None)
+        if entry.name in blocked or (info.distribution is not None and info.distribution in blocked):
+            info.report("blocked", "blocked by the settings", "blocked")
+            plugins.infos.append(info)
+            continue
+        mismatch = _incompatible(dist.requires if dist else None, core_version)
+        if mismatch is not None:
+            info.report("incompatible", mismatch, "failed")
+            plugins.infos.append(info)
+            continue
+        _admit(plugins, info, entry.load)
+    return plugins
+
+
+def _same(module: Any) -> Any:
+    return module
+
+
+def _incompatible(requires: Sequence[str] | None, core_version: str) -> str | None:
+    """Why a distribution does not go with this aicflow, by its own requirements, or None."""
+    for text in requires or ():
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if canonicalize_name(requirement.name) != "aicflow" or not applies:
+            continue
+        if not requirement.specifier.contains(Version(core_version), prereleases=True):
+            return f"needs aicflow{requirement.specifier}, this is aicflow {core_version}"
+    return None
+
+
+def _admit(plugins: Plugins, info: PluginInfo, load: Callable[[], Any]) -> None:
+    """Import one plugin, register its hooks, and take its types into the registry."""
+    plugins.infos.append(info)
+    manager = plugins.manager
+    try:
+        module = load()
+    except (Exception, SystemExit) as error:
+        info.report("import-failed", f"{type(error).__name__}: {error}", "failed")
+        return
+    if manager.has_plugin(info.name):
+        info.report("clash", f"another plugin is called {info.name!r} already", "failed")
+        return
+    try:
+        if manager.register(module, name=info.name) is None:  # pragma: no cover - pluggy's own block list is unused
+            raise pluggy.PluginValidationError(module, "blocked")
+        manager.check_pending()  # a misspelt hook is an error, not silence
+    except (pluggy.PluginValidationError, ValueError, TypeError) as error:
+        if manager.has_plugin(info.name):
+            manager.unregister(name=info.name)
+        info.report("bad-hook", str(error), "failed")
+        return
+    provider = Provider(info.name, info.distribution, info.version)
+    for hook, names in (("aicflow_nodes", info.node_types), ("aicflow_triggers", info.trigger_types)):
+        for cls in _call(manager, info, hook, {}):
+            try:
+                plugins.registry.register(cls, provider)
+            except PluginError as error:
+                info.report(error.code, error.message, "partial")
+            except Exception as error:
+                info.report("bad-type", f"{cls!r}: {type(error).__name__}: {error}", "partial")
+            else:
+                names.append(cls.type_id)
+
+
+def _call(manager: pluggy.PluginManager, info: PluginInfo, hook: str, arguments: dict[str, Any]) -> list[Any]:
+    """One plugin's answer to a hook, as a list; failures are reported on the plugin."""
+    others = [plugin for name, plugin in manager.list_name_plugin() if name != info.name and plugin is not None]
+    try:
+        answers = manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+        return [thing for answer in answers for thing in answer]
+    except Exception as error:
+        info.report("hook-failed", f"{hook}: {type(error).__name__}: {error}", "partial")
+        return []

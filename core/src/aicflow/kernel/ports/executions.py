@@ -1,0 +1,258 @@
+"""The execution store port: the log of events, its projections, and the queue that is the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from aicflow.kernel.execution import Execution, ExecutionStatus
+
+__all__ = [
+    "Answered",
+    "Appended",
+    "Claimed",
+    "Created",
+    "EventBatch",
+    "ExecutionFilter",
+    "ExecutionStore",
+    "Fire",
+    "Idempotency",
+    "NewExecution",
+    "Page",
+    "Projection",
+    "SlotLimit",
+]
+
+
+@dataclass(slots=True)
+class EventBatch:
+    """Consecutive events, each already encoded as a JSON object; `first_seq` is the number of the first one."""
+
+    first_seq: int
+    events: list[bytes]
+
+    @property
+    def last_seq(self) -> int:
+        return self.first_seq + len(self.events) - 1
+
+
+@dataclass(slots=True)
+class Projection:
+    """The execution's row after a batch. A terminal or waiting status ends the claim, a terminal one frees its
+    slots."""
+
+    status: ExecutionStatus
+    started_at: float | None = None
+    finished_at: float | None = None
+    output: bytes | None = None
+    error: bytes | None = None
+    wake_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLimit:
+    """At most `limit` executions hold `key` at once, from being admitted until a terminal status."""
+
+    key: str
+    limit: int
+    when_full: Literal["queue", "skip", "cancel_oldest"] = "queue"
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """What a trigger's fire adds to the transaction that creates its execution. (binding_id, key) is unique for ever
+    when `key` is given; the delivery is kept when `delivery_id` is given."""
+
+    binding_id: str
+    key: str | None
+    delivery_id: str | None = None
+    received_at: float = 0.0
+    scheduled_for: float | None = None
+    payload: bytes = b"null"
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """(scope, key) is unique for as long as the execution exists; `fingerprint` tells a repeat from a mistake."""
+
+    scope: str
+    key: str
+    fingerprint: str
+
+
+@dataclass(slots=True)
+class NewExecution:
+    """An accepted execution. `input` and `trigger` are encoded JSON. `events` holds its first event, seq 1."""
+
+    id: str
+    workflow_id: str
+    version: int
+    created_at: float
+    events: EventBatch
+    input: bytes = b"null"
+    trigger: bytes = b"{}"
+    engine: str | None = None
+    priority: int = 0
+    available_at: float = 0.0
+    limits: tuple[SlotLimit, ...] = ()
+    fire: Fire | None = None
+    idempotency: Idempotency | None = None
+    rerun_of: str | None = None
+    parent_execution_id: str | None = None
+    parent_node_id: str | None = None
+    outputs: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Created:
+    """What came of `create`. `duplicate`: the fire key or the idempotency key was used before, `execution_id` is the
+    earlier one (its `fingerprint` beside it) and nothing was written. `epoch` is 1 when the execution was born
+    claimed, else 0: it is queued, and `admitted` says whether it holds its slots. `cancelled` lists executions whose
+    cancel was requested by `cancel_oldest`; `skipped` says that `when_full: skip` refused it and nothing was written."""
+
+    execution_id: str
+    duplicate: bool = False
+    fingerprint: str | None = None
+    epoch: int = 0
+    admitted: bool = True
+    skipped: bool = False
+    cancelled: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Appended:
+    """What came of `append`. `admitted`: ids of queued executions that got the slots this one freed."""
+
+    cancel_requested: bool = False
+    admitted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer to a waiting step, kept until the step has run again. `value` is encoded JSON."""
+
+    node_id: str
+    kind: Literal["answered", "retry", "skip", "fail"]
+    value: bytes
+
+
+@dataclass(slots=True)
+class Claimed:
+    """An execution this worker holds now, with all it needs to go on: its row (without output), its encoded events
+    (empty when only the first event exists), outputs kept outside the events, and answers that arrived."""
+
+    execution: Execution
+    events: list[bytes]
+    outputs: dict[str, bytes]
+    answers: list[Answered]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    """Which executions; every given condition must hold. `before` / `after` are instants of `created_at`."""
+
+    workflow_id: str | None = None
+    statuses: frozenset[str] | None = None
+    trigger_kind: str | None = None
+    binding_id: str | None = None
+    rerun_of: str | None = None
+    parent_execution_id: str | None = None
+    created_after: float | None = None
+    created_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page[T]:
+    """One page of a list, newest first, and the cursor of the next page (None at the end)."""
+
+    items: Sequence[T]
+    next_cursor: str | None
+
+
+class ExecutionStore(Protocol):
+    """Executions. Appending events is an execution's only write after its creation and updates its projection in the
+    same transaction; every call that writes returns only after its commit."""
+
+    async def create(self, new: NewExecution, *, worker: str | None = None, lease_until: float = 0.0) -> Created:
+        """Accept an execution: row, first event, fire, delivery, idempotency key and slots in one transaction.
+
+        With `worker`, an admitted execution whose `available_at` has come is born claimed by it (status `running`,
+        epoch 1). Without its slots it stays queued until `append` of another frees them."""
+        ...
+
+    async def append(
+        self,
+        execution_id: str,
+        epoch: int,
+        batch: EventBatch,
+        projection: Projection | None = None,
+        outputs: Mapping[str, bytes] | None = None,
+    ) -> Appended:
+        """Append the batch, if the claim `epoch` still holds and `batch.first_seq` follows the last event, and update
+        the projection. `outputs` are step outputs too large for events, by node id. A waiting or terminal
+        projection ends the claim and removes answers it consumed. Raises StaleClaim; then nothing was written."""
+        ...
+
+    async def claim(self, worker: str, limit: int, *, now: float, lease_until: float) -> Sequence[Claimed]:
+        """Take up to `limit` executions that nobody works on: queued ones that are admitted and available (highest
+        priority first, then oldest), any with a cancel requested, waiting ones whose `wake_at` has come or that have
+        an answer, and running ones whose lease has expired. Each gets `epoch + 1` and status `running`. Two workers
+        never get the same one."""
+        ...
+
+    async def renew(self, worker: str, execution_ids: Sequence[str], *, lease_until: float) -> frozenset[str]:
+        """Extend the leases this worker holds; gives the ids among them whose cancel was requested."""
+        ...
+
+    async def hand_back(self, worker: str, execution_id: str, epoch: int) -> None:
+        """Give up a claim without an event: the execution can be claimed at once by anyone. Quiet when stale."""
+        ...
+
+    async def reclaim(self, worker: str) -> int:
+        """Expire the leases of every other worker. For a store that only one host can open: called once at its
+        start, when whoever held a lease is dead. Gives how many there were."""
+        ...
+
+    async def next_due(self) -> float | None:
+        """The earliest instant at which something becomes claimable by time alone, None when nothing will."""
+        ...
+
+    async def request_cancel(self, execution_id: str) -> Execution:
+        """Ask for the end of an execution; it becomes claimable at once when nobody runs it. Asking again, or after
+        the end, changes nothing. Gives its row. Raises NotFound."""
+        ...
+
+    async def answer(self, execution_id: str, answer: Answered) -> None:
+        """Keep an answer for a waiting step and make the execution claimable. Raises NotFound; Conflict when the
+        execution is not waiting or running, or that step has an answer already."""
+        ...
+
+    async def get(self, execution_id: str) -> Execution:
+        """The execution with input, output and error decoded. Raises NotFound."""
+        ...
+
+    async def list(self, where: ExecutionFilter, *, limit: int, cursor: str | None = None) -> Page[Execution]:
+        """Executions without input and output, newest first. Raises ValueError for a cursor it did not make."""
+        ...
+
+    async def count(self, where: ExecutionFilter) -> dict[str, int]:
+        """How many there are by status."""
+        ...
+
+    async def events(self, execution_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[bytes]:
+        """Encoded events with seq > `after`, in order, about `limit` at most (never fewer than one when there are
+        any). Empty for an unknown execution."""
+        ...
+
+    async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:
+        """Encoded step outputs that were kept outside the events."""
+        ...
+
+    async def slot_holders(self, key: str) -> Sequence[str]:
+        """Ids of the executions that hold a slot of this key, oldest first."""
+        ...
+
+    async def limits_of(self, execution_id: str) -> tuple[SlotLimit, ...]:
+        """The limits an execution was created with."""
+        ...

@@ -1,0 +1,68 @@
+"""The store's housekeeping port: what to keep, how large it is, whether it is sound, a copy of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["Maintenance", "RetentionRule", "SizeReport", "WorkflowSize"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRule:
+    """Ended executions with this status are kept while younger than `max_age` seconds and among the newest
+    `max_count` of their workflow; None sets no bound. Executions that have not ended are never removed."""
+
+    status: str
+    max_age: float | None = None
+    max_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowSize:
+    """What one workflow's executions take."""
+
+    workflow_id: str
+    executions: int
+    events: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SizeReport:
+    """What the store takes. `free_bytes` lie unused inside `file_bytes`."""
+
+    file_bytes: int
+    free_bytes: int
+    workflows: Sequence[WorkflowSize]
+
+
+class Maintenance(Protocol):
+    """Housekeeping. None of it blocks writers for longer than one batch."""
+
+    async def removable(self, rules: Sequence[RetentionRule], *, now: float) -> dict[str, int]:
+        """How many executions each workflow would lose by the rules."""
+        ...
+
+    async def remove(self, rules: Sequence[RetentionRule], *, now: float, batch: int = 200) -> int:
+        """Remove up to `batch` executions that the rules no longer keep, with all that belongs to them; call again
+        until it gives 0."""
+        ...
+
+    async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:
+        """Give unused space back to the file system, up to `max_bytes` a call; gives how much went."""
+        ...
+
+    async def sizes(self) -> SizeReport: ...
+
+    async def integrity(self) -> list[str]:
+        """Problems found by checking the whole store: damaged pages, gaps in event numbers, rows that disagree with
+        their events. Empty when sound."""
+        ...
+
+    async def backup(self, target: Path) -> int:
+        """Write a consistent copy while the store is in use; gives its size in bytes. Raises Conflict when the target
+        exists."""
+        ...

@@ -1,0 +1,41 @@
+"""The store port: one thing that keeps everything."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aicflow.kernel.ports.executions import ExecutionStore
+from aicflow.kernel.ports.maintenance import Maintenance
+from aicflow.kernel.ports.tables import KeyStore, NodeSettingStore, TriggerStore, WorkflowStore
+
+__all__ = ["Store"]
+
+
+class Store(Protocol):
+    """A store. `exclusive` says that one host at a time can have it open, so that leases of others are dead at
+    its start."""
+
+    exclusive: bool
+
+    @property
+    def workflows(self) -> WorkflowStore: ...
+    @property
+    def executions(self) -> ExecutionStore: ...
+    @property
+    def triggers(self) -> TriggerStore: ...
+    @property
+    def keys(self) -> KeyStore: ...
+    @property
+    def node_settings(self) -> NodeSettingStore: ...
+    @property
+    def maintenance(self) -> Maintenance: ...
+
+    async def open(self) -> None:
+        """Open, migrate to this version's schema. Raises StoreUnavailable (in use by another host, newer schema)."""
+        ...
+
+    async def close(self) -> None: ...
+
+    async def check(self) -> None:
+        """Whether it can be written to now. Raises StoreUnavailable."""
+        ...

@@ -1,0 +1,172 @@
+"""The store's smaller ports: workflows and their versions, trigger state, API keys, settings of node types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aicflow.kernel.ports.executions import Page
+from aicflow.kernel.trigger import Delivery
+from aicflow.kernel.values import JsonObject
+
+__all__ = [
+    "ApiKeyRecord",
+    "KeyStore",
+    "NodeSetting",
+    "NodeSettingStore",
+    "TriggerStore",
+    "WorkflowRecord",
+    "WorkflowStore",
+    "WorkflowVersion",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRecord:
+    """A workflow with its current version's document. `revision` counts every change and makes the ETag."""
+
+    id: str
+    name: str
+    description: str | None
+    version: int
+    revision: int
+    enabled: bool
+    created_at: float
+    updated_at: float
+    document: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowVersion:
+    """One immutable version."""
+
+    workflow_id: str
+    version: int
+    created_at: float
+    document: dict[str, Any] = field(default_factory=dict)
+
+
+class WorkflowStore(Protocol):
+    """Workflows. Each save whose document differs from the current one makes version + 1."""
+
+    async def create(
+        self, workflow_id: str, document: dict[str, Any], *, now: float, enabled: bool = True
+    ) -> WorkflowRecord:
+        """Raises Conflict when the id exists."""
+        ...
+
+    async def update(
+        self,
+        workflow_id: str,
+        *,
+        now: float,
+        document: dict[str, Any] | None = None,
+        enabled: bool | None = None,
+        expected_revision: int | None = None,
+    ) -> WorkflowRecord:
+        """Change the document, the enabled flag or both. Saving an equal document changes nothing. Raises NotFound;
+        Conflict with code `revision` when `expected_revision` is not the current one."""
+        ...
+
+    async def delete(self, workflow_id: str, *, expected_revision: int | None = None) -> None:
+        """Remove the workflow, its versions, trigger state and deliveries. Its executions stay and can be read.
+        Raises NotFound, Conflict."""
+        ...
+
+    async def get(self, workflow_id: str) -> WorkflowRecord:
+        """Raises NotFound."""
+        ...
+
+    async def version(self, workflow_id: str, version: int) -> WorkflowVersion:
+        """Raises NotFound. Versions of a deleted workflow that executions still refer to can be read."""
+        ...
+
+    async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
+        """Newest first, without documents. Raises NotFound."""
+        ...
+
+    async def list(
+        self, *, limit: int, cursor: str | None = None, name: str | None = None, enabled: bool | None = None
+    ) -> Page[WorkflowRecord]:
+        """Newest first, without documents. `name` is a case-insensitive part of the name."""
+        ...
+
+    async def active(self) -> Sequence[WorkflowRecord]:
+        """Every enabled workflow with its document."""
+        ...
+
+
+class TriggerStore(Protocol):
+    """What triggers keep: a state, a pause, and the deliveries that arrived for them."""
+
+    async def load_state(self, binding_id: str) -> JsonObject: ...
+
+    async def save_state(self, binding_id: str, state: JsonObject) -> None: ...
+
+    async def paused(self) -> frozenset[str]:
+        """Ids of all paused bindings."""
+        ...
+
+    async def set_paused(self, binding_id: str, paused: bool) -> None: ...
+
+    async def deliveries(self, binding_id: str, *, limit: int, cursor: str | None = None) -> Page[Delivery]:
+        """Newest first, without payloads."""
+        ...
+
+    async def delivery(self, delivery_id: str) -> Delivery:
+        """Raises NotFound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRecord:
+    """An API key as kept: never the key itself, only its keyed hash. Instants are seconds since 1970 UTC."""
+
+    id: str
+    name: str
+    hash: str
+    scopes: tuple[str, ...]
+    created_at: float
+    expires_at: float | None = None
+    last_used_at: float | None = None
+    revoked_at: float | None = None
+
+
+class KeyStore(Protocol):
+    """API keys."""
+
+    async def create(self, record: ApiKeyRecord) -> None: ...
+
+    async def find(self, key_hash: str) -> ApiKeyRecord | None: ...
+
+    async def list(self) -> Sequence[ApiKeyRecord]: ...
+
+    async def revoke(self, key_id: str, *, now: float) -> None:
+        """Raises NotFound."""
+        ...
+
+    async def touch(self, key_id: str, *, now: float) -> None:
+        """Note the last use; may be written late and in bulk."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSetting:
+    """How an operator configured a node type."""
+
+    type_id: str
+    enabled: bool = True
+    default_params: JsonObject = field(default_factory=dict)
+
+
+class NodeSettingStore(Protocol):
+    """Settings of node types."""
+
+    async def all(self) -> Sequence[NodeSetting]: ...
+
+    async def put(self, setting: NodeSetting) -> None: ...
+
+    async def delete(self, type_id: str) -> None:
+        """Back to the defaults; quiet when there was no setting."""
+        ...

@@ -1,0 +1,76 @@
+"""What hooks return: registration is data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aicflow.kernel.execution import Event
+from aicflow.kernel.ports.engine import Engine
+from aicflow.kernel.ports.store import Store
+from aicflow.kernel.trigger import TriggerRuntime
+
+__all__ = ["Command", "EngineType", "Mount", "Observer", "Runtime", "SecretSource", "StoreType"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreType:
+    """A store by the scheme of its URL (`sqlite` for `sqlite:///path`). `create` is given the whole URL."""
+
+    scheme: str
+    create: Callable[[str], Store]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineType:
+    """An engine by name. `create` may raise ImportError when what it needs is not installed."""
+
+    name: str
+    create: Callable[[], Engine]
+
+
+class SecretSource(Protocol):
+    """Where secrets come from. `names` is None when the source cannot list them."""
+
+    name: str
+
+    def get(self, secret: str) -> str | None: ...
+
+    def names(self) -> Sequence[str] | None: ...
+
+
+class Observer(Protocol):
+    """Told of committed events, in order for each execution, off the hot path. An error it raises is logged."""
+
+    def events(self, events: Sequence[Event]) -> None: ...
+
+
+class Runtime(Protocol):
+    """What the host lends to routes."""
+
+    @property
+    def triggers(self) -> TriggerRuntime: ...
+
+    def trigger_type(self, type_id: str) -> Any:
+        """The process's instance of a trigger type (`Trigger`). Raises NotFound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """An ASGI app under a path prefix. `public` routes need no API key: the app checks who calls by itself."""
+
+    path: str
+    app: Callable[..., Any]
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: `function` has typed parameters; `group` is the word before it, as `cron` in `aicflow cron next`."""
+
+    name: str
+    function: Callable[..., Any]
+    group: str | None = None
+    help: str = ""

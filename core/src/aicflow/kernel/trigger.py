@@ -1,0 +1,174 @@
+"""What a trigger type is: something outside a workflow that starts executions of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
+
+from aicflow.kernel.clock import Clock
+from aicflow.kernel.execution import Execution
+from aicflow.kernel.ids import is_type_id
+from aicflow.kernel.issues import Issue
+from aicflow.kernel.node import Params, output_adapter
+from aicflow.kernel.values import JsonObject
+
+__all__ = ["Binding", "Delivery", "Fired", "Trigger", "TriggerRuntime", "TriggerType"]
+
+P = TypeVar("P", bound=Params)
+Y = TypeVar("Y")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One trigger of one saved, enabled workflow. `id` is `workflow_id:trigger_id` and stable across versions."""
+
+    id: str
+    workflow_id: str
+    trigger_id: str
+    type_id: str
+    version: int
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """What came of a fire: the execution, and whether the same key had fired before (then nothing was started)."""
+
+    execution_id: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Something that arrived from outside for a trigger (a webhook call), stored before it is answered."""
+
+    id: str
+    binding_id: str
+    received_at: float
+    key: str | None
+    payload: JsonObject
+    execution_id: str | None = None
+
+
+class TriggerRuntime(Protocol):
+    """What the host lends to trigger types."""
+
+    clock: Clock
+
+    async def fire(
+        self, binding: Binding, payload: Any, *, key: str | None = None, scheduled_for: float | None = None
+    ) -> Fired:
+        """Start an execution with the trigger's payload. Returns once that is durable. With `key`, at most one
+        execution is ever started per (binding, key), over restarts and any number of hosts; a delivery of the
+        payload is recorded in the same transaction. Raises WorkflowInvalid, NotFound, InputInvalid."""
+        ...
+
+    async def wait(self, execution_id: str, timeout: float) -> Execution | None:
+        """The execution once it has ended, or None when it has not ended within `timeout` seconds."""
+        ...
+
+    async def running(self, binding: Binding) -> Sequence[str]:
+        """Ids of the executions that this trigger started and that have not ended."""
+        ...
+
+    async def cancel(self, execution_id: str) -> None:
+        """Cancel an execution."""
+        ...
+
+    async def load_state(self, binding: Binding) -> JsonObject:
+        """What the trigger last saved for this binding; empty when nothing."""
+        ...
+
+    async def save_state(self, binding: Binding, state: JsonObject) -> None:
+        """Keep the binding's state durably; replaces what was there."""
+        ...
+
+    def secret(self, name: str) -> str:
+        """The value of a secret. Raises NotFound."""
+        ...
+
+
+class Trigger(ABC, Generic[P, Y]):  # noqa: UP046 - __init_subclass__ reads the arguments
+    """A trigger type. One instance serves every binding of the type in a process.
+
+    Subclasses set `type_id`; `Params` say how a trigger is configured, the second type what it hands to the workflow
+    as `trigger` (its payload).
+    """
+
+    type_id: ClassVar[str]
+    version: ClassVar[int] = 1
+    title: ClassVar[str] = ""
+    params_model: ClassVar[type[Params]]
+    payload_type: ClassVar[Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, Trigger) and len(get_args(base)) == 2:
+                params, payload = get_args(base)
+                if not isinstance(params, TypeVar):
+                    cls.params_model = params
+                if not isinstance(payload, TypeVar):
+                    cls.payload_type = payload
+
+    async def start(self, runtime: TriggerRuntime) -> None:
+        """Called once in a process, before the first `activate`."""
+
+    async def stop(self) -> None:
+        """Stop firing and let go of everything."""
+
+    @abstractmethod
+    async def activate(self, binding: Binding, params: P) -> None:
+        """Begin to fire for the binding; called again with new params when its workflow's version, its pause or its
+        params change. Takes effect at once."""
+
+    @abstractmethod
+    async def deactivate(self, binding: Binding) -> None:
+        """Stop firing for the binding at once: its workflow was disabled or deleted, or the trigger removed."""
+
+    @classmethod
+    def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
+        """Problems of these params (as written) that their model cannot see. Pointers are relative to `params`."""
+        return ()
+
+    @classmethod
+    def conflict(cls, params: P, other: P) -> str | None:
+        """Why two triggers of this type cannot both be active (two webhooks on one path), or None."""
+        return None
+
+    @classmethod
+    def params_schema(cls) -> dict[str, Any]:
+        """JSON Schema of the params."""
+        return cls.params_model.model_json_schema()
+
+    @classmethod
+    def payload_schema(cls) -> dict[str, Any] | None:
+        """JSON Schema of the payload whatever the params; None when it may be anything."""
+        return (
+            None
+            if cls.payload_type in (Any, object)
+            else output_adapter(cls.payload_type).json_schema(mode="serialization")
+        )
+
+    @classmethod
+    def payload_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """JSON Schema of the payload with these params (as written)."""
+        return cls.payload_schema()
+
+
+type TriggerType = type[Trigger[Any, Any]]
+
+
+def definition_problem(cls: type) -> str | None:
+    """What is wrong with a trigger type's definition, in a sentence, or None."""
+    if not (isinstance(cls, type) and issubclass(cls, Trigger)):
+        return f"{cls!r} is not a Trigger subclass"
+    type_id = getattr(cls, "type_id", None)
+    if not isinstance(type_id, str) or not is_type_id(type_id):
+        return f"{cls.__qualname__}.type_id must be lower-case words joined by dots, not {type_id!r}"
+    if not hasattr(cls, "params_model") or not hasattr(cls, "payload_type"):
+        return f"{cls.__qualname__} must say its params and payload: class X(Trigger[MyParams, MyPayload])"
+    return None
