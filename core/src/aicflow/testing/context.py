@@ -1,0 +1,124 @@
+"""Running one node by itself: a context that records, and `run_node`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from aicflow.kernel.context import Answer, LogLevel
+from aicflow.kernel.errors import NotFound, ParamsInvalid, PermanentError
+from aicflow.kernel.node import Exit, NodeType, StartChild, Wait, output_adapter
+
+__all__ = ["LogLine", "NodeTable", "RecordingContext", "run_node"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """What a node logged."""
+
+    level: LogLevel
+    message: str
+    fields: Mapping[str, Any]
+
+
+class NodeTable:
+    """A `NodeCaller` over a handful of node types."""
+
+    def __init__(self, types: Iterable[NodeType] = (), context: RecordingContext | None = None) -> None:
+        self._types = {cls.type_id: cls for cls in types}
+        self._context = context
+
+    def describe(self, type_id: str) -> Mapping[str, Any]:
+        """As `Context.nodes.describe`. Raises NotFound."""
+        cls = self._types.get(type_id)
+        if cls is None:
+            raise NotFound("node type", type_id)
+        return {
+            "type_id": type_id,
+            "description": inspect.getdoc(cls) or "",
+            "params_schema": cls.params_schema(),
+            "output_schema": cls.output_schema(),
+        }
+
+    async def call(self, type_id: str, params: Mapping[str, Any]) -> Any:
+        """As `Context.nodes.call`: the output as JSON. Raises NotFound, NodeError."""
+        cls = self._types.get(type_id)
+        if cls is None:
+            raise NotFound("node type", type_id)
+        result = await run_node(cls, params, context=self._context)
+        if isinstance(result, Wait | StartChild):
+            raise PermanentError(f"{type_id} waits, which a tool cannot do.")
+        return result.output if isinstance(result, Exit) else result
+
+
+@dataclass
+class RecordingContext:
+    """A context that keeps what the node said, for tests. Secrets come from the given mapping."""
+
+    execution_id: str = "ex_test"
+    workflow_id: str = "wf_test"
+    node_id: str = "node"
+    attempt: int = 1
+    idempotency_key: str = "ex_test:node"
+    answer: Answer | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    types: tuple[NodeType, ...] = ()
+    logs: list[LogLine] = field(default_factory=list)
+    deltas: list[Any] = field(default_factory=list)
+    cancelled: bool = False
+
+    def __post_init__(self) -> None:
+        self.nodes = NodeTable(self.types, self)
+
+    def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
+        """Record a log line."""
+        self.logs.append(LogLine(level, message, fields))
+
+    def emit(self, delta: Any) -> None:
+        """Record a delta."""
+        self.deltas.append(delta)
+
+    def secret(self, name: str) -> str:
+        """The secret's value. Raises PermanentError when it was not given."""
+        if name not in self.secrets:
+            raise PermanentError(f"There is no secret {name!r}.")
+        return self.secrets[name]
+
+
+async def run_node(
+    cls: NodeType, params: Mapping[str, Any], *, context: RecordingContext | None = None, instance: Any = None
+) -> Any:
+    """Run one attempt of a node as the engine does: params through the model, output through its type, as JSON.
+
+    Gives the output, an `Exit` with the output as JSON, a `Wait` or a `StartChild`. Raises ParamsInvalid and whatever
+    the node raises. Without `instance`, a fresh one is started and stopped around the call.
+    """
+    try:
+        checked = cls.params_model.model_validate(dict(params))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = "".join(f"/{part}" for part in first["loc"])
+        raise ParamsInvalid(f"params{where}: {first['msg']}", pointer=where) from error
+    node = instance or cls()
+    if instance is None:
+        await node.start()
+    try:
+        ctx = context or RecordingContext()
+        if inspect.iscoroutinefunction(node.run):
+            result = await node.run(ctx, checked)
+        else:
+            result = await asyncio.to_thread(node.run, ctx, checked)
+    finally:
+        if instance is None:
+            await node.stop()
+    if isinstance(result, Wait | StartChild):
+        return result
+    adapter = output_adapter(cls.output_type)
+    if isinstance(result, Exit):
+        return Exit(result.port, adapter.dump_python(adapter.validate_python(result.output), mode="json"))
+    return adapter.dump_python(adapter.validate_python(result), mode="json")
