@@ -1,0 +1,17 @@
+"""JSON Schema for the kernel: values against schemas, schemas against schemas, and the way into a schema."""
+
+from aicflow.kernel.schema.document import Document, SchemaView
+from aicflow.kernel.schema.instance import SchemaValidator
+from aicflow.kernel.schema.metacheck import check
+from aicflow.kernel.schema.model import Schema, SchemaError, SchemaProblem, Violation
+
+__all__ = [
+    "Document",
+    "Schema",
+    "SchemaError",
+    "SchemaProblem",
+    "SchemaValidator",
+    "SchemaView",
+    "Violation",
+    "check",
+]
