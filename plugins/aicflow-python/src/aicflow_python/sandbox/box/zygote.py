@@ -1,0 +1,162 @@
+"""The zygote: a clean process that forks sealed children when the host asks. It never sees a request."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+from typing import Any, Final, NoReturn
+
+from .aio import settle_asyncio
+from .bpf import BLACK_BOX, CHANNEL
+from .guards import forbid_events
+from .preload import MODULES, preload
+from .running import Runner
+from .seal import Leak, Seal, SealLimits
+from .timers import Timers
+from .wire import Channel, encode
+
+__all__ = ["main"]
+
+DESCRIPTORS: Final = 64
+"""No descriptor number in here reaches this, so closing all below it closes all."""
+REHEARSAL: Final = (
+    b'{"code": "import math\\nx = [math.sqrt(i) for i in range(9)]\\nprint(x)\\nreturn {\'x\': x, **inputs}", '
+    b'"inputs": {"a": [1, 2.5, "t", null]}, "allowed": ["math"], "limits": {"timeout": 5, "cpu_seconds": 5, '
+    b'"memory_mb": %d, "stdout_bytes": 9999, "result_bytes": 9999}}'
+)
+
+
+def main(argument: str, control_descriptor: int) -> None:
+    """Load everything, say so, then serve the host until it goes away."""
+    options: dict[str, Any] = json.loads(argument)
+    extra: list[str] = options["modules"]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+    preload(options["zones"])
+    if extra:
+        sys.path[:0] = options["paths"]
+        for name in extra:
+            importlib.import_module(name)
+    settle_asyncio()
+    sys.argv = [""]
+    os.environ.clear()
+    if options["guards"]:
+        sys.path.clear()
+        sys.meta_path.clear()
+        sys.path_hooks.clear()
+        sys.path_importer_cache.clear()
+    limits = SealLimits(options["memory_mb"], options["cpu_seconds"])
+    control = socket.socket(fileno=control_descriptor)
+    gc.collect()
+    gc.freeze()
+    seal = Seal(limits)
+    control.send(json.dumps({"ready": os.getpid(), "modules": len(MODULES) + len(extra)}).encode())
+    serve(control, seal, limits, guarded=options["guards"])
+
+
+def serve(control: socket.socket, seal: Seal, limits: SealLimits, *, guarded: bool) -> None:
+    """Fork on `fork`, tell how children ended, leave when the host closes."""
+    bell, clapper = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(clapper, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(bell, select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == bell:
+                os.read(bell, 4096)
+                report_ends(control)
+            elif control.recv(64) == b"fork":
+                fork_child(control, seal, limits, guarded=guarded)
+            else:
+                os._exit(0)  # the kernel ends the children with their parent
+
+
+def report_ends(control: socket.socket) -> None:
+    """Reap every child that has ended; tell the host how."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        control.send(json.dumps({"ended": pid, "code": os.waitstatus_to_exitcode(status)}).encode())
+
+
+def fork_child(control: socket.socket, seal: Seal, limits: SealLimits, *, guarded: bool) -> None:
+    """One child; the host gets its socket, its black box and its pidfd."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    box_out, box_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    pidfd = -1
+    try:
+        pid = os.fork()
+        if pid == 0:
+            become_child(theirs.fileno(), box_in, seal, limits, guarded=guarded)
+        pidfd = os.pidfd_open(pid)
+        news = json.dumps({"child": pid}).encode()
+        socket.send_fds(control, [news], [ours.fileno(), box_out, pidfd])
+    except OSError as error:
+        control.send(json.dumps({"failed": str(error)}).encode())
+    finally:
+        ours.close()
+        theirs.close()
+        for descriptor in (box_out, box_in, pidfd):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def become_child(channel: int, black_box: int, seal: Seal, limits: SealLimits, *, guarded: bool) -> NoReturn:
+    """Close everything, seal, rehearse, say hello, answer until the host closes. Never returns."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(channel, CHANNEL)
+        os.dup2(black_box, BLACK_BOX)
+        os.close(1)
+        close_all_but({CHANNEL, BLACK_BOX, *seal.keep})
+        timers = Timers()
+        timers.install()
+        faulthandler.enable(file=BLACK_BOX)
+        faulthandler.register(signal.SIGUSR1, file=BLACK_BOX, all_threads=False)
+        wire = Channel(CHANNEL, CHANNEL)
+        layers = seal.apply()
+        if guarded:
+            sys.modules.pop("ctypes", None)
+            sys.modules.pop("_ctypes", None)
+            forbid_events()
+        # A call before the first: it touches the pages that every call touches, and proves that the seal allows it.
+        rehearsed: list[bytes] = []
+        base = seal.address_space - (limits.memory_mb << 20)
+        rehearsal = Runner(lambda *parts: rehearsed.extend(parts), timers, address_space=base, guarded=guarded)
+        rehearsal.answer(REHEARSAL % limits.memory_mb)
+        if b'"value":' not in rehearsed:
+            raise Leak("the rehearsal failed: " + b"".join(rehearsed).decode())
+        runner = Runner(wire.send, timers, address_space=base, guarded=guarded)
+        wire.send(encode({"hello": layers}))
+        while (frame := wire.receive()) is not None:
+            runner.answer(frame)
+        status = 0
+    except BaseException as error:
+        os.write(BLACK_BOX, f"{type(error).__name__}: {error}\n".encode()[:2000])
+    finally:
+        os._exit(status)
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Close every descriptor that is not named."""
+    start = 0
+    for descriptor in sorted(keep):
+        if start < descriptor:  # an empty range would close everything
+            os.closerange(start, descriptor)
+        start = descriptor + 1
+    os.closerange(start, DESCRIPTORS)

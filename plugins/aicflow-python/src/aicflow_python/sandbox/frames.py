@@ -1,0 +1,200 @@
+"""Requests out, replies in. Every byte of a reply is the work of a possibly hostile process and is checked as such."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from .limits import Limits
+from .outcomes import (
+    InputRefused,
+    LimitExceeded,
+    LogLine,
+    SandboxFailure,
+    UserCodeError,
+    excerpt,
+)
+from .protocol import Call
+
+__all__ = ["HEADER", "Forged", "Logs", "allowance", "encode_check", "encode_request", "failure_in", "read_reply"]
+
+HEADER: Final = 4
+LEVELS: Final = frozenset({"debug", "info", "warning", "error"})
+LIMITS: Final = frozenset({"timeout", "cpu_seconds", "memory_mb", "stdout_bytes", "result_bytes"})
+KEYS: Final = frozenset({"logs", "value", "fault", "limit", "problems", "hello"})
+LINE_COST: Final = 16
+ESCAPED: Final = 6
+"""Bytes that one byte of text may take in JSON."""
+MARGIN: Final = 64 * 1024
+
+# A number that JSON can spell and a float cannot hold is found by its looks first: walking every reply is dear.
+HUGE_NUMBER: Final = re.compile(rb"[eE]\+?\d{3}|\d{200}")
+
+
+class Forged(Exception):
+    """A reply that the runner would never send."""
+
+
+def encode_request(call: Call, limits: Limits, allowed: Sequence[str]) -> bytes:
+    """The frame that asks a child to run this. Raises InputRefused or LimitExceeded."""
+    try:
+        inputs = to_json(call.inputs, inf_nan_mode="constants")
+        head = to_json({"code": call.code, "allowed": allowed, "limits": limits.for_child()})
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise InputRefused(f"The inputs are not JSON: {error}") from None
+    if len(inputs) > limits.input_bytes:
+        raise LimitExceeded("input_bytes", limits.input_bytes, actual=len(inputs))
+    return framed(head[:-1] + b',"inputs":' + inputs + b"}")
+
+
+def encode_check(code: str, allowed: Sequence[str]) -> bytes:
+    """The frame that asks for what can be seen without running."""
+    return framed(to_json({"check": code, "allowed": allowed}))
+
+
+def framed(body: bytes) -> bytes:
+    """The body behind its length."""
+    return len(body).to_bytes(HEADER) + body
+
+
+def allowance(limits: Limits) -> int:
+    """Bytes that one call may send back at most, all frames together."""
+    return limits.result_bytes + ESCAPED * limits.stdout_bytes + (limits.stdout_bytes // LINE_COST) * 24 + MARGIN
+
+
+def read_reply(frame: bytes) -> dict[str, Any]:
+    """A reply as a mapping with known keys. Raises Forged."""
+    try:
+        reply = from_json(frame, allow_inf_nan=False)
+    except ValueError as error:
+        raise Forged(f"a frame is not JSON: {error}") from None
+    if type(reply) is not dict or not KEYS.issuperset(reply):
+        raise Forged("a frame is not a reply")
+    if HUGE_NUMBER.search(frame) and not finite(reply):
+        raise Forged("a number in the reply has no finite value")
+    return reply
+
+
+def finite(value: Any) -> bool:
+    """Whether every number in the value is finite."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if type(item) is float:
+            if not math.isfinite(item):
+                return False
+        elif type(item) is list:
+            pending.extend(item)
+        elif type(item) is dict:
+            pending.extend(item.values())
+    return True
+
+
+@dataclass(slots=True)
+class Logs:
+    """Log lines of one call, counted again on this side."""
+
+    limit: int
+    used: int = 0
+
+    def read(self, raw: Any) -> tuple[LogLine, ...]:
+        """Check and count a batch. Raises Forged."""
+        if type(raw) is not list:
+            raise Forged("log lines are not a list")
+        return tuple(map(self._line, raw))
+
+    def _line(self, raw: Any) -> LogLine:
+        if type(raw) is not list or len(raw) not in (2, 3):
+            raise Forged("a log line is not a list of two or three")
+        level, message = raw[0], raw[1]
+        fields = raw[2] if len(raw) == 3 else None
+        if level not in LEVELS or type(message) is not str or type(fields) not in (dict, type(None)):
+            raise Forged("a log line has the wrong shape")
+        self.used += len(message) + (len(to_json(fields)) if fields else 0) + LINE_COST
+        # The child counts a line before it keeps it; one unfinished line may come on top.
+        if self.used > self.limit + 2 * LINE_COST:
+            raise Forged("more log lines than the limit allows")
+        return LogLine(level, message, fields)
+
+
+def failure_in(reply: Mapping[str, Any], call: Call, limits: Limits) -> SandboxFailure | None:
+    """What the reply says went wrong; None when it carries a value. Raises Forged."""
+    if "value" in reply:
+        return None
+    if "limit" in reply:
+        return limit_in(reply["limit"], call, limits)
+    if "fault" in reply:
+        return fault_in(reply["fault"], call)
+    raise Forged("a reply has neither value nor fault")
+
+
+def limit_in(raw: Any, call: Call, limits: Limits) -> LimitExceeded:
+    """A limit that the child reports."""
+    if type(raw) is not dict or type(raw.get("limit")) is not str or raw["limit"] not in LIMITS:
+        raise Forged("a limit has the wrong shape")
+    line, size = line_in(raw.get("line"), call), raw.get("size")
+    return LimitExceeded(
+        raw["limit"],
+        getattr(limits, raw["limit"]),
+        line=line,
+        excerpt=excerpt(call.code, line),
+        actual=size if type(size) is int and size < 1 << 40 else None,
+    )
+
+
+def fault_in(raw: Any, call: Call) -> SandboxFailure:
+    """An error of the author's code."""
+    if type(raw) is not dict:
+        raise Forged("a fault has the wrong shape")
+    name, message = text_in(raw.get("type"), 200), text_in(raw.get("message"), 8000)
+    if name == "InvalidInput":
+        return InputRefused(f"The inputs are not JSON: {message}")
+    line = line_in(raw.get("line"), call)
+    column = raw.get("column")
+    return UserCodeError(
+        name,
+        message,
+        line=line,
+        column=column if type(column) is int and 0 < column < 1 << 20 else None,
+        excerpt=excerpt(call.code, line),
+        frames=frames_in(raw.get("frames"), call),
+        cause=cause_in(raw.get("cause")),
+    )
+
+
+def frames_in(raw: Any, call: Call) -> tuple[tuple[int, str], ...]:
+    """Frames of the author's code."""
+    if type(raw) is not list:
+        return ()
+    frames = []
+    for item in raw[:40]:
+        if type(item) is not list or len(item) != 2:
+            raise Forged("a frame has the wrong shape")
+        line = line_in(item[0], call)
+        if line is not None:
+            frames.append((line, text_in(item[1], 200)))
+    return tuple(frames)
+
+
+def cause_in(raw: Any) -> str | None:
+    """What an error was raised from, in one line."""
+    if type(raw) is not dict:
+        return None
+    return f"{text_in(raw.get('type'), 200)}: {text_in(raw.get('message'), 2000)}"
+
+
+def text_in(raw: Any, limit: int) -> str:
+    """Text of bounded length. Raises Forged."""
+    if type(raw) is not str:
+        raise Forged("text was expected")
+    return raw[:limit]
+
+
+def line_in(raw: Any, call: Call) -> int | None:
+    """A line number of the author's code, or None."""
+    return raw if type(raw) is int and 1 <= raw <= call.code.count("\n") + 1 else None

@@ -1,0 +1,342 @@
+"""The `process` backend: each call in a sealed process, each execution in one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import sys
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .child import Child, Ended, Overdue
+from .environments import DEFAULT, Environment
+from .frames import Forged, encode_request, failure_in
+from .limits import Limits
+from .outcomes import (
+    ForgedAnswer,
+    LimitExceeded,
+    Outcome,
+    SandboxCrashed,
+    SandboxFailure,
+    SandboxUnavailable,
+    Stats,
+    excerpt,
+)
+from .pool import Pool
+from .protocol import Call, Layers, OnLogs
+from .zygote import ZygoteOptions
+
+__all__ = ["LAYERS", "ProcessSandbox"]
+
+LAYERS: Final = ("seccomp", "no_new_privs", "rlimits", "landlock", "uid")
+EXIT_WAIT: Final = 1.0
+SIGXCPU: Final = 24
+CPU_LIVES: Final = 60
+"""How many times its CPU limit a child may use in its life before a new one takes over."""
+
+
+@dataclass(slots=True)
+class Scope:
+    """The children of one execution; more than one only while its nodes run at the same time."""
+
+    idle: list[Child] = field(default_factory=list)
+    busy: int = 0
+    used_at: float = 0.0
+    released: bool = False
+
+
+class ProcessSandbox:
+    """Sealed children from a pool.
+
+    `ceiling`: the operator's limits, which no call exceeds. `warm`: spares kept for each environment.
+    `max_children`: processes at once, spares aside; further calls wait. `idle_timeout`: seconds after which a scope
+    that nobody released is let go. `required`: layers without which nothing runs; by default all but Landlock.
+    `guards=False` takes the Python-level guards off, to show what the operating system holds by itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        ceiling: Limits | None = None,
+        environments: Mapping[str, Environment] | None = None,
+        warm: int = 2,
+        max_children: int = 32,
+        idle_timeout: float = 30.0,
+        required: Iterable[str] | None = None,
+        guards: bool = True,
+    ) -> None:
+        self.ceiling = ceiling or Limits()
+        self._environments = {"default": DEFAULT, **(environments or {})}
+        self._warm = warm
+        self._max_children = max_children
+        self._idle_timeout = idle_timeout
+        self._required = frozenset(required if required is not None else default_required())
+        self._guards = guards
+        self._pools: dict[str, Pool] = {}
+        self._scopes: OrderedDict[tuple[str, str], Scope] = OrderedDict()
+        self._out = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._reason: str | None = "not started"
+        self._cpu_life = math.ceil(self.ceiling.cpu_seconds * CPU_LIVES)
+
+    async def start(self) -> None:
+        """Start a zygote for each environment and fill the pools. Raises SandboxUnavailable."""
+        problem = platform_problem()
+        if problem:
+            self._reason = problem
+            raise SandboxUnavailable(problem)
+        for name, environment in self._environments.items():
+            options = ZygoteOptions(
+                memory_mb=self.ceiling.memory_mb,
+                cpu_seconds=self._cpu_life,
+                modules=environment.packages,
+                paths=environment.paths,
+                guards=self._guards,
+            )
+            self._pools[name] = Pool(
+                environment, options, warm=self._warm, required=self._required, on_dead=self._on_dead
+            )
+        try:
+            for pool in self._pools.values():
+                await pool.start()
+        except BaseException as error:
+            await self.close()
+            self._reason = str(error) or type(error).__name__
+            raise
+        self._reason = None
+
+    async def call(self, call: Call, scope: str | None = None, on_logs: OnLogs | None = None) -> Outcome:
+        """Run the code; see `Sandbox.call`."""
+        pool = self._pools.get(call.environment)
+        if pool is None:
+            known = ", ".join(sorted(self._environments))
+            raise SandboxUnavailable(
+                f"There is no sandbox environment {call.environment!r}; there are: {known}."
+                if self._reason is None
+                else f"The sandbox does not run: {self._reason}."
+            )
+        limits = call.limits.within(self.ceiling)
+        try:
+            request = encode_request(call, limits, pool.environment.allowed)
+        except SandboxFailure as failure:
+            return Outcome(failure=failure)
+        key = (call.environment, scope) if scope is not None else None
+        child = await self._take(pool, key, limits)
+        try:
+            return await self._converse(child, request, call, limits, on_logs)
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            self._give_back(child, key)
+
+    async def release(self, scope: str) -> None:
+        """End the children of a scope; those at work end with their call."""
+        for key in [key for key in self._scopes if key[1] == scope]:
+            self._drop(key)
+
+    async def close(self) -> None:
+        """End everything."""
+        self._reason = "closed"
+        if self._sweep:
+            self._sweep.cancel()
+            self._sweep = None
+        for key in list(self._scopes):
+            self._drop(key)
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            await pool.close()
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(SandboxUnavailable("The sandbox is closed."))
+
+    def layers(self) -> Layers:
+        """Which layers the last sealed child took."""
+        active = {name: detail for pool in self._pools.values() for name, detail in pool.layers.items()}
+        missing = {
+            name: "required" if name in self._required else "not offered by this kernel"
+            for name in LAYERS
+            if name not in active and (name != "uid" or os.geteuid() == 0)
+        }
+        ready = self._reason is None and all(pool.alive for pool in self._pools.values())
+        reason = self._reason or (None if ready else "a zygote has ended; the next call starts it again")
+        return Layers("process", ready, active, missing, reason, "a boundary kept by the operating system")
+
+    async def _converse(
+        self, child: Child, request: bytes, call: Call, limits: Limits, on_logs: OnLogs | None
+    ) -> Outcome:
+        """Send, wait, and put any end into an outcome. A child that did anything but answer is killed."""
+        fresh = child.calls == 0
+        started = asyncio.get_running_loop().time()
+        value: Any = None
+        try:
+            reply = await child.submit(request, limits, on_logs)
+            failure = failure_in(reply, call, limits)
+            value = reply.get("value")
+        except Overdue as late:
+            line = late.line if late.line and late.line <= call.code.count("\n") + 1 else None
+            ceiling = getattr(limits, late.limit)
+            failure = LimitExceeded(late.limit, ceiling, line=line, excerpt=excerpt(call.code, line))
+        except Forged as error:
+            failure = ForgedAnswer(f"The sandbox's answer was refused: {error}.")
+        except Ended as error:
+            failure = await crash(child, call, limits, error.args[0] if error.args else b"")
+        child.finish_call()
+        if isinstance(failure, LimitExceeded | SandboxCrashed):
+            child.kill()
+        duration = asyncio.get_running_loop().time() - started
+        return Outcome(value, failure, tuple(child.logs), Stats(duration, child.cpu, fresh))
+
+    async def _take(self, pool: Pool, key: tuple[str, str] | None, limits: Limits) -> Child:
+        if key is not None:
+            scope = self._scopes.get(key)
+            if scope is None:
+                scope = self._scopes[key] = Scope()
+            while scope.idle:
+                child = scope.idle.pop()
+                if child.quiet() and child.cpu_of_life() + limits.cpu_seconds + 2 < self._cpu_life:
+                    scope.busy += 1
+                    return child
+                child.kill()
+            scope.busy += 1
+        try:
+            await self._admit()
+            try:
+                child = await pool.take()
+            except BaseException:
+                self._leave()
+                raise
+        except BaseException:
+            if key is not None:
+                scope.busy -= 1
+            raise
+        child.counted = True
+        if child.dead:  # it ended between being taken and being counted
+            self._on_dead(child)
+        return child
+
+    def _give_back(self, child: Child, key: tuple[str, str] | None) -> None:
+        scope = self._scopes.get(key) if key is not None else None
+        if scope is None or key is None:
+            child.kill()
+            return
+        scope.busy -= 1
+        scope.used_at = asyncio.get_running_loop().time()
+        self._scopes.move_to_end(key)
+        if child.dead:
+            if not scope.busy and not scope.idle:
+                del self._scopes[key]
+            return
+        if self._waiting:  # somebody needs the place more than this scope does its memory
+            child.kill()
+            return
+        scope.idle.append(child)
+        self._sweep_later()
+
+    async def _admit(self) -> None:
+        """Wait for a place among the children. An idle scope gives its place up, the one unused longest first."""
+        while self._out >= self._max_children:
+            if not self._evict():
+                waiter = asyncio.get_running_loop().create_future()
+                self._waiting.append(waiter)
+                try:
+                    await waiter
+                except BaseException:
+                    if waiter in self._waiting:
+                        self._waiting.remove(waiter)
+                    elif waiter.done() and not waiter.cancelled():
+                        self._wake()
+                    raise
+        self._out += 1
+
+    def _evict(self) -> bool:
+        for key, scope in self._scopes.items():
+            if scope.idle:
+                scope.idle.pop().kill()
+                if not scope.busy and not scope.idle:
+                    del self._scopes[key]
+                return True
+        return False
+
+    def _leave(self) -> None:
+        self._out -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _on_dead(self, child: Child) -> None:
+        if child.counted:
+            child.counted = False
+            self._leave()
+        for pool in self._pools.values():
+            pool.forget(child)
+        for scope in self._scopes.values():
+            if child in scope.idle:
+                scope.idle.remove(child)
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        scope = self._scopes.pop(key)
+        for child in tuple(scope.idle):
+            child.kill()
+
+    def _sweep_later(self) -> None:
+        if self._sweep is None and self._scopes:
+            self._sweep = asyncio.get_running_loop().call_later(self._idle_timeout / 2, self._sweep_now)
+
+    def _sweep_now(self) -> None:
+        self._sweep = None
+        now = asyncio.get_running_loop().time()
+        for key, scope in list(self._scopes.items()):
+            if not scope.busy and now - scope.used_at >= self._idle_timeout:
+                self._drop(key)
+        self._sweep_later()
+
+
+async def crash(child: Child, call: Call, limits: Limits, words: bytes) -> SandboxFailure:
+    """Why a child is gone, by the word of its parent."""
+    from .child import AUTHOR_LINE
+
+    try:
+        async with asyncio.timeout(EXIT_WAIT):
+            code = await asyncio.shield(child.exit_code)
+    except TimeoutError:
+        code = None
+    found = AUTHOR_LINE.search(words)
+    line = int(found[1]) if found and int(found[1]) <= call.code.count("\n") + 1 else None
+    shown = excerpt(call.code, line)
+    if code == -SIGXCPU:
+        return LimitExceeded("cpu_seconds", limits.cpu_seconds, line=line, excerpt=shown)
+    if code is not None and code < 0:
+        crashed = SandboxCrashed("", signal_number=-code, line=line, excerpt=shown)
+        crashed.message = f"The sandbox was ended by {crashed.signal}."
+    else:
+        how = "without a word" if code is None else f"with exit code {code}"
+        crashed = SandboxCrashed(f"The sandbox ended {how}.", exit_code=code, line=line, excerpt=shown)
+    return crashed
+
+
+def default_required() -> frozenset[str]:
+    """Every layer but Landlock, which older kernels lack; the user only matters where there are rights to lose."""
+    layers = {"seccomp", "no_new_privs", "rlimits"}
+    return frozenset(layers | {"uid"} if hasattr(os, "geteuid") and os.geteuid() == 0 else layers)
+
+
+def platform_problem() -> str | None:
+    """Why the backend cannot work here at all, or None."""
+    if sys.platform != "linux":
+        return f"the process backend needs Linux, this is {sys.platform}"
+    from .box import arch
+
+    if arch.native() is None:
+        return "there is no system call table for this processor (x86-64 and arm64 are known)"
+    return None

@@ -1,0 +1,232 @@
+"""The host's side of a zygote: starts the clean process, asks it for children, hears how they ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .child import Child, Ended
+from .outcomes import SandboxUnavailable
+
+__all__ = ["Zygote", "ZygoteOptions"]
+
+type OnDead = Callable[[Child], None]
+
+START_TIMEOUT: Final = 30.0
+CHILD_TIMEOUT: Final = 10.0
+BOOT: Final = "import sys; sys.path.insert(0, sys.argv[1]); from box.zygote import main; del sys.path[0]; main(sys.argv[2], int(sys.argv[3]))"
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteOptions:
+    """What a zygote loads, and the ceilings of its children."""
+
+    memory_mb: int
+    cpu_seconds: int
+    modules: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    guards: bool = True
+
+
+class Zygote:
+    """One clean process. Made by `start`; dead when `dead` is set, and not to be revived."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, errors: int, on_dead: OnDead) -> None:
+        self.dead = False
+        self.pid = process.pid
+        self._process = process
+        self._control = control
+        self._errors = errors
+        self._on_dead = on_dead
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._asked: deque[asyncio.Future[Child]] = deque()
+        self._children: dict[int, Child] = {}
+        control.setblocking(False)
+        self._loop.add_reader(control, self._on_readable)
+
+    @classmethod
+    async def start(cls, options: ZygoteOptions, on_dead: OnDead) -> Zygote:
+        """Start one and wait until everything is loaded. `on_dead` hears of each child's end. Raises
+        SandboxUnavailable."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        errors = os.memfd_create("aicflow-zygote-errors")
+        launching = asyncio.ensure_future(asyncio.to_thread(launch, options, theirs, errors))
+        try:
+            process = await asyncio.shield(launching)
+        except OSError as error:
+            ours.close()
+            os.close(errors)
+            raise SandboxUnavailable(f"The sandbox's process could not be started: {error}") from None
+        except asyncio.CancelledError:
+            process = await launching
+            process.kill()
+            process.wait()
+            ours.close()
+            os.close(errors)
+            raise
+        finally:
+            theirs.close()
+        zygote = cls(process, ours, errors, on_dead)
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await zygote._ready
+        except (TimeoutError, Ended):
+            words = zygote._last_words()
+            await zygote.close()
+            raise SandboxUnavailable(f"The sandbox's process did not come up: {words or 'no word from it'}") from None
+        except BaseException:
+            await zygote.close()
+            raise
+        return zygote
+
+    async def spawn(self) -> tuple[Child, dict[str, str]]:
+        """A new sealed child and its layers. Raises SandboxUnavailable."""
+        if self.dead:
+            raise SandboxUnavailable("The sandbox's process has ended.")
+        asked: asyncio.Future[Child] = self._loop.create_future()
+        self._asked.append(asked)
+        try:
+            self._control.send(b"fork")
+        except OSError as error:
+            self._asked.remove(asked)
+            raise SandboxUnavailable(f"The sandbox's process does not listen: {error}") from None
+        child = None
+        try:
+            async with asyncio.timeout(CHILD_TIMEOUT):
+                child = await asked
+                hello = await child.hello
+            layers = hello.get("hello")
+            if not isinstance(layers, dict):
+                raise SandboxUnavailable("A new child said something else than hello.")
+            return child, layers
+        except Ended as error:
+            words = error.args[0].decode("utf-8", "replace").strip() if error.args else ""
+            raise SandboxUnavailable(f"A new child ended before it was sealed. {words}") from None
+        except TimeoutError:
+            if child:
+                child.kill()
+            raise SandboxUnavailable("A new child did not come up in time.") from None
+        except BaseException:
+            if child:
+                child.kill()
+            elif asked.done() and not asked.cancelled() and not asked.exception():
+                asked.result().kill()
+            raise
+
+    async def close(self) -> None:
+        """End the process; the kernel takes the children along."""
+        self._die()
+        try:
+            await asyncio.to_thread(self._process.wait, 2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+        if self._errors >= 0:
+            os.close(self._errors)
+            self._errors = -1
+
+    def _on_readable(self) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, 4096, 3, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptors = b"", []
+        if not data:
+            self._die()
+            return
+        news = json.loads(data)
+        if "child" in news:
+            self._adopt(news["child"], descriptors)
+        elif "failed" in news:
+            asked = self._asked.popleft()
+            if not asked.done():
+                asked.set_exception(SandboxUnavailable(f"A new child could not be made: {news['failed']}"))
+        elif "ended" in news:
+            child = self._children.pop(news["ended"], None)
+            if child and not child.exit_code.done():
+                child.exit_code.set_result(news["code"])
+        elif "ready" in news and not self._ready.done():
+            self._ready.set_result(None)
+
+    def _adopt(self, pid: int, descriptors: Sequence[int]) -> None:
+        channel, black_box, pidfd = descriptors
+        child = Child(self._loop, pid, socket.socket(fileno=channel), black_box, pidfd, self._on_dead)
+        self._children[pid] = child
+        asked = self._asked.popleft()
+        if asked.done():  # whoever asked has gone
+            child.kill()
+        else:
+            asked.set_result(child)
+
+    def _die(self) -> None:
+        if self.dead:
+            return
+        self.dead = True
+        self._loop.remove_reader(self._control)
+        self._control.close()
+        if not self._ready.done():
+            self._ready.set_exception(Ended())
+        while self._asked:
+            asked = self._asked.popleft()
+            if not asked.done():
+                asked.set_exception(SandboxUnavailable("The sandbox's process has ended."))
+        for child in tuple(self._children.values()):
+            child.kill()
+
+    def _last_words(self) -> str:
+        return os.pread(self._errors, 4000, 0).decode("utf-8", "replace").strip()
+
+
+def launch(options: ZygoteOptions, control: socket.socket, errors: int) -> subprocess.Popen[bytes]:
+    """Run the clean process: isolated, without site, empty environment, no descriptor but the control socket."""
+    argument = json.dumps(
+        {
+            "memory_mb": options.memory_mb,
+            "cpu_seconds": options.cpu_seconds,
+            "modules": options.modules,
+            "paths": options.paths,
+            "guards": options.guards,
+            "zones": zone_paths(),
+        }
+    )
+    home = str(Path(__file__).parent)
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-X", "utf8", "-c", BOOT, home, argument, str(control.fileno())],
+        env=environment(options),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        pass_fds=[control.fileno()],
+        start_new_session=True,
+        cwd="/",
+    )
+
+
+def environment(options: ZygoteOptions) -> dict[str, str]:
+    """Nothing of the host's, but what the interpreter needs to find its own library."""
+    names = {"LD_LIBRARY_PATH": os.environ["LD_LIBRARY_PATH"]} if "LD_LIBRARY_PATH" in os.environ else {}
+    if options.modules:
+        # Numerical libraries start a thread for each processor; a fork leaves those behind.
+        names |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return names
+
+
+def zone_paths() -> list[str]:
+    """Where time zones may be found: the system's, then the tzdata package's."""
+    paths = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo"]
+    try:
+        import tzdata
+    except ImportError:
+        return paths
+    return [*paths, str(Path(tzdata.__file__).parent / "zoneinfo")]
