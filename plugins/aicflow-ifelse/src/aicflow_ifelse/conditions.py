@@ -1,0 +1,57 @@
+"""A typed condition as it stands in params, and how a list of them is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from aicflow import Params, PermanentError
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from aicflow_ifelse.operators import UNARY, CannotCompare, Operator, compare
+
+__all__ = ["Condition", "Conditions", "Match", "holds"]
+
+type Match = Literal["all", "any"]
+
+
+class Condition(Params):
+    """One comparison, such as `{left: "${{ input.total }}", operator: greater, right: 100}`."""
+
+    left: Annotated[Any, Field(description="The value to look at.")]
+    operator: Annotated[Operator, Field(description="How it is compared.")]
+    right: Annotated[Any, Field(description="What it is compared with; left out for operators that need nothing.")] = (
+        None
+    )
+    ignore_case: Annotated[bool, Field(description="Compare texts without regard to case.")] = False
+
+    @model_validator(mode="after")
+    def _sides(self) -> Self:
+        given = "right" in self.model_fields_set
+        if self.operator in UNARY and given:
+            raise PydanticCustomError("right_unused", "the operator '{name}' takes no 'right'", {"name": self.operator})
+        if self.operator not in UNARY and not given:
+            raise PydanticCustomError("right_missing", "the operator '{name}' needs 'right'", {"name": self.operator})
+        return self
+
+
+Conditions = Annotated[list[Condition], Field(min_length=1, max_length=1000)]
+
+
+def holds(conditions: Sequence[Condition], match: Match, pointer: str) -> bool:
+    """Whether all (or any) of the conditions hold. The rest is not looked at once that is known, so that a condition
+    may guard the ones after it. Raises PermanentError with the pointer of the side that cannot be compared."""
+    for index, condition in enumerate(conditions):
+        try:
+            found = compare(condition.operator, condition.left, condition.right, ignore_case=condition.ignore_case)
+        except CannotCompare as error:
+            raise PermanentError(
+                f"Condition {index + 1}: {error.message}.",
+                code="condition-type",
+                pointer=f"{pointer}/{index}/{error.side}",
+                hint=error.hint,
+            ) from None
+        if found is (match == "any"):
+            return found
+    return match == "all"
