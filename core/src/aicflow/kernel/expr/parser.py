@@ -1,0 +1,255 @@
+"""From tokens to the syntax tree: a Pratt parser, one rank of operators at a time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aicflow.kernel.expr import postfix
+from aicflow.kernel.expr.ast import (
+    Arithmetic,
+    Call,
+    Chain,
+    Coalesce,
+    Comparison,
+    Comprehension,
+    Conditional,
+    DictDisplay,
+    ListDisplay,
+    Literal,
+    Logic,
+    Name,
+    Node,
+    Not,
+    Unary,
+)
+from aicflow.kernel.expr.errors import ExpressionError
+from aicflow.kernel.expr.lexer import Token, tokenize
+from aicflow.kernel.expr.signatures import check_call
+from aicflow.kernel.expr.stream import TokenStream
+
+__all__ = ["parse"]
+
+_CONDITIONAL, _COALESCE, _OR, _AND, _NOT, _COMPARE, _ADD, _MULTIPLY, _UNARY = range(1, 10)
+
+_RANK: Final = {
+    "if": _CONDITIONAL,
+    "??": _COALESCE,
+    "or": _OR,
+    "and": _AND,
+    **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in", "not"), _COMPARE),
+    **dict.fromkeys(("+", "-"), _ADD),
+    **dict.fromkeys(("*", "/", "//", "%"), _MULTIPLY),
+}
+
+_ANY: Final = 0
+
+
+def parse(source: str) -> Node:
+    """The syntax tree of an expression. Raises ExpressionError with the position of the first thing that is wrong."""
+    parser = _Parser(source)
+    if parser.tokens.kind == "end":
+        raise ExpressionError("expr.syntax", "The expression is empty", (0, len(source)), "Write a value.")
+    node = parser.expression()
+    if parser.tokens.kind != "end":
+        raise parser.leftover()
+    return node
+
+
+class _Parser:
+    def __init__(self, source: str) -> None:
+        self.tokens = TokenStream(tokenize(source))
+
+    def expression(self, rank: int = _ANY) -> Node:
+        """The longest expression made of operators that bind tighter than `rank`."""
+        tokens = self.tokens
+        tokens.enter()
+        node = self._operand()
+        while (found := _RANK.get(tokens.kind, _ANY)) > rank:
+            node = self._continue(node, found)
+        tokens.leave()
+        return node
+
+    def _continue(self, left: Node, rank: int) -> Node:
+        """The operators of one rank that follow `left`, kept flat in one node."""
+        if rank == _CONDITIONAL:
+            return self._conditional(left)
+        if rank == _COMPARE:
+            return self._comparison(left)
+        tokens = self.tokens
+        operators: list[str] = []
+        operands = [left]
+        while _RANK.get(tokens.kind) == rank:
+            operators.append(tokens.advance().kind)
+            operands.append(self.expression(rank))
+        span = (left.span[0], operands[-1].span[1])
+        if rank == _COALESCE:
+            return tokens.sized(Coalesce(tuple(operands), span))
+        if rank in (_OR, _AND):
+            return tokens.sized(Logic(operators[0], tuple(operands), span))
+        return tokens.sized(Arithmetic(left, tuple(zip(operators, operands[1:], strict=True)), span))
+
+    def _comparison(self, left: Node) -> Node:
+        tokens = self.tokens
+        rest: list[tuple[str, Node]] = []
+        while _RANK.get(tokens.kind) == _COMPARE:
+            operator = tokens.advance()
+            kind = operator.kind
+            if kind == "not":
+                if operator.text == "!" or tokens.kind != "in":
+                    raise ExpressionError(
+                        "expr.syntax", f"'{operator.text}' cannot stand here", operator.span, "Did you mean 'not in'?"
+                    )
+                tokens.advance()
+                kind = "not in"
+            rest.append((kind, self.expression(_COMPARE)))
+        return tokens.sized(Comparison(left, tuple(rest), (left.span[0], rest[-1][1].span[1])))
+
+    def _conditional(self, then: Node) -> Node:
+        tokens = self.tokens
+        tokens.advance()
+        test = self.expression(_CONDITIONAL)
+        if tokens.kind != "else":
+            hint = "Write a choice as: value if condition else other."
+            raise tokens.unexpected("'else' and the other value", hint)
+        tokens.advance()
+        otherwise = self.expression()
+        return tokens.sized(Conditional(test, then, otherwise, (then.span[0], otherwise.span[1])))
+
+    def _operand(self) -> Node:
+        """A prefix operator with its operand, or a primary with the steps behind it."""
+        tokens = self.tokens
+        token = tokens.token
+        if token.kind == "not":
+            tokens.advance()
+            operand = self.expression(_NOT)
+            return tokens.sized(Not(operand, (token.start, operand.span[1])))
+        if token.kind in ("-", "+"):
+            tokens.advance()
+            operand = self.expression(_UNARY)
+            span = (token.start, operand.span[1])
+            if isinstance(operand, Literal) and type(operand.value) in (int, float):
+                value = operand.value
+                assert isinstance(value, int | float)
+                return Literal(-value if token.kind == "-" else value, span)
+            return tokens.sized(Unary(token.kind, operand, span))
+        base = self._primary()
+        steps = postfix.steps(tokens, base, self.expression)
+        return tokens.sized(Chain(base, tuple(steps), (base.span[0], steps[-1].span[1]))) if steps else base
+
+    def _primary(self) -> Node:
+        tokens = self.tokens
+        token = tokens.token
+        match token.kind:
+            case "literal":
+                tokens.advance()
+                return Literal(token.value, token.span)
+            case "name":
+                tokens.advance()
+                return self._call(token.text, token.start) if tokens.kind == "(" else Name(token.text, token.span)
+            case "(":
+                return self._parenthesised()
+            case "[":
+                return self._list()
+            case "{":
+                return self._object()
+        raise tokens.unexpected("a value")
+
+    def _call(self, function: str, start: int) -> Node:
+        name_span = (start, start + len(function))
+        arguments, end = postfix.arguments(self.tokens, self.expression)
+        span = (start, end)
+        check_call(function, arguments, name_span, span)
+        return self.tokens.sized(Call(function, tuple(arguments), span))
+
+    def _parenthesised(self) -> Node:
+        tokens = self.tokens
+        opening = tokens.open()
+        if tokens.kind == ")":
+            raise tokens.unexpected("a value between the parentheses")
+        node = self.expression()
+        if tokens.kind == ",":
+            raise ExpressionError(
+                "expr.unsupported", "There are no tuples", (opening.start, tokens.token.end), "Write a list: [a, b]."
+            )
+        tokens.close(opening, ")")
+        return node
+
+    def _list(self) -> Node:
+        tokens = self.tokens
+        opening = tokens.open()
+        items: list[Node] = []
+        while tokens.kind != "]":
+            items.append(self.expression())
+            if tokens.kind == "for" and len(items) == 1:
+                return self._comprehension(items[0], opening)
+            if tokens.kind != ",":
+                break
+            tokens.advance()
+        end = tokens.close(opening, "]").end
+        return tokens.sized(ListDisplay(tuple(items), (opening.start, end)))
+
+    def _comprehension(self, element: Node, opening: Token) -> Node:
+        tokens = self.tokens
+        tokens.advance()
+        variable = tokens.token
+        if variable.kind != "name":
+            raise tokens.unexpected("the name of a variable", "Write [expression for x in list].")
+        tokens.advance()
+        if tokens.kind == ",":
+            hint = "Loop over keys(object) and take object[key] for the value."
+            raise ExpressionError("expr.unsupported", "A loop has one variable", tokens.token.span, hint)
+        if tokens.kind != "in":
+            raise tokens.unexpected("'in'", "Write [expression for x in list].")
+        tokens.advance()
+        iterable = self.expression(_CONDITIONAL)
+        condition: Node | None = None
+        if tokens.kind == "if":
+            tokens.advance()
+            condition = self.expression(_CONDITIONAL)
+        if tokens.kind in ("if", "for"):
+            hint = "Join conditions with 'and'." if tokens.kind == "if" else "Put one loop inside the other."
+            message = f"A loop has one '{tokens.kind}'"
+            raise ExpressionError("expr.unsupported", message, tokens.token.span, hint)
+        end = tokens.close(opening, "]").end
+        return tokens.sized(Comprehension(element, variable.text, iterable, condition, (opening.start, end)))
+
+    def _object(self) -> Node:
+        tokens = self.tokens
+        opening = tokens.open()
+        items: list[tuple[Node, Node]] = []
+        while tokens.kind != "}":
+            key = self.expression()
+            if tokens.kind != ":":
+                raise tokens.unexpected("':' and a value", 'Write objects like {"key": value}.')
+            tokens.advance()
+            items.append((key, self.expression()))
+            if tokens.kind == "for":
+                raise ExpressionError(
+                    "expr.unsupported",
+                    "A loop makes a list, not an object",
+                    tokens.token.span,
+                    "Make a list of objects, or use a code node.",
+                )
+            if tokens.kind != ",":
+                break
+            tokens.advance()
+        end = tokens.close(opening, "}").end
+        return tokens.sized(DictDisplay(tuple(items), (opening.start, end)))
+
+    def leftover(self) -> ExpressionError:
+        """The expression is complete, and yet something follows it."""
+        token = self.tokens.token
+        hint: str | None = None
+        if token.kind in (")", "]", "}"):
+            hint = "There is no opening bracket for it."
+        elif token.kind == "literal" and token.text[0] in "\"'":
+            hint = 'Join texts with +. There are no prefixed texts such as f"…" or r"…".'
+        elif token.text in ("is", "and", "lambda", "await"):
+            hint = "Write '==' to compare." if token.text == "is" else None
+        elif token.kind == "else":
+            hint = "Write a choice as: value if condition else other."
+        elif token.kind == ":":
+            hint = 'Write a choice as: value if condition else other. Write objects like {"key": value}.'
+        elif token.kind == "for":
+            hint = "Write a loop in brackets: [expression for x in list]."
+        return self.tokens.unexpected("an operator or the end", hint)
