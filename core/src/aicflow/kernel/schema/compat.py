@@ -1,8 +1,8 @@
 """Schema against schema: do the values that a producer may give fit what a consumer takes?
 
-YES and NO are proofs. MAYBE means that some values do not fit, as far as the schemas tell. UNKNOWN means that the producer
-declares nothing or admits nothing at all, that rules stand in the way which are not compared (`not`, `if` …), or that the
-work would not end soon. Formats take part in a YES and never make a NO: readers often accept more than a format says.
+YES and NO are proofs. MAYBE means that some values do not fit, as far as the schemas tell. UNKNOWN means that the
+producer declares nothing or admits nothing at all, that rules stand in the way which are not compared (`not`, `if` …),
+or that the work would not end soon. Formats take part in a YES and never make a NO: readers often accept more.
 """
 
 from __future__ import annotations

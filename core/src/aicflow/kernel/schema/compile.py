@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from aicflow.kernel.schema.containers import array_checks, object_checks
 from aicflow.kernel.schema.document import REFERENCES, Document
 from aicflow.kernel.schema.evaluated import Evaluated
 from aicflow.kernel.schema.model import Schema
 from aicflow.kernel.schema.scalars import Budget, Check, enum_check, number_check, text_check, type_check
+
+KEPT: Final = 100_000
 
 
 def always(value: Any, budget: Budget) -> bool:
@@ -47,6 +49,8 @@ class Compiler:
             return never
         known = self._known.get(id(schema))
         if known is None:
+            if len(self._known) >= KEPT:
+                self._known.clear()  # schemas are also made from parts of documents that live long
             known = self._known[id(schema)] = (self._compile(schema), schema)
         return known[0]
 

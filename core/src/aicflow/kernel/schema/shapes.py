@@ -23,6 +23,8 @@ from aicflow.kernel.schema.shape import (
     unite,
 )
 
+STEPS: Final = 20_000
+KEPT: Final = 4_096
 ALTERNATIVES: Final = 512
 LISTED_RANGE: Final = 64  # whole numbers in a range of at most so many are listed one by one
 _KIND_ATOMS: Final = {
@@ -59,6 +61,21 @@ class Shapes:
 def atom(value: Any) -> str:
     kind = json_kind(value)
     return "fraction" if kind == "number" else kind
+
+
+def shapes_of(view: SchemaView) -> Shapes | None:
+    """The alternatives of one schema, kept with its document; None where it is too tangled to tell."""
+    kept: dict[int, tuple[Schema, Shapes | None]] = view.document.cache.setdefault("shapes", {})
+    known = kept.get(id(view.schema))
+    if known is None:
+        try:
+            found = Shaper(STEPS).shapes(unite([view]))
+        except (TooCostly, RecursionError):
+            found = None
+        if len(kept) >= KEPT:
+            kept.clear()  # documents of node types live long, and schemas are made from their parts
+        known = kept[id(view.schema)] = view.schema, found
+    return known[1]
 
 
 class Shaper:
