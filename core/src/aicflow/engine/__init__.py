@@ -1,1 +1,15 @@
-"""..."""
+"""Turns workflows into work: claims executions, walks their graphs, runs their steps, and tells what happens."""
+
+from aicflow.engine.executions import Executions
+from aicflow.engine.options import EngineOptions
+from aicflow.engine.secrets import EnvironmentSecrets, Secrets
+from aicflow.engine.starting import KEEP, Started
+
+__all__ = [
+    "KEEP",
+    "EngineOptions",
+    "EnvironmentSecrets",
+    "Executions",
+    "Secrets",
+    "Started",
+]

@@ -38,13 +38,20 @@ class Context(Protocol):
     recognise a repeated request.
     """
 
-    execution_id: str
-    workflow_id: str
-    node_id: str
-    attempt: int
-    idempotency_key: str
-    answer: Answer | None
-    nodes: NodeCaller
+    @property
+    def execution_id(self) -> str: ...
+    @property
+    def workflow_id(self) -> str: ...
+    @property
+    def node_id(self) -> str: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def idempotency_key(self) -> str: ...
+    @property
+    def answer(self) -> Answer | None: ...
+    @property
+    def nodes(self) -> NodeCaller: ...
 
     def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
         """Keep a line in the execution's history (`step.log`)."""

@@ -3,6 +3,7 @@
 AICFlowError
 ├── DocumentUnreadable      bytes that are not a JSON or YAML document, or are over a limit
 ├── WorkflowInvalid         a document with errors; carries the issues
+├── InputInvalid            an execution's input does not fit the workflow's input_schema
 ├── NotFound                no such workflow, execution, node type, …
 ├── Conflict                the thing exists already, or changed since it was read
 ├── PluginError             a plugin that cannot be used; reported, never fatal
@@ -29,6 +30,7 @@ __all__ = [
     "AICFlowError",
     "Conflict",
     "DocumentUnreadable",
+    "InputInvalid",
     "NodeError",
     "NotFound",
     "OutputInvalid",
@@ -83,6 +85,15 @@ class WorkflowInvalid(AICFlowError):
         where = f"{first.pointer or '/'}: {first.message}{more}" if first else "no errors given"
         super().__init__(f"The workflow has errors. {where}", hint=first.hint if first else None)
         self.issues = tuple(issues)
+
+
+class InputInvalid(AICFlowError):
+    """The input does not fit the workflow's `input_schema`; `violations` are (pointer into the input, message)."""
+
+    def __init__(self, violations: Sequence[tuple[str, str]]) -> None:
+        first = violations[0] if violations else ("", "unknown")
+        super().__init__(f"The input does not fit the workflow's input_schema: input{first[0]}: {first[1]}")
+        self.violations = tuple(violations)
 
 
 class NotFound(AICFlowError):

@@ -188,10 +188,13 @@ class ExecutionStore(Protocol):
         batch: EventBatch,
         projection: Projection | None = None,
         outputs: Mapping[str, bytes] | None = None,
+        consumed: Sequence[str] = (),
     ) -> Appended:
         """Append the batch, if the claim `epoch` still holds and `batch.first_seq` follows the last event, and update
-        the projection. `outputs` are step outputs too large for events, by node id. A waiting or terminal
-        projection ends the claim and removes answers it consumed. Raises StaleClaim; then nothing was written."""
+        the projection. `outputs` are step outputs too large for events, by node id; `consumed` are the nodes whose
+        answers are removed (a terminal projection removes all of them). A waiting or terminal projection ends the
+        claim; an execution that becomes waiting while it has an answer or a cancel request is claimable at once.
+        Raises StaleClaim; then nothing was written."""
         ...
 
     async def claim(self, worker: str, limit: int, *, now: float, lease_until: float) -> Sequence[Claimed]:

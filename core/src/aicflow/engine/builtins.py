@@ -1,0 +1,143 @@
+"""Node types that belong to the engine itself: waiting, and calling another workflow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from aicflow.kernel.context import Context
+from aicflow.kernel.errors import PermanentError
+from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
+
+__all__ = ["WaitNode", "WorkflowCall"]
+
+
+class WaitParams(Params):
+    """How long to wait, or for what. With `answer_schema`, `seconds` or `until` is the time limit for the answer."""
+
+    seconds: float | None = Field(default=None, ge=0, le=315_360_000)
+    until: str | None = Field(default=None, description="RFC 3339, such as 2027-01-31T09:00:00Z")
+    answer_schema: dict[str, JsonValue] | bool | None = Field(
+        default=None, description="JSON Schema that the answer must fit"
+    )
+    message: str | None = Field(default=None, max_length=2_000)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> WaitParams:
+        if self.seconds is not None and self.until is not None:
+            raise ValueError("give seconds or until, not both")
+        if self.seconds is None and self.until is None and self.answer_schema is None:
+            raise ValueError("give seconds, until or answer_schema")
+        return self
+
+
+class WaitOutput(Output):
+    """What ended the wait. `answer` is null when the time came."""
+
+    answered: bool
+    answer: Any = None
+
+
+class WaitNode(Node[WaitParams, WaitOutput]):
+    """Wait for a time or for a person's answer.
+
+    The execution holds no worker while it waits and survives restarts. Answer with
+    `POST /api/v1/executions/{id}/resume`. Leaves by `main` when the answer came (or, without `answer_schema`, when
+    the time came) and by `timeout` when no answer came in time.
+    """
+
+    type_id = "wait"
+    title = "Wait"
+    category = "flow"
+    ports = ("main", "timeout")
+    pure = True
+
+    async def run(self, ctx: Context, params: WaitParams) -> WaitOutput | Exit[WaitOutput] | Wait:
+        """Park, then say what ended the wait."""
+        if ctx.answer is None:
+            return Wait(until=_until(params), answer_schema=params.answer_schema, message=params.message)
+        if ctx.answer.kind == "answered":
+            return WaitOutput(answered=True, answer=ctx.answer.value)
+        return Exit("timeout" if params.answer_schema is not None else "main", WaitOutput(answered=False))
+
+    @classmethod
+    def ports_for(cls, params: Mapping[str, Any]) -> tuple[str, ...]:
+        """`timeout` exists only where an answer is awaited."""
+        return ("main", "timeout") if params.get("answer_schema") is not None else ("main",)
+
+    @classmethod
+    def output_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The answer has the schema that was asked for."""
+        schema = dict(cls.output_schema() or {})
+        asked = params.get("answer_schema")
+        if isinstance(asked, dict | bool):
+            schema["properties"] = {**schema["properties"], "answer": {"anyOf": [asked, {"type": "null"}]}}
+        return schema
+
+
+def _until(params: WaitParams) -> float | None:
+    if params.seconds is not None:
+        return time.time() + params.seconds
+    if params.until is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(params.until)
+    except ValueError:
+        raise PermanentError(
+            f"until is not an RFC 3339 instant: {params.until!r}.",
+            pointer="/until",
+            hint="Write it like 2027-01-31T09:00:00Z.",
+        ) from None
+    if instant.tzinfo is None:
+        raise PermanentError(
+            "until has no time zone.", pointer="/until", hint="End it with Z or an offset like +01:00."
+        )
+    return instant.timestamp()
+
+
+class WorkflowCallParams(Params):
+    """Which workflow to call with what. `wait: false` goes on without its result."""
+
+    workflow: str = Field(description="Id of the workflow")
+    input: JsonValue = None
+    wait: bool = True
+    on_child_failure: Literal["fail", "continue"] = "fail"
+
+
+class WorkflowCallOutput(Output):
+    """How the other execution ended; with `wait: false`, its id."""
+
+    execution_id: str
+    status: str
+    output: Any = None
+    error: dict[str, JsonValue] | None = None
+
+
+class WorkflowCall(Node[WorkflowCallParams, WorkflowCallOutput]):
+    """Call another workflow and take its output.
+
+    Cancelling the caller cancels the called execution; its failure fails this step unless `on_child_failure` is
+    `continue`.
+    """
+
+    type_id = "workflow.call"
+    title = "Call a workflow"
+    category = "flow"
+
+    async def run(self, ctx: Context, params: WorkflowCallParams) -> WorkflowCallOutput | StartChild:
+        """Start the child, then say how it ended."""
+        if ctx.answer is None:
+            return StartChild(params.workflow, params.input, detach=not params.wait)
+        result = WorkflowCallOutput.model_validate(ctx.answer.value)
+        if result.status in ("failed", "cancelled") and params.on_child_failure == "fail":
+            error = result.error or {}
+            raise PermanentError(
+                f"The called execution {result.execution_id} {result.status}: {error.get('message', 'no reason')}",
+                code="child-" + result.status,
+                details={"execution_id": result.execution_id, "error": error},
+            )
+        return result

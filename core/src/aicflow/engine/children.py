@@ -1,0 +1,119 @@
+"""Executions that executions start: sub-workflows and failure workflows."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from aicflow.engine.failure import report_to_json
+from aicflow.kernel.errors import AICFlowError, Conflict, NodeError, NotFound, PermanentError
+from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, TriggerInfo
+from aicflow.kernel.node import StartChild
+from aicflow.kernel.ports.executions import Answered, ExecutionFilter, Idempotency
+from aicflow.kernel.values import dumps
+
+if TYPE_CHECKING:
+    from aicflow.engine.executions import Executions
+
+
+__all__ = ["ChildExecutions"]
+
+_logger = logging.getLogger("aicflow.engine")
+
+
+class ChildExecutions:
+    """Starts, follows and cancels children. Keys make every start happen once, whatever crashes in between."""
+
+    def __init__(self, executions: Executions) -> None:
+        self._executions = executions
+
+    async def start_child(self, parent: Execution, node_id: str, call: StartChild) -> str:
+        """Start a child once for (parent, node); gives its id, the same after a recovery. Raises PermanentError."""
+        depth = await self._depth(parent)
+        if depth >= self._executions.options.max_depth:
+            raise PermanentError(
+                f"Sub-workflows are nested {depth} deep, which is the limit.",
+                code="too-deep",
+                hint="Does a workflow call itself, directly or by a detour?",
+            )
+        trigger = TriggerInfo(
+            kind="workflow",
+            parent_execution_id=parent.id,
+            parent_node_id=None if call.detach else node_id,
+        )
+        key = Idempotency("child", f"{parent.id}:{node_id}", "")
+        try:
+            started = await self._executions.start(
+                call.workflow, call.input, trigger=trigger, idempotency=key, priority=parent.priority
+            )
+        except NodeError:
+            raise
+        except AICFlowError as error:
+            raise PermanentError(f"The sub-workflow could not start: {error.message}", hint=error.hint) from error
+        if started.skipped:
+            raise PermanentError("The sub-workflow's concurrency limit is full.", code="limit-reached")
+        return started.execution_id
+
+    async def _depth(self, execution: Execution) -> int:
+        depth, parent = 1, execution.trigger.parent_execution_id
+        while parent is not None and depth <= self._executions.options.max_depth:
+            try:
+                parent = (await self._executions.get(parent)).trigger.parent_execution_id
+            except NotFound:
+                break
+            depth += 1
+        return depth
+
+    async def child_result(self, execution_id: str) -> dict[str, Any] | None:
+        """The child's status, output and error once it ended, else None."""
+        try:
+            child = await self._executions.get(execution_id)
+        except NotFound:
+            return {"execution_id": execution_id, "status": "failed", "output": None, "error": {"code": "gone"}}
+        if child.status not in TERMINAL_STATUSES:
+            return None
+        return {
+            "execution_id": child.id,
+            "status": child.status,
+            "output": child.output,
+            "error": report_to_json(child.error) if child.error is not None else None,
+        }
+
+    async def cancel_children(self, parent_id: str) -> None:
+        """Cancel what an execution started and waits for."""
+        where = ExecutionFilter(parent_execution_id=parent_id, statuses=frozenset({"queued", "running", "waiting"}))
+        page = await self._executions.store.executions.list(where, limit=200)
+        for child in page.items:
+            if child.trigger.parent_node_id is not None:
+                await self._executions.cancel(child.id)
+
+    async def start_on_failure(self, execution: Execution, workflow_id: str, report: dict[str, Any]) -> None:
+        """Start the failure workflow once for the execution. That it cannot start is logged: the execution's own
+        failure is what matters."""
+        given = {
+            "execution_id": execution.id,
+            "workflow_id": execution.workflow_id,
+            "version": execution.version,
+            "input": execution.input,
+            "error": report,
+        }
+        trigger = TriggerInfo(kind="failure", parent_execution_id=execution.id, payload=report)
+        try:
+            await self._executions.start(
+                workflow_id, given, trigger=trigger, idempotency=Idempotency("on_failure", execution.id, "")
+            )
+        except AICFlowError as error:
+            _logger.warning("on_failure workflow %s of %s could not start: %s", workflow_id, execution.id, error)
+
+    async def ended(self, execution: Execution) -> None:
+        """Hand a child's end to the step that waits for it."""
+        parent, node = execution.trigger.parent_execution_id, execution.trigger.parent_node_id
+        if parent is None or node is None:
+            return
+        answer = Answered(node, "answered", dumps({"child": execution.id}))
+        try:
+            await self._executions.store.executions.answer(parent, answer)
+        except (Conflict, NotFound):
+            return  # the parent ended, or knows already
+        if not self._executions.worker.deliver(parent, answer):
+            self._executions.wake()

@@ -1,0 +1,15 @@
+"""The real clock."""
+
+from __future__ import annotations
+
+import time
+
+__all__ = ["SystemClock"]
+
+
+class SystemClock:
+    """Wall-clock time of this machine."""
+
+    def now(self) -> float:
+        """Seconds since 1970 UTC."""
+        return time.time()

@@ -1,0 +1,92 @@
+"""The context that a running step is given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from aicflow.engine.outputs import as_json
+from aicflow.engine.params import validated
+from aicflow.kernel.context import Answer, LogLevel
+from aicflow.kernel.errors import PermanentError
+from aicflow.kernel.node import Exit, StartChild, Wait
+from aicflow.kernel.values import dumps
+
+if TYPE_CHECKING:
+    from aicflow.engine.run import ExecutionRun
+
+__all__ = ["StepContext"]
+
+
+class StepContext:
+    """One attempt of one step, as its node sees it. It also is the `nodes` caller, which agents use for tools."""
+
+    __slots__ = ("_run", "answer", "attempt", "cancelled", "idempotency_key", "node_id")
+
+    def __init__(self, run: ExecutionRun, node_id: str, attempt: int, answer: Answer | None) -> None:
+        self._run = run
+        self.node_id = node_id
+        self.attempt = attempt
+        self.answer = answer
+        self.idempotency_key = f"{run.execution_id}:{node_id}"
+        self.cancelled = False
+
+    @property
+    def execution_id(self) -> str:
+        return self._run.execution_id
+
+    @property
+    def workflow_id(self) -> str:
+        return self._run.workflow_id
+
+    @property
+    def nodes(self) -> StepContext:
+        return self
+
+    def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
+        """Keep a line in the execution's history. Over the limit it is cut, with a marker."""
+        limit = self._run.env.options.log_limit
+        data: dict[str, Any] = {"level": level, "message": message}
+        if len(message) > limit:
+            data["message"], data["truncated"] = message[:limit], len(message)
+        if fields:
+            data["fields"] = fields
+        try:
+            body = dumps(data)
+        except ValueError:
+            body = dumps({**data, "fields": {key: repr(value) for key, value in fields.items()}})
+        if len(body) > 4 * limit:
+            body = dumps({**data, "fields": {}, "truncated": len(body)})
+        self._run.add_event("step.log", self.node_id, self.attempt, body)
+
+    def emit(self, delta: Any) -> None:
+        """Show progress to whoever watches now."""
+        self._run.emit(self.node_id, self.attempt, delta)
+
+    def secret(self, name: str) -> str:
+        """The value of a secret; masked from now on. Raises PermanentError when there is none."""
+        return self._run.reveal(name)
+
+    def describe(self, type_id: str) -> Mapping[str, Any]:
+        """A node type's description and schemas. Raises NotFound."""
+        cls = self._run.env.registry.node(type_id).cls
+        return {
+            "type_id": type_id,
+            "description": inspect.getdoc(cls) or "",
+            "params_schema": cls.params_schema(),
+            "output_schema": cls.output_schema(),
+        }
+
+    async def call(self, type_id: str, params: Mapping[str, Any]) -> Any:
+        """Run a node type once as part of this step and give its output as JSON. Raises NotFound, NodeError."""
+        registered = self._run.env.registry.node(type_id)
+        if not registered.setting.enabled:
+            raise PermanentError(f"Node type {type_id!r} is disabled.", code="node-type-disabled")
+        cls = registered.cls
+        checked = validated(cls, {**registered.setting.default_params, **params})
+        result = await self._run.env.nodes.invoke(cls, self, checked)
+        self._run.used.add(cls)
+        if isinstance(result, Wait | StartChild):
+            raise PermanentError(f"{type_id} waits, which it cannot do inside another step.", code="cannot-wait")
+        return as_json(cls, result.output if isinstance(result, Exit) else result)

@@ -1,0 +1,341 @@
+"""The engine's front door: start, follow, stop, answer and repeat executions."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from os import getpid
+from typing import Any, Literal
+
+from aicflow.engine.children import ChildExecutions
+from aicflow.engine.clock import SystemClock
+from aicflow.engine.environment import Environment
+from aicflow.engine.hub import Hub
+from aicflow.engine.nodes import NodePool
+from aicflow.engine.observing import Observers
+from aicflow.engine.options import EngineOptions
+from aicflow.engine.params import resolved
+from aicflow.engine.plans import PlanCache
+from aicflow.engine.rerun import reusable_outputs
+from aicflow.engine.secrets import Secrets
+from aicflow.engine.starting import KEEP, Started, accept, as_claimed
+from aicflow.engine.why import explain
+from aicflow.engine.worker import Worker
+from aicflow.kernel.clock import Clock
+from aicflow.kernel.errors import Conflict, InputInvalid, NotFound
+from aicflow.kernel.events import fold
+from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step, TriggerInfo
+from aicflow.kernel.ids import new_id
+from aicflow.kernel.ports.engine import Engine
+from aicflow.kernel.ports.executions import (
+    Answered,
+    Claimed,
+    ExecutionFilter,
+    Fire,
+    Idempotency,
+    NewExecution,
+)
+from aicflow.kernel.ports.store import Store
+from aicflow.kernel.records import Observer
+from aicflow.kernel.registry import Registry
+from aicflow.kernel.schema import SchemaValidator
+from aicflow.kernel.template import compile_template
+from aicflow.kernel.values import dumps
+
+__all__ = ["Executions"]
+
+_EVENT_PAGE = 2_000
+
+
+class Executions:
+    """Everything a host, a trigger or a command does with executions. `open` it on an open store, `close` it before
+    the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        *,
+        engines: Mapping[str, Callable[[], Engine]],
+        options: EngineOptions | None = None,
+        secrets: Secrets | None = None,
+        observers: Sequence[Observer] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        self.store = store
+        self.registry = registry
+        self.options = options or EngineOptions()
+        self.clock: Clock = clock or SystemClock()
+        self.secrets = secrets or Secrets()
+        self.plans = PlanCache(store.workflows, registry)
+        self._engine_types = dict(engines)
+        self._engines: dict[str, Engine] = {}
+        self._observers = Observers(observers)
+        self.hub = Hub(store.executions, self._observers.committed if observers else None)
+        self._env = Environment(
+            store=store,
+            registry=registry,
+            hub=self.hub,
+            nodes=NodePool(self.options.threads),
+            secrets=self.secrets,
+            clock=self.clock,
+            options=self.options,
+            engine=self.engine,
+            children=ChildExecutions(self),
+            worker=new_id(f"{socket.gethostname()}-{getpid()}", self.clock.now()),
+            wake=self.wake,
+        )
+        self.worker = Worker(self._env, self.plans)
+
+    async def open(self) -> None:
+        """Begin to run what was accepted. Raises NotFound when the default engine is unknown."""
+        self.engine(self.options.engine)
+        self._observers.start()
+        await self.worker.start()
+
+    async def close(self) -> None:
+        """Stop cleanly: steps get `options.grace` seconds, what is left is handed back for the next start."""
+        await self.worker.stop()
+        await self._env.nodes.close()
+        await self._observers.stop()
+
+    def engine(self, name: str) -> Engine:
+        """The engine of this name; made once. Raises NotFound."""
+        engine = self._engines.get(name)
+        if engine is None:
+            make = self._engine_types.get(name)
+            if make is None:
+                raise NotFound("engine", name, hint=f"Installed engines: {', '.join(sorted(self._engine_types))}.")
+            engine = self._engines[name] = make()
+        return engine
+
+    def wake(self) -> None:
+        """Something may be claimable now."""
+        self.worker.wake()
+
+    async def start(
+        self,
+        workflow_id: str,
+        input: Any = None,
+        *,
+        version: int | None = None,
+        trigger: TriggerInfo | None = None,
+        priority: int = 0,
+        engine: str | None = None,
+        idempotency: Idempotency | None = None,
+        fire: Fire | None = None,
+    ) -> Started:
+        """Accept an execution. Durable when it returns. Raises NotFound (workflow, version, engine, node type),
+        Conflict (`disabled`, `node-type-disabled`), InputInvalid, ReferenceFailed."""
+        record = await self.store.workflows.get(workflow_id)
+        if not record.enabled:
+            raise Conflict(
+                f"Workflow {workflow_id} is disabled.", code="disabled", hint="Enable it to start executions."
+            )
+        if engine is not None:
+            self.engine(engine)
+        plan = await self.plans.get(workflow_id, version or record.version)
+        trigger = trigger or TriggerInfo()
+        new = accept(
+            plan,
+            input,
+            trigger,
+            self.clock,
+            engine=engine,
+            priority=priority,
+            idempotency=idempotency,
+            fire=fire,
+        )
+        return await self._create(new, trigger, input)
+
+    async def fire(self, workflow_id: str, trigger_id: str, payload: Any, fire: Fire) -> Started:
+        """Accept an execution for a trigger: its payload, mapped by the trigger's `input`, is the input. Raises as
+        `start` does; NotFound when the workflow has no such trigger."""
+        record = await self.store.workflows.get(workflow_id)
+        plan = await self.plans.get(workflow_id, record.version)
+        entry = next((one for one in plan.document.triggers if one.id == trigger_id), None)
+        if entry is None:
+            raise NotFound("trigger", f"{workflow_id}:{trigger_id}")
+        input = payload
+        if "input" in entry.model_fields_set:
+            scope = {"trigger": payload, "vars": plan.vars}
+            input = resolved(compile_template(entry.input), scope, None, f"triggers.{trigger_id}.input")
+        trigger = TriggerInfo(
+            kind="trigger",
+            trigger_id=trigger_id,
+            type_id=entry.type,
+            key=fire.key,
+            scheduled_for=fire.scheduled_for,
+            payload=payload,
+        )
+        return await self.start(workflow_id, input, trigger=trigger, fire=fire)
+
+    async def _create(self, new: NewExecution, trigger: TriggerInfo, input: Any) -> Started:
+        worker = self.worker
+        born_claimed = worker.has_room()
+        created = await self.store.executions.create(
+            new, worker=worker.id if born_claimed else None, lease_until=worker.lease_until() if born_claimed else 0.0
+        )
+        if created.duplicate:
+            return Started(created.execution_id, duplicate=True, fingerprint=created.fingerprint)
+        if created.skipped:
+            return Started(created.execution_id, skipped=True)
+        for execution_id in created.cancelled:
+            if not worker.cancel(execution_id):
+                worker.wake()
+        self.hub.publish(new.id, new.workflow_id, 1, new.events.events)
+        if created.epoch:
+            history = new.events.events if len(new.events.events) > 1 else []
+            execution = as_claimed(new, trigger, input, created.epoch)
+            await worker.launch(Claimed(execution, history, dict(new.outputs), []))
+        elif created.admitted:
+            worker.wake()
+        return Started(new.id)
+
+    async def get(self, execution_id: str) -> Execution:
+        """The execution as stored. Raises NotFound."""
+        return await self.store.executions.get(execution_id)
+
+    async def events(self, execution_id: str) -> Sequence[bytes]:
+        """Every event of an execution, encoded."""
+        events: list[bytes] = []
+        while page := await self.store.executions.events(execution_id, after=len(events), limit=_EVENT_PAGE):
+            events.extend(page)
+        return events
+
+    async def steps(self, execution_id: str) -> Sequence[Step]:
+        """The execution's steps, in the order they began, as its events tell them. Raises NotFound."""
+        await self.store.executions.get(execution_id)
+        events = await self.events(execution_id)
+        outputs = await self.store.executions.outputs(execution_id)
+        return list(fold(events, outputs).steps.values())
+
+    async def cancel(self, execution_id: str) -> Execution:
+        """Ask for the end of an execution; it settles within two seconds whatever its nodes do. Raises NotFound."""
+        execution = await self.store.executions.request_cancel(execution_id)
+        if execution.status not in TERMINAL_STATUSES and not self.worker.cancel(execution_id):
+            self.wake()
+        return execution
+
+    async def resume(
+        self,
+        execution_id: str,
+        node_id: str | None = None,
+        *,
+        action: Literal["answered", "retry", "skip", "fail"] = "answered",
+        value: Any = None,
+    ) -> Execution:
+        """Answer a waiting step (the only one, when no node is named). Raises NotFound, Conflict (`not-waiting`,
+        `ambiguous`), InputInvalid when the value does not fit what the step asked for."""
+        execution = await self.get(execution_id)
+        waiting = {step.node_id: step for step in await self.steps(execution_id) if step.status == "waiting"}
+        if execution.status in TERMINAL_STATUSES or not waiting:
+            raise Conflict(
+                f"Execution {execution_id} has no waiting step; it is {execution.status}.", code="not-waiting"
+            )
+        if node_id is None:
+            if len(waiting) > 1:
+                names = ", ".join(waiting)
+                raise Conflict(f"Several steps wait: {names}.", code="ambiguous", hint="Say which one with node_id.")
+            node_id = next(iter(waiting))
+        step = waiting.get(node_id)
+        if step is None:
+            raise Conflict(f"Step {node_id!r} does not wait. Waiting: {', '.join(waiting)}.", code="not-waiting")
+        wait = step.wait or {}
+        if action == "answered":
+            schema = wait.get("answer_schema")
+            if wait.get("reason") not in ("answer", None):
+                raise Conflict(
+                    f"Step {node_id!r} does not wait for an answer.",
+                    code="not-waiting",
+                    hint="It can be answered with retry, skip or fail.",
+                )
+            if schema is not None:
+                violations = SchemaValidator(schema).validate(value, limit=20)
+                if violations:
+                    raise InputInvalid([(one.pointer, one.message) for one in violations])
+        answer = Answered(node_id, action, dumps(value))
+        await self.store.executions.answer(execution_id, answer)
+        if not self.worker.deliver(execution_id, answer):
+            self.wake()
+        return await self.get(execution_id)
+
+    async def rerun(
+        self,
+        execution_id: str,
+        *,
+        input: Any = KEEP,
+        version: int | Literal["pinned", "latest"] = "pinned",
+        from_node: str | None = None,
+    ) -> Started:
+        """A new execution from an old one. With `from_node`, the outputs of everything that is not downstream of it
+        are taken over. Raises as `start` does; Conflict when `from_node` is not in the workflow."""
+        old = await self.get(execution_id)
+        record = await self.store.workflows.get(old.workflow_id)
+        if not record.enabled:
+            raise Conflict(f"Workflow {old.workflow_id} is disabled.", code="disabled")
+        number = old.version if version == "pinned" else record.version if version == "latest" else version
+        plan = await self.plans.get(old.workflow_id, number)
+        reused = None
+        if from_node is not None:
+            outputs = await self.store.executions.outputs(execution_id)
+            reused = reusable_outputs(plan, fold(await self.events(execution_id), outputs), from_node)
+        trigger = TriggerInfo(kind="rerun", payload=old.trigger.payload)
+        given = old.input if input is KEEP else input
+        new = accept(plan, given, trigger, self.clock, engine=old.engine, rerun_of=execution_id, reused=reused)
+        return await self._create(new, trigger, given)
+
+    async def wait(self, execution_id: str, timeout: float | None = None) -> Execution | None:
+        """The execution once it has ended; None when it has not within `timeout` seconds. Raises NotFound."""
+        try:
+            async with asyncio.timeout(timeout):
+                run = self.worker.run_of(execution_id)
+                if run is not None:
+                    await run.finished()
+                    if run.execution.status in TERMINAL_STATUSES:
+                        return run.execution
+                execution = await self.get(execution_id)
+                if execution.status not in TERMINAL_STATUSES:
+                    async for _ in self.hub.watch(execution_id, execution.last_seq):
+                        pass
+                    execution = await self.get(execution_id)
+                return execution
+        except TimeoutError:
+            return None
+
+    async def watch(self, execution_id: str, *, after: int = 0) -> AsyncIterator[Sequence[bytes]]:
+        """Batches of encoded events after `after`: stored ones, then live ones with deltas in between, until the
+        terminal event. Raises NotFound."""
+        execution = await self.get(execution_id)
+        if execution.status in TERMINAL_STATUSES and after >= execution.last_seq:
+            return
+        async for batch in self.hub.watch(execution_id, after):
+            yield batch
+
+    def watch_all(self, where: ExecutionFilter) -> AsyncIterator[Sequence[bytes]]:
+        """Batches of everything that is committed from now on; a reader that falls behind is told what it lost."""
+        return self.hub.watch_all(where)
+
+    async def bulk_cancel(self, where: ExecutionFilter, *, limit: int) -> list[str]:
+        """Cancel up to `limit` executions that have not ended; gives their ids."""
+        return [(await self.cancel(found)).id for found in await self._matching(where, limit, ended=False)]
+
+    async def bulk_rerun(self, where: ExecutionFilter, *, limit: int) -> list[str]:
+        """Rerun up to `limit` executions that have ended; gives the new ids."""
+        return [(await self.rerun(found)).execution_id for found in await self._matching(where, limit, ended=True)]
+
+    async def _matching(self, where: ExecutionFilter, limit: int, *, ended: bool) -> list[str]:
+        found: list[str] = []
+        cursor: str | None = None
+        while len(found) < limit:
+            page = await self.store.executions.list(where, limit=200, cursor=cursor)
+            found.extend(one.id for one in page.items if (one.status in TERMINAL_STATUSES) is ended)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return found[:limit]
+
+    async def why(self, execution_id: str) -> str:
+        """In a sentence, what an execution waits for. Raises NotFound."""
+        return await explain(self, execution_id)

@@ -1,0 +1,80 @@
+"""From an exception to a report that a person can act on, and whether trying again may help."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from aicflow.kernel.errors import AICFlowError, NodeError, PermanentError, TransientError
+from aicflow.kernel.execution import FailureReport
+
+__all__ = ["report_of", "report_to_json", "retryable"]
+
+_MESSAGE_LIMIT = 4_000
+_FRAMES = 12
+
+
+def report_of(error: BaseException, node_id: str, attempt: int) -> FailureReport:
+    """What happened, where, and what to do. Frames of the kernel are left out of an unexpected error's traceback."""
+    message = str(error) or type(error).__name__
+    report = FailureReport(
+        code="unexpected-error",
+        message=message[:_MESSAGE_LIMIT],
+        node_id=node_id,
+        attempt=attempt,
+        error_type=type(error).__name__,
+    )
+    if isinstance(error, AICFlowError):
+        report.hint = error.hint
+    if isinstance(error, NodeError):
+        report.code = error.code
+        report.pointer = error.pointer
+        details = dict(error.details)
+        line, excerpt = details.pop("line", None), details.pop("excerpt", None)
+        report.line = line if isinstance(line, int) else None
+        report.excerpt = excerpt if isinstance(excerpt, str) else None
+        if error.pointer is None and error.__cause__ is not None:
+            details.setdefault("cause", f"{type(error.__cause__).__name__}: {error.__cause__}"[:_MESSAGE_LIMIT])
+        report.details = details
+    else:
+        report.details = {"traceback": _frames(error)}
+        report.hint = "The node raised an error it does not handle; the traceback shows where."
+    return report
+
+
+def _frames(error: BaseException) -> list[str]:
+    """The last frames of the traceback that are not the engine's own."""
+    frames = [
+        f"{frame.filename}:{frame.lineno} in {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/aicflow/engine/" not in frame.filename
+    ]
+    return frames[-_FRAMES:]
+
+
+def retryable(error: BaseException, on: list[str] | None) -> bool:
+    """Whether trying again may help: for transient errors yes, permanent ones no, `retry.on` says for the rest."""
+    if isinstance(error, PermanentError):
+        return False
+    if isinstance(error, TransientError):
+        return True
+    if not on:
+        return False
+    if "*" in on:
+        return True
+    names = {cls.__name__ for cls in type(error).__mro__ if cls not in (object, BaseException, Exception)}
+    if isinstance(error, NodeError):
+        names.add(error.code)
+    return not names.isdisjoint(on)
+
+
+def report_to_json(report: FailureReport) -> dict[str, Any]:
+    """The report as JSON: what is not known is left out."""
+    out: dict[str, Any] = {"code": report.code, "message": report.message}
+    for key in ("node_id", "attempt", "error_type", "pointer", "hint", "line", "excerpt"):
+        value = getattr(report, key)
+        if value is not None:
+            out[key] = value
+    if report.details:
+        out["details"] = report.details
+    return out

@@ -1,0 +1,171 @@
+"""Live streams: tells watchers that events were committed, and hands them deltas. The log is the truth."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from aicflow.kernel.events import encode_delta, event_type
+from aicflow.kernel.ports.executions import ExecutionFilter, ExecutionStore
+
+__all__ = ["Hub"]
+
+_TAIL_BYTES = 1_000_000
+_DELTAS = 500
+_FIREHOSE = 5_000
+_PAGE = 200
+_TERMINAL = frozenset({"execution.succeeded", "execution.failed", "execution.cancelled"})
+
+
+class _Watcher:
+    """One reader of one execution: a wake-up and a bounded tail of deltas."""
+
+    __slots__ = ("deltas", "signal")
+
+    def __init__(self) -> None:
+        self.signal = asyncio.Event()
+        self.deltas: deque[bytes] = deque(maxlen=_DELTAS)
+
+
+class _Channel:
+    """What is watched of one execution. `tail` holds its latest committed events, so that a hundred watchers do not
+    read the same rows a hundred times; it starts empty when the first watcher comes."""
+
+    __slots__ = ("first", "size", "tail", "watchers")
+
+    def __init__(self) -> None:
+        self.watchers: set[_Watcher] = set()
+        self.tail: deque[bytes] = deque()
+        self.first = 0
+        self.size = 0
+
+    def keep(self, first_seq: int, events: Sequence[bytes]) -> None:
+        if self.tail and first_seq != self.first + len(self.tail):
+            self.tail.clear()
+            self.size = 0
+        if not self.tail:
+            self.first = first_seq
+        self.tail.extend(events)
+        self.size += sum(map(len, events))
+        while self.size > _TAIL_BYTES:
+            self.size -= len(self.tail.popleft())
+            self.first += 1
+
+    def after(self, seq: int) -> list[bytes] | None:
+        """Events after `seq` when all of them are in the tail, else None."""
+        if not self.tail or seq + 1 < self.first:
+            return None
+        return [self.tail[i] for i in range(seq + 1 - self.first, len(self.tail))]
+
+
+class _Tap:
+    """One reader of everything; forgets the oldest when it falls behind, and says how much."""
+
+    __slots__ = ("lost", "queue", "signal", "where")
+
+    def __init__(self, where: ExecutionFilter) -> None:
+        self.where = where
+        self.queue: deque[bytes] = deque()
+        self.signal = asyncio.Event()
+        self.lost = 0
+
+    def take(self, workflow_id: str, events: Sequence[bytes]) -> None:
+        if self.where.workflow_id not in (None, workflow_id):
+            return
+        wanted = self.where.statuses
+        for event in events:
+            if wanted is not None and event_type(event).removeprefix("execution.") not in wanted:
+                continue
+            self.queue.append(event)
+        while len(self.queue) > _FIREHOSE:
+            self.queue.popleft()
+            self.lost += 1
+        self.signal.set()
+
+
+class Hub:
+    """Watchers of this process. `publish` is called after the commit, from the event loop, and never waits."""
+
+    def __init__(self, store: ExecutionStore, observe: Callable[[Sequence[bytes]], None] | None = None) -> None:
+        self._store = store
+        self._observe = observe
+        self._channels: dict[str, _Channel] = {}
+        self._taps: set[_Tap] = set()
+
+    def publish(self, execution_id: str, workflow_id: str, first_seq: int, events: Sequence[bytes]) -> None:
+        """Committed events of an execution, in order."""
+        channel = self._channels.get(execution_id)
+        if channel is not None:
+            channel.keep(first_seq, events)
+            for watcher in channel.watchers:
+                watcher.signal.set()
+        for tap in self._taps:
+            tap.take(workflow_id, events)
+        if self._observe is not None:
+            self._observe(events)
+
+    def delta(self, execution_id: str, node_id: str, attempt: int, data: object) -> None:
+        """Live progress of a step; goes to whoever watches now."""
+        channel = self._channels.get(execution_id)
+        if channel is None:
+            return
+        encoded = encode_delta(execution_id, node_id, attempt, data)
+        for watcher in channel.watchers:
+            watcher.deltas.append(encoded)
+            watcher.signal.set()
+
+    def touch(self, execution_id: str) -> None:
+        """Make watchers look at the log again: something was committed elsewhere."""
+        channel = self._channels.get(execution_id)
+        if channel is not None:
+            for watcher in channel.watchers:
+                watcher.signal.set()
+
+    async def watch(self, execution_id: str, after: int) -> AsyncIterator[Sequence[bytes]]:
+        """Batches of events after `after`, stored ones first, then live, no gap, no repeat, deltas in between; ends
+        after the terminal event. Memory is bounded however slowly the reader reads."""
+        channel = self._channels.setdefault(execution_id, _Channel())
+        watcher = _Watcher()
+        channel.watchers.add(watcher)
+        try:
+            while True:
+                watcher.signal.clear()
+                events = channel.after(after)
+                if events is None:
+                    events = list(await self._store.events(execution_id, after=after, limit=_PAGE))
+                if events:
+                    after += len(events)
+                    yield events
+                    if event_type(events[-1]) in _TERMINAL:
+                        return
+                    continue
+                if watcher.deltas:
+                    deltas = list(watcher.deltas)
+                    watcher.deltas.clear()
+                    yield deltas
+                    continue
+                await watcher.signal.wait()
+        finally:
+            channel.watchers.discard(watcher)
+            if not channel.watchers:
+                self._channels.pop(execution_id, None)
+
+    async def watch_all(self, where: ExecutionFilter) -> AsyncIterator[Sequence[bytes]]:
+        """Everything that is committed from now on. A reader that falls behind loses the oldest events and is told
+        so by an object `{"type": "stream.lost", "data": {"events": N}}`."""
+        tap = _Tap(where)
+        self._taps.add(tap)
+        try:
+            while True:
+                await tap.signal.wait()
+                tap.signal.clear()
+                batch = list(tap.queue)
+                tap.queue.clear()
+                if tap.lost:
+                    batch.insert(0, b'{"type":"stream.lost","data":{"events":%d}}' % tap.lost)
+                    tap.lost = 0
+                if batch:
+                    yield batch
+        finally:
+            self._taps.discard(tap)

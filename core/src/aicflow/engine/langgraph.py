@@ -1,0 +1,88 @@
+"""The LangGraph engine: an execution is one run of a LangGraph entrypoint, its thread id the execution's id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+
+from langgraph.func import entrypoint, task
+
+from aicflow.engine.native import walk_graph
+from aicflow.kernel.plan import Plan
+from aicflow.kernel.ports.engine import RunStep, Settlement, Skip
+
+__all__ = ["LangGraphEngine"]
+
+
+@dataclass(slots=True, eq=False)
+class _Walk:
+    """What one entrypoint run is given. `turns` says to a task that its node's turn has come, or that it never will."""
+
+    plan: Plan
+    run_step: RunStep
+    skip: Skip
+    turns: dict[int, asyncio.Future[bool]]
+
+
+class LangGraphEngine:
+    """Walks inside a LangGraph entrypoint. Nodes that LangGraph adds something to are LangGraph tasks, called up front
+    in topological order so that their identity is stable; each awaits its turn. Plain nodes need no task."""
+
+    def __init__(self) -> None:
+        self._entrypoint = _make_entrypoint()
+
+    async def run(self, plan: Plan, run_step: RunStep, skip: Skip, *, thread_id: str) -> None:
+        """See the engine port."""
+        config: Any = {"configurable": {"thread_id": thread_id}, "recursion_limit": 2**31 - 1}
+        await self._entrypoint.ainvoke(_Walk(plan, run_step, skip, {}), config)
+
+
+def _tracing() -> bool:
+    """Whether LangGraph's tracing is on, so that every node is worth a task."""
+    return os.environ.get("LANGSMITH_TRACING", os.environ.get("LANGCHAIN_TRACING_V2", "")).lower() == "true"
+
+
+@task
+async def _step(walk: _Walk, index: int) -> Any:
+    """One node as a LangGraph task. It runs in the task's context, so that nested graphs and callbacks find it."""
+    if await walk.turns[index]:
+        return await walk.run_step(index)
+    return ()
+
+
+def _make_entrypoint() -> Any:
+    @entrypoint()
+    async def execution(walk: _Walk) -> None:
+        plan = walk.plan
+        tasks: dict[int, Any] = {}
+        everything = _tracing()
+        loop = asyncio.get_running_loop()
+        for index in plan.graph.order:
+            if everything or plan.nodes[index].cls.in_langgraph_task:
+                walk.turns[index] = loop.create_future()
+                tasks[index] = _step(walk, index)
+        if not tasks:
+            await walk_graph(plan, walk.run_step, walk.skip)
+            return
+
+        async def run_step(index: int) -> Settlement:
+            future = tasks.get(index)
+            if future is None:
+                return await walk.run_step(index)
+            walk.turns[index].set_result(True)
+            settlement: Settlement = await future
+            return settlement
+
+        try:
+            await walk_graph(plan, run_step, walk.skip)
+        finally:
+            for turn in walk.turns.values():
+                if not turn.done():
+                    turn.set_result(False)
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    return execution

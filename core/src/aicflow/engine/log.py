@@ -1,0 +1,189 @@
+"""One execution's log while a worker runs it: events are numbered and encoded here and committed in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aicflow.engine.hub import Hub
+from aicflow.engine.secrets import Mask
+from aicflow.kernel.clock import Clock
+from aicflow.kernel.errors import StaleClaim, StoreUnavailable
+from aicflow.kernel.events import encode_event
+from aicflow.kernel.ports.executions import Appended, EventBatch, ExecutionStore, Projection
+from aicflow.kernel.values import dumps
+
+__all__ = ["ExecutionLog"]
+
+_logger = logging.getLogger("aicflow.engine")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+
+
+class ExecutionLog:
+    """Pending events of one claimed execution. `add` is cheap and synchronous; `flush` returns once everything added
+    before it is durable, and tells the hub. A store that cannot write is asked again until it can: nothing is dropped.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_clock",
+        "_consumed",
+        "_flush_after",
+        "_hub",
+        "_lost",
+        "_outputs",
+        "_pending",
+        "_store",
+        "_task",
+        "_timer",
+        "closed",
+        "committed",
+        "epoch",
+        "execution_id",
+        "last_seq",
+        "mask",
+        "opening",
+        "workflow_id",
+    )
+
+    def __init__(
+        self,
+        store: ExecutionStore,
+        hub: Hub,
+        clock: Clock,
+        *,
+        execution_id: str,
+        workflow_id: str,
+        epoch: int,
+        last_seq: int,
+        flush_after: float,
+        lost: Callable[[BaseException], None],
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._clock = clock
+        self._flush_after = flush_after
+        self._lost = lost
+        self.execution_id = execution_id
+        self.workflow_id = workflow_id
+        self.epoch = epoch
+        self.last_seq = self.committed = last_seq
+        self.mask = Mask()
+        self.opening: Projection | None = None
+        """The row to write with the first flush that says nothing of it: when the execution started."""
+        self.closed = False
+        self._pending: list[bytes] = []
+        self._outputs: dict[str, bytes] = {}
+        self._consumed: list[str] = []
+        self._busy: asyncio.Future[None] | None = None
+        self._timer: asyncio.Handle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def add(
+        self,
+        event_type: str,
+        node_id: str | None = None,
+        attempt: int | None = None,
+        data: Mapping[str, Any] | bytes = b"{}",
+    ) -> None:
+        """Number and encode an event; it is committed by the next flush, at the latest after `flush_after` seconds."""
+        if self.closed:
+            return
+        body = data if type(data) is bytes else dumps(data)
+        if self.mask:
+            body = self.mask.bytes(body)
+        self.last_seq += 1
+        self._pending.append(
+            encode_event(self.last_seq, self._clock.now(), event_type, self.execution_id, node_id, attempt, body)
+        )
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._flush_after, self._due)
+
+    def keep_output(self, node_id: str, encoded: bytes) -> None:
+        """Commit this output beside the pending events: it is too large to stand in one."""
+        self._outputs[node_id] = encoded
+
+    def consume_answer(self, node_id: str) -> None:
+        """The pending events carry what this node's answer led to; forget the answer when they are committed."""
+        self._consumed.append(node_id)
+
+    def flush_soon(self) -> None:
+        """Flush when the running task next gives way."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_soon(self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._pending and not self.closed and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._flush_in_background())
+
+    async def _flush_in_background(self) -> None:
+        try:
+            await self.flush()
+        except (StaleClaim, asyncio.CancelledError) as error:
+            self._lost(error)
+        except Exception as error:
+            _logger.exception("Committing events of execution %s failed", self.execution_id)
+            self._lost(error)
+        finally:
+            self._task = None
+
+    async def flush(self, projection: Projection | None = None) -> Appended | None:
+        """Commit every pending event, with `projection` as the execution's row after them. Raises StaleClaim."""
+        target = self.last_seq
+        while self._busy is not None:
+            await asyncio.shield(self._busy)
+            if projection is None and self.committed >= target:
+                return None
+        if self.closed:
+            raise StaleClaim(self.execution_id)
+        if not self._pending and projection is None:
+            return None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if projection is None:
+            projection = self.opening
+        self.opening = None
+        events, self._pending = self._pending, []
+        outputs, self._outputs = self._outputs, {}
+        consumed, self._consumed = self._consumed, []
+        busy = self._busy = asyncio.get_running_loop().create_future()
+        try:
+            appended = await self._append(EventBatch(self.committed + 1, events), projection, outputs, consumed)
+        except BaseException:
+            self.closed = True
+            raise
+        finally:
+            self._busy = None
+            busy.set_result(None)
+        first = self.committed + 1
+        self.committed += len(events)
+        self._hub.publish(self.execution_id, self.workflow_id, first, events)
+        return appended
+
+    async def _append(
+        self,
+        batch: EventBatch,
+        projection: Projection | None,
+        outputs: Mapping[str, bytes],
+        consumed: Sequence[str],
+    ) -> Appended:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await self._store.append(self.execution_id, self.epoch, batch, projection, outputs, consumed)
+            except StoreUnavailable as error:
+                _logger.warning("Execution %s waits for the store: %s", self.execution_id, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def close(self) -> None:
+        """Take no more events: what is added from now on is dropped."""
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

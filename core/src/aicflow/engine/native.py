@@ -1,0 +1,54 @@
+"""The native engine: a plain asyncio walk over the graph."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aicflow.kernel.graph import Walk
+from aicflow.kernel.plan import Plan
+from aicflow.kernel.ports.engine import RunStep, Skip
+
+__all__ = ["NativeEngine", "walk_graph"]
+
+
+class NativeEngine:
+    """Walks with one task for each branch; a chain of nodes stays in one task."""
+
+    async def run(self, plan: Plan, run_step: RunStep, skip: Skip, *, thread_id: str) -> None:
+        """See the engine port."""
+        await walk_graph(plan, run_step, skip)
+
+
+async def walk_graph(plan: Plan, run_step: RunStep, skip: Skip) -> None:
+    """Run every node whose turn comes; returns when nothing can go on."""
+    walk = Walk(plan.graph)
+
+    async def branch(node: int, group: asyncio.TaskGroup | None) -> None:
+        while True:
+            ports = await run_step(node)
+            if ports is None:
+                return
+            ready, skipped = walk.settle(node, ports)
+            for lost in skipped:
+                skip(lost)
+            if not ready:
+                return
+            node = ready[0]
+            if len(ready) > 1:
+                if group is None:
+                    await fan_out(ready)
+                    return
+                for other in ready[1:]:
+                    group.create_task(branch(other, group))
+
+    async def fan_out(ready: list[int]) -> None:
+        # the group is made at the first fork: a chain never pays for it
+        async with asyncio.TaskGroup() as group:
+            for node in ready:
+                group.create_task(branch(node, group))
+
+    start = walk.start()
+    if len(start) == 1:
+        await branch(start[0], None)
+    elif start:
+        await fan_out(start)

@@ -1,0 +1,32 @@
+"""How the engine runs: limits and times, with their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["EngineOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Times are in seconds, sizes in bytes.
+
+    `engine`: name of the engine for workflows that name none. `max_running`: executions this worker works on at
+    once; more are queued. `lease`: how long a claim holds without renewal. `grace`: how long a clean shutdown waits
+    for steps under way. `cancel_grace`: how long a cancelled node may take to stop before it is abandoned.
+    `park_after`: an execution whose steps all wait longer than this is parked and holds no slot. `flush_after`: the
+    longest that an event stays uncommitted while its execution goes on. `inline_output`: larger outputs are kept
+    once, outside the events. `threads`: workers for blocking nodes.
+    """
+
+    engine: str = "langgraph"
+    max_running: int = 2000
+    lease: float = 30.0
+    grace: float = 10.0
+    cancel_grace: float = 1.0
+    park_after: float = 1.0
+    flush_after: float = 0.02
+    inline_output: int = 32_768
+    log_limit: int = 16_384
+    threads: int = 32
+    max_depth: int = 16

@@ -1,0 +1,47 @@
+"""A step's output: checked against its declared type and made JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from aicflow.kernel.errors import OutputInvalid
+from aicflow.kernel.node import NodeType, output_adapter
+from aicflow.kernel.plan import PlannedNode
+from aicflow.kernel.values import dumps, pointer
+
+__all__ = ["as_json", "checked_output"]
+
+
+def as_json(cls: NodeType, value: Any) -> Any:
+    """The output as JSON values. Raises OutputInvalid when it is not what the node type declares."""
+    adapter = output_adapter(cls.output_type)
+    try:
+        return adapter.dump_python(adapter.validate_python(value), mode="json")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise OutputInvalid(
+            f"{cls.type_id} returned something that is not its declared output: "
+            f"{pointer(*first['loc']) or 'the value'}: {first['msg']}",
+            hint="This is a fault of the node type, not of the workflow.",
+        ) from None
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise OutputInvalid(f"{cls.type_id} returned something that JSON cannot hold: {error}") from None
+
+
+def checked_output(node: PlannedNode, value: Any) -> tuple[Any, bytes]:
+    """The output as JSON values and as bytes. Raises OutputInvalid, also when it breaks the node's `output_schema`."""
+    output = as_json(node.cls, value)
+    if node.output_validator is not None:
+        violations = node.output_validator.validate(output, limit=5)
+        if violations:
+            raise OutputInvalid(
+                "The output does not fit the node's output_schema: "
+                + "; ".join(f"output{v.pointer}: {v.message}" for v in violations)
+            )
+    try:
+        return output, dumps(output)
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise OutputInvalid(f"{node.cls.type_id} returned something that JSON cannot hold: {error}") from None

@@ -1,0 +1,285 @@
+"""One turn of one execution: from its claim until it ends, waits, or is handed back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from aicflow.engine.environment import Environment
+from aicflow.engine.failure import report_of, report_to_json
+from aicflow.engine.log import ExecutionLog
+from aicflow.engine.outcome import execution_output
+from aicflow.engine.recovery import first_failure, resume_from
+from aicflow.engine.secrets import SecretsView
+from aicflow.engine.step import StepRunner
+from aicflow.kernel.clock import iso
+from aicflow.kernel.errors import NodeError, StaleClaim
+from aicflow.kernel.node import NodeType
+from aicflow.kernel.plan import Plan
+from aicflow.kernel.ports.executions import Answered, Claimed, Projection
+from aicflow.kernel.values import dumps
+
+__all__ = ["ExecutionRun", "Stop"]
+
+_logger = logging.getLogger("aicflow.engine")
+
+type Stop = Literal["cancelled", "timeout", "failed", "shutdown", "lost"]
+
+
+class ExecutionRun:
+    """An execution while this worker holds it. `advance` is called once; `stop` may come at any time."""
+
+    def __init__(self, env: Environment, claimed: Claimed, plan: Plan) -> None:
+        self.env = env
+        self.plan = plan
+        self.execution = execution = claimed.execution
+        self.execution_id = execution.id
+        self.workflow_id = execution.workflow_id
+        self.stop_reason: Stop | None = None
+        self.used: set[NodeType] = set()
+        self.log = ExecutionLog(
+            env.store.executions,
+            env.hub,
+            env.clock,
+            execution_id=execution.id,
+            workflow_id=execution.workflow_id,
+            epoch=execution.epoch,
+            last_seq=execution.last_seq,
+            flush_after=env.options.flush_after,
+            lost=self._lost,
+        )
+        self._resumption = resume_from(plan, claimed)
+        self._finishing = False
+        self._finished = asyncio.Event()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._background: set[asyncio.Task[None]] = set()
+        self.scope: dict[str, Any] = {
+            "input": execution.input,
+            "trigger": execution.trigger.payload,
+            "nodes": self._resumption.outputs,
+            "vars": plan.vars,
+            "secrets": SecretsView(),
+            "execution": {"id": execution.id, "started_at": None, "attempt": 1},
+        }
+        self.steps = StepRunner(self, self._resumption, claimed.answers)
+
+    async def advance(self) -> None:
+        """Go on until the execution ends, waits or is handed back. Raises nothing: what goes wrong is logged and
+        leaves the execution to be claimed again when its lease expires."""
+        try:
+            self._begin()
+            if self.stop_reason is None:
+                engine = self.env.engine(self.execution.engine or self.env.options.engine)
+                await engine.run(self.plan, self.steps.run, self.steps.skip, thread_id=self.execution_id)
+            await self._finish()
+        except StaleClaim:
+            _logger.info("Execution %s is another worker's now", self.execution_id)
+        except asyncio.CancelledError:
+            if self.stop_reason != "lost" and not self._finishing:
+                raise
+        except Exception:
+            _logger.exception("Execution %s could not go on; it will be claimed again", self.execution_id)
+        finally:
+            self.log.close()
+            for timer in self._timers:
+                timer.cancel()
+            await self._release()
+            self._finished.set()
+
+    def _begin(self) -> None:
+        execution, history = self.execution, self._resumption.history
+        now = self.env.clock.now()
+        if execution.started_at is None:
+            execution.started_at = now
+            self.log.opening = Projection("running", started_at=now)
+            self.log.add("execution.started", data={"engine": execution.engine or self.env.options.engine})
+        else:
+            self.log.add("execution.resumed", data={"reason": "recovered" if self._was_running(history) else "due"})
+        self.scope["execution"]["started_at"] = iso(execution.started_at)
+        if execution.cancel_requested:
+            self.stop("cancelled")
+            return
+        timeout = self.plan.document.settings.timeout
+        if timeout is not None:
+            left = execution.started_at + timeout - now
+            if left <= 0:
+                self.stop("timeout")
+            else:
+                self._timers.append(asyncio.get_running_loop().call_later(left, self.stop, "timeout"))
+
+    def _was_running(self, history: Any) -> bool:
+        return any(step.status == "running" for step in history.steps.values())
+
+    # What steps ask of their execution
+
+    def add_event(self, event_type: str, node_id: str, attempt: int, data: bytes | Mapping[str, Any]) -> None:
+        """An event of a step; dropped when the execution has gone on without it."""
+        self.log.add(event_type, node_id, attempt, data)
+
+    def emit(self, node_id: str, attempt: int, delta: Any) -> None:
+        """A delta of a step, for whoever watches now."""
+        if not self._finishing:
+            self.env.hub.delta(self.execution_id, node_id, attempt, delta)
+
+    def reveal(self, name: str) -> str:
+        """A secret's value, hidden from now on in whatever this execution shows. Raises PermanentError."""
+        value = self.env.secrets.value(name)
+        self.log.mask.add(value)
+        return value
+
+    # Stopping
+
+    def stop(self, reason: Stop) -> None:
+        """Interrupt the steps under way. The first reason counts. A node that does not stop in time is abandoned."""
+        if self.stop_reason is not None or self._finishing:
+            return
+        self.stop_reason = reason
+        self.steps.interrupt()
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(self.env.options.cancel_grace, self._abandon))
+
+    def _abandon(self) -> None:
+        """The nodes had their time: end the execution without them."""
+        if self._finishing:
+            return
+        stuck = ", ".join(self.steps.running_ids())
+        _logger.warning("Execution %s ends without waiting for %s, which did not stop", self.execution_id, stuck)
+        self._spawn(self._finish_alone())
+
+    async def _finish_alone(self) -> None:
+        try:
+            await self._finish()
+        except StaleClaim:
+            pass
+        except Exception:
+            _logger.exception("Execution %s could not be ended; it will be claimed again", self.execution_id)
+        finally:
+            self.log.close()
+            self._finished.set()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _lost(self, error: BaseException) -> None:
+        """The log cannot be written any more: stop, and write nothing."""
+        if self.stop_reason is None:
+            self.stop_reason = "lost"
+            self.steps.interrupt()
+
+    async def finished(self) -> None:
+        """Returns when this turn is over, though an abandoned node may still be running."""
+        await self._finished.wait()
+
+    # Ending
+
+    async def _finish(self) -> None:
+        if self._finishing:
+            return
+        self._finishing = True
+        reason = self.stop_reason
+        if reason == "lost":
+            return
+        if reason == "shutdown":
+            await self.log.flush()
+            await self.env.store.executions.hand_back(self.env.worker, self.execution_id, self.execution.epoch)
+            return
+        if reason is None and self.steps.is_parked:
+            await self._park()
+            return
+        for node_id, attempt in self.steps.unfinished():
+            self.log.add("step.cancelled", node_id, attempt)
+        if reason == "cancelled":
+            await self.env.children.cancel_children(self.execution_id)
+            await self._end("cancelled", {}, None, None)
+            return
+        report = self._failure(reason)
+        if report is None:
+            try:
+                output = execution_output(self.plan, self.scope, self.steps.ran)
+                encoded = dumps(output)
+            except NodeError as error:
+                report = report_to_json(report_of(error, "", 1))
+                report.pop("node_id")
+                report["code"] = "output-failed"
+            except ValueError as error:
+                report = {"code": "output-failed", "message": f"The output is not JSON: {error}"}
+            else:
+                if self.log.mask:
+                    encoded = self.log.mask.bytes(encoded)
+                small = len(encoded) <= self.env.options.inline_output
+                data = b'{"output":' + encoded + b"}" if small else dumps({"output_size": len(encoded)})
+                await self._end("succeeded", data, encoded, None)
+                return
+        on_failure = self.plan.document.settings.on_failure
+        if on_failure is not None and self.execution.trigger.kind != "failure":
+            # the failed steps are durable first, so that a crash after the start comes to the same end
+            await self.log.flush()
+            await self.env.children.start_on_failure(self.execution, on_failure, report)
+        if reason == "timeout":
+            await self.env.children.cancel_children(self.execution_id)
+        shown = dumps(report)
+        if self.log.mask:
+            shown = self.log.mask.bytes(shown)
+        await self._end("failed", b'{"error":' + shown + b"}", None, shown)
+
+    def _failure(self, reason: Stop | None) -> dict[str, Any] | None:
+        if reason == "timeout":
+            seconds = self.plan.document.settings.timeout
+            return {
+                "code": "execution-timeout",
+                "message": f"The execution did not end within its timeout of {seconds:g} s.",
+                "pointer": "/settings/timeout",
+                "hint": "Raise settings.timeout, or look at which step took so long.",
+            }
+        failures = self.steps.failures
+        found = first_failure(failures)
+        if found is None:
+            return None
+        report = dict(found)
+        if len(failures) > 1:
+            report["details"] = {**report.get("details", {}), "also_failed": [step.node_id for step in failures[1:]]}
+        return report
+
+    async def _end(
+        self,
+        status: Literal["succeeded", "failed", "cancelled"],
+        data: bytes | Mapping[str, Any],
+        output: bytes | None,
+        error: bytes | None,
+    ) -> None:
+        execution = self.execution
+        finished = self.env.clock.now()
+        self.log.add(f"execution.{status}", data=data)
+        appended = await self.log.flush(
+            Projection(status, started_at=execution.started_at, finished_at=finished, output=output, error=error)
+        )
+        execution.status, execution.finished_at = status, finished
+        if appended is not None and appended.admitted:
+            self.env.wake()
+        await self.env.children.ended(execution)
+
+    async def _park(self) -> None:
+        wake_at, nodes = self.steps.parked()
+        deadline = self.plan.document.settings.timeout
+        if deadline is not None and self.execution.started_at is not None:
+            end = self.execution.started_at + deadline
+            wake_at = end if wake_at is None else min(wake_at, end)
+        self.log.add(
+            "execution.waiting",
+            data={"nodes": nodes, "until": None if wake_at is None else iso(wake_at)},
+        )
+        await self.log.flush(Projection("waiting", started_at=self.execution.started_at, wake_at=wake_at))
+        self.execution.status = "waiting"
+        self.env.wake()
+
+    async def _release(self) -> None:
+        for cls in self.used:
+            await self.env.nodes.release(cls, self.execution_id)
+
+    def deliver(self, answer: Answered) -> None:
+        """An answer to a waiting step arrived while this worker holds the execution."""
+        self.steps.deliver(answer)

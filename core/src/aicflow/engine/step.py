@@ -1,0 +1,349 @@
+"""Running the steps of one execution: resolve, check, run, retry, wait, and say how each one settled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from aicflow.engine.attempt import Failed, Interrupted, Succeeded, attempt_step
+from aicflow.engine.failure import report_of, report_to_json, retryable
+from aicflow.engine.recovery import Resumption
+from aicflow.engine.retry import backoff
+from aicflow.engine.waiting import Parked, Sleepers, Woken
+from aicflow.kernel.clock import iso
+from aicflow.kernel.context import Answer
+from aicflow.kernel.errors import NodeError, PermanentError
+from aicflow.kernel.execution import FailureReport, Step
+from aicflow.kernel.node import StartChild, Wait
+from aicflow.kernel.plan import PlannedNode
+from aicflow.kernel.ports.engine import Settlement
+from aicflow.kernel.ports.executions import Answered
+from aicflow.kernel.values import dumps, loads
+
+if TYPE_CHECKING:
+    from aicflow.engine.run import ExecutionRun
+
+__all__ = ["StepRunner"]
+
+_PREVIEW = 1_000
+_YIELD_EVERY = 64
+_CHILD_CHECK = 60.0
+
+
+class StepRunner:
+    """The steps of one execution: which are settled, which run, which wait. Its `run` and `skip` are what the engine
+    calls."""
+
+    def __init__(self, run: ExecutionRun, resumption: Resumption, answers: Sequence[Answered]) -> None:
+        self._run = run
+        self._settled = resumption.settled
+        self._open = resumption.open
+        self._told_skipped = resumption.told_skipped
+        self._answers = {answer.node_id: answer for answer in answers}
+        self._attempts: dict[str, int] = {}
+        self._since_yield = 0
+        self._effects_pending = False
+        self.failures = resumption.failures
+        self.ran = set(resumption.outputs)
+        self.active: dict[str, asyncio.Task[Any]] = {}
+        self.sleepers = Sleepers(run.env.clock, run.env.options.park_after)
+
+    # For the execution
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether steps are left that wait, or that did not begin because the others do."""
+        return self.sleepers.parking
+
+    def parked(self) -> tuple[float | None, list[str]]:
+        """When the earliest parked step is due (None: only an answer wakes it), and which steps wait."""
+        return self.sleepers.due()
+
+    def running_ids(self) -> list[str]:
+        """Ids of the nodes whose code runs now."""
+        return list(self.active)
+
+    def unfinished(self) -> list[tuple[str, int]]:
+        """Steps that began and have not settled, with their attempts."""
+        begun = {node_id: step.attempt for node_id, step in self._open.items()}
+        return list({**begun, **self._attempts}.items())
+
+    def interrupt(self) -> None:
+        """Interrupt what runs and wake what waits; `run.stop_reason` is set already."""
+        for task in list(self.active.values()):
+            task.cancel()
+        self.sleepers.stop()
+
+    def deliver(self, answer: Answered) -> None:
+        """An answer for a step that waits here, or that is about to."""
+        if not self.sleepers.wake(answer.node_id, answer):
+            self._answers[answer.node_id] = answer
+
+    # For the engine
+
+    def skip(self, index: int) -> None:
+        """The node is skipped."""
+        run = self._run
+        node_id = run.plan.nodes[index].id
+        if run.stop_reason is None and node_id not in self._told_skipped:
+            self._told_skipped.add(node_id)
+            run.log.add("step.skipped", node_id)
+
+    async def run(self, index: int) -> Settlement:
+        """Run the node's step to its settlement. What settled before a recovery settles at once."""
+        settled = self._settled[index]
+        if settled is not None:
+            return settled
+        if self._run.stop_reason is not None:
+            return ()
+        if self.sleepers.parking:
+            self.sleepers.held_back = True
+            return None
+        self._since_yield += 1
+        if self._since_yield >= _YIELD_EVERY:
+            # a long chain of quick nodes would keep everybody else off the event loop
+            self._since_yield = 0
+            await asyncio.sleep(0)
+        with self.sleepers.busy():
+            settlement = await self._settle(self._run.plan.nodes[index])
+        self._settled[index] = settlement
+        return settlement
+
+    async def _settle(self, node: PlannedNode) -> Settlement:
+        begun = self._open.get(node.id)
+        attempt, answer = 1, None
+        if begun is not None:
+            resumed = await self._resume(node, begun)
+            if not isinstance(resumed, tuple):
+                return resumed.settlement
+            attempt, answer = resumed
+        run = self._run
+        deadline = None if node.step_timeout is None else run.env.clock.now() + node.step_timeout
+        while True:
+            self._attempts[node.id] = attempt
+            outcome = await self._attempt(node, attempt, answer, deadline)
+            if isinstance(outcome, Succeeded):
+                return self._succeeded(node, attempt, outcome)
+            if isinstance(outcome, Interrupted):
+                return ()
+            if isinstance(outcome, Wait | StartChild):
+                woken = await self._wait(node, attempt, outcome)
+                if not isinstance(woken, Answer):
+                    return woken.settlement
+                answer = woken
+                continue
+            delay = self._retry_delay(node, attempt, outcome.error, deadline)
+            if delay is None:
+                return self._failed(node, attempt, outcome.error)
+            over = await self._back_off(node, attempt, outcome.error, delay)
+            if over is not None:
+                return over.settlement
+            attempt, answer = attempt + 1, None
+
+    async def _attempt(
+        self, node: PlannedNode, attempt: int, answer: Answer | None, deadline: float | None
+    ) -> Succeeded | Failed | Interrupted | Wait | StartChild:
+        run = self._run
+        run.log.add("step.started", node.id, attempt)
+        if self._effects_pending or not node.pure:
+            # before a step with effects everything is durable, and its result before anything after it
+            self._effects_pending = False
+            await run.log.flush()
+            if run.stop_reason is not None:
+                return Interrupted()
+        outcome = await attempt_step(run, self.active, node, attempt, answer, deadline)
+        if not node.pure:
+            self._effects_pending = True
+            run.log.flush_soon()
+        return outcome
+
+    # Going on after a restart or a wait
+
+    async def _resume(self, node: PlannedNode, begun: Step) -> tuple[int, Answer | None] | _Over:
+        """What to do with a step that began in an earlier turn: its next attempt, or how it settles."""
+        answer = self._answers.pop(node.id, None)
+        self._attempts[node.id] = begun.attempt
+        if begun.status == "retrying" and answer is None:
+            over = await self._sleep(node, begun.retry_at)
+            return over if isinstance(over, _Over) else (begun.attempt + 1, None)
+        if begun.status == "waiting" and begun.wait is not None:
+            return await self._resume_wait(node, begun, begun.wait, answer)
+        if node.on_recovery == "fail":
+            error = PermanentError(
+                "The worker went away while this step ran; whether it had its effect is unknown.",
+                code="outcome-unknown",
+                hint="Check the other system, then rerun from this node. on_recovery: retry runs it again by itself.",
+            )
+            return _Over(self._failed(node, begun.attempt, error))
+        if node.on_recovery == "wait":
+            data = {"reason": "recovery", "message": "Did this step have its effect? Answer retry, skip or fail."}
+            self._run.log.add("step.waiting", node.id, begun.attempt, data)
+            return await self._resume_wait(node, begun, data, answer)
+        return begun.attempt + 1, None
+
+    async def _resume_wait(
+        self, node: PlannedNode, begun: Step, wait: dict[str, Any], answer: Answered | None
+    ) -> tuple[int, Answer | None] | _Over:
+        if wait.get("child") is not None:
+            woken = await self._follow_child(node, begun.attempt, wait["child"])
+        elif answer is not None:
+            woken = self._take(node, begun.attempt, answer)
+        else:
+            woken = await self._until(node, begun.attempt, wait.get("until_seconds"))
+        if isinstance(woken, Answer):
+            return begun.attempt, woken
+        if woken.again:
+            return begun.attempt + 1, None
+        return woken
+
+    async def _wait(self, node: PlannedNode, attempt: int, wanted: Wait | StartChild) -> Answer | _Over:
+        run = self._run
+        if isinstance(wanted, StartChild):
+            try:
+                child = await run.env.children.start_child(run.execution, node.id, wanted)
+            except NodeError as error:
+                return _Over(self._failed(node, attempt, error))
+            if wanted.detach:
+                return Answer("answered", {"execution_id": child, "status": "queued", "output": None, "error": None})
+            run.log.add("step.waiting", node.id, attempt, {"reason": "child", "child": child})
+            return await self._follow_child(node, attempt, child)
+        data: dict[str, Any] = {"reason": "time" if wanted.answer_schema is None else "answer"}
+        if wanted.until is not None:
+            data["until"], data["until_seconds"] = iso(wanted.until), wanted.until
+        if wanted.answer_schema is not None:
+            data["answer_schema"] = wanted.answer_schema
+        if wanted.message is not None:
+            data["message"] = wanted.message
+        run.log.add("step.waiting", node.id, attempt, data)
+        return await self._until(node, attempt, wanted.until)
+
+    async def _follow_child(self, node: PlannedNode, attempt: int, child: str) -> Answer | _Over:
+        run = self._run
+        while True:
+            result = await run.env.children.child_result(child)
+            if result is not None:
+                run.log.consume_answer(node.id)
+                return Answer("answered", result)
+            # the child's end wakes this step; looking now and then covers a crash in between
+            woken = await self._sleep(node, run.env.clock.now() + _CHILD_CHECK)
+            if isinstance(woken, _Over):
+                return woken
+
+    async def _until(self, node: PlannedNode, attempt: int, until: float | None) -> Answer | _Over:
+        woken = await self._sleep(node, until)
+        if isinstance(woken, _Over):
+            return woken
+        return Answer("timeout") if woken is None else self._take(node, attempt, woken)
+
+    def _take(self, node: PlannedNode, attempt: int, answer: Answered) -> Answer | _Over:
+        """What an answer means: the value for the node, another attempt, or a settlement."""
+        self._run.log.consume_answer(node.id)
+        if answer.kind == "answered":
+            return Answer("answered", loads(answer.value))
+        if answer.kind == "retry":
+            return _Over((), again=True)
+        if answer.kind == "fail":
+            message = loads(answer.value)
+            error = PermanentError(
+                message if isinstance(message, str) else "Answered with fail.", code="failed-by-answer"
+            )
+            return _Over(self._failed(node, attempt, error))
+        data = {"port": "main", "output": None, "reason": "skipped by an answer"}
+        self._run.log.add("step.skipped", node.id, attempt, data)
+        self._settle_entry(node, {"output": None})
+        return _Over(("main",))
+
+    async def _sleep(self, node: PlannedNode, until: float | None) -> Answered | _Over | None:
+        """Wait for an instant or an answer: None when the time came."""
+        early = self._answers.pop(node.id, None)
+        if early is not None:
+            return early
+        woken = await self.sleepers.sleep(node.id, until)
+        if isinstance(woken, Woken):
+            return woken.answer
+        return _Over(None) if isinstance(woken, Parked) else _Over(())
+
+    # How a step ends
+
+    def _retry_delay(
+        self, node: PlannedNode, attempt: int, error: BaseException, deadline: float | None
+    ) -> float | None:
+        retry = node.retry
+        if retry is None or attempt >= retry.max_attempts or not retryable(error, retry.on):
+            return None
+        delay = backoff(retry, attempt, error, self._run.env.chance)
+        if deadline is not None and self._run.env.clock.now() + delay >= deadline:
+            return None
+        return delay
+
+    async def _back_off(self, node: PlannedNode, attempt: int, error: BaseException, delay: float) -> _Over | None:
+        retry_at = self._run.env.clock.now() + delay
+        report = report_to_json(report_of(error, node.id, attempt))
+        data = {"retry_at": retry_at, "delay": round(delay, 3), "error": report}
+        self._run.log.add("step.retrying", node.id, attempt, data)
+        if delay > 0:
+            woken = await self._sleep(node, retry_at)
+            if isinstance(woken, _Over):
+                return woken
+        return None
+
+    def _succeeded(self, node: PlannedNode, attempt: int, outcome: Succeeded) -> Settlement:
+        run = self._run
+        encoded, output = outcome.encoded, outcome.output
+        if run.log.mask:
+            masked = run.log.mask.bytes(encoded)
+            if masked is not encoded:
+                encoded, output = masked, loads(masked)
+        head = b'{"port":"' + outcome.port.encode() + b'",'
+        if len(encoded) <= run.env.options.inline_output:
+            data = head + b'"output":' + encoded + b"}"
+        else:
+            preview = encoded[:_PREVIEW].decode("utf-8", "ignore")
+            rest = dumps({"output_stored": True, "output_size": len(encoded), "output_preview": preview})
+            data = head + rest[1:]
+            run.log.keep_output(node.id, encoded)
+        run.log.add("step.succeeded", node.id, attempt, data)
+        self._settle_entry(node, {"output": output})
+        return (outcome.port,)
+
+    def _failed(self, node: PlannedNode, attempt: int, error: BaseException) -> Settlement:
+        run = self._run
+        report = report_of(error, node.id, attempt)
+        port: str | None = None
+        if node.has_error_edge:
+            port = "error"
+        elif node.entry.on_error == "continue":
+            port = node.cls.ports_for(node.entry.params)[0]
+        as_json = report_to_json(report)
+        run.log.add(
+            "step.failed",
+            node.id,
+            attempt,
+            {"error": as_json} if port is None else {"port": port, "error": as_json, "output": None},
+        )
+        if run.log.mask:
+            as_json = loads(run.log.mask.bytes(dumps(as_json)))
+        self._settle_entry(node, {"output": None, "error": as_json})
+        if port is not None:
+            return (port,)
+        self.failures.append(Step(node.id, "failed", attempt, error=FailureReport(**as_json)))
+        if run.plan.document.settings.fail_fast:
+            run.stop("failed")
+        return ()
+
+    def _settle_entry(self, node: PlannedNode, entry: dict[str, Any]) -> None:
+        self._run.scope["nodes"][node.id] = entry
+        self.ran.add(node.id)
+        self._attempts.pop(node.id, None)
+        self._open.pop(node.id, None)
+
+
+class _Over:
+    """A step that is over for this turn: settled, parked (None), or to be tried `again`."""
+
+    __slots__ = ("again", "settlement")
+
+    def __init__(self, settlement: Settlement, *, again: bool = False) -> None:
+        self.settlement = settlement
+        self.again = again

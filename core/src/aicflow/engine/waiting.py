@@ -1,0 +1,142 @@
+"""Steps that wait inside a running execution, and the moment when all that is left of it waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from aicflow.kernel.clock import Clock
+from aicflow.kernel.ports.executions import Answered
+
+__all__ = ["Parked", "Sleepers", "Stopped", "Woken"]
+
+_SETTLE_TIME = 0.01
+_LONGEST_TIMER = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """The time came (`answer` None), or an answer did."""
+
+    answer: Answered | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The execution is being parked; the step goes on in a later turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The execution is being stopped."""
+
+
+@dataclass(slots=True)
+class _Sleeper:
+    until: float | None
+    future: asyncio.Future[Woken | Parked | Stopped]
+    timer: asyncio.TimerHandle | None = None
+
+
+class Sleepers:
+    """The waiting steps of one execution. When nothing else runs and the earliest of them is more than `park_after`
+    seconds away, all are told to park, so that the execution holds neither slot nor task."""
+
+    def __init__(self, clock: Clock, park_after: float) -> None:
+        self._clock = clock
+        self._park_after = park_after
+        self._sleeping: dict[str, _Sleeper] = {}
+        self._parked: dict[str, float | None] = {}
+        self._busy = 0
+        self._check: asyncio.TimerHandle | None = None
+        self._stopped = False
+        self.parking = False
+        self.held_back = False
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Around a step, from its start to its settlement; sleeping does not count."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            if self._busy == 0 and self._sleeping:
+                self._look()
+
+    async def sleep(self, node_id: str, until: float | None) -> Woken | Parked | Stopped:
+        """Wait until the instant or an answer, whichever comes first."""
+        if self._stopped:
+            return Stopped()
+        if self.parking:
+            self._parked[node_id] = until
+            return Parked()
+        loop = asyncio.get_running_loop()
+        sleeper = self._sleeping[node_id] = _Sleeper(until, loop.create_future())
+        self._arm(node_id, sleeper)
+        self._busy -= 1
+        if self._busy == 0:
+            self._look()
+        try:
+            return await sleeper.future
+        finally:
+            self._busy += 1
+            self._sleeping.pop(node_id, None)
+            if sleeper.timer is not None:
+                sleeper.timer.cancel()
+
+    def _arm(self, node_id: str, sleeper: _Sleeper) -> None:
+        if sleeper.until is None:
+            return
+        # looks at the wall clock again at least every hour, and after it jumped
+        left = sleeper.until - self._clock.now()
+        if left <= 0:
+            self._resolve(sleeper, Woken(None))
+            return
+        loop = asyncio.get_running_loop()
+        sleeper.timer = loop.call_later(min(left, _LONGEST_TIMER), self._arm, node_id, sleeper)
+
+    @staticmethod
+    def _resolve(sleeper: _Sleeper, result: Woken | Parked | Stopped) -> None:
+        if not sleeper.future.done():
+            sleeper.future.set_result(result)
+
+    def wake(self, node_id: str, answer: Answered) -> bool:
+        """Hand an answer to the step if it sleeps here."""
+        sleeper = self._sleeping.get(node_id)
+        if sleeper is None or sleeper.future.done():
+            return False
+        self._resolve(sleeper, Woken(answer))
+        return True
+
+    def stop(self) -> None:
+        """Wake everyone: the execution stops."""
+        self._stopped = True
+        for sleeper in list(self._sleeping.values()):
+            self._resolve(sleeper, Stopped())
+
+    def _look(self) -> None:
+        # a moment later: the engine may be about to start a successor of the step that just settled
+        if self._check is None:
+            self._check = asyncio.get_running_loop().call_later(_SETTLE_TIME, self._park_if_idle)
+
+    def _park_if_idle(self) -> None:
+        self._check = None
+        if self._busy or not self._sleeping or self._stopped or self.parking:
+            return
+        due = [s.until for s in self._sleeping.values() if s.until is not None]
+        if due and min(due) - self._clock.now() <= self._park_after:
+            return
+        self.parking = True
+        for node_id, sleeper in self._sleeping.items():
+            self._parked[node_id] = sleeper.until
+            self._resolve(sleeper, Parked())
+
+    def due(self) -> tuple[float | None, list[str]]:
+        """When the earliest parked step is due, and which steps are parked. A step that was held back is due now."""
+        times = [until for until in self._parked.values() if until is not None]
+        if self.held_back:
+            times.append(self._clock.now())
+        return (min(times) if times else None), list(self._parked)

@@ -1,0 +1,58 @@
+"""What an execution waits for, in a sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aicflow.kernel.clock import iso
+from aicflow.kernel.execution import Execution, Step
+
+if TYPE_CHECKING:
+    from aicflow.engine.executions import Executions
+
+__all__ = ["explain"]
+
+
+async def explain(executions: Executions, execution_id: str) -> str:
+    """The sentence. Raises NotFound."""
+    execution = await executions.get(execution_id)
+    if execution.status == "queued":
+        return await _queued(executions, execution)
+    if execution.status in ("succeeded", "failed", "cancelled"):
+        because = f": {execution.error.message}" if execution.error is not None else "."
+        return f"It has {execution.status if execution.status != 'cancelled' else 'been cancelled'}{because}"
+    steps = [step for step in await executions.steps(execution_id) if step.finished_at is None]
+    if execution.cancel_requested:
+        return "Its cancel was requested; it is being stopped."
+    sentences = [_step(step) for step in steps] or ["its next step is about to start"]
+    return f"It is {execution.status}: " + "; ".join(sentences) + "."
+
+
+async def _queued(executions: Executions, execution: Execution) -> str:
+    store = executions.store.executions
+    for limit in await store.limits_of(execution.id):
+        holders = [holder for holder in await store.slot_holders(limit.key) if holder != execution.id]
+        if len(holders) >= limit.limit:
+            kind, _, rest = limit.key.partition(":")
+            what = "its workflow" if kind == "workflow" else f"the concurrency key {rest.partition(':')[2]!r}"
+            names = ", ".join(holders[:3]) + (" and others" if len(holders) > 3 else "")
+            return f"It is queued: {what} allows {limit.limit} at once, held by {names}."
+    if not executions.worker.has_room():
+        return f"It is queued: the worker is full, {executions.worker.running} executions are running."
+    return "It is queued and will be claimed by the next free worker."
+
+
+def _step(step: Step) -> str:
+    if step.status == "retrying" and step.retry_at is not None:
+        because = f" after: {step.error.message}" if step.error is not None else ""
+        return f"{step.node_id} is tried again at {iso(step.retry_at)} (attempt {step.attempt + 1}){because}"
+    if step.status == "waiting":
+        wait = step.wait or {}
+        if wait.get("child"):
+            return f"{step.node_id} waits for execution {wait['child']}"
+        if wait.get("reason") == "recovery":
+            return f"{step.node_id} was interrupted by a crash and waits for retry, skip or fail"
+        until = f" until {wait['until']}" if wait.get("until") else ""
+        what = "an answer" if wait.get("reason") == "answer" else "its time"
+        return f"{step.node_id} waits for {what}{until}"
+    return f"{step.node_id} runs (attempt {step.attempt}, since {step.started_at})"

@@ -1,0 +1,234 @@
+"""A worker: claims executions, runs them, renews its leases, and hands back what it cannot finish."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from aicflow.engine.environment import Environment
+from aicflow.engine.failure import report_of, report_to_json
+from aicflow.engine.log import ExecutionLog
+from aicflow.engine.plans import PlanCache
+from aicflow.engine.run import ExecutionRun
+from aicflow.kernel.errors import StaleClaim, StoreUnavailable
+from aicflow.kernel.execution import Execution
+from aicflow.kernel.ports.executions import Answered, Claimed, Projection
+from aicflow.kernel.values import dumps
+
+__all__ = ["Worker"]
+
+_logger = logging.getLogger("aicflow.engine")
+_CLAIM_BATCH = 200
+_PAUSE_AFTER_ERROR = 1.0
+
+
+class Worker:
+    """Runs executions in this process. At most `max_running` at once; the rest stay queued in the store."""
+
+    def __init__(self, env: Environment, plans: PlanCache) -> None:
+        self._env = env
+        self._plans = plans
+        self._running: dict[str, ExecutionRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._reserved = 0
+
+    @property
+    def id(self) -> str:
+        return self._env.worker
+
+    @property
+    def alive(self) -> bool:
+        """Whether the claim and renewal loops run."""
+        return bool(self._loops) and not any(loop.done() for loop in self._loops)
+
+    @property
+    def running(self) -> int:
+        """How many executions this worker holds."""
+        return len(self._running)
+
+    def has_room(self) -> bool:
+        """Whether one more execution may be born claimed by this worker."""
+        return not self._closing and len(self._running) + self._reserved < self._env.options.max_running
+
+    def lease_until(self) -> float:
+        """Until when a claim made now holds."""
+        return self._env.clock.now() + self._env.options.lease
+
+    def run_of(self, execution_id: str) -> ExecutionRun | None:
+        """The execution's run when this worker holds it."""
+        return self._running.get(execution_id)
+
+    async def start(self) -> None:
+        """Begin to claim. With a store that only one host can open, what a dead host held is taken over at once."""
+        if self._env.store.exclusive:
+            orphans = await self._env.store.executions.reclaim(self.id)
+            if orphans:
+                _logger.info("Taking over %d executions that were running when the last host went away", orphans)
+        loop = asyncio.get_running_loop()
+        self._loops = [
+            loop.create_task(self._claim_loop(), name="aicflow-claim"),
+            loop.create_task(self._renew_loop(), name="aicflow-renew"),
+        ]
+
+    def wake(self) -> None:
+        """Something may be claimable now."""
+        self._wake.set()
+
+    async def launch(self, claimed: Claimed) -> None:
+        """Run an execution this worker holds."""
+        try:
+            plan = await self._plans.get(claimed.execution.workflow_id, claimed.execution.version)
+            run = ExecutionRun(self._env, claimed, plan)
+        except (StoreUnavailable, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            await self._cannot_run(claimed.execution, error)
+            return
+        self._running[run.execution_id] = run
+        task = asyncio.get_running_loop().create_task(self._advance(run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _advance(self, run: ExecutionRun) -> None:
+        try:
+            await run.advance()
+        finally:
+            await self._let_go(run)
+
+    async def _let_go(self, run: ExecutionRun) -> None:
+        if self._running.get(run.execution_id) is run:
+            del self._running[run.execution_id]
+            if len(self._running) + 1 >= self._env.options.max_running:
+                self.wake()
+
+    async def _cannot_run(self, execution: Execution, error: Exception) -> None:
+        """End an execution that cannot even begin: its workflow or a node type of it is gone."""
+        _logger.warning("Execution %s cannot run: %s", execution.id, error)
+        log = ExecutionLog(
+            self._env.store.executions,
+            self._env.hub,
+            self._env.clock,
+            execution_id=execution.id,
+            workflow_id=execution.workflow_id,
+            epoch=execution.epoch,
+            last_seq=execution.last_seq,
+            flush_after=self._env.options.flush_after,
+            lost=lambda _: None,
+        )
+        cancelled = execution.cancel_requested
+        now = self._env.clock.now()
+        report = report_to_json(report_of(error, "", 1))
+        report.pop("node_id")
+        report["code"] = "cannot-run"
+        log.add("execution.cancelled" if cancelled else "execution.failed", data={} if cancelled else {"error": report})
+        try:
+            await log.flush(
+                Projection(
+                    "cancelled" if cancelled else "failed",
+                    started_at=execution.started_at or now,
+                    finished_at=now,
+                    error=None if cancelled else dumps(report),
+                )
+            )
+        except StaleClaim:
+            return
+        finally:
+            log.close()
+        execution.status = "cancelled" if cancelled else "failed"
+        await self._env.children.ended(execution)
+
+    async def _claim_loop(self) -> None:
+        options = self._env.options
+        executions = self._env.store.executions
+        while not self._closing:
+            self._wake.clear()
+            timeout = options.lease / 2
+            try:
+                room = min(options.max_running - len(self._running) - self._reserved, _CLAIM_BATCH)
+                if room > 0:
+                    self._reserved += room
+                    try:
+                        claimed = await executions.claim(
+                            self.id, room, now=self._env.clock.now(), lease_until=self.lease_until()
+                        )
+                        for one in claimed:
+                            await self.launch(one)
+                    finally:
+                        self._reserved -= room
+                    if len(claimed) == room:
+                        await asyncio.sleep(0)
+                        continue
+                    due = await executions.next_due()
+                    if due is not None:
+                        timeout = min(timeout, max(due - self._env.clock.now(), 0.0) + 0.001)
+            except StoreUnavailable as error:
+                _logger.warning("Claiming waits for the store: %s", error)
+                timeout = _PAUSE_AFTER_ERROR
+            except Exception:
+                _logger.exception("Claiming executions failed; trying again")
+                timeout = _PAUSE_AFTER_ERROR
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _renew_loop(self) -> None:
+        while True:
+            await asyncio.sleep(self._env.options.lease / 3)
+            held = list(self._running)
+            if not held:
+                continue
+            try:
+                for cancelled in await self._env.store.executions.renew(self.id, held, lease_until=self.lease_until()):
+                    self.cancel(cancelled)
+            except StoreUnavailable as error:
+                _logger.warning("Renewing leases waits for the store: %s", error)
+            except Exception:
+                _logger.exception("Renewing leases failed; trying again")
+
+    def cancel(self, execution_id: str) -> bool:
+        """Stop an execution if this worker holds it."""
+        run = self._running.get(execution_id)
+        if run is None:
+            return False
+        run.stop("cancelled")
+        return True
+
+    def deliver(self, execution_id: str, answer: Answered) -> bool:
+        """Hand over an answer if this worker holds the execution."""
+        run = self._running.get(execution_id)
+        if run is None:
+            return False
+        run.deliver(answer)
+        return True
+
+    async def stop(self) -> None:
+        """Claim nothing more, let steps finish within the grace period, hand the rest back."""
+        self._closing = True
+        self._wake.set()
+        for loop in self._loops:
+            if loop.get_name() == "aicflow-claim":
+                await asyncio.wait({loop}, timeout=self._env.options.grace)
+        runs = list(self._running.values())
+        await self._all_finished(runs, self._env.options.grace)
+        for run in runs:
+            run.stop("shutdown")
+        await self._all_finished(runs, self._env.options.cancel_grace + 5.0)
+        for task in [*self._loops, *self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._loops, *self._tasks, return_exceptions=True)
+        self._loops = []
+
+    @staticmethod
+    async def _all_finished(runs: Sequence[ExecutionRun], timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                for run in runs:
+                    await run.finished()
+        except TimeoutError:
+            pass
