@@ -20,8 +20,8 @@ __all__ = ["Child", "Ended", "Overdue"]
 
 GRACE: Final = 0.1
 """Seconds after a limit in which the child may report it itself."""
-LAST_WORDS: Final = 0.02
-"""Seconds that the C level has to write down where it stands."""
+LAST_WORDS: Final = 0.1
+"""Seconds that the C level has at most to write down where it stands."""
 IDLE_CPU: Final = 0.02
 """Seconds of CPU that a child may use between two calls before it is thought to be up to something."""
 CHUNK: Final = 1 << 18
@@ -75,6 +75,7 @@ class Child:
         self._unsent: memoryview | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._budget = MIB
+        self._words = b""
         # The first frame comes unasked: it says that the child is sealed.
         self.hello: asyncio.Future[dict[str, Any]] = loop.create_future()
         self._reply: asyncio.Future[dict[str, Any]] | None = self.hello
@@ -136,6 +137,7 @@ class Child:
             pass
         self._loop.remove_reader(self._channel)
         self._loop.remove_writer(self._channel)
+        self._loop.remove_reader(self._black_box)
         self._channel.close()
         os.close(self._pidfd)
         os.close(self._black_box)
@@ -225,11 +227,18 @@ class Child:
             limit = "timeout" if left <= 0 else "cpu_seconds"
             self._signal(signal.SIGUSR1)
             self._deadline = self._loop.call_later(LAST_WORDS, self._strike, limit)
+            self._loop.add_reader(self._black_box, self._listen, limit)
         else:
             self._deadline = self._loop.call_later(max(0.005, min(left, cpu_left)), self._check)
 
+    def _listen(self, limit: str) -> None:
+        words = self.last_words()
+        self._words += words
+        if not words or AUTHOR_LINE.search(self._words):
+            self._strike(limit)
+
     def _strike(self, limit: str) -> None:
-        found = AUTHOR_LINE.search(self.last_words())
+        found = AUTHOR_LINE.search(self._words + self.last_words())
         self._fail(Overdue(limit, int(found[1]) if found else None))
 
     def _signal(self, number: int) -> None:

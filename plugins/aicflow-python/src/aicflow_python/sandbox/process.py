@@ -193,10 +193,8 @@ class ProcessSandbox:
         return Outcome(value, failure, tuple(child.logs), Stats(duration, child.cpu, fresh))
 
     async def _take(self, pool: Pool, key: tuple[str, str] | None, limits: Limits) -> Child:
-        if key is not None:
-            scope = self._scopes.get(key)
-            if scope is None:
-                scope = self._scopes[key] = Scope()
+        scope = self._scopes.setdefault(key, Scope()) if key is not None else None
+        if scope is not None:
             while scope.idle:
                 child = scope.idle.pop()
                 if child.quiet() and child.cpu_of_life() + limits.cpu_seconds + 2 < self._cpu_life:
@@ -212,7 +210,7 @@ class ProcessSandbox:
                 self._leave()
                 raise
         except BaseException:
-            if key is not None:
+            if scope is not None:
                 scope.busy -= 1
             raise
         child.counted = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import socket
@@ -23,7 +24,10 @@ type OnDead = Callable[[Child], None]
 
 START_TIMEOUT: Final = 30.0
 CHILD_TIMEOUT: Final = 10.0
-BOOT: Final = "import sys; sys.path.insert(0, sys.argv[1]); from box.zygote import main; del sys.path[0]; main(sys.argv[2], int(sys.argv[3]))"
+BOOT: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from box.zygote import main; del sys.path[0];"
+    "main(sys.argv[2], int(sys.argv[3]))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +229,7 @@ def environment(options: ZygoteOptions) -> dict[str, str]:
 def zone_paths() -> list[str]:
     """Where time zones may be found: the system's, then the tzdata package's."""
     paths = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo"]
-    try:
-        import tzdata
-    except ImportError:
-        return paths
-    return [*paths, str(Path(tzdata.__file__).parent / "zoneinfo")]
+    package = importlib.util.find_spec("tzdata")
+    if package and package.origin:
+        paths.append(str(Path(package.origin).parent / "zoneinfo"))
+    return paths

@@ -26,6 +26,9 @@ X32_BIT: Final = 0x40000000
 CHANNEL: Final = 0  # the request socket
 BLACK_BOX: Final = 2  # where the C level writes its last words
 
+FATAL_SIGNALS: Final = (4, 6, 7, 8, 11)
+"""SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV: their handler tells the line, then puts the default back, which kills."""
+
 # Most frequent first: the kernel walks the list for calls whose arguments matter.
 UNCONDITIONAL: Final = (
     "futex",
@@ -57,7 +60,7 @@ type Instruction = tuple[int, int, int, int]
 
 def allow_list(arch: Arch) -> tuple[str, ...]:
     """Names of every call that a sealed child may make in some form; for documentation and doctor."""
-    conditional = ("read", "write", "mmap", "mprotect", "prlimit64")
+    conditional = ("read", "write", "mmap", "mprotect", "prlimit64", "rt_sigaction")
     return tuple(name for name in (*conditional, *UNCONDITIONAL) if name in arch.numbers)
 
 
@@ -108,6 +111,7 @@ def build(arch: Arch) -> bytes:
     program += without_bits(numbers["mmap"], 2, PROT_EXEC)
     program += without_bits(numbers["mprotect"], 2, PROT_EXEC)
     program += only_values(numbers["prlimit64"], 0, (0,))
+    program += only_values(numbers["rt_sigaction"], 0, FATAL_SIGNALS)
     for name in UNCONDITIONAL:
         if name in numbers:
             program += [(EQUAL, 0, 1, numbers[name]), (RETURN, 0, 0, ALLOWED)]

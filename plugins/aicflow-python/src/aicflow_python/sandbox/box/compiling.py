@@ -25,14 +25,15 @@ def compile_body(source: str) -> CodeType:
     tree, flags = parse_body(source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return compile(tree, FILENAME, "exec", flags=flags, dont_inherit=True)
+        code: CodeType = compile(tree, FILENAME, "exec", flags=flags, dont_inherit=True)
+    return code
 
 
 def parse_body(source: str) -> tuple[ast.Module, int]:
     """The module that defines the function, and the compiler flags the text asks for."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tree = compile(source, FILENAME, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
+        tree: Any = compile(source, FILENAME, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
     flags, body = take_futures(tree.body)
     inner = list(own_nodes(body))
     for node in inner:

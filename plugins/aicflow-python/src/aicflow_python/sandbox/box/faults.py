@@ -51,14 +51,14 @@ def message(error: BaseException) -> str:
 def type_name(error: BaseException) -> str:
     """The class's name; an author's class may have any."""
     name = type.__dict__["__name__"].__get__(type(error))
-    return clip(name, 200) if type(name) is str else "Exception"
+    return clip(name, 200)
 
 
 def clip(text: Any, limit: int = MESSAGE) -> str:
     """At most so many characters of real text that can be sent."""
     if not isinstance(text, str):
         return ""
-    text = str.__str__(text)
+    text = str(str.__str__(text))
     if len(text) > limit:
         text = f"{text[:limit]}… ({len(text) - limit} more characters)"
     return text.encode("utf-8", "replace").decode()

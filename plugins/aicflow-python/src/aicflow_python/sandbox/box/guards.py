@@ -33,6 +33,10 @@ FORBIDDEN_EVENTS: Final = (
 )  # fmt: skip
 
 
+IMPLICIT: Final = frozenset({"_strptime", "_pydatetime", "zoneinfo._common", "zoneinfo._tzpath", "_collections_abc"})
+"""What C code of allowed modules imports in the name of whoever called it."""
+
+
 def import_problem(name: str, allowed: Sequence[str]) -> str | None:
     """Why this module may not be imported, in a sentence, or None."""
     if name in allowed:
@@ -76,7 +80,7 @@ def guarded_import(allowed: Sequence[str]) -> Callable[..., ModuleType]:
         if level:
             raise ImportError("Relative imports have no meaning in a node: it belongs to no package.")
         problem = import_problem(name, allowed)
-        if problem:
+        if problem and name not in IMPLICIT:
             raise ImportError(problem, name=name)
         module = sys.modules.get(name)
         if module is None:

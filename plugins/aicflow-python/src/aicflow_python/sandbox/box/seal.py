@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -127,7 +128,7 @@ def prefer_as_victim() -> None:
 
 def prove_sealed() -> None:
     """Try what must be impossible. Raises Leak when something works: then no request may be read."""
-    attempts = {
+    attempts: dict[str, Callable[[], object]] = {
         "open a file": lambda: os.open("/", os.O_RDONLY),
         "open a socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
         "open a Unix socket": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM),
