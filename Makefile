@@ -1,0 +1,82 @@
+# Two commands do everything: `make demo` and `make test`. Both set up what they need, with or without uv installed.
+
+SHELL := /bin/sh
+PYTHON_CANDIDATES := python3.12 python3.13 python3 python
+BIN := .venv/bin
+TOOLS := .tools
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_PREFERENCE := system
+
+.PHONY: help demo test quick setup format format-check lint types contracts pytest tox bench openapi clean
+
+help:
+	@echo "make demo     set up and run the main job"
+	@echo "make test     set up and run every check"
+	@echo "make quick    the checks without the slow tests"
+	@echo "make format   format the code"
+	@echo "make bench    run the benchmarks and print their table"
+
+setup: .venv/.ready
+
+# uv from the machine when there is one, else one of our own in a virtual environment: nothing is installed globally.
+.venv/.ready: uv.lock pyproject.toml core/pyproject.toml sdk/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	@set -e; \
+	if command -v uv >/dev/null 2>&1; then uv=uv; else \
+	  uv=$(TOOLS)/bin/uv; \
+	  if [ ! -x "$$uv" ]; then \
+	    found=; \
+	    for candidate in $(PYTHON_CANDIDATES); do \
+	      if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; \
+	      then found=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$$found" ]; then \
+	      echo "AIC Flow needs Python 3.12 or newer with venv and pip (on Debian: python3-venv), or uv. Neither was found." >&2; \
+	      exit 1; \
+	    fi; \
+	    "$$found" -m venv $(TOOLS); \
+	    $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'; \
+	  fi; \
+	fi; \
+	"$$uv" sync --locked --quiet
+	@touch .venv/.ready
+
+demo: setup
+	@$(BIN)/aicflow demo
+
+test: setup format-check lint types contracts pytest tox
+	@echo "All checks passed."
+
+quick: setup format-check lint types contracts
+	$(BIN)/pytest -n 2 -m "not slow"
+
+format: setup
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+format-check: setup
+	$(BIN)/ruff format --check --quiet .
+
+lint: setup
+	$(BIN)/ruff check --quiet .
+
+types: setup
+	$(BIN)/mypy
+
+contracts: setup
+	$(BIN)/lint-imports --no-cache >.cache-contracts.txt 2>&1 || { cat .cache-contracts.txt; rm -f .cache-contracts.txt; exit 1; }
+	@rm -f .cache-contracts.txt
+
+pytest: setup
+	$(BIN)/pytest -n 2
+
+tox: setup
+	$(BIN)/tox run -q
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks
+
+openapi: setup
+	$(BIN)/aicflow openapi docs/openapi/openapi.json
+
+clean:
+	rm -rf .venv $(TOOLS) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
