@@ -1,0 +1,82 @@
+"""The node type `ai.agent`. LangChain takes seconds to import, so it is imported when the node starts, in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aicflow import Context, Issue, Node
+
+from aicflow_agent.checks import check_params
+from aicflow_agent.params import AgentOutput, AgentParams
+from aicflow_agent.schema import embed, is_literal, schema_problem
+
+if TYPE_CHECKING:
+    from aicflow_agent.session import Clients
+
+__all__ = ["Agent"]
+
+
+class Agent(Node[AgentParams, AgentOutput]):
+    """Let a language model answer, with other node types as its tools.
+
+    The model gets `prompt` (or `messages`) and may call the node types listed in `tools`, again and again, until it
+    answers. With `output_schema` the answer is JSON of that shape in `structured`, checked before the step succeeds.
+    Text streams while it is written. Caps on model calls, tool calls, tokens and cost stop the agent before the call
+    that would exceed them.
+    """
+
+    type_id = "ai.agent"
+    title = "AI agent"
+    category = "ai"
+    pure = False
+    in_langgraph_task = True
+
+    _clients: Clients | None = None
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Import LangChain and open the connection pool."""
+        await self._ready()
+
+    async def stop(self) -> None:
+        """Close the connection pool."""
+        clients, self._clients = self._clients, None
+        if clients is not None:
+            await clients.close()
+
+    async def run(self, ctx: Context, params: AgentParams) -> AgentOutput:
+        """One attempt: a whole conversation of model and tools."""
+        clients = await self._ready()
+        return await clients.converse(ctx, params)
+
+    async def _ready(self) -> Clients:
+        async with self._lock:
+            if self._clients is None:
+                os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+                module = await asyncio.to_thread(importlib.import_module, "aicflow_agent.session")
+                self._clients = module.Clients()
+            clients: Clients = self._clients
+            return clients
+
+    @classmethod
+    def output_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """`structured` has the shape of `output_schema`; without one it is null."""
+        schema = cls.output_schema()
+        assert schema is not None
+        wanted = params.get("output_schema")
+        if wanted is None:
+            return embed({"type": "null"}, schema)
+        if not is_literal(wanted) or schema_problem(wanted) is not None:
+            return schema
+        return embed(wanted, schema)
+
+    @classmethod
+    def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
+        """Problems that the params model cannot see."""
+        return check_params(params)

@@ -1,0 +1,162 @@
+"""Running one conversation with LangChain's agent, streaming what it writes. Imports LangChain: load it in a thread."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from aicflow import Context, NodeError, PermanentError
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ToolStrategy
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool
+from openai import DefaultAsyncHttpxClient
+
+from aicflow_agent.budget import Budget
+from aicflow_agent.chat_model import make_chat_model
+from aicflow_agent.failures import as_node_error
+from aicflow_agent.guard import ANSWER_TOOL, Guard
+from aicflow_agent.params import AgentOutput, AgentParams, Exchange, StopReason, ToolUse
+from aicflow_agent.schema import schema_problem
+from aicflow_agent.settings import Mask, endpoint_for
+from aicflow_agent.toolbox import OfferedTool, Toolbox, shorten
+
+__all__ = ["Clients"]
+
+_LAST_MESSAGES = 20
+_LONGEST_MESSAGE = 1000
+_STOP_REASONS: dict[str, StopReason] = {
+    "stop": "end",
+    "end_turn": "end",
+    "tool_calls": "end",
+    "tool_use": "end",
+    "length": "max_tokens",
+    "max_tokens": "max_tokens",
+    "content_filter": "refused",
+    "refusal": "refused",
+}
+_ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
+    "human": "user",
+    "ai": "assistant",
+    "tool": "tool",
+    "system": "system",
+}
+
+
+class Clients:
+    """What all agents of a process share: the connection pool of OpenAI-compatible servers."""
+
+    def __init__(self) -> None:
+        # Redirects are not followed: a model server has no reason to send a key and a prompt elsewhere.
+        self._http = DefaultAsyncHttpxClient(follow_redirects=False)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._http.aclose()
+
+    async def converse(self, ctx: Context, params: AgentParams) -> AgentOutput:
+        """One attempt. Raises TransientError and PermanentError; a cancelled conversation closes its connection."""
+        if params.output_schema is not None:
+            problem = schema_problem(params.output_schema)
+            if problem is not None:
+                raise PermanentError(f"{problem}.", code="output-schema", pointer="/output_schema")
+        endpoint = endpoint_for(params)
+        mask = Mask([endpoint.api_key, params.api_key])
+        budget = Budget(params)
+        toolbox = Toolbox(ctx, params.tools, budget)
+        if ANSWER_TOOL in toolbox.tools:
+            raise PermanentError(f"A tool cannot be called {ANSWER_TOOL}.", code="tool-name", pointer="/tools")
+        if params.output_method == "json_schema" and endpoint.provider != "openai":
+            raise PermanentError(
+                "output_method json_schema works with OpenAI and compatible servers.",
+                code="output-method",
+                pointer="/output_method",
+                hint="Leave it at `tool`.",
+            )
+        model = make_chat_model(params, endpoint, self._http, mask)
+        guard = Guard(params, budget, toolbox, mask)
+        agent: Any = create_agent(
+            model,
+            [_as_langchain(tool) for tool in toolbox.tools.values()],
+            system_prompt=params.system_prompt,
+            middleware=[guard],
+            response_format=_answer_tool(params),
+            checkpointer=False,
+        )
+        try:
+            messages = await _stream(ctx, agent, params)
+        except NodeError:
+            raise
+        except Exception as error:
+            raise as_node_error(error, mask) from None
+        return _output(params, guard, budget, messages)
+
+
+async def _stream(ctx: Context, agent: Any, params: AgentParams) -> list[BaseMessage]:
+    said = [{"role": "user", "content": params.prompt}] if params.messages is None else _written(params)
+    messages: list[BaseMessage] = []
+    async for mode, part in agent.astream({"messages": said}, stream_mode=["messages", "values"]):
+        if mode == "values":
+            messages = part["messages"]
+            continue
+        chunk, meta = part
+        if isinstance(chunk, AIMessageChunk) and meta.get("langgraph_node") == "model" and chunk.text:
+            ctx.emit({"text": chunk.text})
+    return messages
+
+
+def _written(params: AgentParams) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in params.messages or ()]
+
+
+def _answer_tool(params: AgentParams) -> ToolStrategy[Any] | None:
+    if params.output_schema is None or params.output_method != "tool":
+        return None
+    description = params.output_schema.get("description") or "Give the final answer."
+    return ToolStrategy({**params.output_schema, "title": ANSWER_TOOL, "description": description})
+
+
+def _as_langchain(tool: OfferedTool) -> BaseTool:
+    """A tool by its schema alone; the guard runs the node instead of it."""
+    return StructuredTool(name=tool.name, description=tool.description, args_schema=tool.schema, coroutine=_never)
+
+
+async def _never(**_: Any) -> str:
+    raise AssertionError("the guard runs tools")
+
+
+def _output(params: AgentParams, guard: Guard, budget: Budget, messages: Iterable[BaseMessage]) -> AgentOutput:
+    last = guard.last
+    assert last is not None
+    text = last.text or str(last.additional_kwargs.get("refusal") or "")
+    if not text and guard.structured is not None:
+        text = json.dumps(guard.structured, ensure_ascii=False)
+    return AgentOutput(
+        text=text,
+        structured=guard.structured,
+        stop_reason=_stop_reason(last),
+        usage=budget.usage(),
+        messages=tuple(_exchange(message) for message in list(messages)[-_LAST_MESSAGES:]),
+    )
+
+
+def _stop_reason(message: AIMessage) -> StopReason:
+    meta = message.response_metadata
+    if message.additional_kwargs.get("refusal"):
+        return "refused"
+    reason = meta.get("finish_reason") or meta.get("stop_reason") or ("stop" if meta.get("status") else "")
+    return _STOP_REASONS.get(str(reason).lower(), "other")
+
+
+def _exchange(message: BaseMessage) -> Exchange:
+    calls = message.tool_calls if isinstance(message, AIMessage) else []
+    return Exchange(
+        role=_ROLES.get(message.type, "assistant"),
+        text=shorten(message.text, _LONGEST_MESSAGE),
+        tool_calls=tuple(
+            ToolUse(name=call["name"], arguments=shorten(json.dumps(call["args"], default=str), _LONGEST_MESSAGE))
+            for call in calls
+        ),
+        tool=message.name if isinstance(message, ToolMessage) else None,
+    )

@@ -1,0 +1,87 @@
+"""Which model is called, where, and with whose key. Reads the operator's environment; knows nothing of LangChain."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from aicflow import PermanentError
+
+from aicflow_agent.params import AgentParams
+
+__all__ = ["PLACEHOLDER_KEY", "Endpoint", "Mask", "endpoint_for"]
+
+PLACEHOLDER_KEY = "not-needed"
+"""Sent where no key was given for an explicit server; local servers ignore it."""
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Prefixes that name a LangChain provider. With a base_url, anything else before a colon belongs to the model's name,
+# as in llama3.1:8b.
+_PROVIDERS = _set(
+    "anthropic anthropic_bedrock azure_ai azure_openai bedrock bedrock_converse cohere deepseek fireworks "
+    "google_anthropic_vertex google_genai google_vertexai groq huggingface ibm litellm mistralai nvidia "
+    "ollama openai openrouter perplexity together upstage xai "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`provider` None: LangChain tells it from the model's name. `api_key` None: the provider finds its own."""
+
+    model: str
+    provider: str | None
+    base_url: str | None
+    api_key: str | None = field(repr=False)
+
+
+def endpoint_for(params: AgentParams, environ: Mapping[str, str] | None = None) -> Endpoint:
+    """Join params and the operator's defaults. Raises PermanentError when no model is named.
+
+    The operator's key goes only to the operator's own server: a workflow that names another base_url brings its own
+    key, or none, because whoever may write a workflow may not therefore read the operator's key.
+    """
+    env = os.environ if environ is None else environ
+    name = params.model or env.get("AICFLOW_AGENT_MODEL")
+    if not name:
+        raise PermanentError(
+            "The agent has no model.",
+            code="no-model",
+            pointer="/model",
+            hint="Set `model` (such as openai:gpt-5-mini), or AICFLOW_AGENT_MODEL where the engine runs.",
+        )
+    operator_url = env.get("AICFLOW_AGENT_BASE_URL") or None
+    operator_key = env.get("AICFLOW_AGENT_API_KEY") or None
+    prefix, colon, rest = name.partition(":")
+    provider = prefix if colon and prefix in _PROVIDERS else None
+    base_url = params.base_url or (operator_url if provider in (None, "openai") else None)
+    if provider is None and base_url is not None:
+        provider = "openai"
+    elif provider is not None:
+        name = rest
+    if params.base_url is not None and params.base_url != operator_url:
+        key: str | None = params.api_key or PLACEHOLDER_KEY
+    elif base_url is not None:
+        key = params.api_key or operator_key or env.get("OPENAI_API_KEY") or PLACEHOLDER_KEY
+    else:
+        key = params.api_key or (operator_key if provider in (None, "openai") else None)
+    return Endpoint(name, provider, base_url, key)
+
+
+class Mask:
+    """Takes known keys out of text, because servers echo them in their errors."""
+
+    def __init__(self, secrets: Iterable[str | None] = (), environ: Mapping[str, str] | None = None) -> None:
+        env = os.environ if environ is None else environ
+        known = [value for name, value in env.items() if name.endswith("_API_KEY")]
+        values = {value for value in (*secrets, *known) if value and len(value) >= 6 and value != PLACEHOLDER_KEY}
+        self._values = sorted(values, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for value in self._values:
+            text = text.replace(value, "[secret]")
+        return text

@@ -1,0 +1,139 @@
+"""What goes wrong between agent and model: which failures are worth another attempt, what they say, what they hide."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+from datetime import UTC, datetime
+
+import pytest
+from agent_kit import KEY, Weather, ask
+from aicflow import NodeError, PermanentError, TransientError
+from aicflow.testing import RecordingContext, run_node
+from aicflow_agent import Agent
+from aicflow_agent.failures import retry_after
+from aicflow_agent.local_model import ScriptedModelServer
+from aicflow_agent.local_replies import Answer, Call, CutStream, Hang, HttpError, MalformedJson, Reply
+
+
+async def failure(agent: Agent, reply: Reply, **params: object) -> NodeError:
+    """The error that one reply of the model leads to; the model was asked exactly once."""
+    async with ScriptedModelServer([reply, Answer("a second request was made")]) as server:
+        with pytest.raises(NodeError) as caught:
+            await ask(agent, server, **params)
+    assert len(server.requests) == 1
+    return caught.value
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 529])
+async def test_troubles_of_the_moment_are_worth_another_attempt(agent: Agent, status: int) -> None:
+    error = await failure(agent, HttpError(status, "busy"))
+    assert isinstance(error, TransientError)
+    assert error.details["status"] == status
+    assert "busy" in error.message
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+async def test_refused_requests_are_not(agent: Agent, status: int) -> None:
+    error = await failure(agent, HttpError(status, "no such thing"))
+    assert isinstance(error, PermanentError)
+    assert "no such thing" in error.message
+    assert error.hint
+
+
+async def test_the_wait_that_a_busy_provider_asks_for_is_passed_on(agent: Agent) -> None:
+    error = await failure(agent, HttpError(429, "slow down", headers={"Retry-After": "7"}))
+    assert isinstance(error, TransientError)
+    assert error.retry_after == 7.0
+    assert error.code == "model-rate-limited"
+
+
+async def test_a_used_up_quota_does_not_come_back_by_waiting(agent: Agent) -> None:
+    error = await failure(agent, HttpError(429, "You exceeded your quota", code="insufficient_quota"))
+    assert isinstance(error, PermanentError)
+    assert error.code == "model-quota"
+
+
+def test_retry_after_in_all_its_forms() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert retry_after({"retry-after-ms": "250"}) == 0.25
+    assert retry_after({"retry-after": "Thu, 01 Jan 2026 00:01:00 GMT"}, now) == 60.0
+    assert retry_after({"retry-after": "Thu, 01 Jan 2020 00:01:00 GMT"}, now) == 0.0
+    for nonsense in ("soon", "nan", "inf", ""):
+        assert retry_after({"retry-after": nonsense}) is None
+    assert retry_after({}) is None
+
+
+@pytest.mark.parametrize("reply", [MalformedJson(), CutStream(), CutStream(cleanly=True), CutStream("", cleanly=True)])
+async def test_an_answer_that_breaks_off_or_is_no_json(agent: Agent, reply: Reply) -> None:
+    error = await failure(agent, reply)
+    assert isinstance(error, TransientError)
+
+
+async def test_a_server_that_is_not_there(agent: Agent) -> None:
+    async with ScriptedModelServer([]) as server:
+        gone = server.base_url
+    with pytest.raises(TransientError) as caught:
+        await run_node(Agent, {"model": "m", "base_url": gone, "prompt": "x"}, instance=agent)
+    assert caught.value.code == "model-unreachable"
+
+
+async def test_a_model_that_takes_too_long(agent: Agent) -> None:
+    async with ScriptedModelServer([Hang()]) as server:
+        with pytest.raises(TransientError) as caught:
+            await ask(agent, server, timeout=0.2)
+        assert caught.value.code == "model-timeout"
+        await asyncio.wait_for(server.disconnected.wait(), 5)
+
+
+class Watched(RecordingContext):
+    """Tells when the first piece of text has come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spoken = asyncio.Event()
+
+    def emit(self, delta: object) -> None:
+        self.spoken.set()
+
+
+async def test_cancelling_closes_the_connection(agent: Agent) -> None:
+    async with ScriptedModelServer([Hang("Thinking"), Answer("fresh")]) as server:
+        ctx = Watched()
+        task = asyncio.create_task(ask(agent, server, ctx))
+        await asyncio.wait_for(ctx.spoken.wait(), 5)
+        assert server.disconnects == 0
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(server.disconnected.wait(), 5)
+        assert (await ask(agent, server))["text"] == "fresh"  # the pool is not hurt
+
+
+async def test_arguments_that_never_become_json(agent: Agent) -> None:
+    broken = Answer(calls=(Call("geo_weather", "{"),))
+    async with ScriptedModelServer(lambda _: broken) as server:
+        with pytest.raises(PermanentError, match="not a JSON object"):
+            await ask(agent, server, RecordingContext(types=(Weather,)), tools=[{"node": "geo.weather"}])
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
+async def test_no_key_in_any_error_or_log(
+    agent: Agent, status: int, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("DEBUG")
+    ctx = RecordingContext()
+    async with ScriptedModelServer([HttpError(status, f"bad key {KEY}, really: {KEY}")]) as server:
+        try:
+            await ask(agent, server, ctx)
+        except NodeError as error:
+            text = "".join(traceback.format_exception(error))
+            shown = json.dumps([error.message, error.hint, error.details])
+        else:
+            pytest.fail("no error")
+    assert "[secret]" in shown
+    captured = capsys.readouterr()
+    for place in (text, shown, caplog.text, repr(ctx.logs), repr(ctx.deltas), captured.out, captured.err):
+        assert KEY not in place
