@@ -92,42 +92,48 @@ def tokenize(source: str) -> list[Token]:
         )
     tokens: list[Token] = []
     position = 0
-    match_at = _TOKEN.match
-    while position < len(source):
-        match = match_at(source, position)
-        if match is None:
-            raise _unreadable(source, position)
-        kind, end = match.lastgroup, match.end()
-        if kind != "space":
-            text = match.group()
-            if kind == "name":
-                tokens.append(_word(text, position, end))
-            elif kind == "operator":
-                tokens.append(Token(_ALIASES.get(text, text), text, position, end))
-            elif kind == "text":
-                tokens.append(Token("literal", text, position, end, unescape(text, position)))
-            elif kind == "number":
-                tokens.append(Token("literal", text, position, end, _number(text, source, position, end)))
+    for match in _TOKEN.finditer(source):
+        if match.start() != position:
+            break
+        kind = match.lastgroup
+        if kind == "name":
+            text = match[0]
+            end = match.end()
+            if text in _CONSTANTS:
+                tokens.append(Token("literal", text, position, end, _CONSTANTS[text]))
             else:
-                raise _unsupported(text, position, end)
-            if len(tokens) > MAX_TOKENS:
-                raise ExpressionError(
-                    "expr.too-large",
-                    f"The expression has more than {MAX_TOKENS:,} words and signs",
-                    (position, len(source)),
-                    "Split it over several vars or nodes, or use a code node.",
-                )
+                tokens.append(Token(text if text in KEYWORDS else "name", text, position, end))
+        elif kind == "operator":
+            text = match[0]
+            end = match.end()
+            tokens.append(Token(_ALIASES.get(text, text), text, position, end))
+        elif kind == "space":
+            end = match.end()
+        else:
+            end = match.end()
+            tokens.append(Token("literal", match[0], position, end, _constant(match, source)))
         position = end
+    if position < len(source):
+        raise _unreadable(source, position)
+    if len(tokens) > MAX_TOKENS:
+        raise ExpressionError(
+            "expr.too-large",
+            f"The expression has {len(tokens):,} words and signs; {MAX_TOKENS:,} are the most",
+            (tokens[MAX_TOKENS].start, len(source)),
+            "Split it over several vars or nodes, or use a code node.",
+        )
     tokens.append(Token("end", "", len(source), len(source)))
     return tokens
 
 
-def _word(text: str, start: int, end: int) -> Token:
-    if text in KEYWORDS:
-        return Token(text, text, start, end)
-    if text in _CONSTANTS:
-        return Token("literal", text, start, end, _CONSTANTS[text])
-    return Token("name", text, start, end)
+def _constant(match: re.Match[str], source: str) -> int | float | str:
+    """The value of a number or text."""
+    text, start, end = match[0], match.start(), match.end()
+    if match.lastgroup == "text":
+        return unescape(text, start)
+    if match.lastgroup == "number":
+        return _number(text, source, start, end)
+    raise _unsupported(text, start, end)
 
 
 def _number(text: str, source: str, start: int, end: int) -> int | float:

@@ -107,6 +107,7 @@ def _all_comparable(site: Site, frame: Frame, items: list[object]) -> Any:
     kinds = set(map(type, items))
     if kinds <= _NUMBERS:
         if float in kinds:
+            frame.charge(6 * len(items), site.span)
             for item in items:
                 error = not_json(item, site.at(0))
                 if error is not None:

@@ -78,19 +78,22 @@ class _Parser:
         tokens = self.tokens
         operators: list[str] = []
         operands = [left]
+        tallest = tokens.height
         while _RANK.get(tokens.kind) == rank:
             operators.append(tokens.advance().kind)
             operands.append(self.expression(rank))
+            tallest = max(tallest, tokens.height)
         span = (left.span[0], operands[-1].span[1])
         if rank == _COALESCE:
-            return tokens.sized(Coalesce(tuple(operands), span))
+            return tokens.grown(Coalesce(tuple(operands), span), tallest)
         if rank in (_OR, _AND):
-            return tokens.sized(Logic(operators[0], tuple(operands), span))
-        return tokens.sized(Arithmetic(left, tuple(zip(operators, operands[1:], strict=True)), span))
+            return tokens.grown(Logic(operators[0], tuple(operands), span), tallest)
+        return tokens.grown(Arithmetic(left, tuple(zip(operators, operands[1:], strict=True)), span), tallest)
 
     def _comparison(self, left: Node) -> Node:
         tokens = self.tokens
         rest: list[tuple[str, Node]] = []
+        tallest = tokens.height
         while _RANK.get(tokens.kind) == _COMPARE:
             operator = tokens.advance()
             kind = operator.kind
@@ -102,18 +105,22 @@ class _Parser:
                 tokens.advance()
                 kind = "not in"
             rest.append((kind, self.expression(_COMPARE)))
-        return tokens.sized(Comparison(left, tuple(rest), (left.span[0], rest[-1][1].span[1])))
+            tallest = max(tallest, tokens.height)
+        return tokens.grown(Comparison(left, tuple(rest), (left.span[0], rest[-1][1].span[1])), tallest)
 
     def _conditional(self, then: Node) -> Node:
         tokens = self.tokens
+        tallest = tokens.height
         tokens.advance()
         test = self.expression(_CONDITIONAL)
+        tallest = max(tallest, tokens.height)
         if tokens.kind != "else":
             hint = "Write a choice as: value if condition else other."
             raise tokens.unexpected("'else' and the other value", hint)
         tokens.advance()
         otherwise = self.expression()
-        return tokens.sized(Conditional(test, then, otherwise, (then.span[0], otherwise.span[1])))
+        span = (then.span[0], otherwise.span[1])
+        return tokens.grown(Conditional(test, then, otherwise, span), max(tallest, tokens.height))
 
     def _operand(self) -> Node:
         """A prefix operator with its operand, or a primary with the steps behind it."""
@@ -122,7 +129,7 @@ class _Parser:
         if token.kind == "not":
             tokens.advance()
             operand = self.expression(_NOT)
-            return tokens.sized(Not(operand, (token.start, operand.span[1])))
+            return tokens.grown(Not(operand, (token.start, operand.span[1])), tokens.height)
         if token.kind in ("-", "+"):
             tokens.advance()
             operand = self.expression(_UNARY)
@@ -131,14 +138,17 @@ class _Parser:
                 value = operand.value
                 assert isinstance(value, int | float)
                 return Literal(-value if token.kind == "-" else value, span)
-            return tokens.sized(Unary(token.kind, operand, span))
+            return tokens.grown(Unary(token.kind, operand, span), tokens.height)
         base = self._primary()
-        steps = postfix.steps(tokens, base, self.expression)
-        return tokens.sized(Chain(base, tuple(steps), (base.span[0], steps[-1].span[1]))) if steps else base
+        steps = postfix.steps(tokens, self.expression)
+        if not steps:
+            return base
+        return tokens.grown(Chain(base, tuple(steps), (base.span[0], steps[-1].span[1])), tokens.height)
 
     def _primary(self) -> Node:
         tokens = self.tokens
         token = tokens.token
+        tokens.height = 0
         match token.kind:
             case "literal":
                 tokens.advance()
@@ -159,7 +169,7 @@ class _Parser:
         arguments, end = postfix.arguments(self.tokens, self.expression)
         span = (start, end)
         check_call(function, arguments, name_span, span)
-        return self.tokens.sized(Call(function, tuple(arguments), span))
+        return self.tokens.grown(Call(function, tuple(arguments), span), self.tokens.height)
 
     def _parenthesised(self) -> Node:
         tokens = self.tokens
@@ -178,18 +188,21 @@ class _Parser:
         tokens = self.tokens
         opening = tokens.open()
         items: list[Node] = []
+        tallest = 0
         while tokens.kind != "]":
             items.append(self.expression())
+            tallest = max(tallest, tokens.height)
             if tokens.kind == "for" and len(items) == 1:
                 return self._comprehension(items[0], opening)
             if tokens.kind != ",":
                 break
             tokens.advance()
         end = tokens.close(opening, "]").end
-        return tokens.sized(ListDisplay(tuple(items), (opening.start, end)))
+        return tokens.grown(ListDisplay(tuple(items), (opening.start, end)), tallest)
 
     def _comprehension(self, element: Node, opening: Token) -> Node:
         tokens = self.tokens
+        tallest = tokens.height
         tokens.advance()
         variable = tokens.token
         if variable.kind != "name":
@@ -202,27 +215,33 @@ class _Parser:
             raise tokens.unexpected("'in'", "Write [expression for x in list].")
         tokens.advance()
         iterable = self.expression(_CONDITIONAL)
+        tallest = max(tallest, tokens.height)
         condition: Node | None = None
         if tokens.kind == "if":
             tokens.advance()
             condition = self.expression(_CONDITIONAL)
+            tallest = max(tallest, tokens.height)
         if tokens.kind in ("if", "for"):
             hint = "Join conditions with 'and'." if tokens.kind == "if" else "Put one loop inside the other."
             message = f"A loop has one '{tokens.kind}'"
             raise ExpressionError("expr.unsupported", message, tokens.token.span, hint)
         end = tokens.close(opening, "]").end
-        return tokens.sized(Comprehension(element, variable.text, iterable, condition, (opening.start, end)))
+        span = (opening.start, end)
+        return tokens.grown(Comprehension(element, variable.text, iterable, condition, span), tallest)
 
     def _object(self) -> Node:
         tokens = self.tokens
         opening = tokens.open()
         items: list[tuple[Node, Node]] = []
+        tallest = 0
         while tokens.kind != "}":
             key = self.expression()
+            tallest = max(tallest, tokens.height)
             if tokens.kind != ":":
                 raise tokens.unexpected("':' and a value", 'Write objects like {"key": value}.')
             tokens.advance()
             items.append((key, self.expression()))
+            tallest = max(tallest, tokens.height)
             if tokens.kind == "for":
                 raise ExpressionError(
                     "expr.unsupported",
@@ -234,7 +253,7 @@ class _Parser:
                 break
             tokens.advance()
         end = tokens.close(opening, "}").end
-        return tokens.sized(DictDisplay(tuple(items), (opening.start, end)))
+        return tokens.grown(DictDisplay(tuple(items), (opening.start, end)), tallest)
 
     def leftover(self) -> ExpressionError:
         """The expression is complete, and yet something follows it."""

@@ -12,10 +12,12 @@ from aicflow.kernel.expr.stream import TokenStream
 __all__ = ["arguments", "steps"]
 
 
-def steps(tokens: TokenStream, base: Node, expression: Callable[[], Node]) -> list[Step]:
-    """The steps that lead on from `base`, none if something else follows."""
+def steps(tokens: TokenStream, expression: Callable[[], Node]) -> list[Step]:
+    """The steps that lead on from the value just read, none if something else follows."""
     found: list[Step] = []
+    tallest = tokens.height
     while True:
+        tallest = tokens.height = max(tallest, tokens.height)
         kind = tokens.kind
         if kind in (".", "?."):
             found.append(_field_or_method(tokens, expression))
@@ -57,7 +59,9 @@ def _subscript(tokens: TokenStream, expression: Callable[[], Node]) -> Step:
         assert lower is not None
         return Index(lower, optional, (opening.start, tokens.close(opening, "]").end))
     tokens.advance()
+    tallest = tokens.height
     upper = None if tokens.kind in ("]", ":") else expression()
+    tokens.height = max(tallest, tokens.height)
     if tokens.kind == ":":
         raise ExpressionError("expr.unsupported", "Slices have no step", tokens.token.span, "Write [start:end].")
     return Slice(lower, upper, optional, (opening.start, tokens.close(opening, "]").end))
@@ -67,10 +71,12 @@ def arguments(tokens: TokenStream, expression: Callable[[], Node]) -> tuple[list
     """The arguments between the parentheses, and the end of the closing one."""
     opening = tokens.open()
     given: list[Node] = []
+    tallest = 0
     while tokens.kind != ")":
         if tokens.kind in ("*", "/"):
             raise tokens.unexpected("an argument")
         given.append(expression())
+        tallest = max(tallest, tokens.height)
         if tokens.kind == "for":
             raise ExpressionError(
                 "expr.unsupported",
@@ -81,4 +87,5 @@ def arguments(tokens: TokenStream, expression: Callable[[], Node]) -> tuple[list
         if tokens.kind != ",":
             break
         tokens.advance()
+    tokens.height = tallest
     return given, tokens.close(opening, ")").end

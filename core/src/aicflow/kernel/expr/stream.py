@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aicflow.kernel.expr.ast import Node, children
+from aicflow.kernel.expr.ast import Node
 from aicflow.kernel.expr.errors import ExpressionError
 from aicflow.kernel.expr.lexer import Token
 from aicflow.kernel.expr.limits import MAX_NESTING, MAX_OPERATOR_NESTING
@@ -13,16 +13,16 @@ _TOO_DEEP = "Move a part of it to vars or to a node of its own."
 
 
 class TokenStream:
-    """A cursor over the tokens of one expression."""
+    """A cursor over the tokens of one expression. `height` is that of the tree that was read last."""
 
-    __slots__ = ("_brackets", "_depth", "_heights", "_position", "_tokens", "kind", "token")
+    __slots__ = ("_brackets", "_depth", "_position", "_tokens", "height", "kind", "token")
 
     def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
         self._position = 0
         self._brackets = 0
         self._depth = 0
-        self._heights: dict[int, int] = {}
+        self.height = 0
         self.token = tokens[0]
         self.kind = self.token.kind
 
@@ -34,10 +34,6 @@ class TokenStream:
             self.token = self._tokens[self._position]
             self.kind = self.token.kind
         return token
-
-    def previous(self) -> Token:
-        """The token before the current one."""
-        return self._tokens[self._position - 1]
 
     def enter(self) -> None:
         """One more expression inside the ones being read."""
@@ -65,13 +61,11 @@ class TokenStream:
         self._brackets -= 1
         return self.advance()
 
-    def sized[N: Node](self, node: N) -> N:
-        """The node, once it is sure that its tree is not too deep to be walked."""
-        heights = self._heights
-        height = 1 + max((heights.get(id(child), 0) for child in children(node)), default=0)
-        if height > MAX_OPERATOR_NESTING:
+    def grown[N: Node](self, node: N, tallest: int) -> N:
+        """The node, made of parts of which the tallest has this height, once it is sure that it can be walked."""
+        self.height = tallest + 1
+        if tallest >= MAX_OPERATOR_NESTING:
             raise self._too_deep(f"More than {MAX_OPERATOR_NESTING} operators and brackets stand inside one another")
-        heights[id(node)] = height
         return node
 
     def unexpected(self, wanted: str, hint: str | None = None) -> ExpressionError:

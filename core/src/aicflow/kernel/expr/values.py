@@ -31,7 +31,7 @@ _NAMES: Final = {
     Secret: "a secret",
 }
 
-_WALK = 6
+_WALK = 10
 """Fuel for looking at one value inside another."""
 
 
@@ -125,7 +125,7 @@ def contains(items: list[object], wanted: object, frame: Frame, span: Span) -> b
         return any(item is wanted for item in items)
     if kind in _NUMBERS and bool not in kinds and (kind is int or not_json(wanted, span) is None):
         return wanted in items
-    frame.charge(_WALK * len(items), span)
+    frame.charge(2 * _WALK * len(items), span)
     return any(equal(item, wanted, frame, span) for item in items)
 
 
