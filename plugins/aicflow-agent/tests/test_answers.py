@@ -70,7 +70,7 @@ async def test_an_answer_cut_by_max_tokens_says_so(agent: Agent) -> None:
 
 
 async def test_a_refusal_is_told_as_one(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer(refusal="I will not.")]) as server:
+    async with ScriptedModelServer([Answer("I will not.", finish_reason="content_filter")]) as server:
         out = await ask(agent, server)
     assert out["stop_reason"] == "refused"
     assert out["text"] == "I will not."

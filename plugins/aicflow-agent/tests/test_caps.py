@@ -62,8 +62,8 @@ async def test_a_prompt_longer_than_the_cap_is_never_sent(agent: Agent) -> None:
 
 
 async def test_cost(agent: Agent) -> None:
-    price = {"input": 10.0, "output": 100.0}  # a call costs 0.001 + 0.001
-    error, server, _ = await stopped(agent, bonn(), max_cost=0.0055, price=price)
+    price = {"input": 10.0, "output": 100.0}  # a call costs 0.001 + 0.001, the third at least 0.0011 more than 0.004
+    error, server, _ = await stopped(agent, bonn(), max_cost=0.005, price=price)
     assert error.details["cap"] == "max_cost"
     assert error.details["used"] == pytest.approx(0.004)
     assert len(server.requests) == 2

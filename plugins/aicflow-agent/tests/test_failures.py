@@ -6,6 +6,7 @@ import asyncio
 import json
 import traceback
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from agent_kit import KEY, Weather, ask
@@ -17,7 +18,7 @@ from aicflow_agent.local_model import ScriptedModelServer
 from aicflow_agent.local_replies import Answer, Call, CutStream, Hang, HttpError, MalformedJson, Reply
 
 
-async def failure(agent: Agent, reply: Reply, **params: object) -> NodeError:
+async def failure(agent: Agent, reply: Reply, **params: Any) -> NodeError:
     """The error that one reply of the model leads to; the model was asked exactly once."""
     async with ScriptedModelServer([reply, Answer("a second request was made")]) as server:
         with pytest.raises(NodeError) as caught:

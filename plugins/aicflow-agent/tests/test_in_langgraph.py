@@ -33,7 +33,7 @@ async def test_two_agents_as_tasks_of_one_run(agent: Agent) -> None:
             first, second = step("a"), step("b")
             return [await first, await second]
 
-        result = await execution.ainvoke(None, {"configurable": {"thread_id": "x"}})
+        result = await execution.ainvoke("go", {"configurable": {"thread_id": "x"}})
     assert result == ["done a", "done b"]
     for name, ctx in contexts.items():
         assert "".join(delta["text"] for delta in ctx.deltas) == f"callingdone {name}"

@@ -35,7 +35,8 @@ async def test_the_models_list_and_wrong_requests() -> None:
         assert (await client.get("/nowhere")).status_code == 404
         assert (await client.get("/chat/completions")).status_code == 405
         assert (await client.post("/chat/completions", content=b"{")).status_code == 400
-        for body in ([], {}, {"messages": []}, {"messages": ["x"]}, {"messages": "x"}):
+        wrong_bodies: list[Any] = [[], {}, {"messages": []}, {"messages": ["x"]}, {"messages": "x"}]
+        for body in wrong_bodies:
             wrong = await client.post("/chat/completions", json=body)
             assert wrong.status_code == 400
             assert "messages" in wrong.json()["error"]["message"]

@@ -99,8 +99,8 @@ async def test_two_answers_at_once_are_sent_back(agent: Agent) -> None:
 
 
 async def test_a_refusal_is_not_asked_again(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer(refusal="I will not.")]) as server:
-        with pytest.raises(PermanentError, match="refused: I will not") as caught:
+    async with ScriptedModelServer([Answer("I will not.", finish_reason="content_filter")]) as server:
+        with pytest.raises(PermanentError, match="refused to answer: I will not") as caught:
             await ask(agent, server, output_schema=VERDICT)
     assert caught.value.code == "model-refusal"
 

@@ -167,6 +167,7 @@ async def test_of_an_agent_as_a_tool_the_model_sees_only_the_prompt(agent: Agent
         fixed = {"model": "small", "base_url": server.base_url}
         out = await ask(agent, server, ctx, tools=[{"node": "ai.agent", "params": fixed}])
     assert out["text"] == "outer answer"
+    assert "".join(delta["text"] for delta in ctx.deltas) == "inner answerouter answer"
     assert list(server.requests[0]["tools"][0]["function"]["parameters"]["properties"]) == ["prompt"]
     assert [body["model"] for body in server.requests] == ["test-model", "test-model", "small", "test-model"]
     assert "takes no argument 'tools'" in told(server, 1)

@@ -32,7 +32,7 @@ def _problems(params: Mapping[str, Any]) -> Iterator[tuple[str, str, str | None]
     if schema is not None and not isinstance(schema, str) and is_literal(schema):
         problem = schema_problem(schema)
         if problem is not None:
-            yield "/output_schema", f"{problem[0].upper()}{problem[1:]}.", None
+            yield "/output_schema", f"{problem}.", None
 
 
 def _tool_problems(tools: list[Any]) -> Iterator[tuple[str, str, str | None]]:

@@ -15,15 +15,27 @@ from langgraph.types import Command
 
 from aicflow_agent.budget import Budget, estimate_tokens
 from aicflow_agent.failures import as_node_error
-from aicflow_agent.params import AgentParams
+from aicflow_agent.params import AgentParams, StopReason
+from aicflow_agent.raw_calls import RawCalls
 from aicflow_agent.schema import misfit
 from aicflow_agent.settings import Mask
 from aicflow_agent.toolbox import Toolbox
 
-__all__ = ["ANSWER_TOOL", "Guard"]
+__all__ = ["ANSWER_TOOL", "Guard", "stop_reason"]
 
 ANSWER_TOOL = "final_answer"
 _SECOND_CHANCES = 2  # how often a model may correct an answer of the wrong shape
+_STOP_REASONS: dict[str, StopReason] = {
+    "stop": "end",
+    "end_turn": "end",
+    "tool_calls": "end",
+    "tool_use": "end",
+    "length": "max_tokens",
+    "max_tokens": "max_tokens",
+    "content_filter": "refused",
+    "safety": "refused",
+    "refusal": "refused",
+}
 
 
 class Guard(AgentMiddleware[Any, Any, Any]):
@@ -35,6 +47,7 @@ class Guard(AgentMiddleware[Any, Any, Any]):
         self._budget = budget
         self._toolbox = toolbox
         self._mask = mask
+        self.raw_calls = RawCalls()
         self.structured: Any = None
         self.last: AIMessage | None = None
 
@@ -79,6 +92,7 @@ class Guard(AgentMiddleware[Any, Any, Any]):
     ) -> ModelResponse[Any]:
         sent = _characters(request)
         self._budget.before_model(sent)
+        self.raw_calls.clear()
         try:
             async with asyncio.timeout(self._params.timeout):
                 response = await handler(request)
@@ -113,8 +127,10 @@ class Guard(AgentMiddleware[Any, Any, Any]):
 
     def _problem(self, message: AIMessage, response: ModelResponse[Any]) -> str | None:
         """Why the answer cannot be used, for the model to read; None when it can, or when tools are to run first."""
-        if message.invalid_tool_calls and not message.tool_calls:
-            return f"The arguments of {message.invalid_tool_calls[0].get('name')} are not a JSON object."
+        invalid = message.invalid_tool_calls
+        broken = self.raw_calls.broken() or (invalid[0].get("name") if invalid else None)
+        if broken is not None:
+            return f"The arguments of {broken} are not a JSON object."
         schema = self._params.output_schema
         if schema is None:
             return None
@@ -125,9 +141,9 @@ class Guard(AgentMiddleware[Any, Any, Any]):
             return f"Call {ANSWER_TOOL} exactly once."
         found, value = (True, answers[0]["args"]) if answers else _json_in(message.text)
         if not found:
-            refusal = message.additional_kwargs.get("refusal")
-            if refusal:
-                raise PermanentError(f"The model refused: {self._mask(str(refusal))[:500]}", code="model-refusal")
+            if stop_reason(message) == "refused":
+                said = self._mask(message.text)[:500] or "no reason given"
+                raise PermanentError(f"The model refused to answer: {said}", code="model-refusal")
             if self._params.output_method == "json_schema":
                 return "Answer with one JSON object that fits the schema and nothing else."
             return f"Answer by calling the tool {ANSWER_TOOL}."
@@ -136,6 +152,13 @@ class Guard(AgentMiddleware[Any, Any, Any]):
             self.structured = value
             return None
         return f"The answer does not fit its schema: {wrong}."
+
+
+def stop_reason(message: AIMessage) -> StopReason:
+    """Why the model stopped, in our words; every provider has its own."""
+    meta = message.response_metadata
+    reason = meta.get("finish_reason") or meta.get("stop_reason") or ("stop" if meta.get("status") else "")
+    return _STOP_REASONS.get(str(reason).lower(), "other")
 
 
 def _answer(response: ModelResponse[Any]) -> AIMessage:

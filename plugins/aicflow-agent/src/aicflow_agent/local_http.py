@@ -145,7 +145,8 @@ async def _read(early: bytes, reader: asyncio.StreamReader) -> Request | None:
 
 
 async def _write(writer: asyncio.StreamWriter, response: Response, *, keep: bool) -> None:
-    reason = HTTPStatus(response.status).phrase
+    known = response.status in HTTPStatus.__members__.values()
+    reason = HTTPStatus(response.status).phrase if known else "Unknown"
     headers = {"content-type": response.content_type, "connection": "keep-alive" if keep else "close"}
     if response.stream is None:
         headers["content-length"] = str(len(response.body))

@@ -141,7 +141,7 @@ def _usage(body: Mapping[str, Any], answer: Answer) -> dict[str, int]:
 
 
 def _completion(base: Mapping[str, Any], body: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "refusal": answer.refusal}
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "refusal": None}
     if answer.calls:
         message["tool_calls"] = _tool_calls(base, answer)
     choice = {"index": 0, "message": message, "finish_reason": _finish_reason(answer), "logprobs": None}
@@ -174,8 +174,6 @@ async def _events(
         if reply.delay:
             await asyncio.sleep(reply.delay)
         yield event({"content": reply.text[start : start + reply.piece]})
-    if reply.refusal:
-        yield event({"refusal": reply.refusal})
     for index, call in enumerate(_tool_calls(base, reply)):
         arguments = call["function"]["arguments"]
         head = {**call, "index": index, "function": {"name": call["function"]["name"], "arguments": ""}}

@@ -27,7 +27,6 @@ class Answer:
     finish_reason: str | None = None
     usage: tuple[int, int] | None = None
     report_usage: bool = True
-    refusal: str | None = None
     piece: int = 12
     delay: float = 0.0
 

@@ -16,8 +16,8 @@ from pydantic_core import SchemaError
 __all__ = ["embed", "is_literal", "misfit", "schema_problem"]
 
 _REFUSED = {
-    "patternProperties": "patternProperties is not supported in an output schema",
-    "$dynamicRef": "$dynamicRef is not supported in an output schema",
+    "patternProperties": "The word patternProperties is not supported in an output schema",
+    "$dynamicRef": "The word $dynamicRef is not supported in an output schema",
 }
 _AT_ROOT = ("oneOf", "anyOf", "allOf", "not", "$ref")
 _MAX_NODES = 5000
@@ -31,26 +31,24 @@ def is_literal(value: Any) -> bool:
 def schema_problem(schema: Any) -> str | None:
     """Why this cannot be the schema of a structured answer, in a sentence, or None."""
     if not isinstance(schema, Mapping):
-        return "an output schema is a JSON object"
+        return "An output schema is a JSON object"
     if schema.get("type") != "object":
-        return "an output schema says type: object at its root; put a list or a plain value into a property"
+        return "An output schema says type: object at its root; put a list or a plain value into a property"
     for key in _AT_ROOT:
         if key in schema:
-            return (
-                f"{key} at the root of an output schema is not understood by model providers; move it into a property"
-            )
+            return f"The word {key} at the root is not understood by model providers; move it into a property"
     for count, node in enumerate(_objects(schema)):
         if count >= _MAX_NODES:
-            return f"the output schema has more than {_MAX_NODES} objects"
+            return f"The output schema has more than {_MAX_NODES} objects"
         for key, why in _REFUSED.items():
             if key in node:
                 return why
         ref = node.get("$ref")
         if isinstance(ref, str) and not ref.startswith("#"):
-            return f"$ref {ref!r} points outside the schema; only references into it (#/$defs/…) are followed"
+            return f"The $ref {ref!r} points outside the schema; only references into it (#/$defs/…) are followed"
         pattern = node.get("pattern")
         if isinstance(pattern, str) and _pattern(pattern) is None:
-            return f"the pattern {pattern!r} is not supported (no look-around, no back-references)"
+            return f"The pattern {pattern!r} is not supported (no look-around, no back-references)"
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError as BadSchema
 
@@ -58,7 +56,7 @@ def schema_problem(schema: Any) -> str | None:
         Draft202012Validator.check_schema(schema)
     except BadSchema as error:
         where = "/" + "/".join(str(part) for part in error.absolute_path)
-        return f"not a JSON Schema: {where}: {error.message[:300]}"
+        return f"It is not a JSON Schema: {where}: {error.message[:300]}"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -16,8 +17,8 @@ from openai import DefaultAsyncHttpxClient
 from aicflow_agent.budget import Budget
 from aicflow_agent.chat_model import make_chat_model
 from aicflow_agent.failures import as_node_error
-from aicflow_agent.guard import ANSWER_TOOL, Guard
-from aicflow_agent.params import AgentOutput, AgentParams, Exchange, StopReason, ToolUse
+from aicflow_agent.guard import ANSWER_TOOL, Guard, stop_reason
+from aicflow_agent.params import AgentOutput, AgentParams, Exchange, ToolUse
 from aicflow_agent.schema import schema_problem
 from aicflow_agent.settings import Mask, endpoint_for
 from aicflow_agent.toolbox import OfferedTool, Toolbox, shorten
@@ -26,16 +27,6 @@ __all__ = ["Clients"]
 
 _LAST_MESSAGES = 20
 _LONGEST_MESSAGE = 1000
-_STOP_REASONS: dict[str, StopReason] = {
-    "stop": "end",
-    "end_turn": "end",
-    "tool_calls": "end",
-    "tool_use": "end",
-    "length": "max_tokens",
-    "max_tokens": "max_tokens",
-    "content_filter": "refused",
-    "refusal": "refused",
-}
 _ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
     "human": "user",
     "ai": "assistant",
@@ -74,18 +65,22 @@ class Clients:
                 pointer="/output_method",
                 hint="Leave it at `tool`.",
             )
-        model = make_chat_model(params, endpoint, self._http, mask)
         guard = Guard(params, budget, toolbox, mask)
-        agent: Any = create_agent(
-            model,
-            [_as_langchain(tool) for tool in toolbox.tools.values()],
-            system_prompt=params.system_prompt,
-            middleware=[guard],
-            response_format=_answer_tool(params),
-            checkpointer=False,
-        )
+
+        def build() -> Any:
+            return create_agent(
+                make_chat_model(params, endpoint, self._http, mask),
+                [_as_langchain(tool) for tool in toolbox.tools.values()],
+                system_prompt=params.system_prompt,
+                middleware=[guard],
+                response_format=_answer_tool(params),
+                checkpointer=False,
+            )
+
+        # Ten milliseconds of work, and seconds when a provider's package is imported for the first time.
+        agent = await asyncio.to_thread(build)
         try:
-            messages = await _stream(ctx, agent, params)
+            messages = await _stream(ctx, agent, params, guard)
         except NodeError:
             raise
         except Exception as error:
@@ -93,10 +88,11 @@ class Clients:
         return _output(params, guard, budget, messages)
 
 
-async def _stream(ctx: Context, agent: Any, params: AgentParams) -> list[BaseMessage]:
+async def _stream(ctx: Context, agent: Any, params: AgentParams, guard: Guard) -> list[BaseMessage]:
     said = [{"role": "user", "content": params.prompt}] if params.messages is None else _written(params)
     messages: list[BaseMessage] = []
-    async for mode, part in agent.astream({"messages": said}, stream_mode=["messages", "values"]):
+    config = {"callbacks": [guard.raw_calls]}
+    async for mode, part in agent.astream({"messages": said}, config, stream_mode=["messages", "values"]):
         if mode == "values":
             messages = part["messages"]
             continue
@@ -129,24 +125,16 @@ async def _never(**_: Any) -> str:
 def _output(params: AgentParams, guard: Guard, budget: Budget, messages: Iterable[BaseMessage]) -> AgentOutput:
     last = guard.last
     assert last is not None
-    text = last.text or str(last.additional_kwargs.get("refusal") or "")
+    text = str(last.text)
     if not text and guard.structured is not None:
         text = json.dumps(guard.structured, ensure_ascii=False)
     return AgentOutput(
         text=text,
         structured=guard.structured,
-        stop_reason=_stop_reason(last),
+        stop_reason=stop_reason(last),
         usage=budget.usage(),
         messages=tuple(_exchange(message) for message in list(messages)[-_LAST_MESSAGES:]),
     )
-
-
-def _stop_reason(message: AIMessage) -> StopReason:
-    meta = message.response_metadata
-    if message.additional_kwargs.get("refusal"):
-        return "refused"
-    reason = meta.get("finish_reason") or meta.get("stop_reason") or ("stop" if meta.get("status") else "")
-    return _STOP_REASONS.get(str(reason).lower(), "other")
 
 
 def _exchange(message: BaseMessage) -> Exchange:
