@@ -1,0 +1,6 @@
+"""Validation: one pure function from a document and a registry to the list of everything that is wrong with it."""
+
+from aicflow.kernel.validation.limits import Limits
+from aicflow.kernel.validation.validate import validate
+
+__all__ = ["Limits", "validate"]

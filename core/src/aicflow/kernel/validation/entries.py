@@ -1,0 +1,164 @@
+"""Nodes, triggers and edges: ids, types, ports, and the graph they make."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from aicflow.kernel.errors import NotFound
+from aicflow.kernel.graph import Graph, GraphError
+from aicflow.kernel.ids import MAX_ID_LENGTH, is_identifier
+from aicflow.kernel.issues import Related
+from aicflow.kernel.suggest import did_you_mean
+from aicflow.kernel.validation.report import Report
+from aicflow.kernel.validation.subject import Subject
+from aicflow.kernel.values import pointer
+
+__all__ = ["check_entries", "check_graph"]
+
+
+def check_entries(subject: Subject, report: Report) -> None:
+    """Ids and types of nodes and triggers."""
+    if not subject.nodes and isinstance(subject.raw.get("nodes"), list):
+        report.error("graph.empty", "/nodes", "The workflow has no nodes.", hint="Add at least one.")
+    _check_ids(subject, report)
+    for i, node in enumerate(subject.nodes):
+        registered = None
+        if node is not None:
+            try:
+                registered = subject.registry.node(node.type, node.version)
+            except NotFound as error:
+                _unknown_type(report, pointer("nodes", i), node.version is not None, node.type, subject, error)
+        subject.types.append(registered)
+    for i, trigger in enumerate(subject.triggers):
+        found = None
+        if trigger is not None:
+            try:
+                found = subject.registry.trigger(trigger.type, trigger.version)
+            except NotFound as error:
+                at = pointer("triggers", i, "type")
+                report.error("node.unknown-type", at, error.message, hint=error.hint)
+        subject.trigger_types.append(found)
+
+
+def _unknown_type(report: Report, at: str, versioned: bool, type_id: str, subject: Subject, error: NotFound) -> None:
+    if versioned and subject.registry.versions(type_id):
+        report.error("node.unknown-version", f"{at}/version", error.message, hint=error.hint)
+    else:
+        report.error("node.unknown-type", f"{at}/type", error.message, hint=error.hint)
+
+
+def _check_ids(subject: Subject, report: Report) -> None:
+    seen: dict[str, str] = {}
+    for kind, entries, table in (
+        ("triggers", subject.raw.get("triggers"), subject.trigger_ids),
+        ("nodes", subject.raw.get("nodes"), subject.index),
+    ):
+        for i, entry in enumerate(entries if isinstance(entries, list) else ()):
+            name = entry.get("id") if isinstance(entry, dict) else None
+            if not isinstance(name, str) or not name:
+                continue  # the shape says so already
+            at = pointer(kind, i, "id")
+            if not is_identifier(name):
+                report.error(
+                    "node.bad-id",
+                    at,
+                    f"The id {name[:80]!r} cannot be used.",
+                    hint=f"Use letters, digits and _, not beginning with a digit, at most {MAX_ID_LENGTH}.",
+                )
+            if name in seen:
+                related = [Related(seen[name], "The first one.")]
+                report.error("node.duplicate-id", at, f"The id {name!r} is used twice.", related=related)
+            else:
+                seen[name] = at
+                table[name] = i
+
+
+def check_graph(subject: Subject, report: Report) -> None:
+    """Edges join nodes that exist by ports that exist, and make no cycle."""
+    edges: list[tuple[int, str, int]] = []
+    seen: dict[tuple[int, str, int], int] = {}
+    for i, edge in enumerate(subject.edges):
+        if edge is None:
+            continue
+        source = _end(subject, report, i, "from", edge.source)
+        target = _end(subject, report, i, "to", edge.target)
+        if source is None or target is None:
+            continue
+        _check_port(subject, report, i, source, edge.port)
+        key = (source, edge.port, target)
+        if key in seen:
+            report.warning("edge.duplicate", pointer("edges", i), "This edge stands twice; the second has no effect.")
+            continue
+        seen[key] = i
+        edges.append(key)
+    names = list(_names(subject))
+    try:
+        subject.graph = Graph.build(names, edges)
+    except GraphError as error:
+        _tell_cycle(subject, report, error, edges)
+
+
+def _names(subject: Subject) -> list[str]:
+    by_index = {i: name for name, i in subject.index.items()}
+    return [by_index.get(i, f"(node {i})") for i in range(len(subject.nodes))]
+
+
+def _end(subject: Subject, report: Report, i: int, end: str, name: str) -> int | None:
+    index = subject.index.get(name)
+    if index is not None:
+        return index
+    at = pointer("edges", i, end)
+    if name in subject.trigger_ids:
+        if end == "to":
+            report.error("edge.into-trigger", at, f"{name!r} is a trigger; nothing leads into a trigger.")
+        else:
+            report.error(
+                "edge.unknown-node",
+                at,
+                f"{name!r} is a trigger, not a node.",
+                hint="Triggers start every node without incoming edges; leave this edge out.",
+            )
+        return None
+    report.error("edge.unknown-node", at, f"There is no node {name!r}.", hint=did_you_mean(name, subject.index))
+    return None
+
+
+def _check_port(subject: Subject, report: Report, i: int, source: int, port: str) -> None:
+    node, registered = subject.nodes[source], subject.types[source]
+    if node is None or registered is None or port == "error":
+        return
+    try:
+        ports = registered.cls.ports_for(node.params)
+    except Exception:  # params of the wrong shape have their own issues
+        return
+    if port in ports:
+        return
+    known = [*ports, "error"]
+    written = subject.edges[i] is not None and "port" in subject.edges[i].model_fields_set  # type: ignore[union-attr]
+    hint = did_you_mean(port, known) or f"Its ports: {', '.join(known)}."
+    message = (
+        f"{node.id!r} ({node.type}) has no port {port!r}."
+        if written
+        else f"{node.id!r} ({node.type}) has no port 'main', so the edge must say by which port it leaves."
+    )
+    report.error("edge.unknown-port", pointer("edges", i, *(("port",) if written else ())), message, hint=hint)
+
+
+def _tell_cycle(subject: Subject, report: Report, error: GraphError, edges: list[tuple[int, str, int]]) -> None:
+    """Point at the edge that closes the loop."""
+    loop = [subject.index.get(name, -1) for name in error.loop]
+    steps = set(pairwise(loop))
+    closing = 0
+    for i, edge in enumerate(subject.edges):
+        if edge is None:
+            continue
+        ends = (subject.index.get(edge.source), subject.index.get(edge.target))
+        if ends in steps:
+            closing = i
+    way = " → ".join(error.loop[:20]) + (" → …" if len(error.loop) > 20 else "")
+    report.error(
+        "graph.cycle",
+        pointer("edges", closing),
+        f"The edges form a cycle: {way}.",
+        hint="Remove one of its edges. Use retry to repeat a node, or workflow.call to repeat a part.",
+    )

@@ -1,0 +1,193 @@
+"""Params: every `${{ }}` compiles, and what is written down fits the type's model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from aicflow.kernel.issues import Issue
+from aicflow.kernel.node import NodeType, Params
+from aicflow.kernel.suggest import did_you_mean
+from aicflow.kernel.template import Template, compile_template
+from aicflow.kernel.trigger import TriggerType
+from aicflow.kernel.validation.report import Report
+from aicflow.kernel.validation.subject import Site, Subject
+from aicflow.kernel.values import pointer
+
+__all__ = ["check_params", "check_templates"]
+
+
+class _Hole:
+    """Stands for a value that is known only when the step runs."""
+
+
+_HOLE = _Hole()
+
+
+@cache
+def _schema(cls: NodeType | TriggerType) -> dict[str, Any]:
+    return cls.params_schema()
+
+
+def check_params(subject: Subject, report: Report) -> None:
+    """Params of all nodes and triggers whose type is known."""
+    for i, node in enumerate(subject.nodes):
+        registered = subject.types[i]
+        if node is None:
+            continue
+        at = pointer("nodes", i, "params")
+        if registered is None:
+            _add_site(subject, report, Site("node", at, compile_template(node.params), i))
+            continue
+        schema = _schema(registered.cls)
+        template = compile_template(node.params, schema)
+        _add_site(subject, report, Site("node", at, template, i, schema))
+        given = {**registered.setting.default_params, **node.params}
+        _check(report, at, registered.cls, given, node.params, template)
+    for i, trigger in enumerate(subject.triggers):
+        found = subject.trigger_types[i]
+        if trigger is None or found is None:
+            continue
+        at = pointer("triggers", i, "params")
+        schema = _schema(found.cls)
+        template = compile_template(trigger.params, schema)
+        _add_site(subject, report, Site("trigger-params", at, template, i, schema))
+        _check(report, at, found.cls, trigger.params, trigger.params, template)
+
+
+def check_templates(subject: Subject, report: Report) -> None:
+    """Templates outside params: the output, the inputs of triggers, the concurrency key."""
+    if subject.output is not None:
+        _add_site(subject, report, Site("output", "/output", compile_template(subject.output)))
+    for i, trigger in enumerate(subject.triggers):
+        if trigger is not None and "input" in trigger.model_fields_set:
+            schema = subject.input_schema if isinstance(subject.input_schema, dict) else None
+            at = pointer("triggers", i, "input")
+            _add_site(subject, report, Site("trigger", at, compile_template(trigger.input), i, schema))
+    rule = subject.settings.concurrency
+    if rule is not None:
+        at = "/settings/concurrency/key"
+        _add_site(subject, report, Site("concurrency", at, compile_template(rule.key)))
+
+
+def _add_site(subject: Subject, report: Report, site: Site) -> None:
+    template = site.template
+    if template.is_static:
+        return
+    subject.sites.append(site)
+    for problem in template.problems:
+        report.error(
+            problem.code, site.pointer + problem.pointer, problem.message, hint=problem.hint, span=problem.span
+        )
+
+
+def _check(
+    report: Report,
+    at: str,
+    cls: NodeType | TriggerType,
+    given: Mapping[str, Any],
+    written: Mapping[str, Any],
+    template: Template,
+) -> None:
+    """What is written down against the model; what a reference will give is left to the types check."""
+    holes = {expression.path for expression in template.expressions}
+    checked = _with_holes(given, holes) if holes else given
+    try:
+        cls.params_model.model_validate(checked)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False, include_context=False):
+            loc = _real(given, problem["loc"])
+            if holes and (not loc or any(hole[: len(loc)] == loc or loc[: len(hole)] == hole for hole in holes)):
+                continue
+            _tell(report, at, cls.params_model, given, loc, problem["loc"], problem["type"], problem["msg"])
+    except Exception as error:  # a model's own validator may stumble over a hole
+        if not holes:
+            report.error("param.invalid", at, f"{type(error).__name__}: {error}")
+    try:
+        found = list(cls.check(written))
+    except Exception as error:
+        if not holes:
+            report.error("param.invalid", at, f"{cls.type_id} could not check its params: {error}")
+        return
+    for issue in found:
+        report.add(
+            Issue(issue.code, issue.severity, at + issue.pointer, issue.message, issue.hint, issue.span, issue.related)
+        )
+
+
+def _tell(
+    report: Report,
+    at: str,
+    model: type[Params],
+    given: Mapping[str, Any],
+    loc: tuple[str | int, ...],
+    full: tuple[str | int, ...],
+    kind: str,
+    message: str,
+) -> None:
+    if kind == "missing":
+        parent = _real(given, full[:-1])
+        report.error("param.missing", at + pointer(*parent), f"The param {str(full[-1])!r} is missing.")
+    elif kind == "extra_forbidden":
+        known = sorted(set(_keys(model, loc[:-1])))
+        hint = did_you_mean(str(loc[-1]), known) or (f"Known params: {', '.join(known)}." if known else None)
+        report.error("param.unknown", at + pointer(*loc), f"There is no param {str(loc[-1])!r}.", hint=hint)
+    elif kind.endswith(("_type", "_parsing")):
+        report.error("param.type", at + pointer(*loc), message)
+    else:
+        report.error("param.invalid", at + pointer(*loc), message)
+
+
+def _keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> Iterator[str]:
+    """Keys that the model takes at a place; of every member where a union may stand."""
+    if not loc:
+        for name, field in model.model_fields.items():
+            yield field.alias or name
+        return
+    for name, field in model.model_fields.items():
+        if loc[0] in (name, field.alias):
+            for inner in _models(field.annotation):
+                yield from _keys(inner, tuple(part for part in loc[1:] if isinstance(part, str)))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _real(given: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """The location without what pydantic adds for union members."""
+    at: Any = given
+    out: list[str | int] = []
+    for part in loc:
+        if isinstance(at, Mapping):
+            if part not in at:
+                continue
+            at = at[part]
+        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
+            at = at[part]
+        else:
+            continue
+        out.append(part)
+    return tuple(out)
+
+
+def _with_holes(value: Any, holes: set[tuple[str | int, ...]]) -> Any:
+    """A copy in which every string with an expression is a hole."""
+    prefixes = {hole[:length] for hole in holes for length in range(len(hole))}
+
+    def copy(item: Any, path: tuple[str | int, ...]) -> Any:
+        if path in holes:
+            return _HOLE
+        if path not in prefixes:
+            return item
+        if isinstance(item, Mapping):
+            return {key: copy(child, (*path, key)) for key, child in item.items()}
+        return [copy(child, (*path, index)) for index, child in enumerate(item)]
+
+    return copy(value, ())

@@ -1,0 +1,44 @@
+"""The one function: document and registry in, issues out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from aicflow.kernel.issues import Issue
+from aicflow.kernel.registry import Registry
+from aicflow.kernel.validation.entries import check_entries, check_graph
+from aicflow.kernel.validation.limits import Limits
+from aicflow.kernel.validation.params import check_params, check_templates
+from aicflow.kernel.validation.report import Report
+from aicflow.kernel.validation.shape import check_schemas, read_shape
+from aicflow.kernel.validation.subject import Subject
+
+__all__ = ["validate"]
+
+
+def validate(
+    document: Any,
+    registry: Registry,
+    *,
+    secret_names: Collection[str] | None = None,
+    limits: Limits | None = None,
+) -> list[Issue]:
+    """Everything that is wrong with a document, in document order; empty when nothing is.
+
+    `document` is parsed JSON or YAML; it is neither changed nor kept. `secret_names` are the secrets that exist, None
+    when that is not known. Never raises for what a document holds.
+    """
+    limits = limits or Limits()
+    report = Report(limits.issues)
+    if not isinstance(document, Mapping):
+        report.error("doc.schema", "", "A workflow document is an object.", hint="Begin with `aicflow: 1`.")
+        return report.in_order(document)
+    subject = Subject(document, registry, secret_names)
+    if read_shape(subject, report, limits):
+        check_schemas(subject, report)
+        check_entries(subject, report)
+        check_graph(subject, report)
+        check_params(subject, report)
+        check_templates(subject, report)
+    return report.in_order(document)
