@@ -1,0 +1,108 @@
+"""Connection pools, shared by all steps of a process: one for each TLS and proxy configuration."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpcore2
+import httpx2
+
+from aicflow_http.dial import GuardedBackend
+from aicflow_http.guard import Guard
+from aicflow_http.params import Tls
+from aicflow_http.tls import tls_context
+
+__all__ = ["Clients", "ProxyChoice"]
+
+_MOST_POOLS = 64
+_MOST_CONNECTIONS = 100
+_MOST_IDLE = 20
+_IDLE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyChoice:
+    """A proxy and whose it is: the operator's own may be an inner address, one that a workflow names may not."""
+
+    url: str
+    operators: bool
+
+
+@dataclass(slots=True)
+class _Pool:
+    connections: httpcore2.AsyncConnectionPool
+    users: int = 0
+
+
+class Clients:
+    """Opens pools when they are first needed and closes the longest unused ones beyond a bound."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._pools: OrderedDict[bytes, _Pool] = OrderedDict()
+
+    @asynccontextmanager
+    async def pool(self, tls: Tls | None, proxy: ProxyChoice | None) -> AsyncIterator[httpcore2.AsyncConnectionPool]:
+        """The pool for a configuration, kept open while it is used. Raises PermanentError for certificates that cannot
+        be read."""
+        key = _key(tls, proxy)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = _Pool(self._open(tls, proxy))
+        self._pools.move_to_end(key)
+        pool.users += 1
+        try:
+            yield pool.connections
+        finally:
+            pool.users -= 1
+            await self._shrink()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        pools, self._pools = self._pools, OrderedDict()
+        for pool in pools.values():
+            await pool.connections.aclose()
+
+    async def _shrink(self) -> None:
+        spare = len(self._pools) - _MOST_POOLS
+        for key in [key for key, pool in self._pools.items() if pool.users == 0][: max(spare, 0)]:
+            await self._pools.pop(key).connections.aclose()
+
+    def _open(self, tls: Tls | None, proxy: ProxyChoice | None) -> httpcore2.AsyncConnectionPool:
+        if proxy is None:
+            return httpcore2.AsyncConnectionPool(
+                ssl_context=tls_context(tls),
+                max_connections=_MOST_CONNECTIONS,
+                max_keepalive_connections=_MOST_IDLE,
+                keepalive_expiry=_IDLE_SECONDS,
+                network_backend=GuardedBackend(self._guard),
+            )
+        url = httpx2.URL(proxy.url)
+        host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
+        return httpcore2.AsyncHTTPProxy(
+            proxy_url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=b"/"),
+            proxy_auth=(url.username.encode(), url.password.encode()) if url.username or url.password else None,
+            ssl_context=tls_context(tls),
+            proxy_ssl_context=tls_context(None) if url.scheme == "https" else None,
+            max_connections=_MOST_CONNECTIONS,
+            max_keepalive_connections=_MOST_IDLE,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=GuardedBackend(self._guard, (host, port) if proxy.operators else None),
+        )
+
+
+def _key(tls: Tls | None, proxy: ProxyChoice | None) -> bytes:
+    """A digest, so that keys and passwords are not kept a second time."""
+    digest = hashlib.sha256()
+    for text in (
+        tls.model_dump_json() if tls else "",
+        proxy.url if proxy else "",
+        str(proxy.operators if proxy else ""),
+    ):
+        data = text.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.digest()

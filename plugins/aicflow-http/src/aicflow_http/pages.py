@@ -1,0 +1,173 @@
+"""Walking through the pages of a list and putting their items together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx2
+from aicflow import PermanentError
+
+from aicflow_http.conversation import Conversation
+from aicflow_http.exchange import Reply
+from aicflow_http.outgoing import Outgoing, json_bytes, parse_url, with_query
+from aicflow_http.pagination import CursorPagination, LinkPagination, OffsetPagination, PagePagination, Pagination
+from aicflow_http.params import ResponseOptions
+from aicflow_http.parsing import parse_json
+from aicflow_http.paths import ABSENT, find
+
+__all__ = ["Collected", "collect"]
+
+
+@dataclass(slots=True)
+class Collected:
+    """The pages so far: the last answer, the items of all, and whether a cap ended the walk before the last page."""
+
+    reply: Reply
+    items: list[Any] = field(default_factory=list)
+    pages: int = 0
+    size: int = 0
+    has_more: bool = False
+
+
+async def collect(
+    conversation: Conversation,
+    first: Outgoing,
+    rule: Pagination,
+    options: ResponseOptions,
+    check: Callable[[Reply], None],
+) -> Collected:
+    """Ask for page after page. `check` raises for answers that fail the step. An accepted error status ends the walk.
+    Raises NodeError."""
+    request: Outgoing | None = _opening(first, rule)
+    found: Collected | None = None
+    seen: set[str] = set()
+    while request is not None:
+        left = rule.max_bytes - (found.size if found else 0)
+        reply = await conversation.ask(request, most=min(options.max_bytes, left))
+        check(reply)
+        if reply.truncated:
+            if found is not None and left < options.max_bytes:
+                found.has_more = True  # the cap on all pages together
+                return found
+            raise _too_large(min(options.max_bytes, left))
+        found = replace(found, reply=reply) if found else Collected(reply)
+        if reply.status >= 400 or not reply.content:
+            return found
+        body = parse_json(reply, options)
+        items = _items(body, rule)
+        found.items.extend(items)
+        found.pages += 1
+        found.size += len(reply.content)
+        request = _next(request, reply, body, items, rule, seen)
+        over = len(found.items) > rule.max_items
+        full = len(found.items) >= rule.max_items or found.pages >= rule.max_pages or found.size >= rule.max_bytes
+        if over or (full and request is not None):
+            del found.items[rule.max_items :]
+            found.has_more = True
+            return found
+    assert found is not None
+    return found
+
+
+def _too_large(most: int) -> PermanentError:
+    return PermanentError(
+        f"A page is larger than {most} bytes.",
+        code="http-too-large",
+        pointer="/response/max_bytes",
+        hint="Raise response.max_bytes and pagination.max_bytes, or ask for smaller pages.",
+    )
+
+
+def _items(body: Any, rule: Pagination) -> list[Any]:
+    items = find(body, rule.items)
+    if not isinstance(items, list):
+        what = "nothing" if items is ABSENT else type(items).__name__
+        where = f"at {rule.items!r}" if rule.items else "as its whole"
+        raise PermanentError(
+            f"The page holds no list {where}, but {what}.", code="http-pagination", pointer="/pagination/items"
+        )
+    return items
+
+
+def _opening(request: Outgoing, rule: Pagination) -> Outgoing:
+    """The first request, with the number or offset that it starts at."""
+    match rule:
+        case PagePagination():
+            sizes = [(rule.size_param, rule.size)] if rule.size_param and rule.size else []
+            return _asking(request, [(rule.param, rule.start), *sizes])
+        case OffsetPagination():
+            limits = [(rule.limit_param, rule.limit)] if rule.limit_param else []
+            return _asking(request, [(rule.param, rule.start), *limits])
+    return request
+
+
+def _next(
+    request: Outgoing, reply: Reply, body: Any, items: list[Any], rule: Pagination, seen: set[str]
+) -> Outgoing | None:
+    """The request for the page after this one, None after the last. `seen` holds what was asked for before."""
+    match rule:
+        case LinkPagination():
+            link = httpx2.Response(200, headers=reply.headers).links.get(rule.rel, {}).get("url")
+            return _elsewhere(request, reply, link, seen) if link else None
+        case CursorPagination():
+            return _by_cursor(request, reply, body, rule, seen)
+        case PagePagination():
+            if not items or (rule.size is not None and len(items) < rule.size):
+                return None
+            return _asking(request, [(rule.param, _bump(request, rule.param, 1))])
+        case OffsetPagination():
+            if len(items) < rule.limit:
+                return None
+            return _asking(request, [(rule.param, _bump(request, rule.param, len(items)))])
+
+
+def _bump(request: Outgoing, param: str, by: int) -> int:
+    """The number that this request asked for, plus the step."""
+    return int(request.url.params[param]) + by
+
+
+def _by_cursor(request: Outgoing, reply: Reply, body: Any, rule: CursorPagination, seen: set[str]) -> Outgoing | None:
+    if rule.has_more is not None and not find(body, rule.has_more):
+        return None
+    value = find(body, rule.cursor or rule.next_url or "")
+    if value is ABSENT or value is None or value in ("", False):
+        return None
+    if rule.next_url is not None:
+        if not isinstance(value, str):
+            raise _unusable("/pagination/next_url", "is not a URL")
+        return _elsewhere(request, reply, value, seen)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _unusable("/pagination/cursor", "is neither text nor a number")
+    _remember(str(value), seen)
+    if rule.location == "query":
+        return _asking(request, [(rule.param, value)])
+    if not isinstance(request.json_value, dict):
+        raise _unusable("/pagination/location", "wants a body of type json that is an object")
+    changed = {**request.json_value, rule.param: value}
+    return replace(request, json_value=changed, content=json_bytes(changed))
+
+
+def _asking(request: Outgoing, items: list[tuple[str, Any]]) -> Outgoing:
+    return replace(request, url=with_query(request.url, items, replace=True))
+
+
+def _elsewhere(request: Outgoing, reply: Reply, link: str, seen: set[str]) -> Outgoing:
+    try:
+        url = parse_url(str(reply.request.url.join(link)))
+    except (PermanentError, httpx2.InvalidURL, ValueError):
+        raise _unusable("/pagination", "leads to a URL that cannot be read") from None
+    _remember(str(url), seen)
+    return replace(request, url=url)
+
+
+def _remember(asked: str, seen: set[str]) -> None:
+    if asked in seen:
+        raise _unusable("/pagination", "leads to a page that was read before")
+    seen.add(asked)
+
+
+def _unusable(pointer: str, why: str) -> PermanentError:
+    name = pointer.rpartition("/")[2]
+    return PermanentError(f"The next page cannot be asked for: {name} {why}.", code="http-pagination", pointer=pointer)

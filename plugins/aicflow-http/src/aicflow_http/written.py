@@ -1,0 +1,89 @@
+"""What can be told from params as they stand in a document, references not yet resolved."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from aicflow import Issue, PermanentError
+
+from aicflow_http.outgoing import parse_url
+
+__all__ = ["output_schema", "problems"]
+
+_REFERENCE = "${{"
+_SECRETS: Mapping[str, tuple[str, ...]] = {
+    "basic": ("password",),
+    "bearer": ("token",),
+    "api_key": ("value",),
+    "hmac": ("secret",),
+    "oauth2_client_credentials": ("client_secret",),
+}
+_SECRET_HEADERS = re.compile(r"(?i)authorization|cookie|.*(api[-_]?key|token|secret|password).*")
+
+
+def problems(params: Mapping[str, Any]) -> Sequence[Issue]:
+    """Errors and warnings in the order of the params. Pointers are relative to them."""
+    return [*_urls(params), *_headers(params), *_auth(params), *_pagination(params)]
+
+
+def _urls(params: Mapping[str, Any]) -> Iterator[Issue]:
+    auth = params.get("auth")
+    token_url = auth.get("token_url") if isinstance(auth, Mapping) else None
+    for pointer, text in (("/url", params.get("url")), ("/auth/token_url", token_url)):
+        if not isinstance(text, str) or text.startswith(_REFERENCE):
+            continue
+        try:
+            parse_url(re.sub(r"\$\{\{.*?\}\}", "1", text, flags=re.DOTALL), pointer)
+        except PermanentError as error:
+            yield Issue("param.invalid", "error", pointer, error.message, hint=error.hint)
+
+
+def _headers(params: Mapping[str, Any]) -> Iterator[Issue]:
+    headers = params.get("headers")
+    for name, value in headers.items() if isinstance(headers, Mapping) else ():
+        if isinstance(value, str) and _SECRET_HEADERS.fullmatch(str(name)) and _REFERENCE not in value:
+            escaped = str(name).replace("~", "~0").replace("/", "~1")
+            yield _plain(f"/headers/{escaped}", f"The header {name}")
+
+
+def _auth(params: Mapping[str, Any]) -> Iterator[Issue]:
+    auth = params.get("auth")
+    if not isinstance(auth, Mapping):
+        return
+    for name in _SECRETS.get(str(auth.get("type")), ()):
+        value = auth.get(name)
+        if isinstance(value, str) and value and _REFERENCE not in value:
+            yield _plain(f"/auth/{name}", f"{name} of 'auth'")
+
+
+def _plain(pointer: str, what: str) -> Issue:
+    return Issue(
+        "param.invalid",
+        "warning",
+        pointer,
+        f"{what} is written into the document, where everyone who may read the workflow sees it.",
+        hint="Keep it as a secret and write ${{ secrets.NAME }}.",
+    )
+
+
+def _pagination(params: Mapping[str, Any]) -> Iterator[Issue]:
+    response, pagination = params.get("response"), params.get("pagination")
+    if pagination is not None and isinstance(response, Mapping) and response.get("as") in ("text", "bytes"):
+        yield Issue(
+            "param.invalid", "error", "/response/as", "Pages are read as JSON.", hint="Remove 'as', or the pagination."
+        )
+
+
+def output_schema(schema: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The output's schema, with the body's type where the params decide it."""
+    response = params.get("response")
+    wanted = response.get("as") if isinstance(response, Mapping) else None
+    body: dict[str, Any] = {}
+    if params.get("pagination") is None and wanted in ("text", "bytes"):
+        body = {"type": "string"}
+    if not body:
+        return schema
+    properties = {**schema["properties"], "body": body}
+    return {**schema, "properties": properties}
