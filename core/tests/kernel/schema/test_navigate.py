@@ -100,8 +100,18 @@ def test_a_value_that_has_no_fields_says_what_it_is() -> None:
 
 
 def test_alternatives_are_looked_at_together() -> None:
-    card = {"type": "object", "properties": {"kind": {"const": "card"}, "pan": {"type": "string"}}, "required": ["kind", "pan"], "additionalProperties": False}  # fmt: skip
-    cash = {"type": "object", "properties": {"kind": {"const": "cash"}}, "required": ["kind"], "additionalProperties": False}  # fmt: skip
+    card = {
+        "type": "object",
+        "properties": {"kind": {"const": "card"}, "pan": {"type": "string"}},
+        "required": ["kind", "pan"],
+        "additionalProperties": False,
+    }
+    cash = {
+        "type": "object",
+        "properties": {"kind": {"const": "cash"}},
+        "required": ["kind"],
+        "additionalProperties": False,
+    }
     payment = view({"oneOf": [card, cash]})
     assert step(payment, "kind").presence is Presence.ALWAYS
     assert describe(step(payment, "kind").view) == '"card" or "cash"'
@@ -111,7 +121,14 @@ def test_alternatives_are_looked_at_together() -> None:
 
 
 def test_all_of_adds_up() -> None:
-    both = view({"allOf": [{"properties": {"a": {"type": "integer"}}, "required": ["a"]}, {"type": "object", "properties": {"a": {"minimum": 3}, "b": True}}]})  # fmt: skip
+    both = view(
+        {
+            "allOf": [
+                {"properties": {"a": {"type": "integer"}}, "required": ["a"]},
+                {"type": "object", "properties": {"a": {"minimum": 3}, "b": True}},
+            ]
+        }
+    )
     found = step(both, "a")
     assert found.presence is Presence.ALWAYS
     assert compatible(found.view, {"type": "integer", "minimum": 3}).verdict is Verdict.YES
@@ -128,7 +145,9 @@ def test_a_map_may_have_any_field() -> None:
 
 
 def test_items_of_lists_by_position() -> None:
-    pair = view({"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False, "minItems": 1})  # fmt: skip
+    pair = view(
+        {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False, "minItems": 1}
+    )
     assert [step(pair, index).presence for index in (0, 1, 2)] == [Presence.ALWAYS, Presence.MAYBE, Presence.NEVER]
     assert describe(step(pair, 1).view) == "integer"
     assert step(pair, -1).presence is Presence.ALWAYS
@@ -217,7 +236,12 @@ def test_a_union_of_parts_of_two_documents_keeps_their_references_apart() -> Non
 
 def test_a_part_with_an_anchor_and_an_id_can_be_carried_elsewhere() -> None:
     tree = {"$id": "urn:tree", "$anchor": "t", "type": "array", "items": {"$ref": "#t"}}
-    carried = object_of({"tree": view(tree), "other": view({"$ref": "urn:tree2#/$defs/n", "$id": "urn:tree2", "$defs": {"n": {"type": "null"}}})})  # fmt: skip
+    carried = object_of(
+        {
+            "tree": view(tree),
+            "other": view({"$ref": "urn:tree2#/$defs/n", "$id": "urn:tree2", "$defs": {"n": {"type": "null"}}}),
+        }
+    )
     assert check(carried.schema) == []
     assert SchemaValidator(carried).is_valid({"tree": [[], [[]]], "other": None})
     assert not SchemaValidator(carried).is_valid({"tree": [[], [1]], "other": None})

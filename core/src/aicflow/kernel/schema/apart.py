@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import inf
 
-from aicflow.kernel.schema.describe import listed_values, type_words
+from aicflow.kernel.schema.describe import listed_values, size_words, type_words
 from aicflow.kernel.schema.shape import Key, Shape, Views, key_of, refuses_all
 from aicflow.kernel.schema.shapes import Shaper, Shapes
 from aicflow.kernel.schema.verdict import Gap, ReasonKind
@@ -67,7 +67,7 @@ class Apart:
                     if clash is None:
                         return None
                     clashes.append(clash)
-        if len(clashes) == 1 and not one.values and not two.values:
+        if len(clashes) == len(one.open) == 1 and not one.values:
             return clashes[0]
         if one.values and not one.open:
             wanted = listed_values(two.values) if two.values and not two.open else type_words(two.atoms)
@@ -81,17 +81,18 @@ class Apart:
         self._shaper.charge()
         if one.kind == "number":
             return self._numbers(one, two)
-        if one.size[0] > two.size[1] or two.size[0] > one.size[1]:
-            noun = {"string": "characters", "array": "items", "object": "fields"}[one.kind]
-            has, wanted = _range(one.size), _range(two.size)
-            word = "max" if one.size[0] > two.size[1] else "min"
-            suffix = {"string": "Length", "array": "Items", "object": "Properties"}[one.kind]
-            missing = self._never_there(one, two) if one.kind == "object" else None
-            message = f"has {has} {noun}, and {wanted} are expected"
-            return missing or Gap(message, word + suffix, ReasonKind.MISMATCH)
-        if one.kind == "array":
-            return self._arrays(one, two)
-        return self._objects(one, two) if one.kind == "object" else None
+        if one.kind == "object":
+            return self._objects(one, two) or self._sizes(one, two)
+        clash = self._sizes(one, two)
+        return clash or (self._arrays(one, two) if one.kind == "array" else None)
+
+    def _sizes(self, one: Shape, two: Shape) -> Gap | None:
+        if one.size[0] <= two.size[1] and two.size[0] <= one.size[1]:
+            return None
+        noun, suffix = size_words(one.kind)
+        message = f"has {_range(one.size)} {noun}, and {_range(two.size)} are expected"
+        word = "max" if one.size[0] > two.size[1] else "min"
+        return Gap(message, word + suffix, ReasonKind.MISMATCH)
 
     def _numbers(self, one: Shape, two: Shape) -> Gap | None:
         if one.whole != two.whole and not (one.atoms & two.atoms):
@@ -105,22 +106,16 @@ class Apart:
         certain = max(one.size[0], two.size[0])
         last = max(one.prefix, two.prefix)
         for index in range(int(min(certain, last + 1))):
-            self._shaper.charge()
+            self._shaper.charge(one.effort + two.effort)
             clash = self.apart(one.item(index), two.item(index))
             if clash is not None:
                 return clash.under(index)
         return None
 
-    def _never_there(self, one: Shape, two: Shape) -> Gap | None:
-        for name in two.required:
-            if refuses_all(one.field(name)):
-                return Gap(f"field '{name}' is never there", "required", ReasonKind.MISMATCH)
-        return None
-
     def _objects(self, one: Shape, two: Shape) -> Gap | None:
         # What both sides need is there in any value that fits both, so its schemas must have a value in common.
-        for name in one.required | two.required:
-            self._shaper.charge()
+        for name in two.required | one.required:
+            self._shaper.charge(one.effort + two.effort)
             mine, other = one.field(name), two.field(name)
             if refuses_all(mine):
                 return Gap(f"field '{name}' is never there", "required", ReasonKind.MISMATCH)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aicflow.kernel.schema.model import TooCostly
 
-NODES: Final = 2_000
+NODES: Final = 1_000
 STATES: Final = 1_000
 STEPS: Final = 1_000_000  # visits of nodes while states are built for one text: some tenths of a second
 

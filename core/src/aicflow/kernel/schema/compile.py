@@ -73,7 +73,7 @@ class Compiler:
     def _combined(self, schema: dict[str, Any]) -> list[Check]:
         checks: list[Check] = [self.reference(schema[word]) for word in REFERENCES if word in schema]
         if "allOf" in schema:
-            checks.append(_all_of([self.check(item) for item in schema["allOf"]]))
+            checks.append(_counted(_all_of([self.check(item) for item in schema["allOf"]]), len(schema["allOf"])))
         if "anyOf" in schema:
             checks.append(_any_of([self.check(item) for item in schema["anyOf"]]))
         if "oneOf" in schema:
@@ -120,6 +120,14 @@ def _all_of(checks: list[Check]) -> Check:
         return True
 
     return all_fit
+
+
+def _counted(check: Check, steps: int) -> Check:
+    def count(value: Any, budget: Budget) -> bool:
+        budget.charge(steps)
+        return check(value, budget)
+
+    return count
 
 
 def _any_of(checks: list[Check]) -> Check:

@@ -79,21 +79,31 @@ def object_checks(schema: dict[str, Any], compile_: _Compile) -> list[Check]:
             lambda value, budget: not isinstance(value, dict) or all(name_check(name, budget) for name in value)
         )
     if "dependentRequired" in schema:
-        needs = tuple(schema["dependentRequired"].items())
-        checks.append(
-            lambda value, _: (
-                not isinstance(value, dict)
-                or all(name not in value or all(other in value for other in names) for name, names in needs)
-            )
-        )
+        checks.append(_dependent_required(tuple(schema["dependentRequired"].items())))
     if "dependentSchemas" in schema:
-        dependent = tuple((name, compile_(item)) for name, item in schema["dependentSchemas"].items())
-        checks.append(
-            lambda value, budget: (
-                not isinstance(value, dict) or all(name not in value or test(value, budget) for name, test in dependent)
-            )
-        )
+        parts = schema["dependentSchemas"].items()
+        checks.append(_dependent_schemas(tuple((name, compile_(item)) for name, item in parts)))
     return checks
+
+
+def _dependent_required(needs: tuple[tuple[str, list[str]], ...]) -> Check:
+    def check(value: Any, budget: Budget) -> bool:
+        if not isinstance(value, dict):
+            return True
+        budget.charge(len(needs))
+        return all(name not in value or all(other in value for other in names) for name, names in needs)
+
+    return check
+
+
+def _dependent_schemas(dependent: tuple[tuple[str, Check], ...]) -> Check:
+    def check(value: Any, budget: Budget) -> bool:
+        if not isinstance(value, dict):
+            return True
+        budget.charge(len(dependent))
+        return all(name not in value or test(value, budget) for name, test in dependent)
+
+    return check
 
 
 def _fields(schema: dict[str, Any], compile_: _Compile) -> Check | None:
@@ -109,6 +119,7 @@ def _fields(schema: dict[str, Any], compile_: _Compile) -> Check | None:
         return lambda value, _: not isinstance(value, dict) or all(name in value for name in required)
     if others is True:
         pairs = tuple(named.items())
+        find = named.get
 
         def open_object(value: Any, budget: Budget) -> bool:
             if not isinstance(value, dict):
@@ -116,13 +127,19 @@ def _fields(schema: dict[str, Any], compile_: _Compile) -> Check | None:
             for name in required:
                 if name not in value:
                     return False
+            if len(value) < len(pairs):
+                for name, item in value.items():
+                    found = find(name)
+                    if found is not None and not found(item, budget):
+                        return False
+                return True
             for name, test in pairs:  # noqa: SIM110 - see above
                 if name in value and not test(value[name], budget):
                     return False
             return True
 
         return open_object
-    find = named.get
+    find_or_other = named.get
     other_check = compile_(others)
 
     def closed_object(value: Any, budget: Budget) -> bool:
@@ -132,7 +149,7 @@ def _fields(schema: dict[str, Any], compile_: _Compile) -> Check | None:
             if name not in value:
                 return False
         for name, item in value.items():  # noqa: SIM110 - see above
-            if not find(name, other_check)(item, budget):
+            if not find_or_other(name, other_check)(item, budget):
                 return False
         return True
 
@@ -151,6 +168,7 @@ def _patterned(schema: dict[str, Any], named: dict[str, Check], required: tuple[
         if not all(name in value for name in required):
             return False
         for name, item in value.items():
+            budget.charge(len(patterns))
             tests = [test for found, test in patterns if found(name)]
             if name in named:
                 tests.append(named[name])

@@ -102,7 +102,7 @@ class Covers:
         for name in shape.required:
             if not any(name in other.declared for other in others):
                 continue
-            self._shaper.charge()
+            self._shaper.charge(shape.effort)
             values = self._shaper.shapes(shape.field(name))
             if values.open or not 1 < len(values.values) <= SPLIT:
                 continue
@@ -119,7 +119,7 @@ class Covers:
         return None
 
     def _pair_gap(self, shape: Shape, other: Shape) -> Gap | None:
-        self._shaper.charge()
+        self._shaper.charge(1 + sum(len(rule.text) for rule in shape.rules | other.rules) // 200)
         gaps: Iterator[Gap | None]
         if shape.kind == "number":
             gaps = iter([number_gap(shape, other)])
@@ -129,7 +129,7 @@ class Covers:
             gaps = self._array_gaps(shape, other)
         else:
             gaps = self._object_gaps(shape, other)
-        rules = (self._rule_gap(rule, shape, other) for rule in other.rules - shape.rules)
+        rules = (self._rule_gap(rule, shape, other) for rule in other.rules if rule not in shape.rules)
         return _worst(gap for part in (gaps, rules) for gap in part)
 
     def _rule_gap(self, rule: Rule, shape: Shape, other: Shape) -> Gap | None:
@@ -161,7 +161,7 @@ class Covers:
             yield Gap("may hold the same item twice", "uniqueItems")
         last = max(shape.prefix, other.prefix)
         for index in range(int(min(longest, last))):
-            self._shaper.charge()
+            self._shaper.charge(shape.effort + other.effort)
             yield _under(index, self.gap(shape.item(index), other.item(index)))
         if longest > last:
             yield _under("*", self.gap(shape.item(last), other.item(last)))
@@ -172,7 +172,7 @@ class Covers:
             if name not in shape.required:
                 yield self._missing(name, shape)
         for name in other.named | shape.named:
-            self._shaper.charge()
+            self._shaper.charge(shape.effort + other.effort)
             mine = shape.field(name)
             if refuses_all(mine):
                 continue

@@ -10,6 +10,11 @@ from aicflow.kernel.schema.shape import ATOMS, Shape
 from aicflow.kernel.schema.words import a_or_an, joined
 
 _ORDER: Final = ("boolean", "integer", "number", "string", "array", "object", "null")
+_SIZES: Final = {
+    "string": ("characters", "Length"),
+    "array": ("items", "Items"),
+    "object": ("fields", "Properties"),
+}
 _WORDS: Final = {"array": "list"}
 
 
@@ -34,6 +39,11 @@ def listed_values(values: list[Any]) -> str:
     if len(values) > 4:
         return shorten(f"{', '.join(shown)} … ({len(values)} values)", 120)
     return shorten(joined(shown), 120)
+
+
+def size_words(kind: str) -> tuple[str, str]:
+    """What the parts of a text, a list or an object are called, and the end of the keywords that count them."""
+    return _SIZES[kind]
 
 
 def shape_words(shape: Shape, items: str | None = None) -> str:

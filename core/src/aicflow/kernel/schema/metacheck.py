@@ -11,6 +11,7 @@ from aicflow.kernel.schema.patterns import PatternError, compile_pattern
 
 TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
 DEPTH_LIMIT: Final = 64  # schemas inside schemas, and schemas applied to one value through references
+PATTERNS_LIMIT: Final = 500
 PROBLEM_LIMIT: Final = 100
 
 _DIALECTS: Final = (
@@ -42,6 +43,7 @@ class _Checker:
         self._document = Document(root)
         self._seen: dict[int, Schema] = {}
         self._anchors: set[str] = set()
+        self._patterns: set[str] = set()
         self._targets: list[tuple[Path, Schema]] = []
 
     def walk(self) -> None:
@@ -63,10 +65,12 @@ class _Checker:
                 continue
             if len(self.problems) >= PROBLEM_LIMIT:
                 return
-            for word, value in schema.items():
-                for step, child in self._word(path, word, value):
-                    pending.append((path + step, depth + 1, child))
-        self.problems.sort(key=lambda problem: problem.pointer)
+            found = [
+                (path + step, depth + 1, child)
+                for word, value in schema.items()
+                for step, child in self._word(path, word, value)
+            ]
+            pending.extend(reversed(found))  # so that the document is walked from its top
 
     def circles(self) -> None:
         """Follow what is applied to one and the same value, without recursion: depth is what is being checked."""
@@ -137,6 +141,10 @@ class _Checker:
                 self._identity(path, word, value)
 
     def _pattern(self, path: Path, pattern: str) -> None:
+        self._patterns.add(pattern)
+        if len(self._patterns) > PATTERNS_LIMIT:
+            self._say(path, f"a schema may have at most {PATTERNS_LIMIT} different patterns")
+            return
         try:
             compile_pattern(pattern)
         except PatternError as error:

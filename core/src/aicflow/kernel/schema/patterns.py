@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from math import inf
 from re import _constants as op  # type: ignore[attr-defined]
@@ -34,7 +35,7 @@ class PatternError(ValueError):
     """A pattern that is refused; the message says why."""
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
     """A function telling whether the pattern is found in a text.
 
@@ -51,21 +52,27 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     except (re.error, OverflowError, RecursionError) as error:
         raise PatternError(f"not a regular expression that is understood: {error}") from None
     worst = _Worst(tree)
-    automaton: Automaton | None
-    try:
-        automaton = Automaton(tree)
-    except Unsupported as why:
-        automaton = None
-        if worst.nested:
+    automaton: Automaton | None = None
+    tried = worst.nested
+    if worst.nested:
+        try:
+            automaton = Automaton(tree)
+        except Unsupported as why:
             raise PatternError(
                 f"it repeats something that itself repeats, and it uses {why}: "
                 "searching a text could take for ever; rewrite it without one of the two"
             ) from None
 
     def found(text: str) -> bool:
+        nonlocal automaton, tried
         cost = worst.steps(len(text))
-        if automaton is not None and cost > QUICK:
-            return automaton.found(text)
+        if cost > QUICK:
+            if not tried:
+                with suppress(Unsupported):
+                    automaton = Automaton(tree)
+                tried = True
+            if automaton is not None:
+                return automaton.found(text)
         if cost > BOUND:
             raise TooCostly(f"a text of {len(text)} characters is too long for this pattern")
         return search(text) is not None

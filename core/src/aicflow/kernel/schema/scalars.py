@@ -11,7 +11,7 @@ from aicflow.kernel.schema.model import TooCostly, freeze
 from aicflow.kernel.schema.patterns import compile_pattern
 
 STEPS: Final = 200_000  # references and alternatives tried, whatever the size of the value
-STEPS_FOR_EACH: Final = 200  # and as many for each part of the value
+STEPS_FOR_EACH: Final = 100  # and as many for each part of the value
 
 
 class Budget:
@@ -23,6 +23,12 @@ class Budget:
         self.left = STEPS
         self._value = value
         self._extended = False
+
+    def charge(self, steps: int) -> None:
+        """Count work done. Raises `TooCostly`."""
+        self.left -= steps
+        if self.left < 0:
+            self.exhausted()
 
     def exhausted(self) -> None:
         """The count fell below zero: extend it once by the value's size, then raise `TooCostly`."""

@@ -7,7 +7,7 @@ that two shapes under the same rule can be told to be under the same rule.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, floor, inf
@@ -119,13 +119,28 @@ class Shape:
         return [(view.schema, view) for view in self.views if isinstance(view.schema, dict)]
 
     @cached_property
-    def rules(self) -> frozenset[Rule]:
-        found = set()
+    def rules(self) -> dict[Rule, None]:
+        """What is not expressed here otherwise, in order."""
+        found: dict[Rule, None] = {}
         for schema, view in self._schemas:
             for word in _RULES[self.kind]:
                 if word in schema and not self._expressed(word, schema[word]):
-                    found.add(_rule(word, schema, view))
-        return frozenset(found)
+                    found[_rule(word, schema, view)] = None
+        return found
+
+    @cached_property
+    def _patterned(self) -> dict[int, list[tuple[Callable[[str], bool], Any]]]:
+        """The compiled patterns of each schema that has some, by its position."""
+        return {
+            index: [(compile_pattern(key), rule) for key, rule in schema["patternProperties"].items()]
+            for index, (schema, _) in enumerate(self._schemas)
+            if "patternProperties" in schema
+        }
+
+    @cached_property
+    def effort(self) -> int:
+        """About how much work it is to look at one field or item, in steps."""
+        return 1 + len(self.views) // 4 + sum(map(len, self._patterned.values()))
 
     def _expressed(self, word: str, value: Any) -> bool:
         if word == "not":
@@ -230,13 +245,13 @@ class Shape:
     def field(self, name: str) -> Views:
         """What holds for the value of a field, if it is there; `false` among it: it never is."""
         found = []
-        for schema, view in self._schemas:
+        for index, (schema, view) in enumerate(self._schemas):
             told = False
             if name in schema.get("properties", ()):
                 told = True
                 found.append(view.sub(schema["properties"][name]))
-            for pattern, rule in schema.get("patternProperties", {}).items():
-                if compile_pattern(pattern)(name):
+            for matches, rule in self._patterned.get(index, ()):
+                if matches(name):
                     told = True
                     found.append(view.sub(rule))
             if not told and "additionalProperties" in schema:

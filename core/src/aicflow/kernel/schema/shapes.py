@@ -101,7 +101,7 @@ class Shaper:
 
     def admits(self, views: Views, value: Any, *, formats: bool) -> bool:
         """Whether a value fits all of some schemas, by validating it."""
-        self.charge()
+        self.charge(1 + (len(value) if isinstance(value, list | dict) else 0))
         return all(
             Compiler.of(view.document, formats=formats).check(view.schema)(value, Budget(value)) for view in views
         )
@@ -134,7 +134,7 @@ class Shaper:
     def _add(self, shape: Shape, found: Shapes, listed: list[Any]) -> None:
         self.charge(1 + sum(len(view.schema) for view in shape.views if isinstance(view.schema, dict)))
         if shape.kind == "object":
-            self.charge(len(shape.named))
+            self.charge(len(shape.named) * shape.effort)
         if shape.empty:
             return
         if shape.kind == "number" and shape.whole and "integer" in shape.atoms:
@@ -182,6 +182,7 @@ class Shaper:
             if len(found) == 1 and not found[0][0] and found[0][1] == ATOMS:
                 found = group
                 continue
+            self.charge(sum(len(views) for views, _ in found) * len(group) // 4)
             found = [
                 (unite((*views, *more)), both)
                 for views, atoms in found

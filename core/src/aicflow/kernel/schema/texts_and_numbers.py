@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
+from aicflow.kernel.schema.describe import size_words
 from aicflow.kernel.schema.model import preview
 from aicflow.kernel.schema.scalars import multiple_of
 from aicflow.kernel.schema.shape import Shape
@@ -42,11 +43,7 @@ def text_gap(shape: Shape, other: Shape) -> Gap | None:
 
 def size_gaps(shape: Shape, other: Shape) -> Iterator[Gap]:
     """Lengths of one shape that the other does not take."""
-    noun, suffix = {
-        "string": ("characters", "Length"),
-        "array": ("items", "Items"),
-        "object": ("fields", "Properties"),
-    }[shape.kind]
+    noun, suffix = size_words(shape.kind)
     (low, high), (least, most) = shape.size, other.size
     if shape.kind == "object":
         # Required and refused fields count into the size; they have reasons of their own, and better ones.
