@@ -1,0 +1,40 @@
+"""What both stores ask of what they are given, before anything is written."""
+
+from __future__ import annotations
+
+from aicflow.kernel.execution import TERMINAL_STATUSES
+from aicflow.kernel.ports import EventBatch, Projection
+
+__all__ = ["check_append", "check_events", "check_limit"]
+
+_SETTLED = TERMINAL_STATUSES | {"waiting", "running"}
+
+
+def check_events(batch: EventBatch) -> None:
+    """Raises ValueError for an empty batch, one that begins below 1, and events that span lines: batches are kept one
+    event a line."""
+    if not batch.events or batch.first_seq < 1:
+        raise ValueError("An event batch needs at least one event, and events are numbered from 1.")
+    for event in batch.events:
+        if b"\n" in event:
+            raise ValueError("An event must be encoded on one line, as aicflow.kernel.values.dumps does.")
+
+
+def check_append(batch: EventBatch, projection: Projection | None) -> None:
+    """Raises ValueError for a batch that says nothing, for a status that no batch can lead to, and for an end without
+    its instant."""
+    if batch.events or projection is None:
+        check_events(batch)
+    if projection is None:
+        return
+    status = projection.status
+    if status not in _SETTLED:
+        raise ValueError(f"A batch cannot leave an execution {status!r}.")
+    if (projection.finished_at is not None) != (status in TERMINAL_STATUSES):
+        raise ValueError(f"A projection to {status!r} cannot have finished_at={projection.finished_at!r}.")
+
+
+def check_limit(limit: int) -> None:
+    """Raises ValueError for a page without room."""
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1, not {limit}")

@@ -1,0 +1,324 @@
+"""Executions, their events and their queue in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
+from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, ExecutionStatus
+from aicflow.kernel.ports import (
+    Answered,
+    Appended,
+    Claimed,
+    Created,
+    EventBatch,
+    ExecutionFilter,
+    NewExecution,
+    Page,
+    Projection,
+    SlotLimit,
+)
+from aicflow.kernel.values import loads
+from aicflow.store.checks import check_append, check_events
+from aicflow.store.instants import micros
+from aicflow.store.memory.pages import page_of
+from aicflow.store.memory.tables import MemoryTriggers
+from aicflow.store.rows import failure_from, trigger_from
+from aicflow.store.slots import SlotBook
+
+__all__ = ["ExecutionRow", "MemoryExecutions"]
+
+AT_ONCE = -1.0
+
+
+@dataclass(slots=True)
+class ExecutionRow:
+    """An execution as kept. `due_at` is when anyone may claim it: -1 at once, None never by time alone."""
+
+    n: int
+    new: NewExecution
+    status: ExecutionStatus
+    admitted: bool
+    epoch: int
+    worker: str | None
+    due_at: float | None
+    events: list[bytes]
+    outputs: dict[str, bytes]
+    trigger_kind: str
+    binding_id: str | None
+    started_at: float | None = None
+    finished_at: float | None = None
+    output: bytes | None = None
+    error: bytes | None = None
+    wake_at: float | None = None
+    cancel_requested: bool = False
+    answers: dict[str, Answered] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return micros(self.new.created_at), self.n
+
+
+class MemoryExecutions:
+    """Executions. Nothing is awaited inside a call, so each call is one transaction."""
+
+    def __init__(self, triggers: MemoryTriggers) -> None:
+        self.rows: dict[str, ExecutionRow] = {}
+        self._triggers = triggers
+        self._book = SlotBook()
+        self._fires: dict[tuple[str, str], str] = {}
+        self._keys: dict[tuple[str, str], str] = {}
+        self._n = 0
+
+    async def create(self, new: NewExecution, *, worker: str | None = None, lease_until: float = 0.0) -> Created:
+        check_events(new.events)
+        fire, key = new.fire, new.idempotency
+        if fire is not None and fire.key is not None and (fire.binding_id, fire.key) in self._fires:
+            return Created(self._fires[fire.binding_id, fire.key], duplicate=True)
+        if key is not None and (key.scope, key.key) in self._keys:
+            earlier = self.rows[self._keys[key.scope, key.key]]
+            assert earlier.new.idempotency is not None
+            return Created(earlier.new.id, duplicate=True, fingerprint=earlier.new.idempotency.fingerprint)
+        if new.id in self.rows or (fire and fire.delivery_id and self._triggers.has(fire.delivery_id)):
+            raise Conflict(f"Execution {new.id} or its delivery exists already.")
+        admitted = True
+        cancelled: tuple[str, ...] = ()
+        if new.limits:
+            admission = self._book.admit(new.id, new.priority, new.limits)
+            if admission.skipped:
+                return Created(new.id, admitted=False, skipped=True)
+            admitted, cancelled = admission.admitted, admission.cancel
+        claimed = worker is not None and admitted and new.available_at <= new.created_at
+        self._add(new, worker if claimed else None, lease_until, admitted=admitted)
+        for execution_id in cancelled:
+            self._cancel(self.rows[execution_id])
+        return Created(new.id, epoch=int(claimed), admitted=admitted, cancelled=cancelled)
+
+    def _add(self, new: NewExecution, worker: str | None, lease_until: float, *, admitted: bool) -> None:
+        fire, key = new.fire, new.idempotency
+        trigger = trigger_from(new.trigger)
+        binding_id = f"{new.workflow_id}:{trigger.trigger_id}" if trigger.trigger_id is not None else None
+        available = max(new.available_at, new.created_at)
+        self._n += 1
+        self.rows[new.id] = ExecutionRow(
+            self._n,
+            new,
+            "queued" if worker is None else "running",
+            admitted,
+            epoch=int(worker is not None),
+            worker=worker,
+            due_at=lease_until if worker is not None else available if admitted else None,
+            events=list(new.events.events),
+            outputs=dict(new.outputs),
+            trigger_kind=trigger.kind or "api",
+            binding_id=fire.binding_id if fire else binding_id,
+        )
+        if key is not None:
+            self._keys[key.scope, key.key] = new.id
+        if fire is not None and fire.key is not None:
+            self._fires[fire.binding_id, fire.key] = new.id
+        if fire is not None and fire.delivery_id is not None:
+            self._triggers.keep(fire.delivery_id, fire.binding_id, fire.received_at, fire.key, fire.payload, new.id)
+
+    async def append(
+        self,
+        execution_id: str,
+        epoch: int,
+        batch: EventBatch,
+        projection: Projection | None = None,
+        outputs: Mapping[str, bytes] | None = None,
+        consumed: Sequence[str] = (),
+    ) -> Appended:
+        check_append(batch, projection)
+        row = self.rows.get(execution_id)
+        if row is None or row.epoch != epoch or row.status != "running" or batch.first_seq != len(row.events) + 1:
+            raise StaleClaim(execution_id)
+        row.events.extend(batch.events)
+        row.outputs.update(outputs or {})
+        for node_id in consumed:
+            row.answers.pop(node_id, None)
+        admitted: tuple[str, ...] = ()
+        if projection is not None:
+            if projection.started_at is not None:
+                row.started_at = projection.started_at
+            if projection.status != "running":
+                admitted = self._settle(row, projection)
+        return Appended(row.cancel_requested, admitted)
+
+    def _settle(self, row: ExecutionRow, projection: Projection) -> tuple[str, ...]:
+        row.status, row.worker = projection.status, None
+        row.finished_at, row.wake_at = projection.finished_at, projection.wake_at
+        row.output, row.error = projection.output, projection.error
+        if row.status not in TERMINAL_STATUSES:
+            row.due_at = AT_ONCE if row.cancel_requested or row.answers else row.wake_at
+            return ()
+        row.answers.clear()
+        row.due_at = None
+        promoted = self._book.release(row.new.id)
+        for execution_id in promoted:
+            other = self.rows[execution_id]
+            other.admitted = True
+            other.due_at = max(other.new.available_at, other.new.created_at)
+        return promoted
+
+    async def claim(self, worker: str, limit: int, *, now: float, lease_until: float) -> list[Claimed]:
+        ready = [row for row in self.rows.values() if row.due_at is not None and row.due_at <= now]
+        ready.sort(key=_turn)
+        claimed = []
+        for row in ready[:limit]:
+            row.epoch += 1
+            row.status, row.worker, row.due_at = "running", worker, lease_until
+            claimed.append(
+                Claimed(
+                    _execution(row, whole=True, output=False),
+                    list(row.events) if len(row.events) > 1 else [],
+                    dict(row.outputs),
+                    [row.answers[node_id] for node_id in sorted(row.answers)],
+                )
+            )
+        return claimed
+
+    async def renew(self, worker: str, execution_ids: Sequence[str], *, lease_until: float) -> frozenset[str]:
+        cancelled = set()
+        for execution_id in execution_ids:
+            row = self.rows.get(execution_id)
+            if row is not None and row.worker == worker and row.status == "running":
+                row.due_at = lease_until
+                if row.cancel_requested:
+                    cancelled.add(execution_id)
+        return frozenset(cancelled)
+
+    async def hand_back(self, worker: str, execution_id: str, epoch: int) -> None:
+        row = self.rows.get(execution_id)
+        if row is not None and row.worker == worker and row.epoch == epoch and row.status == "running":
+            row.status, row.worker, row.due_at = "queued", None, AT_ONCE
+
+    async def reclaim(self, worker: str) -> int:
+        held = [row for row in self.rows.values() if row.status == "running" and row.worker != worker]
+        for row in held:
+            row.status, row.worker, row.due_at = "queued", None, AT_ONCE
+        return len(held)
+
+    async def next_due(self) -> float | None:
+        due = min((row.due_at for row in self.rows.values() if row.due_at is not None), default=None)
+        return None if due is None else max(0.0, due)
+
+    async def request_cancel(self, execution_id: str) -> Execution:
+        row = self._row(execution_id)
+        if row.status not in TERMINAL_STATUSES and not row.cancel_requested:
+            self._book.cancel(execution_id)
+            self._cancel(row)
+        return _execution(row)
+
+    def _cancel(self, row: ExecutionRow) -> None:
+        row.cancel_requested = True
+        if row.status != "running":
+            row.due_at = AT_ONCE
+
+    async def answer(self, execution_id: str, answer: Answered) -> None:
+        row = self._row(execution_id)
+        begun = row.status == "queued" and len(row.events) > 1
+        if row.status not in ("waiting", "running") and not begun:
+            raise Conflict(
+                f"Execution {execution_id} is {row.status}; only a waiting step can be answered.", code="not-waiting"
+            )
+        if answer.node_id in row.answers:
+            raise Conflict(f"Step {answer.node_id!r} of execution {execution_id} has an answer.", code="answered")
+        row.answers[answer.node_id] = answer
+        if row.status == "waiting":
+            row.due_at = AT_ONCE
+
+    async def get(self, execution_id: str) -> Execution:
+        return _execution(self._row(execution_id), whole=True)
+
+    async def count(self, where: ExecutionFilter) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for row in self.rows.values():
+            if _fits(row, where):
+                counts[row.status] = counts.get(row.status, 0) + 1
+        return counts
+
+    async def events(self, execution_id: str, *, after: int = 0, limit: int = 1000) -> list[bytes]:
+        row = self.rows.get(execution_id)
+        return row.events[after : after + max(1, limit)] if row else []
+
+    async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:
+        row = self.rows.get(execution_id)
+        kept = row.outputs if row else {}
+        return {id: body for id, body in kept.items() if node_ids is None or id in node_ids}
+
+    async def slot_holders(self, key: str) -> list[str]:
+        return [*self._book.holders(key)]
+
+    async def limits_of(self, execution_id: str) -> tuple[SlotLimit, ...]:
+        return self._row(execution_id).new.limits
+
+    def any_of(self, workflow_id: str) -> bool:
+        """Whether there are executions of this workflow."""
+        return any(row.new.workflow_id == workflow_id for row in self.rows.values())
+
+    def forget(self, ids: set[str]) -> None:
+        """Remove ended executions with all that belongs to them; fire keys stay."""
+        for execution_id in ids:
+            key = self.rows.pop(execution_id).new.idempotency
+            if key is not None:
+                del self._keys[key.scope, key.key]
+        self._triggers.forget_executions(ids)
+
+    def _row(self, execution_id: str) -> ExecutionRow:
+        if execution_id not in self.rows:
+            raise NotFound("execution", execution_id)
+        return self.rows[execution_id]
+
+    # last in the class, so that `list` means the type everywhere above
+    async def list(self, where: ExecutionFilter, *, limit: int, cursor: str | None = None) -> Page[Execution]:
+        fitting = (row for row in self.rows.values() if _fits(row, where))
+        return page_of("executions", fitting, lambda row: row.place, _execution, limit=limit, cursor=cursor)
+
+
+def _turn(row: ExecutionRow) -> tuple[int, float, int, int]:
+    """First what was begun and goes on, by the instant it fell due, then queued ones by priority; the oldest first."""
+    assert row.due_at is not None
+    fresh = row.status == "queued" and row.due_at != AT_ONCE
+    return int(fresh), 0.0 if fresh else row.due_at, -row.new.priority, row.n
+
+
+def _fits(row: ExecutionRow, where: ExecutionFilter) -> bool:
+    new = row.new
+    return (
+        where.workflow_id in (None, new.workflow_id)
+        and (where.statuses is None or row.status in where.statuses)
+        and where.trigger_kind in (None, row.trigger_kind)
+        and where.binding_id in (None, row.binding_id)
+        and where.rerun_of in (None, new.rerun_of)
+        and where.parent_execution_id in (None, new.parent_execution_id)
+        and (where.created_after is None or new.created_at >= where.created_after)
+        and (where.created_before is None or new.created_at < where.created_before)
+    )
+
+
+def _execution(row: ExecutionRow, *, whole: bool = False, output: bool = True) -> Execution:
+    new = row.new
+    return Execution(
+        id=new.id,
+        workflow_id=new.workflow_id,
+        version=new.version,
+        status=row.status,
+        created_at=new.created_at,
+        input=loads(new.input) if whole else None,
+        trigger=trigger_from(new.trigger, payload=whole),
+        engine=new.engine,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        output=loads(row.output) if whole and output and row.output is not None else None,
+        error=failure_from(row.error),
+        last_seq=len(row.events),
+        epoch=row.epoch,
+        priority=new.priority,
+        cancel_requested=row.cancel_requested,
+        wake_at=row.wake_at,
+        concurrency_key=new.limits[0].key if new.limits else None,
+        rerun_of=new.rerun_of,
+        idempotency_key=new.idempotency.key if new.idempotency else None,
+    )

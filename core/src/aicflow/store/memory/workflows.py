@@ -1,0 +1,165 @@
+"""Workflows and their versions in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.ports import Page, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.values import dumps, loads
+from aicflow.store.instants import micros
+from aicflow.store.memory.pages import page_of
+from aicflow.store.memory.tables import MemoryTriggers
+
+if TYPE_CHECKING:
+    from aicflow.store.memory.executions import MemoryExecutions
+
+__all__ = ["MemoryWorkflows"]
+
+
+@dataclass(slots=True)
+class _Row:
+    n: int
+    id: str
+    version: int
+    enabled: bool
+    created_at: float
+    updated_at: float
+    revision: int = 1
+
+
+@dataclass(slots=True)
+class _Versions:
+    kept: dict[int, tuple[float, bytes]] = field(default_factory=dict)
+
+    def add(self, now: float, document: bytes) -> int:
+        version = max(self.kept, default=0) + 1
+        self.kept[version] = (now, document)
+        return version
+
+
+class MemoryWorkflows:
+    """Workflows. Documents are kept encoded, so that nobody can change them from outside."""
+
+    def __init__(self, triggers: MemoryTriggers, executions: MemoryExecutions) -> None:
+        self._triggers = triggers
+        self._executions = executions
+        self._rows: dict[str, _Row] = {}
+        self._versions: dict[str, _Versions] = {}
+        self._n = 0
+
+    async def create(
+        self, workflow_id: str, document: dict[str, Any], *, now: float, enabled: bool = True
+    ) -> WorkflowRecord:
+        if workflow_id in self._rows:
+            raise Conflict(f"Workflow {workflow_id!r} exists already.")
+        version = self._versions.setdefault(workflow_id, _Versions()).add(now, dumps(document))
+        self._n += 1
+        self._rows[workflow_id] = _Row(self._n, workflow_id, version, enabled, now, now)
+        return self._record(self._rows[workflow_id])
+
+    async def update(
+        self,
+        workflow_id: str,
+        *,
+        now: float,
+        document: dict[str, Any] | None = None,
+        enabled: bool | None = None,
+        expected_revision: int | None = None,
+    ) -> WorkflowRecord:
+        encoded = None if document is None else dumps(document)
+        row = self._row(workflow_id)
+        _check_revision(row, expected_revision)
+        versions = self._versions[workflow_id]
+        changed = encoded is not None and loads(encoded) != loads(versions.kept[row.version][1])
+        if changed or enabled not in (None, row.enabled):
+            if changed and encoded is not None:
+                row.version = versions.add(now, encoded)
+            row.enabled = row.enabled if enabled is None else enabled
+            row.revision += 1
+            row.updated_at = now
+        return self._record(row)
+
+    async def delete(self, workflow_id: str, *, expected_revision: int | None = None) -> None:
+        _check_revision(self._row(workflow_id), expected_revision)
+        del self._rows[workflow_id]
+        self._triggers.forget_workflow(workflow_id)
+        self.forget_versions({workflow_id})
+
+    async def get(self, workflow_id: str) -> WorkflowRecord:
+        return self._record(self._row(workflow_id))
+
+    async def version(self, workflow_id: str, version: int) -> WorkflowVersion:
+        versions = self._versions.get(workflow_id)
+        if versions is None or version not in versions.kept:
+            raise NotFound("workflow version", f"{workflow_id}@{version}")
+        created_at, document = versions.kept[version]
+        return WorkflowVersion(workflow_id, version, created_at, loads(document))
+
+    async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
+        self._row(workflow_id)
+        return page_of(
+            "versions",
+            self._versions[workflow_id].kept.items(),
+            lambda kept: (kept[0], 0),
+            lambda kept: WorkflowVersion(workflow_id, kept[0], kept[1][0]),
+            limit=limit,
+            cursor=cursor,
+        )
+
+    async def active(self) -> list[WorkflowRecord]:
+        return [self._record(row) for row in self._rows.values() if row.enabled]
+
+    def forget_versions(self, workflow_ids: set[str]) -> None:
+        """Remove the versions of those workflows that are deleted and have no executions left."""
+        for workflow_id in workflow_ids:
+            if workflow_id not in self._rows and not self._executions.any_of(workflow_id):
+                self._versions.pop(workflow_id, None)
+
+    def _row(self, workflow_id: str) -> _Row:
+        if workflow_id not in self._rows:
+            raise NotFound("workflow", workflow_id)
+        return self._rows[workflow_id]
+
+    def _record(self, row: _Row, *, document: bool = True) -> WorkflowRecord:
+        content = loads(self._versions[row.id].kept[row.version][1])
+        return WorkflowRecord(
+            row.id,
+            str(content.get("name") or row.id),
+            content.get("description"),
+            row.version,
+            row.revision,
+            row.enabled,
+            row.created_at,
+            row.updated_at,
+            content if document else {},
+        )
+
+    # last in the class, so that `list` means the type everywhere above
+    async def list(
+        self, *, limit: int, cursor: str | None = None, name: str | None = None, enabled: bool | None = None
+    ) -> Page[WorkflowRecord]:
+        part = "" if name is None else name.casefold()
+        fitting = (
+            row
+            for row in self._rows.values()
+            if enabled in (None, row.enabled) and part in self._record(row).name.casefold()
+        )
+        return page_of(
+            "workflows",
+            fitting,
+            lambda row: (micros(row.created_at), row.n),
+            lambda row: self._record(row, document=False),
+            limit=limit,
+            cursor=cursor,
+        )
+
+
+def _check_revision(row: _Row, expected: int | None) -> None:
+    if expected is not None and expected != row.revision:
+        raise Conflict(
+            f"Workflow {row.id!r} is at revision {row.revision}, not {expected}: it was changed meanwhile.",
+            code="revision",
+            hint="Read it again, apply your change to what it is now, and save that.",
+        )

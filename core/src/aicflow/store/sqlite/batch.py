@@ -1,0 +1,347 @@
+"""The hot path: the creates and appends of one group as one statement.
+
+`batch.sql` is the other half. Rows are tuples in the order of that view's columns."""
+
+from __future__ import annotations
+
+import sqlite3
+from asyncio import Future
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from itertools import chain
+from typing import Any, Final
+
+from aicflow.kernel.errors import StaleClaim
+from aicflow.kernel.execution import TERMINAL_STATUSES
+from aicflow.kernel.ports import Appended, Created, EventBatch, NewExecution, Projection
+from aicflow.kernel.values import dumps, loads
+from aicflow.store.instants import micros
+from aicflow.store.slots import SlotBook, limits_from_json, limits_to_json
+
+__all__ = ["INLINE", "Append", "Batch", "Create"]
+
+INLINE: Final = 1024
+"""Inputs and triggers up to so many bytes stay in the execution's row, which is written again when it ends."""
+
+_CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _CONSUME = 1, 2, 3, 4, 5
+_STALE, _CANCEL = 1, 2
+_COLUMNS: Final = 38
+_MOST_ROWS: Final = 256
+_NO_MORE: Final = (None,) * (_COLUMNS - 15)
+
+type _Row = tuple[Any, ...]
+
+
+class Create:
+    """A `create` that waits for its commit."""
+
+    __slots__ = ("error", "future", "lease_until", "new", "result", "worker")
+
+    def __init__(self, new: NewExecution, worker: str | None, lease_until: float) -> None:
+        self.new = new
+        self.worker = worker
+        self.lease_until = lease_until
+        self.future: Future[Any] | None = None
+        self.result: Created | None = None
+        self.error: BaseException | None = None
+
+
+class Append:
+    """An `append` that waits for its commit."""
+
+    __slots__ = ("batch", "consumed", "epoch", "error", "execution_id", "future", "outputs", "projection", "result")
+
+    def __init__(
+        self,
+        execution_id: str,
+        epoch: int,
+        batch: EventBatch,
+        projection: Projection | None,
+        outputs: Mapping[str, bytes] | None,
+        consumed: Sequence[str],
+    ) -> None:
+        self.execution_id = execution_id
+        self.epoch = epoch
+        self.batch = batch
+        self.projection = projection
+        self.outputs = outputs
+        self.consumed = consumed
+        self.future: Future[Any] | None = None
+        self.result: Appended | None = None
+        self.error: BaseException | None = None
+
+
+class Batch:
+    """Writes groups of creates and appends. Lives in the writer's thread, with the book of slots."""
+
+    def __init__(self, *, shared: bool) -> None:
+        self._shared = shared
+        self._book: SlotBook | None = None
+        self._data_version = 0
+        self._notes: list[tuple[int, int]] = []
+        self._statements: dict[int, str] = {}
+
+    def prepare(self, connection: sqlite3.Connection) -> None:
+        """Give the writing connection its view and triggers, and read the book of slots."""
+        connection.create_function("note", 2, lambda i, what: self._notes.append((i, what)))
+        connection.executescript(files(__package__).joinpath("batch.sql").read_text(encoding="utf-8"))
+        self.book(connection)
+
+    def book(self, connection: sqlite3.Connection) -> SlotBook:
+        """The book of slots as the database has it now."""
+        if self._shared:
+            # another process may have written since; inside a transaction this cannot change any more
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
+            if version != self._data_version:
+                self._book, self._data_version = None, version
+        if self._book is None:
+            self._book = SlotBook()
+            for row in loads(connection.execute(_LIMITED).fetchone()[0]):
+                self._book.restore(
+                    row[0],
+                    row[1],
+                    limits_from_json(loads(row[2])),
+                    admitted=bool(row[3]),
+                    cancelled=bool(row[4]),
+                )
+        return self._book
+
+    def forget(self) -> None:
+        """After a rollback: what the book says may never have happened."""
+        self._book = None
+        self._notes.clear()
+
+    def takes_many_statements(self, group: Sequence[Create | Append]) -> bool:
+        """Whether `write` needs a transaction around it to be one."""
+        book = self._book
+        rows = 0
+        for op in group:
+            if isinstance(op, Create):
+                if op.new.limits:
+                    return True
+                rows += 3 + len(op.new.outputs)
+            else:
+                if book is None or op.execution_id in book:
+                    return True
+                rows += 1 + len(op.outputs or ()) + len(op.consumed)
+        return rows > _MOST_ROWS
+
+    def write(self, connection: sqlite3.Connection, group: Sequence[Create | Append]) -> None:
+        """Write a group; each operation gets its result or its error. Raises sqlite3.Error: then all must be undone."""
+        book = self.book(connection)
+        self._notes.clear()
+        earlier = _Earlier(connection, group)
+        rows: list[_Row] = []
+        cancel: list[str] = []
+        for i, op in enumerate(group):
+            if type(op) is Append:
+                rows.extend(_append_rows(i, op))
+                continue
+            assert type(op) is Create
+            op.result = earlier.find(op.new)
+            if op.result is not None:
+                continue
+            new = op.new
+            admitted = True
+            cancelled: tuple[str, ...] = ()
+            if new.limits:
+                admission = book.admit(new.id, new.priority, new.limits)
+                if admission.skipped:
+                    op.result = Created(new.id, admitted=False, skipped=True)
+                    continue
+                admitted, cancelled = admission.admitted, admission.cancel
+                cancel += cancelled
+            claimed = op.worker is not None and admitted and new.available_at <= new.created_at
+            op.result = Created(new.id, epoch=int(claimed), admitted=admitted, cancelled=cancelled)
+            earlier.add(new)
+            rows.extend(_create_rows(i, op, claimed, admitted))
+        self._insert(connection, rows)
+        self._read_notes(group)
+        promoted = self._release(book, group)
+        if cancel:
+            request_cancel(connection, cancel)
+        if promoted:
+            connection.execute(_PROMOTE, (dumps(promoted).decode(),))
+
+    def _insert(self, connection: sqlite3.Connection, rows: list[_Row]) -> None:
+        for start in range(0, len(rows), _MOST_ROWS):
+            part = rows[start : start + _MOST_ROWS]
+            size = 1 << (len(part) - 1).bit_length()
+            values = list(chain.from_iterable(part))
+            values.extend([None] * (_COLUMNS * (size - len(part))))
+            connection.execute(self._statement(size), values)
+
+    def _statement(self, rows: int) -> str:
+        # a few sizes, padded with empty rows, so that the prepared statements can be kept
+        if rows not in self._statements:
+            row = f"({', '.join('?' * _COLUMNS)})"
+            values = ", ".join([row] * rows)
+            self._statements[rows] = f"INSERT INTO batch SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"  # noqa: S608
+        return self._statements[rows]
+
+    def _read_notes(self, group: Sequence[Create | Append]) -> None:
+        for op in group:
+            if type(op) is Append:
+                op.result = Appended()
+        for i, what in self._notes:
+            op = group[i]
+            assert type(op) is Append
+            if what == _STALE:
+                op.error = StaleClaim(op.execution_id)
+            elif what == _CANCEL and op.result is not None:
+                op.result.cancel_requested = True
+        self._notes.clear()
+
+    def _release(self, book: SlotBook, group: Sequence[Create | Append]) -> list[str]:
+        promoted: list[str] = []
+        for op in group:
+            if (
+                type(op) is Append
+                and op.error is None
+                and op.projection is not None
+                and op.projection.status in TERMINAL_STATUSES
+                and op.execution_id in book
+            ):
+                assert op.result is not None
+                op.result.admitted = book.release(op.execution_id)
+                promoted += op.result.admitted
+        return promoted
+
+
+class _Earlier:
+    """Executions that were made for the same fire or with the same idempotency key."""
+
+    def __init__(self, connection: sqlite3.Connection, group: Sequence[Create | Append]) -> None:
+        fires, keys = [], []
+        for op in group:
+            if type(op) is Create:
+                if op.new.fire is not None and op.new.fire.key is not None:
+                    fires.append([op.new.fire.binding_id, op.new.fire.key])
+                if op.new.idempotency is not None:
+                    keys.append([op.new.idempotency.scope, op.new.idempotency.key])
+        self._found: dict[tuple[str, str, str], tuple[str, str | None]] = {}
+        if fires or keys:
+            asked = (dumps(fires).decode(), dumps(keys).decode())
+            for kind, scope, key, *found in loads(connection.execute(_EARLIER, asked).fetchone()[0]):
+                self._found[kind, scope, key] = (found[0], found[1])
+
+    def find(self, new: NewExecution) -> Created | None:
+        for name in self._names(new):
+            if name in self._found:
+                execution_id, fingerprint = self._found[name]
+                return Created(execution_id, duplicate=True, fingerprint=fingerprint)
+        return None
+
+    def add(self, new: NewExecution) -> None:
+        fingerprint = new.idempotency.fingerprint if new.idempotency else None
+        for name in self._names(new):
+            self._found[name] = (new.id, fingerprint if name[0] == "key" else None)
+
+    @staticmethod
+    def _names(new: NewExecution) -> Iterator[tuple[str, str, str]]:
+        if new.fire is not None and new.fire.key is not None:
+            yield "fire", new.fire.binding_id, new.fire.key
+        if new.idempotency is not None:
+            yield "key", new.idempotency.scope, new.idempotency.key
+
+
+def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row]:
+    new, fire, key = op.new, op.new.fire, op.new.idempotency
+    created = micros(new.created_at)
+    available = max(micros(new.available_at), created)
+    due = micros(op.lease_until) if claimed else available if admitted else None
+    trigger, kind, binding_id = new.trigger, None, None
+    if trigger != b"{}":
+        told = loads(trigger)
+        kind = told.get("kind")
+        if told.get("trigger_id") is not None:
+            binding_id = f"{new.workflow_id}:{told['trigger_id']}"
+        if len(trigger) > INLINE:
+            told.pop("payload", None)
+            trigger = dumps(told)
+    if fire is not None:
+        binding_id = fire.binding_id
+    events = new.events
+    rows: list[_Row] = [
+        (
+            _CREATE, i, new.id, events.first_seq, events.last_seq, b"\n".join(events.events), int(claimed),
+            "running" if claimed else "queued", None, None, due, None, None,
+            None, None,
+            new.workflow_id, new.version, created, available, new.engine, new.priority,
+            op.worker if claimed else None, int(admitted),
+            dumps(limits_to_json(new.limits)).decode() if new.limits else None,
+            kind or "api", binding_id, trigger, new.input if len(new.input) <= INLINE else None,
+            key.scope if key else None, key.key if key else None, key.fingerprint if key else None, new.rerun_of,
+            new.parent_execution_id, new.parent_node_id,
+            fire.key if fire else None, fire.delivery_id if fire else None,
+            micros(fire.received_at) if fire else None, fire.payload if fire else None,
+        )
+    ]  # fmt: skip
+    payloads = dict(new.outputs)
+    if len(new.input) > INLINE:
+        payloads["$input"] = new.input
+    if len(new.trigger) > INLINE:
+        payloads["$trigger"] = new.trigger
+    rows.extend(_payload_rows(i, new.id, int(claimed), events.last_seq, payloads))
+    return rows
+
+
+def _append_rows(i: int, op: Append) -> list[_Row]:
+    batch, projection = op.batch, op.projection
+    last_seq = batch.first_seq + len(batch.events) - 1
+    body = b"\n".join(batch.events) if batch.events else None
+    head: _Row
+    if projection is None:
+        head = (_PROGRESS, i, op.execution_id, batch.first_seq, last_seq, body, op.epoch,
+                None, None, None, None, None, None, None, None)  # fmt: skip
+    else:
+        goes_on = projection.status == "running"
+        head = (
+            _PROGRESS if goes_on else _SETTLE, i, op.execution_id, batch.first_seq, last_seq, body, op.epoch,
+            projection.status, micros(projection.started_at), micros(projection.finished_at), None,
+            micros(projection.wake_at), projection.output, projection.error, None,
+        )  # fmt: skip
+    rows = [
+        (_CONSUME, i, op.execution_id, batch.first_seq, None, None, op.epoch, *(None,) * 7, node_id, *_NO_MORE)
+        for node_id in op.consumed
+    ]
+    rows.append(head + _NO_MORE)
+    if op.outputs:
+        rows.extend(_payload_rows(i, op.execution_id, op.epoch, last_seq, op.outputs))
+    return rows
+
+
+def _payload_rows(i: int, id: str, epoch: int, last_seq: int, payloads: Mapping[str, bytes]) -> list[_Row]:
+    return [
+        (_PAYLOAD, i, id, None, last_seq, body, epoch, *(None,) * 7, name, *_NO_MORE) for name, body in payloads.items()
+    ]
+
+
+def request_cancel(connection: sqlite3.Connection, ids: Sequence[str]) -> None:
+    """Note that these are to end; what nobody works on becomes claimable at once."""
+    connection.execute(_REQUEST_CANCEL, (dumps(ids).decode(),))
+
+
+_LIMITED = """
+SELECT json_group_array(json_array(id, priority, limits, admitted, cancel_requested)) FROM (
+  SELECT * FROM executions WHERE limits IS NOT NULL AND finished_at IS NULL ORDER BY n)
+"""
+_EARLIER = """
+SELECT json_group_array(json_array(kind, scope, key, execution_id, fingerprint)) FROM (
+  SELECT 'fire' AS kind, f.binding_id AS scope, f.key AS key, f.execution_id, NULL AS fingerprint
+    FROM json_each(?1) AS a CROSS JOIN fires AS f
+    WHERE f.binding_id = json_extract(a.value, '$[0]') AND f.key = json_extract(a.value, '$[1]')
+  UNION ALL
+  SELECT 'key', e.idempotency_scope, e.idempotency_key, e.id, e.fingerprint
+    FROM json_each(?2) AS a CROSS JOIN executions AS e
+    WHERE e.idempotency_scope = json_extract(a.value, '$[0]') AND e.idempotency_key = json_extract(a.value, '$[1]')
+      AND e.idempotency_key IS NOT NULL)
+"""
+_PROMOTE = """
+UPDATE executions SET admitted = 1, due_at = CASE WHEN cancel_requested THEN -1 ELSE available_at END
+  WHERE id IN (SELECT value FROM json_each(?)) AND status = 'queued'
+"""
+_REQUEST_CANCEL = """
+UPDATE executions SET cancel_requested = 1, due_at = CASE WHEN status = 'running' THEN due_at ELSE -1 END
+  WHERE id IN (SELECT value FROM json_each(?)) AND finished_at IS NULL
+"""

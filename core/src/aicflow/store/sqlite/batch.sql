@@ -1,0 +1,69 @@
+-- The writing connection's one hot statement is an INSERT of many rows into this view. Its triggers do the work inside
+-- SQLite, row by row and in order, and call note(i, what) for the few rows that have something to tell.
+
+CREATE TEMP VIEW batch AS SELECT
+  NULL AS kind, NULL AS i, NULL AS id, NULL AS first_seq, NULL AS last_seq, NULL AS body, NULL AS epoch,
+  NULL AS status, NULL AS started_at, NULL AS finished_at, NULL AS due_at, NULL AS wake_at, NULL AS output,
+  NULL AS error, NULL AS name,
+  NULL AS workflow_id, NULL AS version, NULL AS created_at, NULL AS available_at, NULL AS engine, NULL AS priority,
+  NULL AS worker, NULL AS admitted, NULL AS limits, NULL AS trigger_kind, NULL AS binding_id, NULL AS trigger,
+  NULL AS input, NULL AS idempotency_scope, NULL AS idempotency_key, NULL AS fingerprint, NULL AS rerun_of,
+  NULL AS parent_execution_id, NULL AS parent_node_id, NULL AS fire_key, NULL AS delivery_id, NULL AS received_at,
+  NULL AS delivered;
+
+CREATE TEMP TRIGGER batch_create INSTEAD OF INSERT ON batch WHEN NEW.kind = 1 BEGIN
+  INSERT INTO executions (
+    id, workflow_id, version, status, created_at, available_at, started_at, last_seq, epoch, worker, due_at, priority,
+    admitted, engine, trigger_kind, binding_id, rerun_of, parent_execution_id, parent_node_id, idempotency_scope,
+    idempotency_key, fingerprint, limits, trigger, input
+  ) VALUES (
+    NEW.id, NEW.workflow_id, NEW.version, NEW.status, NEW.created_at, NEW.available_at, NEW.started_at, NEW.last_seq,
+    NEW.epoch, NEW.worker, NEW.due_at, NEW.priority, NEW.admitted, NEW.engine, NEW.trigger_kind, NEW.binding_id,
+    NEW.rerun_of, NEW.parent_execution_id, NEW.parent_node_id, NEW.idempotency_scope, NEW.idempotency_key,
+    NEW.fingerprint, NEW.limits, NEW.trigger, NEW.input
+  );
+  INSERT INTO events VALUES (NEW.id, NEW.first_seq, NEW.last_seq, NEW.body);
+  INSERT INTO fires SELECT NEW.binding_id, NEW.fire_key, NEW.id WHERE NEW.fire_key IS NOT NULL;
+  INSERT INTO deliveries (id, binding_id, received_at, key, execution_id, payload)
+    SELECT NEW.delivery_id, NEW.binding_id, NEW.received_at, NEW.fire_key, NEW.id, NEW.delivered
+    WHERE NEW.delivery_id IS NOT NULL;
+END;
+
+-- the claim goes on: no indexed column is touched
+CREATE TEMP TRIGGER batch_progress INSTEAD OF INSERT ON batch WHEN NEW.kind = 2 BEGIN
+  UPDATE executions SET last_seq = NEW.last_seq, started_at = coalesce(NEW.started_at, started_at)
+    WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1 AND status = 'running';
+  SELECT note(NEW.i, 1) WHERE changes() = 0;
+  INSERT INTO events SELECT NEW.id, NEW.first_seq, NEW.last_seq, NEW.body WHERE changes() = 1 AND NEW.body IS NOT NULL;
+  SELECT note(NEW.i, 2) FROM executions WHERE id = NEW.id AND cancel_requested;
+END;
+
+-- the claim ends: waiting or terminal
+CREATE TEMP TRIGGER batch_settle INSTEAD OF INSERT ON batch WHEN NEW.kind = 3 BEGIN
+  UPDATE executions SET
+      last_seq = NEW.last_seq, status = NEW.status, started_at = coalesce(NEW.started_at, started_at),
+      finished_at = NEW.finished_at, output = NEW.output, error = NEW.error, wake_at = NEW.wake_at, worker = NULL,
+      due_at = CASE
+        WHEN NEW.finished_at IS NOT NULL THEN NULL
+        WHEN cancel_requested OR EXISTS (SELECT 1 FROM answers WHERE execution_id = NEW.id) THEN -1
+        ELSE NEW.wake_at END
+    WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1 AND status = 'running';
+  SELECT note(NEW.i, 1) WHERE changes() = 0;
+  INSERT INTO events SELECT NEW.id, NEW.first_seq, NEW.last_seq, NEW.body WHERE changes() = 1 AND NEW.body IS NOT NULL;
+  SELECT note(NEW.i, 2) FROM executions WHERE id = NEW.id AND cancel_requested;
+  DELETE FROM answers WHERE execution_id = NEW.id AND EXISTS (
+    SELECT 1 FROM executions WHERE id = NEW.id AND finished_at IS NOT NULL);
+END;
+
+-- a payload comes after its execution's row: an append that was refused keeps nothing
+CREATE TEMP TRIGGER batch_payload INSTEAD OF INSERT ON batch WHEN NEW.kind = 4 BEGIN
+  INSERT OR REPLACE INTO payloads SELECT NEW.id, NEW.name, NEW.body WHERE EXISTS (
+    SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.last_seq);
+END;
+
+-- a consumed answer goes before its append, which looks for answers that are left
+CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN NEW.kind = 5 BEGIN
+  DELETE FROM answers WHERE execution_id = NEW.id AND node_id = NEW.name AND EXISTS (
+    SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1
+      AND status = 'running');
+END;

@@ -1,0 +1,165 @@
+"""The queue, which is the same rows: claiming, leases, cancel requests and answers. Called in the writer's thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.execution import TERMINAL_STATUSES, Execution
+from aicflow.kernel.ports import Answered, Claimed
+from aicflow.kernel.values import dumps, loads
+from aicflow.store.instants import micros, seconds
+from aicflow.store.rows import trigger_from
+from aicflow.store.slots import SlotBook
+from aicflow.store.sqlite.batch import request_cancel
+from aicflow.store.sqlite.rows import ROW, decoded, execution_from
+
+__all__ = ["answer", "cancel", "claim", "hand_back", "next_due", "reclaim", "renew"]
+
+
+def claim(connection: sqlite3.Connection, worker: str, limit: int, *, now: float, lease_until: float) -> list[Claimed]:
+    """Take up to `limit` executions: first what was begun and goes on, then queued ones by priority and age."""
+    rows = loads(connection.execute(_NEXT, {"now": micros(now), "limit": limit}).fetchone()[0])
+    if not rows:
+        return []
+    numbers = dumps([row[0] for row in rows]).decode()
+    connection.execute(_CLAIM, (worker, micros(lease_until), numbers))
+    claimed = {}
+    more = []
+    for n, row, input, has_input, has_trigger in rows:
+        execution = execution_from(row, payload=True)
+        execution.status = "running"
+        execution.epoch += 1
+        execution.input = decoded(input)
+        claimed[n] = Claimed(execution, [], {}, [])
+        if execution.last_seq > 1 or not has_input or has_trigger:
+            more.append(n)
+    if more:
+        for n, events, payloads, answers in connection.execute(_MORE, (dumps(more).decode(),)).fetchall():
+            _complete(claimed[n], events, payloads, answers)
+    return list(claimed.values())
+
+
+def _complete(claimed: Claimed, events: bytes | None, payloads: str, answers: str) -> None:
+    if claimed.execution.last_seq > 1 and events:
+        claimed.events = events.split(b"\n")
+    for name, body in loads(payloads).items():
+        if name == "$input":
+            claimed.execution.input = loads(body)
+        elif name == "$trigger":
+            claimed.execution.trigger = trigger_from(body)
+        else:
+            claimed.outputs[name] = body.encode()
+    claimed.answers = [Answered(node, kind, value.encode()) for node, kind, value in loads(answers)]
+
+
+def renew(connection: sqlite3.Connection, worker: str, ids: Sequence[str], *, lease_until: float) -> frozenset[str]:
+    """Extend this worker's leases; gives which of them are to be cancelled."""
+    wanted = dumps(ids).decode()
+    connection.execute(_RENEW, (micros(lease_until), wanted, worker))
+    return frozenset(loads(connection.execute(_TO_CANCEL, (wanted, worker)).fetchone()[0]))
+
+
+def hand_back(connection: sqlite3.Connection, worker: str, execution_id: str, epoch: int) -> None:
+    """Give up a claim; a stale one is quiet."""
+    connection.execute(
+        "UPDATE executions SET status = 'queued', worker = NULL, due_at = -1"
+        " WHERE id = ? AND epoch = ? AND worker = ? AND status = 'running'",
+        (execution_id, epoch, worker),
+    )
+
+
+def reclaim(connection: sqlite3.Connection, worker: str) -> int:
+    """Put back into the queue whatever another worker holds."""
+    return connection.execute(
+        "UPDATE executions SET status = 'queued', worker = NULL, due_at = -1"
+        " WHERE status = 'running' AND worker IS NOT ?",
+        (worker,),
+    ).rowcount
+
+
+def next_due(connection: sqlite3.Connection) -> float | None:
+    """When something becomes claimable by time."""
+    due = connection.execute(_NEXT_DUE).fetchone()[0]
+    return None if due is None else max(0.0, seconds(due))
+
+
+def cancel(connection: sqlite3.Connection, book: SlotBook, execution_id: str) -> Execution:
+    """Note a cancel request; gives the row after it."""
+    execution = _row(connection, execution_id)
+    if execution.status in TERMINAL_STATUSES or execution.cancel_requested:
+        return execution
+    request_cancel(connection, [execution_id])
+    book.cancel(execution_id)
+    execution.cancel_requested = True
+    return execution
+
+
+def answer(connection: sqlite3.Connection, execution_id: str, given: Answered) -> None:
+    """Keep an answer and make its execution claimable."""
+    execution = _row(connection, execution_id)
+    # one that was handed back while it ran is queued again, and its parked steps wait on
+    begun = execution.status == "queued" and execution.last_seq > 1
+    if execution.status not in ("waiting", "running") and not begun:
+        raise Conflict(
+            f"Execution {execution_id} is {execution.status}; only a waiting step can be answered.", code="not-waiting"
+        )
+    added = connection.execute(
+        "INSERT OR IGNORE INTO answers (execution_id, node_id, kind, value) VALUES (?, ?, ?, ?)",
+        (execution_id, given.node_id, given.kind, given.value),
+    ).rowcount
+    if not added:
+        raise Conflict(f"Step {given.node_id!r} of execution {execution_id} has an answer.", code="answered")
+    connection.execute("UPDATE executions SET due_at = -1 WHERE id = ? AND status = 'waiting'", (execution_id,))
+
+
+def _row(connection: sqlite3.Connection, execution_id: str) -> Execution:
+    found: Any = connection.execute(f"SELECT {ROW} FROM executions WHERE id = ?", (execution_id,)).fetchone()  # noqa: S608
+    if found is None:
+        raise NotFound("execution", execution_id)
+    return execution_from(loads(found[0]))
+
+
+_NEXT = f"""
+SELECT json_group_array(json_array(n, {ROW}, CAST(input AS TEXT), input IS NOT NULL,
+    EXISTS (SELECT 1 FROM payloads AS p WHERE p.execution_id = e.id AND p.name = '$trigger')))
+FROM (
+  SELECT * FROM (SELECT n AS m, 0 AS lane, due_at AS turn, priority AS rank FROM executions
+    WHERE status <> 'queued' AND due_at <= :now ORDER BY due_at LIMIT :limit)
+  UNION ALL
+  SELECT * FROM (SELECT n, 0, due_at, priority FROM executions
+    WHERE status = 'queued' AND due_at = -1 LIMIT :limit)
+  UNION ALL
+  SELECT * FROM (SELECT n, 1, 0, priority FROM executions
+    WHERE status = 'queued' AND due_at IS NOT NULL AND due_at BETWEEN 0 AND :now ORDER BY priority DESC, n LIMIT :limit)
+  ORDER BY lane, turn, rank DESC, m LIMIT :limit
+) CROSS JOIN executions AS e ON e.n = m
+"""  # noqa: S608
+_CLAIM = """
+UPDATE executions SET status = 'running', epoch = epoch + 1, worker = ?, due_at = ?
+  WHERE n IN (SELECT value FROM json_each(?))
+"""
+_MORE = """
+SELECT n,
+  (SELECT CAST(group_concat(CAST(body AS TEXT), char(10)) AS BLOB) FROM (
+    SELECT body FROM events WHERE execution_id = e.id ORDER BY first_seq)),
+  (SELECT json_group_object(name, CAST(body AS TEXT)) FROM payloads WHERE execution_id = e.id),
+  (SELECT json_group_array(json_array(node_id, kind, CAST(value AS TEXT))) FROM answers WHERE execution_id = e.id)
+FROM executions AS e WHERE n IN (SELECT value FROM json_each(?))
+"""
+_RENEW = """
+UPDATE executions SET due_at = ?
+  WHERE id IN (SELECT value FROM json_each(?)) AND worker = ? AND status = 'running'
+"""
+_TO_CANCEL = """
+SELECT json_group_array(id) FROM executions
+  WHERE id IN (SELECT value FROM json_each(?)) AND worker = ? AND status = 'running' AND cancel_requested
+"""
+_NEXT_DUE = """
+SELECT min(due) FROM (
+  SELECT min(due_at) AS due FROM executions WHERE status <> 'queued' AND due_at IS NOT NULL
+  UNION ALL
+  SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at IS NOT NULL)
+"""

@@ -1,0 +1,160 @@
+"""Opening and closing the SQLite store."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import unquote
+
+from aicflow.kernel.errors import StoreUnavailable
+from aicflow.store.sqlite.batch import Batch
+from aicflow.store.sqlite.errors import translated
+from aicflow.store.sqlite.executions import SQLiteExecutions
+from aicflow.store.sqlite.keys import SQLiteKeys
+from aicflow.store.sqlite.lock import FileLock
+from aicflow.store.sqlite.maintenance import SQLiteMaintenance
+from aicflow.store.sqlite.migrate import migrate, migrations_in
+from aicflow.store.sqlite.node_settings import SQLiteNodeSettings
+from aicflow.store.sqlite.readers import Readers
+from aicflow.store.sqlite.triggers import SQLiteTriggers
+from aicflow.store.sqlite.workflows import SQLiteWorkflows
+from aicflow.store.sqlite.writer import Writer
+
+__all__ = ["SQLiteStore"]
+
+BUSY_SECONDS: Final = 5.0
+_PREFIX: Final = "sqlite:///"
+
+
+class SQLiteStore:
+    """One SQLite file that keeps everything.
+
+    `path_or_url` is a path, or `sqlite:///relative/path` or `sqlite:////absolute/path`. `synchronous="NORMAL"` trades
+    the last moments before a power cut (never before a crash of the process) for speed. With `shared`, several
+    processes may open the file; each then relies on leases alone."""
+
+    workflows: SQLiteWorkflows
+    executions: SQLiteExecutions
+    triggers: SQLiteTriggers
+    keys: SQLiteKeys
+    node_settings: SQLiteNodeSettings
+    maintenance: SQLiteMaintenance
+
+    def __init__(
+        self,
+        path_or_url: str | Path,
+        *,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
+        shared: bool = False,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
+        self.path: Final = _path(path_or_url)
+        self.exclusive = not shared
+        self._synchronous = synchronous
+        self._busy_seconds = busy_seconds
+        self._lock = FileLock(self.path)
+        self._writer: Writer | None = None
+        self._readers: Readers | None = None
+
+    async def open(self) -> None:
+        """Open the file, made when there is none, and bring its schema up to date. Raises StoreUnavailable."""
+        if self._writer is not None:
+            raise StoreUnavailable(f"The database {self.path} is open already.")
+        await asyncio.to_thread(self._open)
+
+    async def close(self) -> None:
+        """Commit what waits and let go of the file."""
+        writer, readers = self._writer, self._readers
+        self._writer = self._readers = None
+        if writer is not None and readers is not None:
+            await self.keys.flush()
+            await asyncio.to_thread(writer.stop)
+            await asyncio.to_thread(readers.stop)
+        self._lock.release()
+
+    async def check(self) -> None:
+        """Write a row. Raises StoreUnavailable."""
+        if self._writer is None:
+            raise StoreUnavailable(f"The database {self.path} is not open.")
+        await self._writer.run(
+            lambda connection: connection.execute("UPDATE writable SET checked = checked + 1") and None
+        )
+
+    def _open(self) -> None:
+        connection = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.exclusive:
+                self._lock.acquire()
+            connection = self._connect()
+            _set_up(connection)
+            migrate(connection, migrations_in("aicflow", files(__package__).joinpath("migrations")))
+            batch = Batch(shared=not self.exclusive)
+            batch.prepare(connection)
+        except BaseException as error:
+            if connection is not None:
+                with suppress(sqlite3.Error):
+                    connection.close()
+            self._lock.release()
+            raise _unopened(error, self.path) from error
+        self._writer = Writer(connection, self.path, batch, shared=not self.exclusive)
+        self._readers = Readers(self._connect, self.path)
+        self.workflows = SQLiteWorkflows(self._writer, self._readers)
+        self.executions = SQLiteExecutions(self._writer, self._readers, batch)
+        self.triggers = SQLiteTriggers(self._writer, self._readers)
+        self.keys = SQLiteKeys(self._writer, self._readers)
+        self.node_settings = SQLiteNodeSettings(self._writer, self._readers)
+        self.maintenance = SQLiteMaintenance(self._writer, self._readers, self.path)
+        self._writer.start()
+        self._readers.start()
+
+    def _connect(self) -> sqlite3.Connection:
+        # each connection is used by one thread only, but opened and closed by others
+        connection = sqlite3.connect(
+            self.path,
+            timeout=self._busy_seconds,
+            isolation_level=None,
+            cached_statements=256,
+            check_same_thread=False,
+        )
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        return connection
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    # auto_vacuum only takes in a file that has no table yet
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreUnavailable(
+            f"SQLite cannot use a write-ahead log here (journal mode {mode}).",
+            hint="Put the database on a local disk; network file systems do not work.",
+        )
+    # after a burst the log file is cut back to this
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+
+
+def _path(path_or_url: str | Path) -> Path:
+    if isinstance(path_or_url, Path):
+        return path_or_url
+    if "://" not in path_or_url:
+        path = path_or_url
+    elif path_or_url.startswith(_PREFIX):
+        path = unquote(path_or_url[len(_PREFIX) :])
+    else:
+        raise ValueError(f"{path_or_url!r} is not an SQLite URL; write sqlite:///path or sqlite:////absolute/path.")
+    if not path or path == ":memory:":
+        raise ValueError("An SQLite store needs a file; for one in memory use memory://.")
+    return Path(path)
+
+
+def _unopened(error: BaseException, path: Path) -> BaseException:
+    if isinstance(error, OSError):
+        return StoreUnavailable(
+            f"The database {path} cannot be opened ({error}).", hint="Check its folder's owner and mode."
+        )
+    return translated(error, path)

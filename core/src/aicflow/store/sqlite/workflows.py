@@ -1,0 +1,212 @@
+"""Workflows and their versions on SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.ports import Page, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.values import dumps, loads
+from aicflow.store.checks import check_limit
+from aicflow.store.cursors import make_cursor, read_cursor
+from aicflow.store.instants import micros, seconds
+from aicflow.store.sqlite.readers import Readers
+from aicflow.store.sqlite.writer import Writer
+
+__all__ = ["SQLiteWorkflows"]
+
+_COLUMNS: Final = "w.id, w.name, w.description, w.version, w.revision, w.enabled, w.created_at, w.updated_at"
+_WITH_DOCUMENT: Final = (
+    f"SELECT {_COLUMNS}, v.document FROM workflows AS w"  # noqa: S608
+    " JOIN workflow_versions AS v ON v.workflow_id = w.id AND v.version = w.version"
+)
+
+
+class SQLiteWorkflows:
+    """Workflows. A version, once made, is never written again."""
+
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    async def create(
+        self, workflow_id: str, document: dict[str, Any], *, now: float, enabled: bool = True
+    ) -> WorkflowRecord:
+        text = dumps(document).decode()
+
+        def run(connection: sqlite3.Connection) -> WorkflowRecord:
+            if connection.execute("SELECT 1 FROM workflows WHERE id = ?", (workflow_id,)).fetchone():
+                raise Conflict(f"Workflow {workflow_id!r} exists already.")
+            # executions of a deleted workflow of this name still refer to its versions
+            version = connection.execute(
+                "SELECT coalesce(max(version), 0) + 1 FROM workflow_versions WHERE workflow_id = ?", (workflow_id,)
+            ).fetchone()[0]
+            connection.execute(
+                "INSERT INTO workflow_versions VALUES (?, ?, ?, ?)", (workflow_id, version, micros(now), text)
+            )
+            connection.execute(
+                "INSERT INTO workflows (id, name, folded_name, description, version, revision, enabled, created_at,"
+                " updated_at) VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?)",
+                (workflow_id, *_names(workflow_id, document), version, enabled, micros(now), micros(now)),
+            )
+            return _get(connection, workflow_id)
+
+        return await self._writer.run(run)
+
+    async def update(
+        self,
+        workflow_id: str,
+        *,
+        now: float,
+        document: dict[str, Any] | None = None,
+        enabled: bool | None = None,
+        expected_revision: int | None = None,
+    ) -> WorkflowRecord:
+        text = None if document is None else dumps(document).decode()
+
+        def run(connection: sqlite3.Connection) -> WorkflowRecord:
+            old = _get(connection, workflow_id)
+            _check_revision(old, expected_revision)
+            # compared as values: the order of keys is no difference
+            changed = text is not None and loads(text) != old.document
+            if not changed and enabled in (None, old.enabled):
+                return old
+            version = old.version
+            if changed:
+                assert document is not None
+                version += 1
+                connection.execute(
+                    "INSERT INTO workflow_versions VALUES (?, ?, ?, ?)", (workflow_id, version, micros(now), text)
+                )
+                connection.execute(
+                    "UPDATE workflows SET name = ?, folded_name = ?, description = ? WHERE id = ?",
+                    (*_names(workflow_id, document), workflow_id),
+                )
+            connection.execute(
+                "UPDATE workflows SET version = ?, enabled = ?, revision = revision + 1, updated_at = ? WHERE id = ?",
+                (version, old.enabled if enabled is None else enabled, micros(now), workflow_id),
+            )
+            return _get(connection, workflow_id)
+
+        return await self._writer.run(run)
+
+    async def delete(self, workflow_id: str, *, expected_revision: int | None = None) -> None:
+        def run(connection: sqlite3.Connection) -> None:
+            _check_revision(_get(connection, workflow_id), expected_revision)
+            bindings = (f"{workflow_id}:", f"{workflow_id};")  # ';' follows ':'
+            connection.execute("DELETE FROM triggers WHERE binding_id >= ? AND binding_id < ?", bindings)
+            connection.execute("DELETE FROM deliveries WHERE binding_id >= ? AND binding_id < ?", bindings)
+            connection.execute("DELETE FROM workflows WHERE id = ?", (workflow_id,))
+            forget_versions(connection, [workflow_id])
+
+        await self._writer.run(run)
+
+    async def get(self, workflow_id: str) -> WorkflowRecord:
+        return await self._readers.run(lambda connection: _get(connection, workflow_id))
+
+    async def version(self, workflow_id: str, version: int) -> WorkflowVersion:
+        def read(connection: sqlite3.Connection) -> WorkflowVersion:
+            found = connection.execute(
+                "SELECT created_at, document FROM workflow_versions WHERE workflow_id = ? AND version = ?",
+                (workflow_id, version),
+            ).fetchone()
+            if found is None:
+                raise NotFound("workflow version", f"{workflow_id}@{version}")
+            return WorkflowVersion(workflow_id, version, seconds(found[0]), loads(found[1]))
+
+        return await self._readers.run(read)
+
+    async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
+        check_limit(limit)
+        before = read_cursor("versions", cursor, int)[0] if cursor is not None else 2**62
+
+        def read(connection: sqlite3.Connection) -> list[Any]:
+            if not connection.execute("SELECT 1 FROM workflows WHERE id = ?", (workflow_id,)).fetchone():
+                raise NotFound("workflow", workflow_id)
+            return connection.execute(
+                "SELECT version, created_at FROM workflow_versions WHERE workflow_id = ? AND version < ?"
+                " ORDER BY version DESC LIMIT ?",
+                (workflow_id, before, limit + 1),
+            ).fetchall()
+
+        rows = await self._readers.run(read)
+        items = [WorkflowVersion(workflow_id, version, seconds(at)) for version, at in rows[:limit]]
+        return Page(items, make_cursor("versions", items[-1].version) if len(rows) > limit else None)
+
+    async def active(self) -> list[WorkflowRecord]:
+        sql = f"{_WITH_DOCUMENT} WHERE w.enabled ORDER BY w.n"
+        rows = await self._readers.run(lambda connection: connection.execute(sql).fetchall())
+        return [_record(row) for row in rows]
+
+    # last in the class, so that `list` means the type everywhere above
+    async def list(
+        self, *, limit: int, cursor: str | None = None, name: str | None = None, enabled: bool | None = None
+    ) -> Page[WorkflowRecord]:
+        check_limit(limit)
+        created_at, n = read_cursor("workflows", cursor, int, int) if cursor is not None else (2**62, 0)
+        values = {
+            "created_at": created_at,
+            "n": n,
+            "name": None if name is None else name.casefold(),
+            "enabled": enabled,
+            "limit": limit + 1,
+        }
+        rows = await self._readers.run(lambda connection: connection.execute(_LIST, values).fetchall())
+        last = rows[limit - 1] if len(rows) > limit else None
+        items = [_record(row[1:]) for row in rows[:limit]]
+        return Page(items, make_cursor("workflows", last[7], last[0]) if last else None)
+
+
+def forget_versions(connection: sqlite3.Connection, workflow_ids: list[str]) -> None:
+    """Remove the versions of those workflows that are deleted and have no executions left."""
+    connection.execute(_FORGET_VERSIONS, (dumps(workflow_ids).decode(),))
+
+
+def _get(connection: sqlite3.Connection, workflow_id: str) -> WorkflowRecord:
+    row = connection.execute(f"{_WITH_DOCUMENT} WHERE w.id = ?", (workflow_id,)).fetchone()
+    if row is None:
+        raise NotFound("workflow", workflow_id)
+    return _record(row)
+
+
+def _record(row: tuple[Any, ...]) -> WorkflowRecord:
+    id, name, description, version, revision, enabled, created_at, updated_at, *document = row
+    return WorkflowRecord(
+        id,
+        name,
+        description,
+        version,
+        revision,
+        bool(enabled),
+        seconds(created_at),
+        seconds(updated_at),
+        loads(document[0]) if document else {},
+    )
+
+
+def _names(workflow_id: str, document: dict[str, Any]) -> tuple[str, str, str | None]:
+    name = str(document.get("name") or workflow_id)
+    return name, name.casefold(), document.get("description")
+
+
+def _check_revision(record: WorkflowRecord, expected: int | None) -> None:
+    if expected is not None and expected != record.revision:
+        raise Conflict(
+            f"Workflow {record.id!r} is at revision {record.revision}, not {expected}: it was changed meanwhile.",
+            code="revision",
+            hint="Read it again, apply your change to what it is now, and save that.",
+        )
+
+
+_LIST = f"""
+SELECT w.n, {_COLUMNS} FROM workflows AS w
+  WHERE (w.created_at, w.n) < (:created_at, :n) AND (:name IS NULL OR instr(w.folded_name, :name))
+    AND (:enabled IS NULL OR w.enabled = :enabled)
+  ORDER BY w.created_at DESC, w.n DESC LIMIT :limit
+"""  # noqa: S608
+_FORGET_VERSIONS = """
+DELETE FROM workflow_versions WHERE workflow_id IN (SELECT value FROM json_each(?))
+  AND NOT EXISTS (SELECT 1 FROM workflows AS w WHERE w.id = workflow_versions.workflow_id)
+  AND NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.workflow_id = workflow_versions.workflow_id)
+"""
