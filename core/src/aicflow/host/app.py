@@ -1,0 +1,136 @@
+"""`create_app`: the FastAPI app of one host. Nothing is made when this module is imported."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
+
+from aicflow import __version__
+from aicflow.engine.options import EngineOptions
+from aicflow.host import openapi
+from aicflow.host.docs_page import docs_html
+from aicflow.host.gate import Access, Gate
+from aicflow.host.pages import json_response
+from aicflow.host.problems import handlers
+from aicflow.host.routes import catalogue, executions, health, keys, streams, triggers, workflows
+from aicflow.host.runtime import HostRuntime, running
+from aicflow.host.settings import Settings
+from aicflow.host.wiring import installed_plugins
+from aicflow.kernel.clock import Clock
+from aicflow.kernel.errors import AICFlowError
+from aicflow.kernel.plugins import Plugins
+from aicflow.kernel.ports.store import Store
+from aicflow.kernel.records import Mount as PluginMount
+
+__all__ = ["create_app"]
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    plugins: Plugins | None = None,
+    store: Store | None = None,
+    options: EngineOptions | None = None,
+    clock: Clock | None = None,
+    observers: Sequence[Any] = (),
+) -> FastAPI:
+    """The app. Its lifespan opens the store, starts the worker and activates triggers; `app.state.runtime` is then the
+    `HostRuntime`. What is not given is made from the settings, which are read from the environment when not given."""
+    settings = settings or Settings()
+    access = Access()
+    app = FastAPI(
+        title="AIC Flow",
+        version=__version__,
+        summary="Developer-first workflow automation",
+        lifespan=_lifespan,
+        exception_handlers=handlers(),
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.start_error = None
+    app.state.run = lambda: running(
+        settings,
+        plugins or installed_plugins(settings.blocked_plugins),
+        store=store,
+        options=options,
+        clock=clock,
+        observers=observers,
+    )
+    app.state.access = access
+    access.exact.update(health.PATHS)
+
+    # the call that must be quick stands first, as a plain route; the one of FastAPI below documents it
+    app.router.routes.append(Route("/api/v1/executions", executions.start_execution, methods=["POST"]))
+    app.router.routes.extend(streams.sockets())
+    for module in (workflows, streams, executions, catalogue, triggers, keys, health):
+        app.include_router(module.routes)
+    if settings.docs:
+        _serve_docs(app, access)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+
+    app.add_middleware(Gate, settings=settings, access=access)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["authorization", "x-api-key", "content-type", "if-match", "idempotency-key", "prefer"],
+            expose_headers=["etag", "location", "x-request-id", "idempotent-replayed", "retry-after"],
+        )
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        try:
+            runtime: HostRuntime = await stack.enter_async_context(app.state.run())
+        except AICFlowError as error:
+            app.state.start_error = error  # whoever runs the app can say it without a traceback
+            raise
+        app.state.runtime = runtime
+        for mount in runtime.mounts():
+            stack.callback(_mount(app, mount))
+        app.state.keys = runtime.keys
+        stack.callback(setattr, app.state, "keys", None)
+        yield
+
+
+def _mount(app: FastAPI, mount: PluginMount) -> Callable[[], None]:
+    """Add a plugin's app; gives what takes it away again."""
+    route = Mount(mount.path, app=mount.app)
+    public: list[str] = app.state.access.prefixes
+    app.router.routes.append(route)
+    if mount.public:
+        public.append(mount.path.rstrip("/"))
+
+    def remove() -> None:
+        app.router.routes.remove(route)
+        if mount.public:
+            public.remove(mount.path.rstrip("/"))
+
+    return remove
+
+
+def _serve_docs(app: FastAPI, access: Access) -> None:
+    """/openapi.json and /docs, for everyone: they tell nothing of what is stored."""
+
+    async def document(request: Request) -> Response:
+        return json_response(app.openapi())
+
+    async def page(request: Request) -> Response:
+        policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+        return HTMLResponse(docs_html(app.openapi()), headers={"content-security-policy": policy})
+
+    access.exact.update(("/openapi.json", "/docs"))
+    app.router.routes.append(Route("/openapi.json", document))
+    app.router.routes.append(Route("/docs", page))

@@ -1,0 +1,72 @@
+"""Request bodies: their declared type, their bytes, and JSON that must fit a model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from aicflow.host.documents import DocumentFormat, SourceDocument, read_document, read_json
+from aicflow.host.problems import Problem, of_validation
+
+if TYPE_CHECKING:
+    from aicflow.host.settings import Settings
+
+__all__ = ["document_body", "json_body", "raw_json"]
+
+_YAML: Final = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
+_IN_THREAD: Final = 64 * 1024  # larger ones would hold the event loop for milliseconds
+
+
+def _format(request: Request, *, yaml: bool) -> DocumentFormat:
+    """What the body says it is; JSON when it does not say. Raises Problem 415."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem("unsupported-media-type", "Compressed bodies are not supported.")
+    given = request.headers.get("content-type", "application/json")
+    essence, _, parameters = given.partition(";")
+    essence = essence.strip().lower()
+    charset = parameters.lower().partition("charset=")[2].partition(";")[0].strip().strip('"')
+    if charset not in ("", "utf-8", "utf8", "us-ascii"):
+        raise Problem("unsupported-media-type", f"The charset {charset[:40]!r} is not supported; send UTF-8.")
+    if essence == "application/json" or (essence.startswith("application/") and essence.endswith("+json")):
+        return "json"
+    if yaml and (essence in _YAML or (essence.startswith("application/") and essence.endswith("+yaml"))):
+        return "yaml"
+    accepted = "application/json or application/yaml" if yaml else "application/json"
+    raise Problem("unsupported-media-type", f"The type {essence[:80]!r} is not supported; send {accepted}.")
+
+
+async def document_body(request: Request, settings: Settings) -> SourceDocument:
+    """The document in the body, JSON or YAML. Raises Problem, DocumentUnreadable."""
+    format = _format(request, yaml=True)
+    data = await request.body()
+    if len(data) > _IN_THREAD:
+        return await asyncio.to_thread(read_document, data, format, settings.limits)
+    return read_document(data, format, settings.limits)
+
+
+async def raw_json(request: Request, settings: Settings) -> tuple[bytes, Any]:
+    """The bytes of a JSON body and their value, read strictly. Raises Problem, DocumentUnreadable."""
+    _format(request, yaml=False)
+    data = await request.body()
+    if len(data) > _IN_THREAD:
+        return data, await asyncio.to_thread(read_json, data, settings.limits)
+    return data, read_json(data, settings.limits)
+
+
+async def json_body[M: BaseModel](request: Request, settings: Settings, model: type[M], *, optional: bool = False) -> M:
+    """The body as the model. With `optional`, no body at all is an empty object. Raises Problem."""
+    if optional and not await request.body():
+        return model()
+    data, _ = await raw_json(request, settings)
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise of_validation(_errors(error), "body") from None
+
+
+def _errors(error: ValidationError) -> Sequence[Any]:
+    return error.errors(include_url=False, include_input=False, include_context=False)

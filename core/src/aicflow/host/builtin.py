@@ -1,0 +1,31 @@
+"""The stores that `aicflow` brings, through the same hook as every plugin's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aicflow.kernel.hookspecs import hookimpl
+from aicflow.kernel.ports.store import Store
+from aicflow.kernel.records import StoreType
+
+__all__ = ["aicflow_stores"]
+
+# what a store needs is imported when one is made: `aicflow validate` makes none
+
+
+def _sqlite(url: str) -> Store:
+    from aicflow.store.sqlite import SQLiteStore
+
+    return SQLiteStore(url)
+
+
+def _memory(url: str) -> Store:
+    from aicflow.store.memory import MemoryStore
+
+    return MemoryStore()
+
+
+@hookimpl
+def aicflow_stores() -> Sequence[StoreType]:
+    """SQLite, and a store in memory that forgets at the end."""
+    return [StoreType("sqlite", _sqlite), StoreType("memory", _memory)]

@@ -1,0 +1,231 @@
+"""The one layer around the app: request id, who calls, size of bodies, security headers, and what nobody expected.
+
+Plain ASGI, because a layer that every request passes has to cost microseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from aicflow.host.keys import Caller, KeyRing
+from aicflow.host.problems import Problem, problem_of, problem_response
+from aicflow.kernel.errors import StoreUnavailable
+from aicflow.kernel.ids import new_id
+
+if TYPE_CHECKING:
+    from aicflow.host.settings import Settings
+
+__all__ = ["CALLER", "REQUEST_ID", "Access", "Gate"]
+
+type ASGI = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+CALLER: Final = "aicflow.caller"
+REQUEST_ID: Final = "aicflow.request_id"
+KEY_PROTOCOL: Final = "aicflow.key."
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
+_DRAIN_BYTES: Final = 64 * 1024 * 1024
+_DRAIN_SECONDS: Final = 10.0
+_log = logging.getLogger("aicflow.host")
+
+_SECURITY: Final = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_NO_STORE: Final = (b"cache-control", b"no-store")
+
+
+class Access:
+    """Which paths need no key: exact ones, and what plugins mounted as public. Everything else needs one."""
+
+    def __init__(self) -> None:
+        self.exact: set[str] = set()
+        self.prefixes: list[str] = []
+
+    def is_public(self, path: str) -> bool:
+        """Whether the path may be asked for without a key."""
+        return path in self.exact or any(path == prefix or path.startswith(prefix + "/") for prefix in self.prefixes)
+
+
+class Gate:
+    """ASGI middleware; asks the runtime in `scope["app"].state` for the keys."""
+
+    def __init__(self, app: ASGI, *, settings: Settings, access: Access) -> None:
+        self._app = app
+        self._limit = settings.max_body_bytes
+        self._origins = frozenset(settings.cors_origins)
+        self._access = access
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = _Headers(scope["headers"])
+        request_id = headers.request_id or new_id("rq", time.time())
+        scope[REQUEST_ID] = request_id
+        answer = _Answer(send, request_id)
+        body = _Body(receive, self._limit) if scope["type"] == "http" else None
+        try:
+            await self._admit(scope, headers)
+            if body is not None and headers.content_length > self._limit:
+                if not headers.expects:  # who waits for a 100 has sent nothing yet
+                    await body.drain()
+                raise _too_large(self._limit)
+            await self._app(scope, body.receive if body is not None else receive, answer.send)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None:
+                _log.exception("Request %s failed: %s %s", request_id, scope.get("method", "WS"), scope["path"])
+                problem = Problem("internal", f"The request failed unexpectedly; its id is {request_id}.")
+            if answer.started:
+                raise  # too late for an answer: let the server cut the connection
+            await problem_response(problem, request_id)(scope, receive, answer.send)
+
+    async def _admit(self, scope: MutableMapping[str, Any], headers: _Headers) -> None:
+        """Note who calls. Raises Problem when the path needs a key and none that counts was given."""
+        scope[CALLER] = None
+        path = scope["path"]
+        if self._access.is_public(path):
+            return
+        if scope["type"] == "websocket" and headers.origin and not self._is_friend(headers):
+            raise Problem("forbidden", f"Pages of {headers.origin[:200]} may not open streams here.")
+        key = headers.key
+        if key is None:
+            raise Problem(
+                "unauthorized",
+                "The request has no API key.",
+                hint="Send `Authorization: Bearer aicf_…`; the admin key is in admin.key in the data folder.",
+                headers={"www-authenticate": "Bearer"},
+            )
+        ring: KeyRing | None = getattr(scope["app"].state, "keys", None)
+        if ring is None:
+            raise StoreUnavailable("The service is starting or stopping.")
+        caller: Caller | None = await ring.caller(key)
+        if caller is None:
+            raise Problem(
+                "unauthorized",
+                "The API key is not known, was revoked or has expired.",
+                headers={"www-authenticate": 'Bearer error="invalid_token"'},
+            )
+        scope[CALLER] = caller
+
+    def _is_friend(self, headers: _Headers) -> bool:
+        """Whether a browser's page may open a WebSocket: pages of this host, and the origins in the settings."""
+        assert headers.origin is not None
+        return headers.origin in self._origins or urlsplit(headers.origin).netloc.lower() == headers.host.lower()
+
+
+class _Headers:
+    """The few headers that the gate reads, in one pass."""
+
+    __slots__ = ("content_length", "expects", "host", "key", "origin", "request_id")
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        self.key: str | None = None
+        self.request_id: str | None = None
+        self.content_length = 0
+        self.expects = False
+        self.origin: str | None = None
+        self.host = ""
+        for name, value in raw:
+            if name == b"authorization":
+                scheme, _, credentials = value.partition(b" ")
+                if scheme.lower() == b"bearer":
+                    self.key = credentials.strip().decode("latin-1")
+            elif name == b"x-api-key":
+                self.key = self.key or value.strip().decode("latin-1")
+            elif name == b"sec-websocket-protocol":
+                for protocol in value.decode("latin-1").split(","):
+                    if protocol.strip().startswith(KEY_PROTOCOL):
+                        self.key = self.key or protocol.strip().removeprefix(KEY_PROTOCOL)
+            elif name == b"x-request-id":
+                self.request_id = value.decode() if _SANE_ID.match(value) else None
+            elif name == b"content-length":
+                self.content_length = int(value) if value.isdigit() and len(value) < 20 else 0
+            elif name == b"expect":
+                self.expects = True
+            elif name == b"origin":
+                self.origin = value.decode("latin-1")
+            elif name == b"host":
+                self.host = value.decode("latin-1")
+
+
+class _Answer:
+    """Adds the headers that every answer carries."""
+
+    __slots__ = ("_request_id", "_send", "started")
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id.encode()
+        self.started = False
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        kind = message["type"]
+        if kind in ("http.response.start", "websocket.http.response.start"):
+            self.started = True
+            headers = list(message.get("headers", ()))
+            names = {name for name, _ in headers}
+            headers.append((b"x-request-id", self._request_id))
+            headers += [pair for pair in _SECURITY if pair[0] not in names]
+            headers += [pair for pair in (_POLICY, _NO_STORE) if pair[0] not in names]
+            message["headers"] = headers
+        elif kind in ("websocket.accept", "websocket.close"):
+            self.started = True
+            if kind == "websocket.accept":
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+        await self._send(message)
+
+
+class _Body:
+    """A request body that is counted while it arrives, so that a chunked one cannot grow past the limit either."""
+
+    __slots__ = ("_left", "_limit", "_receive")
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._left = limit
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                if message.get("more_body", False):
+                    await self.drain()
+                raise _too_large(self._limit)
+        return message
+
+    async def drain(self) -> None:
+        """Read what the client still sends, up to a bound: most clients read the answer only when they are done
+        sending, and closing in their face would lose it."""
+        taken = 0
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while taken < _DRAIN_BYTES:
+                    message = await self._receive()
+                    taken += len(message.get("body", b""))
+                    if message["type"] != "http.request" or not message.get("more_body", False):
+                        return
+        except TimeoutError:
+            return
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(
+        "body-too-large",
+        f"The body is larger than {limit:,} bytes.",
+        hint="The operator can raise AICFLOW_MAX_BODY_BYTES.",
+        headers={"connection": "close"},
+    )

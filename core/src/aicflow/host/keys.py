@@ -1,0 +1,158 @@
+"""API keys: what one looks like, and the ring that says who calls. A key itself is never kept, only its keyed hash."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from aicflow.kernel.clock import Clock
+from aicflow.kernel.ids import new_id
+from aicflow.kernel.ports.tables import ApiKeyRecord, KeyStore
+
+__all__ = ["SCOPES", "Caller", "KeyRing", "Scope", "is_well_formed", "new_key"]
+
+type Scope = Literal["read", "write", "execute", "admin"]
+SCOPES: Final[tuple[str, ...]] = get_args(Scope.__value__)
+
+PREFIX: Final = "aicf_"
+_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_RANDOM: Final = 32  # characters of 62: 190 bits
+_CHECK: Final = 6
+_TOUCH_EVERY: Final = 60.0
+_CACHE_SECONDS: Final = 5.0  # bounds how long a key revoked by another host is still known here
+_MOST_CACHED: Final = 10_000
+
+
+def new_key() -> str:
+    """A fresh key: prefix, 190 random bits, and a checksum so that typing errors and leaks can be told offline."""
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
+    return PREFIX + body + _checksum(body)
+
+
+def is_well_formed(key: str) -> bool:
+    """Whether the text can be a key at all: its prefix, length and checksum fit."""
+    body, check = key[len(PREFIX) : -_CHECK], key[-_CHECK:]
+    return (
+        key.isascii()
+        and key.startswith(PREFIX)
+        and len(key) == len(PREFIX) + _RANDOM + _CHECK
+        and hmac.compare_digest(_checksum(body), check)
+    )
+
+
+def _checksum(body: str) -> str:
+    number = zlib.crc32(body.encode("ascii", "replace"))
+    out = ""
+    for _ in range(_CHECK):
+        number, digit = divmod(number, 62)
+        out = _ALPHABET[digit] + out
+    return out
+
+
+@dataclass(slots=True, eq=False)
+class Caller:
+    """Who calls. `revoked` turns true the moment the key is revoked, also for a stream that is under way."""
+
+    key_id: str
+    name: str
+    scopes: frozenset[str]
+    expires_at: float | None
+    revoked: bool = False
+    checked_at: float = 0.0
+    touched_at: float = 0.0
+
+    def may(self, scope: str) -> bool:
+        """Whether the key has the scope; `admin` has all."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def is_active(self, now: float) -> bool:
+        """Whether the key still counts."""
+        return not self.revoked and (self.expires_at is None or now < self.expires_at)
+
+
+class KeyRing:
+    """The keys of one host. What a key may do is remembered for seconds; revoking takes effect at once."""
+
+    def __init__(self, store: KeyStore, secret: bytes, clock: Clock) -> None:
+        self._store = store
+        self._secret = secret
+        self._clock = clock
+        self._known: dict[str, Caller] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def hash(self, key: str) -> str:
+        """The keyed hash under which a key is stored."""
+        return hmac.digest(self._secret, key.encode(), "sha256").hex()
+
+    async def caller(self, key: str) -> Caller | None:
+        """Who has this key, or None when nobody has (any more)."""
+        if not is_well_formed(key):
+            return None
+        now = self._clock.now()
+        digest = self.hash(key)
+        known = self._known.get(digest)
+        if known is None or not 0 <= now - known.checked_at < _CACHE_SECONDS:
+            known = await self._look_up(digest, known, now)
+            if known is None:
+                return None
+        if not known.is_active(now):
+            return None
+        if now - known.touched_at >= _TOUCH_EVERY:
+            known.touched_at = now
+            task = asyncio.create_task(self._store.touch(known.key_id, now=now))
+            self._tasks.add(task)
+            task.add_done_callback(self._touched)
+        return known
+
+    def _touched(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # the last use is a courtesy: a failure to note it must not fail a request
+
+    async def _look_up(self, digest: str, known: Caller | None, now: float) -> Caller | None:
+        record = await self._store.find(digest)
+        if record is None or not hmac.compare_digest(record.hash, digest):
+            self._known.pop(digest, None)
+            return None
+        raced = self._known.get(digest)
+        if known is None and raced is not None:
+            known = raced
+        if known is None:
+            known = Caller(record.id, record.name, frozenset(record.scopes), record.expires_at)
+            if len(self._known) >= _MOST_CACHED:
+                self._known.clear()
+            self._known[digest] = known
+        known.revoked = known.revoked or record.revoked_at is not None
+        known.checked_at = now
+        return known
+
+    async def create(
+        self, name: str, scopes: Sequence[str], *, expires_at: float | None = None, key: str | None = None
+    ) -> tuple[ApiKeyRecord, str]:
+        """A new key: its record, and the key itself, which cannot be had again."""
+        key = key or new_key()
+        now = self._clock.now()
+        ordered = tuple(scope for scope in SCOPES if scope in scopes)
+        record = ApiKeyRecord(new_id("ak", now), name, self.hash(key), ordered, now, expires_at)
+        await self._store.create(record)
+        return record, key
+
+    async def list(self) -> Sequence[ApiKeyRecord]:
+        """All keys, revoked ones too."""
+        return await self._store.list()
+
+    async def revoke(self, key_id: str) -> None:
+        """Revoke a key, at once. Raises NotFound."""
+        await self._store.revoke(key_id, now=self._clock.now())
+        for known in self._known.values():
+            if known.key_id == key_id:
+                known.revoked = True
+
+    async def close(self) -> None:
+        """Finish noting last uses."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,81 @@
+"""The OpenAPI 3.1 document of the API. `python -m aicflow.host.openapi` prints it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from aicflow import __version__
+from aicflow.host import schemas
+from aicflow.kernel.document import WorkflowDocument
+
+__all__ = ["document", "text"]
+
+_READ_BY_ROUTES: Final = (
+    schemas.StartExecution,
+    schemas.PatchWorkflow,
+    schemas.ResumeExecution,
+    schemas.RerunExecution,
+    schemas.BulkRequest,
+    schemas.PatchNodeType,
+    schemas.FireTrigger,
+    schemas.CreateApiKey,
+    WorkflowDocument,
+)
+_DESCRIPTION: Final = """\
+Workflows are saved, validated and started; executions are followed over WebSocket or server-sent events.
+
+Every call but health needs an API key: `Authorization: Bearer aicf_…` or `X-API-Key: aicf_…`. Errors are
+`application/problem+json` with a stable `type`, the request id and pointers to what is wrong. Lists take `limit` and
+`cursor`. Unknown query parameters and unknown keys in bodies are errors.
+"""
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document; made once for an app."""
+    if app.openapi_schema is not None:
+        return app.openapi_schema
+    out = get_openapi(
+        title=app.title, version=__version__, summary=app.summary, description=_DESCRIPTION, routes=app.routes
+    )
+    components = out.setdefault("components", {})
+    known = components.setdefault("schemas", {})
+    _, requests = models_json_schema(
+        [(model, "validation") for model in _READ_BY_ROUTES], ref_template="#/components/schemas/{model}"
+    )
+    _, problem = models_json_schema(
+        [(schemas.ProblemDocument, "serialization"), (schemas.Event, "serialization")],
+        ref_template="#/components/schemas/{model}",
+    )
+    for definitions in (requests["$defs"], problem["$defs"]):
+        for name, schema in definitions.items():
+            known.setdefault(name, schema)
+    for name in ("HTTPValidationError", "ValidationError"):
+        known.pop(name, None)
+    components["schemas"] = dict(sorted(known.items()))
+    components["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, aicf_…"},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for path, operations in out["paths"].items():
+        if path.startswith("/api/"):
+            for operation in operations.values():
+                operation["security"] = [{"bearer": []}, {"header": []}]
+    app.openapi_schema = out
+    return out
+
+
+def text() -> str:
+    """The document of this version as it stands in docs/openapi/openapi.json."""
+    from aicflow.host.app import create_app
+    from aicflow.host.settings import Settings
+
+    return json.dumps(document(create_app(Settings())), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    print(text(), end="")  # noqa: T201 - it is what the command is for

@@ -1,0 +1,44 @@
+"""Lists: the query that every list takes, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from aicflow.host.problems import request_invalid
+from aicflow.kernel.ports.executions import Page
+from aicflow.kernel.values import dumps
+
+__all__ = ["PageQuery", "json_response", "page_response"]
+
+
+class PageQuery(BaseModel):
+    """`limit` and `cursor`; unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=50, ge=1, le=200, description="Most items on a page")
+    cursor: str | None = Field(default=None, max_length=1024, description="`next_cursor` of the page before")
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(dumps(value), status, headers=headers, media_type="application/json")
+
+
+async def page_response[T](read: Awaitable[Page[T]], view: Callable[[T], dict[str, Any]]) -> Response:
+    """A page as the API gives it. Raises Problem for a cursor that is not one."""
+    try:
+        page = await read
+    except ValueError as error:
+        raise request_invalid(
+            "invalid",
+            f"it is not a cursor of this list: {error}",
+            name="cursor",
+            where="query",
+            hint="Cursors are opaque: send `next_cursor` as it was given, with the same filters.",
+        ) from None
+    return json_response({"data": [view(item) for item in page.items], "next_cursor": page.next_cursor})

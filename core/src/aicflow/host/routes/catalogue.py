@@ -1,0 +1,176 @@
+"""What is installed: node types and how they are configured, trigger types, plugins, the document's schema."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from starlette.responses import Response
+
+from aicflow.host import schemas
+from aicflow.host.bodies import json_body
+from aicflow.host.document_schema import document_schema
+from aicflow.host.pages import PageQuery, json_response
+from aicflow.host.problems import Problem, request_invalid
+from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped
+from aicflow.host.views import node_type_view, plugin_view, trigger_type_view
+from aicflow.kernel.errors import NotFound
+from aicflow.kernel.ports.tables import NodeSetting
+from aicflow.kernel.suggest import did_you_mean
+
+__all__ = ["routes"]
+
+routes = router("catalogue")
+NodeTypePage = schemas.page_of(schemas.NodeType, "NodeTypePage")
+TriggerTypePage = schemas.page_of(schemas.TriggerType, "TriggerTypePage")
+PluginPage = schemas.page_of(schemas.Plugin, "PluginPage")
+
+
+def _page[T](items: list[T], names: list[str], query: PageQuery) -> tuple[list[T], str | None]:
+    """A page of a sorted list whose cursor is the last name given. Raises Problem for a cursor that is no name."""
+    start = 0
+    if query.cursor is not None:
+        if query.cursor not in names:
+            raise request_invalid("invalid", "it is not a cursor of this list", name="cursor", where="query")
+        start = names.index(query.cursor) + 1
+    end = start + query.limit
+    return items[start:end], names[end - 1] if end < len(items) else None
+
+
+@routes.get(
+    "/node-types",
+    operation_id="list_node_types",
+    summary="List the installed node types",
+    response_model=NodeTypePage,
+    responses=problems(),
+    dependencies=scoped("read"),
+)
+async def list_node_types(request: Request, query: Paging) -> Response:
+    """By id, the newest version of each."""
+    registry = runtime_of(request).registry
+    nodes = registry.nodes()
+    page, cursor = _page(nodes, [node.type_id for node in nodes], query)
+    return json_response({"data": [node_type_view(node, registry) for node in page], "next_cursor": cursor})
+
+
+@routes.get(
+    "/node-types/{type_id}",
+    operation_id="get_node_type",
+    summary="Show a node type",
+    response_model=schemas.NodeType,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def get_node_type(request: Request, type_id: Id, query: NoQuery) -> Response:
+    """With its schemas, its documentation, and how it is configured."""
+    registry = runtime_of(request).registry
+    return json_response(node_type_view(registry.node(type_id), registry))
+
+
+@routes.patch(
+    "/node-types/{type_id}",
+    operation_id="configure_node_type",
+    summary="Configure a node type",
+    response_model=schemas.NodeType,
+    responses=problems(400, 404, 413, 415),
+    openapi_extra=body_of(schemas.PatchNodeType),
+    dependencies=scoped("admin"),
+)
+async def configure_node_type(request: Request, type_id: Id, query: NoQuery) -> Response:
+    """Switch it off or on, or give it default params, which a node's own params override. Works at once."""
+    runtime = runtime_of(request)
+    body = await json_body(request, runtime.settings, schemas.PatchNodeType)
+    node = runtime.registry.node(type_id)
+    params = node.setting.default_params if body.default_params is None else body.default_params
+    known = node.cls.params_schema().get("properties", {})
+    unknown = [
+        {
+            "code": "param.unknown",
+            "pointer": f"/default_params/{name}",
+            "in": "body",
+            "message": f"{type_id} has no param {name!r}",
+            "hint": did_you_mean(name, known) or f"Its params are {', '.join(known) or 'none'}.",
+        }
+        for name in params
+        if name not in known
+    ]
+    if unknown:
+        raise Problem("request-invalid", unknown[0]["message"] + ".", errors=unknown)
+    enabled = node.setting.enabled if body.enabled is None else body.enabled
+    setting = NodeSetting(type_id, enabled, params)
+    await runtime.store.node_settings.put(setting)
+    runtime.registry.configure(setting)
+    return json_response(node_type_view(runtime.registry.node(type_id), runtime.registry))
+
+
+@routes.get(
+    "/trigger-types",
+    operation_id="list_trigger_types",
+    summary="List the installed trigger types",
+    response_model=TriggerTypePage,
+    responses=problems(),
+    dependencies=scoped("read"),
+)
+async def list_trigger_types(request: Request, query: Paging) -> Response:
+    """By id, the newest version of each."""
+    triggers = runtime_of(request).registry.triggers()
+    page, cursor = _page(triggers, [trigger.type_id for trigger in triggers], query)
+    return json_response({"data": [trigger_type_view(trigger) for trigger in page], "next_cursor": cursor})
+
+
+@routes.get(
+    "/trigger-types/{type_id}",
+    operation_id="get_trigger_type",
+    summary="Show a trigger type",
+    response_model=schemas.TriggerType,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def get_trigger_type(request: Request, type_id: Id, query: NoQuery) -> Response:
+    """With its schemas and its documentation."""
+    return json_response(trigger_type_view(runtime_of(request).registry.trigger(type_id)))
+
+
+@routes.get(
+    "/plugins",
+    operation_id="list_plugins",
+    summary="List the installed plugins",
+    response_model=PluginPage,
+    responses=problems(),
+    dependencies=scoped("read"),
+)
+async def list_plugins(request: Request, query: Paging) -> Response:
+    """Those that failed or are blocked too, with the reason."""
+    infos = runtime_of(request).plugins.infos
+    page, cursor = _page(infos, [info.name for info in infos], query)
+    return json_response({"data": [plugin_view(info) for info in page], "next_cursor": cursor})
+
+
+@routes.get(
+    "/plugins/{name}",
+    operation_id="get_plugin",
+    summary="Show a plugin",
+    response_model=schemas.Plugin,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def get_plugin(request: Request, name: Id, query: NoQuery) -> Response:
+    """What it brought, and its problems."""
+    infos = runtime_of(request).plugins.infos
+    for info in infos:
+        if info.name == name:
+            return json_response(plugin_view(info))
+    raise NotFound("plugin", name, hint=did_you_mean(name, [info.name for info in infos]))
+
+
+@routes.get(
+    "/schema/workflow",
+    operation_id="get_workflow_schema",
+    summary="The JSON Schema of the workflow document",
+    response_model=None,
+    responses={200: {"content": {"application/schema+json": {"schema": {"type": "object"}}}}, **problems()},
+    dependencies=scoped("read"),
+)
+async def get_workflow_schema(request: Request, query: NoQuery) -> Response:
+    """With the params of every installed node and trigger type, so that editors complete and check them."""
+    response = json_response(document_schema(runtime_of(request).registry))
+    response.headers["content-type"] = "application/schema+json"
+    return response

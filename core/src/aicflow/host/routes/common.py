@@ -1,0 +1,63 @@
+"""What every route file uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import HTTPConnection
+
+from aicflow.host.auth import need
+from aicflow.host.keys import Scope
+from aicflow.host.pages import PageQuery
+
+if TYPE_CHECKING:
+    from aicflow.host.runtime import HostRuntime
+
+__all__ = ["Id", "NoQuery", "Paging", "body_of", "problems", "router", "runtime_of", "scoped"]
+
+
+class _NoQuery(BaseModel):
+    """A call without query parameters: every name is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+Id = Annotated[str, Path(max_length=200)]
+Paging = Annotated[PageQuery, Query()]
+NoQuery = Annotated[_NoQuery, Query()]
+
+
+def runtime_of(connection: HTTPConnection) -> HostRuntime:
+    """The runtime of the app that serves this request."""
+    runtime: HostRuntime = connection.app.state.runtime
+    return runtime
+
+
+def router(tag: str) -> APIRouter:
+    """A router under the API's prefix."""
+    return APIRouter(prefix="/api/v1", tags=[tag])
+
+
+def scoped(scope: Scope) -> Any:
+    """The dependency that asks for a scope, for `dependencies=`."""
+    return [Depends(need(scope))]
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problem answers of a call, for its documentation; every call can answer 401, 403 and 422."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
+    words = {
+        400: "The body cannot be read", 401: "No API key that counts", 403: "The key lacks the scope",
+        404: "There is no such thing", 409: "It is in another state", 412: "It has changed since it was read",
+        413: "The body is too large", 415: "The body's type is not supported", 422: "Something is not valid",
+        428: "If-Match is required", 503: "The service cannot answer now",
+    }  # fmt: skip
+    return {s: {"description": words[s], "content": content} for s in sorted({401, 403, 422, *statuses})}
+
+
+def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """The documentation of a JSON body that the route reads by itself."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}

@@ -1,0 +1,345 @@
+"""/executions: starting, reading, and changing the course of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any, get_args
+
+from fastapi import Query, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from starlette.responses import Response
+
+from aicflow.engine import KEEP
+from aicflow.host import schemas
+from aicflow.host.auth import caller_of, require
+from aicflow.host.bodies import json_body, raw_json
+from aicflow.host.idempotency import idempotency_of, mismatch
+from aicflow.host.pages import PageQuery, json_response, page_response
+from aicflow.host.problems import Problem, of_validation, request_invalid
+from aicflow.host.routes.common import Id, NoQuery, body_of, problems, router, runtime_of, scoped
+from aicflow.host.views import execution_view, step_view
+from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, ExecutionStatus
+from aicflow.kernel.ports.executions import ExecutionFilter
+
+__all__ = ["routes", "start_execution"]
+
+routes = router("executions")
+ExecutionPage = schemas.page_of(schemas.Execution, "ExecutionPage")
+_STATUSES = frozenset(get_args(ExecutionStatus.__value__))
+_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,6})\s*(?:,|$)")
+_WAIT_QUERY = re.compile(r"\d{1,6}(\.\d{1,6})?\Z")
+
+
+class ListQuery(PageQuery):
+    """Which executions; every given condition must hold."""
+
+    workflow_id: str | None = Field(default=None, max_length=200)
+    status: str | None = Field(default=None, max_length=200, description="Statuses, with commas")
+    trigger_kind: str | None = Field(default=None, max_length=64)
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+
+    @field_validator("status")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        for name in (value or "").split(",") if value is not None else ():
+            if name not in _STATUSES:
+                raise ValueError(f"{name!r} is not a status; there are {', '.join(sorted(_STATUSES))}")
+        return value
+
+    def filter(self) -> ExecutionFilter:
+        """As the store's filter."""
+        return filter_of(
+            self.workflow_id,
+            self.status.split(",") if self.status is not None else None,
+            self.created_after,
+            self.created_before,
+            self.trigger_kind,
+        )
+
+
+def filter_of(
+    workflow_id: str | None,
+    statuses: list[Any] | None,
+    after: datetime | None,
+    before: datetime | None,
+    trigger_kind: str | None = None,
+) -> ExecutionFilter:
+    """The store's filter."""
+    return ExecutionFilter(
+        workflow_id=workflow_id,
+        statuses=frozenset(statuses) if statuses is not None else None,
+        trigger_kind=trigger_kind,
+        created_after=schemas.instant(after),
+        created_before=schemas.instant(before),
+    )
+
+
+def _location(execution_id: str) -> dict[str, str]:
+    return {"location": f"/api/v1/executions/{execution_id}"}
+
+
+def _accepted(execution: Execution, status: int = 202) -> Response:
+    return json_response(execution_view(execution), status, _location(execution.id))
+
+
+def _wait_of(request: Request, longest: float) -> float | None:
+    """How long the caller wants to wait for the end, in seconds. Raises Problem."""
+    text: str | None = None
+    for name, value in request.query_params.multi_items():
+        if name != "wait":
+            raise request_invalid("unknown", f"query /{name[:80]}: is not known here", name=name[:80], where="query")
+        if _WAIT_QUERY.match(value) is None or float(value) > longest:
+            raise request_invalid(
+                "invalid", f"it must be seconds from 0 to {longest:g}, not {value[:40]!r}", name="wait", where="query"
+            )
+        text = value
+    if text is None and (found := _WAIT.search(request.headers.get("prefer", ""))) is not None:
+        return min(float(found[1]), longest)  # a preference is met as far as it can be
+    return float(text) if text is not None else None
+
+
+@routes.post(
+    "/executions",
+    operation_id="start_execution",
+    summary="Start an execution",
+    status_code=202,
+    response_model=schemas.Execution,
+    responses={
+        202: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        200: {"model": schemas.Execution, "description": "It ended in the time waited, or the key was used before"},
+        **problems(400, 404, 409, 413, 415, 503),
+    },
+    openapi_extra={
+        **body_of(schemas.StartExecution),
+        "parameters": [
+            {
+                "name": "wait",
+                "in": "query",
+                "required": False,
+                "description": "Seconds to wait for the end",
+                "schema": {"type": "number", "minimum": 0, "maximum": 60},
+            },
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "The same key with the same body gives the same execution",
+                "schema": {"type": "string", "maxLength": 255},
+            },
+            {"name": "Prefer", "in": "header", "required": False, "schema": {"type": "string"}},
+        ],
+    },
+    dependencies=scoped("execute"),
+)
+async def start_execution(request: Request) -> Response:
+    """Durable when this answers. Served by the plain route in `app.py`: this is the call that must be quick."""
+    require(request.scope, "execute")
+    runtime = runtime_of(request)
+    wait = _wait_of(request, runtime.settings.max_wait) if request.url.query or "prefer" in request.headers else None
+    data, value = await raw_json(request, runtime.settings)
+    try:
+        body = schemas.StartExecution.model_validate_json(data)
+    except ValidationError as error:
+        raise of_validation(error.errors(include_url=False, include_input=False), "body") from None
+    key = request.headers.get("idempotency-key")
+    idempotency = idempotency_of(key, caller_of(request.scope).key_id, value) if key is not None else None
+    executions = runtime.executions
+    started = await executions.start(
+        body.workflow_id,
+        body.input,
+        version=body.version,
+        priority=body.priority,
+        engine=body.engine,
+        idempotency=idempotency,
+    )
+    if started.skipped:
+        raise Problem("conflict", "The workflow is at its concurrency limit and its rule is to skip.")
+    replayed = started.duplicate
+    if replayed and idempotency is not None and started.fingerprint != idempotency.fingerprint:
+        assert key is not None
+        raise mismatch(key, started.execution_id)
+    if wait:
+        await executions.wait(started.execution_id, wait)
+    execution = await executions.get(started.execution_id)
+    headers = _location(execution.id)
+    if replayed:
+        headers["idempotent-replayed"] = "true"
+    return json_response(
+        execution_view(execution), 200 if replayed or (wait and execution.status in TERMINAL_STATUSES) else 202, headers
+    )
+
+
+@routes.get(
+    "/executions",
+    operation_id="list_executions",
+    summary="List executions, newest first",
+    response_model=ExecutionPage,
+    responses=problems(),
+    dependencies=scoped("read"),
+)
+async def list_executions(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
+    """Without their inputs and outputs."""
+    read = runtime_of(request).store.executions.list(query.filter(), limit=query.limit, cursor=query.cursor)
+    return await page_response(read, lambda execution: execution_view(execution, values=False))
+
+
+@routes.get(
+    "/executions/{execution_id}",
+    operation_id="get_execution",
+    summary="Show an execution",
+    response_model=schemas.Execution,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def get_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
+    """With its input, and its output or error once it ended."""
+    return json_response(execution_view(await runtime_of(request).executions.get(execution_id)))
+
+
+@routes.get(
+    "/executions/{execution_id}/steps",
+    operation_id="list_steps",
+    summary="List the steps of an execution",
+    response_model=schemas.Steps,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def list_steps(request: Request, execution_id: Id, query: NoQuery) -> Response:
+    """With their outputs."""
+    steps = await runtime_of(request).executions.steps(execution_id)
+    return json_response({"data": [step_view(step) for step in steps]})
+
+
+class EventsQuery(BaseModel):
+    """Which events."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: int = Field(default=0, ge=0, le=2**53, description="Only events with a greater seq")
+    limit: int = Field(default=1000, ge=1, le=10_000)
+
+
+@routes.get(
+    "/executions/{execution_id}/events",
+    operation_id="list_events",
+    summary="List the events of an execution",
+    response_model=schemas.Events,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def list_events(request: Request, execution_id: Id, query: Annotated[EventsQuery, Query()]) -> Response:
+    """In order. Ask again with `after` = `last_seq` for more."""
+    runtime = runtime_of(request)
+    await runtime.executions.get(execution_id)
+    events = list(await runtime.store.executions.events(execution_id, after=query.after, limit=query.limit))
+    last = query.after + len(events)  # seq is gapless
+    body = b'{"data":[' + b",".join(events) + b'],"last_seq":%d}' % last
+    return Response(body, media_type="application/json")
+
+
+@routes.post(
+    "/executions/{execution_id}/cancel",
+    operation_id="cancel_execution",
+    summary="Cancel an execution",
+    status_code=202,
+    response_model=schemas.Execution,
+    responses=problems(404),
+    dependencies=scoped("execute"),
+)
+async def cancel_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
+    """Stops the work within two seconds. After the end it changes nothing."""
+    return _accepted(await runtime_of(request).executions.cancel(execution_id))
+
+
+@routes.post(
+    "/executions/{execution_id}/resume",
+    operation_id="resume_execution",
+    summary="Answer a waiting step",
+    status_code=202,
+    response_model=schemas.Execution,
+    responses=problems(400, 404, 409, 413, 415),
+    openapi_extra=body_of(schemas.ResumeExecution, required=False),
+    dependencies=scoped("execute"),
+)
+async def resume_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
+    """With `answered` the step runs again with the value; `retry`, `skip` and `fail` settle it otherwise."""
+    runtime = runtime_of(request)
+    body = await json_body(request, runtime.settings, schemas.ResumeExecution, optional=True)
+    return _accepted(await runtime.executions.resume(execution_id, body.node_id, action=body.action, value=body.value))
+
+
+@routes.post(
+    "/executions/{execution_id}/rerun",
+    operation_id="rerun_execution",
+    summary="Make a new execution from an old one",
+    status_code=202,
+    response_model=schemas.Execution,
+    responses=problems(400, 404, 409, 413, 415),
+    openapi_extra=body_of(schemas.RerunExecution, required=False),
+    dependencies=scoped("execute"),
+)
+async def rerun_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
+    """With the same input unless `input` is given, also null."""
+    runtime = runtime_of(request)
+    body = await json_body(request, runtime.settings, schemas.RerunExecution, optional=True)
+    started = await runtime.executions.rerun(
+        execution_id,
+        input=body.input if "input" in body.model_fields_set else KEEP,
+        version=body.version,
+        from_node=body.from_node,
+    )
+    return _accepted(await runtime.executions.get(started.execution_id))
+
+
+@routes.get(
+    "/executions/{execution_id}/why",
+    operation_id="why_execution",
+    summary="Say what an execution is doing, or why it ended as it did",
+    response_model=schemas.Why,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def why_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
+    """In a sentence."""
+    return json_response({"sentence": await runtime_of(request).executions.why(execution_id)})
+
+
+async def _bulk(request: Request, default: frozenset[str], act: Callable[..., Awaitable[list[str]]]) -> Response:
+    """Read the conditions and do it to the executions that meet them."""
+    body = await json_body(request, runtime_of(request).settings, schemas.BulkRequest)
+    if not body.model_fields_set - {"limit"}:
+        raise request_invalid("missing", "at least one condition must be given", name="", where="body")
+    where = filter_of(body.workflow_id, list(body.status or default), body.created_after, body.created_before)
+    done = await act(where, limit=body.limit)
+    return json_response({"count": len(done), "execution_ids": done})
+
+
+@routes.post(
+    "/executions/bulk-cancel",
+    operation_id="bulk_cancel",
+    summary="Cancel many executions",
+    response_model=schemas.BulkResult,
+    responses=problems(400, 413, 415),
+    openapi_extra=body_of(schemas.BulkRequest),
+    dependencies=scoped("execute"),
+)
+async def bulk_cancel(request: Request, query: NoQuery) -> Response:
+    """Those that have not ended."""
+    return await _bulk(request, ACTIVE_STATUSES, runtime_of(request).executions.bulk_cancel)
+
+
+@routes.post(
+    "/executions/bulk-rerun",
+    operation_id="bulk_rerun",
+    summary="Rerun many executions",
+    response_model=schemas.BulkResult,
+    responses=problems(400, 409, 413, 415),
+    openapi_extra=body_of(schemas.BulkRequest),
+    dependencies=scoped("execute"),
+)
+async def bulk_rerun(request: Request, query: NoQuery) -> Response:
+    """Failed and cancelled ones, unless `status` says which. Gives the ids of the new executions."""
+    return await _bulk(request, TERMINAL_STATUSES - {"succeeded"}, runtime_of(request).executions.bulk_rerun)

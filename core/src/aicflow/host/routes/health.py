@@ -1,0 +1,49 @@
+"""/livez and /readyz: whether the process lives, and whether it can do its work. They need no key."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from aicflow.host import schemas
+from aicflow.host.pages import json_response
+from aicflow.host.routes.common import NoQuery, runtime_of
+from aicflow.kernel.errors import AICFlowError
+
+__all__ = ["PATHS", "routes"]
+
+routes = APIRouter(tags=["health"])
+PATHS = ("/livez", "/readyz")
+
+
+@routes.get("/livez", operation_id="livez", summary="Whether the process lives", response_model=None)
+async def livez(query: NoQuery) -> Response:
+    """Answers as long as the event loop turns."""
+    return json_response({"status": "alive"})
+
+
+@routes.get(
+    "/readyz",
+    operation_id="readyz",
+    summary="Whether executions can be accepted and run",
+    response_model=schemas.Ready,
+    responses={503: {"model": schemas.Ready, "description": "Not ready"}},
+)
+async def readyz(request: Request, query: NoQuery) -> Response:
+    """Asks the store whether it can be written to and the worker whether it works."""
+    runtime = runtime_of(request)
+    checks = {"store": "ok", "worker": "ok"}
+    try:
+        await runtime.store.check()
+    except AICFlowError as error:
+        checks["store"] = error.message
+    if not runtime.executions.worker.alive:
+        checks["worker"] = "it has stopped"
+    if runtime.closing.is_set():
+        checks["worker"] = "the host is stopping"
+    ready = all(value == "ok" for value in checks.values())
+    plugins = dict(Counter(info.status for info in runtime.plugins.infos))
+    body = {"status": "ready" if ready else "not-ready", "checks": checks, "plugins": plugins}
+    return json_response(body, 200 if ready else 503)

@@ -1,0 +1,78 @@
+"""/api-keys: creating, listing, revoking."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from starlette.responses import Response
+
+from aicflow.host import schemas
+from aicflow.host.bodies import json_body
+from aicflow.host.pages import json_response, page_response
+from aicflow.host.problems import request_invalid
+from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped
+from aicflow.host.views import api_key_view
+from aicflow.kernel.ports.executions import Page
+from aicflow.kernel.ports.tables import ApiKeyRecord
+
+__all__ = ["routes"]
+
+routes = router("api-keys")
+ApiKeyPage = schemas.page_of(schemas.ApiKey, "ApiKeyPage")
+
+
+@routes.post(
+    "/api-keys",
+    operation_id="create_api_key",
+    summary="Create an API key",
+    status_code=201,
+    response_model=schemas.ApiKeyCreated,
+    responses=problems(400, 413, 415),
+    openapi_extra=body_of(schemas.CreateApiKey),
+    dependencies=scoped("admin"),
+)
+async def create_api_key(request: Request, query: NoQuery) -> Response:
+    """The key itself is in this answer only."""
+    runtime = runtime_of(request)
+    body = await json_body(request, runtime.settings, schemas.CreateApiKey)
+    expires_at = schemas.instant(body.expires_at)
+    if expires_at is not None and expires_at <= runtime.clock.now():
+        raise request_invalid("invalid", "it lies in the past", name="expires_at", where="body")
+    record, key = await runtime.keys.create(body.name, body.scopes, expires_at=expires_at)
+    location = {"location": f"/api/v1/api-keys/{record.id}"}
+    return json_response({**api_key_view(record), "key": key}, 201, location)
+
+
+@routes.get(
+    "/api-keys",
+    operation_id="list_api_keys",
+    summary="List API keys, newest first",
+    response_model=ApiKeyPage,
+    responses=problems(),
+    dependencies=scoped("admin"),
+)
+async def list_api_keys(request: Request, query: Paging) -> Response:
+    """Revoked ones too, never the keys themselves."""
+
+    async def read() -> Page[ApiKeyRecord]:
+        records = sorted(await runtime_of(request).keys.list(), key=lambda r: (r.created_at, r.id), reverse=True)
+        ids = [record.id for record in records]
+        start = ids.index(query.cursor) + 1 if query.cursor is not None else 0
+        end = start + query.limit
+        return Page(records[start:end], ids[end - 1] if end < len(ids) else None)
+
+    return await page_response(read(), api_key_view)
+
+
+@routes.delete(
+    "/api-keys/{key_id}",
+    operation_id="revoke_api_key",
+    summary="Revoke an API key",
+    status_code=204,
+    response_model=None,
+    responses=problems(404),
+    dependencies=scoped("admin"),
+)
+async def revoke_api_key(request: Request, key_id: Id, query: NoQuery) -> Response:
+    """At once, also for streams that are open with it. It stays in the list."""
+    await runtime_of(request).keys.revoke(key_id)
+    return Response(status_code=204)

@@ -1,0 +1,210 @@
+"""/triggers: the triggers of enabled workflows, their next fires, and what arrived for them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any
+
+from fastapi import Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from aicflow.host import schemas
+from aicflow.host.bodies import json_body
+from aicflow.host.pages import PageQuery, json_response, page_response
+from aicflow.host.problems import Problem
+from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped
+from aicflow.host.triggers import ActiveTrigger
+from aicflow.host.views import delivery_view, execution_view
+from aicflow.kernel.errors import NotFound
+from aicflow.kernel.trigger import Delivery
+
+__all__ = ["routes"]
+
+routes = router("triggers")
+TriggerPage = schemas.page_of(schemas.Trigger, "TriggerPage")
+DeliveryPage = schemas.page_of(schemas.Delivery, "DeliveryPage")
+
+
+class ListQuery(PageQuery):
+    """Which triggers."""
+
+    workflow_id: str | None = Field(default=None, max_length=200)
+
+
+class NextQuery(BaseModel):
+    """How many fires."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    count: int = Field(default=5, ge=1, le=100)
+
+
+def _view(active: ActiveTrigger) -> dict[str, Any]:
+    return {
+        "id": active.binding.id,
+        "workflow_id": active.binding.workflow_id,
+        "trigger_id": active.binding.trigger_id,
+        "type_id": active.binding.type_id,
+        "version": active.binding.version,
+        "status": active.status,
+        "params": active.entry.params,
+        "problem": active.problem,
+    }
+
+
+@routes.get(
+    "/triggers",
+    operation_id="list_triggers",
+    summary="List the triggers of enabled workflows",
+    response_model=TriggerPage,
+    responses=problems(),
+    dependencies=scoped("read"),
+)
+async def list_triggers(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
+    """By id, `workflow_id:trigger_id`; those that could not be activated too, with the reason."""
+    found = [
+        active
+        for active in runtime_of(request).trigger_service.all(query.workflow_id)
+        if query.cursor is None or active.binding.id > query.cursor
+    ]
+    cursor = found[query.limit - 1].binding.id if len(found) > query.limit else None
+    return json_response({"data": [_view(active) for active in found[: query.limit]], "next_cursor": cursor})
+
+
+@routes.get(
+    "/triggers/{binding_id}",
+    operation_id="get_trigger",
+    summary="Show a trigger",
+    response_model=schemas.Trigger,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def get_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
+    """Its id is `workflow_id:trigger_id`."""
+    return json_response(_view(runtime_of(request).trigger_service.get(binding_id)))
+
+
+@routes.post(
+    "/triggers/{binding_id}/pause",
+    operation_id="pause_trigger",
+    summary="Pause a trigger",
+    response_model=schemas.Trigger,
+    responses=problems(404),
+    dependencies=scoped("write"),
+)
+async def pause_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
+    """Kept over restarts and new versions."""
+    return json_response(_view(await runtime_of(request).trigger_service.set_paused(binding_id, True)))
+
+
+@routes.post(
+    "/triggers/{binding_id}/resume",
+    operation_id="resume_trigger",
+    summary="Let a paused trigger go on",
+    response_model=schemas.Trigger,
+    responses=problems(404),
+    dependencies=scoped("write"),
+)
+async def resume_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
+    """At once."""
+    return json_response(_view(await runtime_of(request).trigger_service.set_paused(binding_id, False)))
+
+
+async def _fired(request: Request, active: ActiveTrigger, payload: Any) -> Response:
+    runtime = runtime_of(request)
+    fired = await runtime.triggers.fire(active.binding, payload)
+    execution = await runtime.executions.get(fired.execution_id)
+    return json_response(execution_view(execution), 202, {"location": f"/api/v1/executions/{execution.id}"})
+
+
+@routes.post(
+    "/triggers/{binding_id}/fire",
+    operation_id="fire_trigger",
+    summary="Fire a trigger now",
+    status_code=202,
+    response_model=schemas.Execution,
+    responses=problems(400, 404, 409, 413, 415),
+    openapi_extra=body_of(schemas.FireTrigger, required=False),
+    dependencies=scoped("execute"),
+)
+async def fire_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
+    """With the payload given, also when it is paused."""
+    runtime = runtime_of(request)
+    body = await json_body(request, runtime.settings, schemas.FireTrigger, optional=True)
+    return await _fired(request, runtime.trigger_service.get(binding_id), body.payload)
+
+
+@routes.get(
+    "/triggers/{binding_id}/next",
+    operation_id="next_fires",
+    summary="When a trigger will fire next",
+    response_model=schemas.Fires,
+    responses=problems(404, 409),
+    dependencies=scoped("read"),
+)
+async def next_fires(request: Request, binding_id: Id, query: Annotated[NextQuery, Query()]) -> Response:
+    """For triggers that fire by the clock; what each row says is the trigger type's."""
+    runtime = runtime_of(request)
+    active = runtime.trigger_service.get(binding_id)
+    ask = getattr(active.instance, "next_fires", None)
+    if ask is None or active.params is None:
+        raise Problem("conflict", f"Triggers of type {active.binding.type_id} do not fire by the clock.")
+    rows = ask(active.params, count=query.count, after=runtime.clock.now())
+    if inspect.isawaitable(rows):
+        rows = await rows
+    return json_response({"data": list(rows)})
+
+
+@routes.get(
+    "/triggers/{binding_id}/deliveries",
+    operation_id="list_deliveries",
+    summary="List what arrived for a trigger, newest first",
+    response_model=DeliveryPage,
+    response_model_exclude_none=True,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def list_deliveries(request: Request, binding_id: Id, query: Paging) -> Response:
+    """Without the payloads."""
+    runtime = runtime_of(request)
+    runtime.trigger_service.get(binding_id)
+    read = runtime.store.triggers.deliveries(binding_id, limit=query.limit, cursor=query.cursor)
+    return await page_response(read, lambda delivery: delivery_view(delivery, payload=False))
+
+
+async def _delivery(request: Request, binding_id: str, delivery_id: str) -> Delivery:
+    runtime = runtime_of(request)
+    runtime.trigger_service.get(binding_id)
+    delivery = await runtime.store.triggers.delivery(delivery_id)
+    if delivery.binding_id != binding_id:
+        raise NotFound("delivery", delivery_id)
+    return delivery
+
+
+@routes.get(
+    "/triggers/{binding_id}/deliveries/{delivery_id}",
+    operation_id="get_delivery",
+    summary="Show something that arrived for a trigger",
+    response_model=schemas.Delivery,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def get_delivery(request: Request, binding_id: Id, delivery_id: Id, query: NoQuery) -> Response:
+    """With its payload."""
+    return json_response(delivery_view(await _delivery(request, binding_id, delivery_id)))
+
+
+@routes.post(
+    "/triggers/{binding_id}/deliveries/{delivery_id}/replay",
+    operation_id="replay_delivery",
+    summary="Start an execution with a payload that arrived before",
+    status_code=202,
+    response_model=schemas.Execution,
+    responses=problems(404, 409),
+    dependencies=scoped("execute"),
+)
+async def replay_delivery(request: Request, binding_id: Id, delivery_id: Id, query: NoQuery) -> Response:
+    """A new execution by today's version, whatever became of the first."""
+    delivery = await _delivery(request, binding_id, delivery_id)
+    return await _fired(request, runtime_of(request).trigger_service.get(binding_id), delivery.payload)

@@ -1,0 +1,239 @@
+"""/workflows: saving, reading, validating."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from aicflow.host import schemas
+from aicflow.host.bodies import document_body, json_body
+from aicflow.host.etag import etag_of, expected_revision, is_unchanged
+from aicflow.host.pages import PageQuery, json_response, page_response
+from aicflow.host.problems import request_invalid
+from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped
+from aicflow.host.views import version_view, workflow_view
+from aicflow.kernel.issues import Issue
+from aicflow.kernel.ports.tables import WorkflowRecord
+
+__all__ = ["routes"]
+
+routes = router("workflows")
+
+_DOCUMENT: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The workflow document",
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/WorkflowDocument"}},
+            "application/yaml": {"schema": {"type": "string"}},
+        },
+    }
+}
+_IF_MATCH: dict[str, Any] = {
+    "parameters": [{"name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"}}]
+}
+_ETAG: dict[str, Any] = {"ETag": {"schema": {"type": "string"}, "description": "The revision, for If-Match"}}
+WorkflowPage = schemas.page_of(schemas.WorkflowSummary, "WorkflowPage")
+VersionPage = schemas.page_of(schemas.WorkflowVersion, "WorkflowVersionPage")
+Version = Annotated[int, Path(ge=1, le=2**53)]
+
+
+class CreateQuery(BaseModel):
+    """How a workflow is saved first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    enabled: bool = Field(default=True, description="Whether it may start executions")
+    id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$",
+        description="An id of your own: a letter, then letters, digits, `_` and `-`",
+    )
+
+
+class ListQuery(PageQuery):
+    """Which workflows."""
+
+    name: str | None = Field(default=None, max_length=200, description="A part of the name, in any case")
+    enabled: bool | None = None
+
+
+def _saved(record: WorkflowRecord, issues: list[Issue], status: int = 200) -> Response:
+    headers = {"etag": etag_of(record)}
+    if status == 201:
+        headers["location"] = f"/api/v1/workflows/{record.id}"
+    return json_response(workflow_view(record, issues=issues), status, headers)
+
+
+@routes.post(
+    "/workflows",
+    operation_id="create_workflow",
+    summary="Save a new workflow",
+    status_code=201,
+    response_model=schemas.Workflow,
+    responses={201: {"headers": _ETAG}, **problems(400, 409, 413, 415)},
+    openapi_extra=_DOCUMENT,
+    dependencies=scoped("write"),
+)
+async def create_workflow(request: Request, query: Annotated[CreateQuery, Query()]) -> Response:
+    """The document is validated first; one with errors is refused with all of them and nothing is stored."""
+    runtime = runtime_of(request)
+    document = await document_body(request, runtime.settings)
+    record, issues = await runtime.workflows.create(document.value, workflow_id=query.id, enabled=query.enabled)
+    return _saved(record, issues, 201)
+
+
+@routes.get(
+    "/workflows",
+    operation_id="list_workflows",
+    summary="List workflows, newest first",
+    response_model=WorkflowPage,
+    responses=problems(),
+    dependencies=scoped("read"),
+)
+async def list_workflows(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
+    """Without their documents."""
+    if query.name is not None and "\0" in query.name:
+        raise request_invalid("invalid", "it holds a NUL character", name="name", where="query")
+    read = runtime_of(request).store.workflows.list(
+        limit=query.limit, cursor=query.cursor, name=query.name, enabled=query.enabled
+    )
+    return await page_response(read, lambda record: workflow_view(record, document=False))
+
+
+@routes.post(
+    "/workflows/validate",
+    operation_id="validate_workflow",
+    summary="Validate a document without saving it",
+    response_model=schemas.ValidationResult,
+    response_model_exclude_none=True,
+    responses=problems(400, 413, 415),
+    openapi_extra=_DOCUMENT,
+    dependencies=scoped("read"),
+)
+async def validate_workflow(request: Request, query: NoQuery) -> Response:
+    """All findings at once, also for a document with errors; only a body that cannot be read is refused."""
+    runtime = runtime_of(request)
+    document = await document_body(request, runtime.settings)
+    issues = await runtime.workflows.check(document.value)
+    valid = not any(issue.severity == "error" for issue in issues)
+    return json_response({"valid": valid, "issues": [issue.to_dict() for issue in issues]})
+
+
+@routes.get(
+    "/workflows/{workflow_id}",
+    operation_id="get_workflow",
+    summary="Show a workflow with its newest document",
+    response_model=schemas.Workflow,
+    responses={200: {"headers": _ETAG}, 304: {"description": "It is what If-None-Match names"}, **problems(404)},
+    dependencies=scoped("read"),
+)
+async def get_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
+    """The ETag names its revision."""
+    record = await runtime_of(request).store.workflows.get(workflow_id)
+    headers = {"etag": etag_of(record)}
+    if is_unchanged(request.headers.get("if-none-match"), record):
+        return Response(status_code=304, headers=headers)
+    return json_response(workflow_view(record), headers=headers)
+
+
+@routes.put(
+    "/workflows/{workflow_id}",
+    operation_id="replace_workflow",
+    summary="Save a new version of a workflow",
+    response_model=schemas.Workflow,
+    responses={200: {"headers": _ETAG}, **problems(400, 404, 412, 413, 415, 428)},
+    openapi_extra={**_DOCUMENT, **_IF_MATCH},
+    dependencies=scoped("write"),
+)
+async def replace_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
+    """Needs If-Match. An equal document makes no new version."""
+    runtime = runtime_of(request)
+    current = await runtime.store.workflows.get(workflow_id)
+    expected = expected_revision(request.headers.get("if-match"), current, required=True)
+    document = await document_body(request, runtime.settings)
+    record, issues = await runtime.workflows.replace(workflow_id, document.value, expected)
+    return _saved(record, issues)
+
+
+@routes.patch(
+    "/workflows/{workflow_id}",
+    operation_id="patch_workflow",
+    summary="Switch a workflow on or off",
+    response_model=schemas.Workflow,
+    responses={200: {"headers": _ETAG}, **problems(400, 404, 412, 413, 415)},
+    openapi_extra={**body_of(schemas.PatchWorkflow), **_IF_MATCH},
+    dependencies=scoped("write"),
+)
+async def patch_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
+    """A workflow that is off starts nothing; executions under way go on."""
+    runtime = runtime_of(request)
+    body = await json_body(request, runtime.settings, schemas.PatchWorkflow)
+    current = await runtime.store.workflows.get(workflow_id)
+    expected = expected_revision(request.headers.get("if-match"), current, required=False)
+    record = await runtime.workflows.set_enabled(workflow_id, body.enabled, expected)
+    return json_response(workflow_view(record), headers={"etag": etag_of(record)})
+
+
+@routes.delete(
+    "/workflows/{workflow_id}",
+    operation_id="delete_workflow",
+    summary="Delete a workflow",
+    status_code=204,
+    response_model=None,
+    responses=problems(404, 412),
+    openapi_extra=_IF_MATCH,
+    dependencies=scoped("write"),
+)
+async def delete_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
+    """Its executions stay and can be read."""
+    runtime = runtime_of(request)
+    current = await runtime.store.workflows.get(workflow_id)
+    expected = expected_revision(request.headers.get("if-match"), current, required=False)
+    await runtime.workflows.delete(workflow_id, expected)
+    return Response(status_code=204)
+
+
+@routes.get(
+    "/workflows/{workflow_id}/versions",
+    operation_id="list_workflow_versions",
+    summary="List the versions of a workflow, newest first",
+    response_model=VersionPage,
+    response_model_exclude_none=True,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def list_versions(request: Request, workflow_id: Id, query: Paging) -> Response:
+    """Without their documents."""
+    read = runtime_of(request).store.workflows.versions(workflow_id, limit=query.limit, cursor=query.cursor)
+    return await page_response(read, lambda version: version_view(version, document=False))
+
+
+@routes.get(
+    "/workflows/{workflow_id}/versions/{version}",
+    operation_id="get_workflow_version",
+    summary="Show one version of a workflow",
+    response_model=schemas.WorkflowVersion,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def get_version(request: Request, workflow_id: Id, version: Version, query: NoQuery) -> Response:
+    """With its document. Versions never change."""
+    return json_response(version_view(await runtime_of(request).store.workflows.version(workflow_id, version)))
+
+
+@routes.post(
+    "/workflows/{workflow_id}/versions/{version}/restore",
+    operation_id="restore_workflow_version",
+    summary="Make an old version the newest one",
+    response_model=schemas.Workflow,
+    responses={200: {"headers": _ETAG}, **problems(404)},
+    dependencies=scoped("write"),
+)
+async def restore_version(request: Request, workflow_id: Id, version: Version, query: NoQuery) -> Response:
+    """The old document must be valid with what is installed today."""
+    record, issues = await runtime_of(request).workflows.restore(workflow_id, version)
+    return _saved(record, issues)

@@ -1,0 +1,109 @@
+"""One host at work: everything that is opened at its start and closed at its end, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from aicflow.engine.clock import SystemClock
+from aicflow.engine.options import EngineOptions
+from aicflow.host.datadir import DataDir, write_private
+from aicflow.host.keys import KeyRing, is_well_formed, new_key
+from aicflow.host.settings import Settings
+from aicflow.host.trigger_runtime import HostTriggerRuntime
+from aicflow.host.triggers import TriggerService
+from aicflow.host.wiring import make_executions, make_store, secrets_of
+from aicflow.host.workflows import WorkflowService
+from aicflow.kernel.clock import Clock
+from aicflow.kernel.plugins import Plugins
+from aicflow.kernel.ports.store import Store
+from aicflow.kernel.records import Mount
+from aicflow.kernel.trigger import TriggerRuntime
+
+__all__ = ["HostRuntime", "running"]
+
+_log = logging.getLogger("aicflow.host")
+
+
+class HostRuntime:
+    """The `Runtime` lent to routes, and what the API works with. Made on an open store; see `running`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        plugins: Plugins,
+        store: Store,
+        *,
+        options: EngineOptions | None = None,
+        clock: Clock | None = None,
+        observers: Sequence[Any] = (),
+    ) -> None:
+        self.settings = settings
+        self.data = DataDir(settings.data_dir)
+        self.plugins = plugins
+        self.registry = plugins.registry
+        self.store = store
+        self.clock: Clock = clock or SystemClock()
+        self.secrets = secrets_of(plugins)
+        options = options or EngineOptions(
+            engine=settings.engine, max_running=settings.max_running, grace=settings.grace
+        )
+        self.executions = make_executions(
+            plugins, store, options, secrets=self.secrets, observers=observers, clock=self.clock
+        )
+        self.trigger_runtime = HostTriggerRuntime(self.executions, store, self.secrets, self.clock)
+        self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime)
+        self.workflows = WorkflowService(store, self.registry, self.secrets, self.trigger_service, self.clock)
+        self.keys = KeyRing(store.keys, self.data.server_secret(), self.clock)
+        self.closing = asyncio.Event()
+        self.new_admin_key: str | None = None
+
+    @property
+    def triggers(self) -> TriggerRuntime:
+        """What trigger types use."""
+        return self.trigger_runtime
+
+    def trigger_type(self, type_id: str) -> Any:
+        """This process's instance of a trigger type. Raises NotFound."""
+        return self.trigger_service.trigger_type(type_id)
+
+    def mounts(self) -> list[Mount]:
+        """The apps that plugins add."""
+        return self.plugins.collect("aicflow_routes", runtime=self)
+
+    async def ensure_admin_key(self) -> None:
+        """At the first start, make the admin key. A key file that is there already is used again, so that a store in
+        memory keeps its key over restarts."""
+        if await self.keys.list():
+            return
+        key = self.data.admin_key()
+        if key is None or not is_well_formed(key):
+            key = self.new_admin_key = new_key()
+            await asyncio.to_thread(write_private, self.data.admin_key_file, key + "\n")
+        await self.keys.create("admin", ["admin"], key=key)
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, plugins: Plugins, *, store: Store | None = None, **parts: Any
+) -> AsyncIterator[HostRuntime]:
+    """A host at work: the store open, the worker running, the triggers active. Closed in the opposite order, also when
+    opening fails half-way. Raises AICFlowError."""
+    DataDir(settings.data_dir).prepare()
+    store = store if store is not None else make_store(plugins, settings.store_url)
+    async with AsyncExitStack() as stack:
+        await store.open()
+        stack.push_async_callback(store.close)
+        runtime = HostRuntime(settings, plugins, store, **parts)
+        runtime.registry.configure_all(await store.node_settings.all())
+        stack.push_async_callback(runtime.keys.close)
+        await runtime.ensure_admin_key()
+        await runtime.executions.open()
+        stack.push_async_callback(runtime.executions.close)
+        stack.push_async_callback(runtime.trigger_service.stop)
+        await runtime.trigger_service.start()
+        stack.callback(runtime.closing.set)
+        yield runtime

@@ -1,0 +1,154 @@
+"""Running the host: uvicorn, set up for many executions, with a clean end."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from aicflow.host.app import create_app
+from aicflow.host.datadir import DataDir
+from aicflow.host.settings import Settings
+from aicflow.kernel.errors import AICFlowError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from aicflow.host.runtime import HostRuntime
+
+__all__ = ["HostServer", "Say", "make_server", "serve"]
+
+type Say = Callable[[str], None]
+
+
+class HostServer(uvicorn.Server):
+    """uvicorn that says where it listens, freezes what start-up left, and lets streams go before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, settings: Settings, say: Say) -> None:
+        super().__init__(config)
+        self._app = app
+        self._settings = settings
+        self._data = DataDir(settings.data_dir)
+        self._say = say
+        self.url: str | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening; then nothing that start-up made will ever be garbage, so the collector need not look."""
+        await super().startup(sockets)
+        if self.should_exit:
+            return
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        self.url = f"http://{_shown_host(self._settings.host)}:{self._port()}"
+        self._data.announce(self.url)
+        self._greet()
+
+    def _port(self) -> int:
+        """The real port, also when a free one was asked for."""
+        for server in self.servers:
+            for one in server.sockets:
+                return int(one.getsockname()[1])
+        return self._settings.port
+
+    def _greet(self) -> None:
+        runtime: HostRuntime = self._app.state.runtime
+        self._say(f"AIC Flow listens on {self.url}")
+        if self._settings.docs:
+            self._say(f"API documentation: {self.url}/docs")
+        if runtime.new_admin_key is not None:
+            self._say(f"Admin key, shown this once: {runtime.new_admin_key}")
+            self._say(f"It is kept in {self._data.admin_key_file}, readable by this user only.")
+        for info in runtime.plugins.infos:
+            for code, message in info.problems:
+                self._say(f"Plugin {info.name} is {info.status}: {code}: {message}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell open streams to end, then wait for requests under way."""
+        with suppress(OSError):
+            self._data.withdraw()
+        runtime: HostRuntime | None = getattr(self._app.state, "runtime", None)
+        if runtime is not None:
+            runtime.closing.set()
+        await super().shutdown(sockets)
+        self._captured_signals.clear()  # the end was clean; uvicorn would raise the signal again and die of it
+
+
+def _shown_host(host: str) -> str:
+    if host in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    if host == "::":
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
+def make_server(settings: Settings, *, say: Say, app: FastAPI | None = None, **uvicorn_options: Any) -> HostServer:
+    """The server, not yet running."""
+    app = app or create_app(settings)
+    config = uvicorn.Config(
+        app,
+        **{
+            "host": settings.host,
+            "port": settings.port,
+            "http": "httptools",
+            "ws": "websockets-sansio",
+            "loop": "uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
+            "lifespan": "on",
+            "access_log": False,
+            "server_header": False,
+            "proxy_headers": False,
+            "log_config": None,
+            "ws_max_size": 64 * 1024,  # streams take no messages
+            "ws_per_message_deflate": False,
+            "timeout_graceful_shutdown": max(1, round(settings.grace)),
+            **uvicorn_options,
+        },
+    )
+    return HostServer(config, app, settings, say)
+
+
+def serve(settings: Settings, *, say: Say) -> int:
+    """Run until SIGTERM or SIGINT; gives the exit code. Raises AICFlowError when it cannot start."""
+    _set_up_logging(settings)
+    DataDir(settings.data_dir).prepare()
+    _check_address(settings)
+    app = create_app(settings)
+    logging.getLogger("uvicorn.error").addFilter(lambda record: app.state.start_error is None)
+    server = make_server(settings, say=say, app=app)
+    with suppress(SystemExit):  # uvicorn exits by itself when it cannot start
+        server.run()
+    if app.state.start_error is not None:
+        raise app.state.start_error
+    return 0 if server.started else 1
+
+
+def _check_address(settings: Settings) -> None:
+    """Whether the address can be listened on; uvicorn only logs it and exits."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise AICFlowError(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}.",
+            hint="Choose another with --port or AICFLOW_PORT; 0 takes a free one.",
+        ) from error
+
+
+def _set_up_logging(settings: Settings) -> None:
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

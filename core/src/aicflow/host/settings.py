@@ -1,0 +1,92 @@
+"""The host's settings: where things are kept, where it listens, and its limits. Read from `AICFLOW_…` variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from aicflow.host.datadir import default_data_dir
+from aicflow.host.documents import Limits
+
+__all__ = ["Settings", "settings_table"]
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Settings of one host. Lists are written with commas: `AICFLOW_BLOCKED_PLUGINS=one,two`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AICFLOW_", extra="forbid", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    data_dir: Path = Field(
+        default_factory=default_data_dir, description="Folder of the database, the admin key and the server's secret"
+    )
+    store: str | None = Field(
+        default=None,
+        description="Where everything is kept: `sqlite:///PATH`, `memory://`, or the scheme of a store plugin; "
+        "`sqlite:///<data dir>/aicflow.db` when not set",
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on")
+    port: int = Field(default=8700, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
+    engine: str = Field(default="langgraph", description="Engine for workflows that name none: `langgraph`, `native`")
+    blocked_plugins: Names = Field(default=(), description="Names of plugins or distributions that are not loaded")
+    max_body_bytes: int = Field(
+        default=5 * 1024 * 1024, ge=1024, le=1 << 30, description="Largest request body, documents included, in bytes"
+    )
+    max_document_depth: int = Field(default=64, ge=4, le=150, description="Deepest nesting of a document")
+    max_document_values: int = Field(
+        default=1_000_000, ge=100, description="Most values in a document once YAML aliases are expanded"
+    )
+    max_running: int = Field(default=2000, ge=1, description="Executions that one host runs at once")
+    max_wait: float = Field(default=60.0, ge=0, le=600, description="Longest `?wait=` of a request, in seconds")
+    grace: float = Field(
+        default=10.0, ge=0, le=600, description="Seconds that running steps are given when the host stops"
+    )
+    cors_origins: Names = Field(
+        default=(), description="Origins whose pages may call the API from a browser; none by default"
+    )
+    docs: bool = Field(default=True, description="Whether `/docs` and `/openapi.json` are served")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
+
+    @field_validator("blocked_plugins", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            scheme, _, rest = origin.partition("://")
+            if scheme not in ("http", "https") or not rest or "/" in rest or "*" in rest:
+                raise ValueError(f"{origin!r} is not an origin such as https://app.example.com")
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _home(cls, value: Path) -> Path:
+        return value.expanduser()
+
+    @property
+    def store_url(self) -> str:
+        """The store's URL."""
+        return self.store or f"sqlite:///{self.data_dir / 'aicflow.db'}"
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of documents."""
+        return Limits(self.max_body_bytes, self.max_document_depth, self.max_document_values)
+
+
+def settings_table(model: type[BaseModel] = Settings) -> list[tuple[str, str, str]]:
+    """Each setting's variable, default and description, for the reference page and `aicflow doctor`."""
+    rows = []
+    for name, field in model.model_fields.items():
+        default = "`~/.aicflow`" if name == "data_dir" else f"`{field.default}`" if field.default else "none"
+        rows.append((f"AICFLOW_{name.upper()}", default, field.description or ""))
+    return rows

@@ -1,0 +1,83 @@
+"""What the host lends to trigger types: firing, waiting, state and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aicflow.engine import Executions
+from aicflow.engine.secrets import Secrets
+from aicflow.kernel.clock import Clock
+from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.execution import ACTIVE_STATUSES, Execution
+from aicflow.kernel.ids import new_id
+from aicflow.kernel.ports.executions import ExecutionFilter, Fire
+from aicflow.kernel.ports.store import Store
+from aicflow.kernel.trigger import Binding, Fired
+from aicflow.kernel.values import JsonObject, dumps
+
+__all__ = ["HostTriggerRuntime"]
+
+
+class HostTriggerRuntime:
+    """The `TriggerRuntime` of this host."""
+
+    def __init__(self, executions: Executions, store: Store, secrets: Secrets, clock: Clock) -> None:
+        self.clock = clock
+        self._executions = executions
+        self._store = store
+        self._secrets = secrets
+
+    async def fire(
+        self, binding: Binding, payload: Any, *, key: str | None = None, scheduled_for: float | None = None
+    ) -> Fired:
+        """As `TriggerRuntime.fire`. Raises ReferenceFailed when the trigger's `input` does not fit the payload, and
+        Conflict when the workflow is at its concurrency limit and its rule is to skip."""
+        now = self.clock.now()
+        fire = Fire(
+            binding.id,
+            key,
+            delivery_id=new_id("dl", now),
+            received_at=now,
+            scheduled_for=scheduled_for,
+            payload=dumps(payload),
+        )
+        started = await self._executions.fire(binding.workflow_id, binding.trigger_id, payload, fire)
+        if started.skipped:
+            raise Conflict("The workflow is at its concurrency limit and its rule is to skip.", code="skipped")
+        return Fired(started.execution_id, started.duplicate)
+
+    async def wait(self, execution_id: str, timeout: float) -> Execution | None:
+        """As `TriggerRuntime.wait`."""
+        return await self._executions.wait(execution_id, timeout)
+
+    async def running(self, binding: Binding) -> Sequence[str]:
+        """As `TriggerRuntime.running`."""
+        where = ExecutionFilter(binding_id=binding.id, statuses=ACTIVE_STATUSES)
+        found: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = await self._store.executions.list(where, limit=200, cursor=cursor)
+            found.extend(execution.id for execution in page.items)
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
+
+    async def cancel(self, execution_id: str) -> None:
+        """As `TriggerRuntime.cancel`."""
+        await self._executions.cancel(execution_id)
+
+    async def load_state(self, binding: Binding) -> JsonObject:
+        """As `TriggerRuntime.load_state`."""
+        return await self._store.triggers.load_state(binding.id)
+
+    async def save_state(self, binding: Binding, state: JsonObject) -> None:
+        """As `TriggerRuntime.save_state`."""
+        await self._store.triggers.save_state(binding.id, state)
+
+    def secret(self, name: str) -> str:
+        """The value of a secret. Raises NotFound."""
+        names = self._secrets.names()
+        if names is not None and name not in names:
+            raise NotFound("secret", name, hint=f"Set AICFLOW_SECRET_{name} in the server's environment.")
+        return self._secrets.value(name)

@@ -1,0 +1,200 @@
+"""From the kernel's records to the JSON that the API gives."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from aicflow.engine.failure import report_to_json
+from aicflow.kernel.clock import iso
+from aicflow.kernel.execution import Execution, Step, TriggerInfo
+from aicflow.kernel.issues import Issue
+from aicflow.kernel.plugins import PluginInfo
+from aicflow.kernel.ports.tables import ApiKeyRecord, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.registry import Provider, RegisteredNode, RegisteredTrigger, Registry
+from aicflow.kernel.trigger import Delivery
+
+__all__ = [
+    "api_key_view", "delivery_view", "execution_view", "node_type_view", "plugin_view", "step_view",
+    "trigger_type_view", "version_view", "workflow_view",
+]  # fmt: skip
+
+
+def _instant(seconds: float | None) -> str | None:
+    return None if seconds is None else iso(seconds)
+
+
+def workflow_view(
+    record: WorkflowRecord, *, document: bool = True, issues: Iterable[Issue] | None = None
+) -> dict[str, Any]:
+    """A workflow; `issues` are its warnings when it was just saved."""
+    out: dict[str, Any] = {
+        "id": record.id,
+        "name": record.name,
+        "description": record.description,
+        "version": record.version,
+        "revision": record.revision,
+        "enabled": record.enabled,
+        "created_at": iso(record.created_at),
+        "updated_at": iso(record.updated_at),
+    }
+    if document:
+        out["document"] = record.document
+    if issues is not None:
+        out["issues"] = [issue.to_dict() for issue in issues]
+    return out
+
+
+def version_view(version: WorkflowVersion, *, document: bool = True) -> dict[str, Any]:
+    """One version of a workflow."""
+    out: dict[str, Any] = {
+        "workflow_id": version.workflow_id,
+        "version": version.version,
+        "created_at": iso(version.created_at),
+    }
+    if document:
+        out["document"] = version.document
+    return out
+
+
+def _trigger_info(info: TriggerInfo) -> dict[str, Any]:
+    return {
+        "kind": info.kind,
+        "trigger_id": info.trigger_id,
+        "type_id": info.type_id,
+        "key": info.key,
+        "scheduled_for": _instant(info.scheduled_for),
+        "parent_execution_id": info.parent_execution_id,
+        "parent_node_id": info.parent_node_id,
+        "payload": info.payload,
+    }
+
+
+def execution_view(execution: Execution, *, values: bool = True) -> dict[str, Any]:
+    """An execution; without `values` its input and output are left out."""
+    out: dict[str, Any] = {
+        "id": execution.id,
+        "workflow_id": execution.workflow_id,
+        "version": execution.version,
+        "status": execution.status,
+        "created_at": iso(execution.created_at),
+        "started_at": _instant(execution.started_at),
+        "finished_at": _instant(execution.finished_at),
+    }
+    if values:
+        out["input"] = execution.input
+        out["output"] = execution.output
+    out["error"] = report_to_json(execution.error) if execution.error is not None else None
+    out["trigger"] = _trigger_info(execution.trigger)
+    out["engine"] = execution.engine
+    out["priority"] = execution.priority
+    out["last_seq"] = execution.last_seq
+    out["cancel_requested"] = execution.cancel_requested
+    out["wake_at"] = _instant(execution.wake_at)
+    out["rerun_of"] = execution.rerun_of
+    return out
+
+
+def step_view(step: Step) -> dict[str, Any]:
+    """A step."""
+    return {
+        "node_id": step.node_id,
+        "status": step.status,
+        "attempt": step.attempt,
+        "started_at": step.started_at,
+        "finished_at": step.finished_at,
+        "port": step.port,
+        "output": step.output,
+        "error": report_to_json(step.error) if step.error is not None else None,
+        "retry_at": _instant(step.retry_at),
+        "wait": step.wait,
+        "logs": step.logs,
+    }
+
+
+def _words(cls: type) -> tuple[str, str]:
+    """The first line of a type's docstring and the rest. A docstring inherited from the base class says nothing."""
+    text = inspect.cleandoc(cls.__doc__ or "")
+    summary, _, rest = text.partition("\n")
+    return summary.strip(), rest.strip()
+
+
+def _provider(provider: Provider) -> dict[str, Any]:
+    return {"plugin": provider.plugin, "distribution": provider.distribution, "version": provider.version}
+
+
+def node_type_view(node: RegisteredNode, registry: Registry) -> dict[str, Any]:
+    """A node type."""
+    summary, documentation = _words(node.cls)
+    return {
+        "type_id": node.type_id,
+        "version": node.cls.version,
+        "versions": registry.versions(node.type_id),
+        "title": node.cls.title or node.type_id,
+        "category": node.cls.category,
+        "summary": summary,
+        "documentation": documentation,
+        "ports": list(node.cls.ports),
+        "pure": node.cls.pure,
+        "params_schema": node.cls.params_schema(),
+        "output_schema": node.cls.output_schema(),
+        "provider": _provider(node.provider),
+        "enabled": node.setting.enabled,
+        "default_params": node.setting.default_params,
+    }
+
+
+def trigger_type_view(trigger: RegisteredTrigger) -> dict[str, Any]:
+    """A trigger type."""
+    summary, documentation = _words(trigger.cls)
+    return {
+        "type_id": trigger.type_id,
+        "version": trigger.cls.version,
+        "title": trigger.cls.title or trigger.type_id,
+        "summary": summary,
+        "documentation": documentation,
+        "params_schema": trigger.cls.params_schema(),
+        "payload_schema": trigger.cls.payload_schema(),
+        "provider": _provider(trigger.provider),
+    }
+
+
+def plugin_view(info: PluginInfo) -> dict[str, Any]:
+    """A plugin."""
+    return {
+        "name": info.name,
+        "distribution": info.distribution,
+        "version": info.version,
+        "status": info.status,
+        "node_types": info.node_types,
+        "trigger_types": info.trigger_types,
+        "problems": [{"code": code, "message": message} for code, message in info.problems],
+    }
+
+
+def api_key_view(record: ApiKeyRecord) -> dict[str, Any]:
+    """An API key, without the key."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "scopes": list(record.scopes),
+        "created_at": iso(record.created_at),
+        "expires_at": _instant(record.expires_at),
+        "last_used_at": _instant(record.last_used_at),
+        "revoked_at": _instant(record.revoked_at),
+    }
+
+
+def delivery_view(delivery: Delivery, *, payload: bool = True) -> dict[str, Any]:
+    """A delivery."""
+    out: dict[str, Any] = {
+        "id": delivery.id,
+        "binding_id": delivery.binding_id,
+        "received_at": iso(delivery.received_at),
+        "key": delivery.key,
+        "execution_id": delivery.execution_id,
+    }
+    if payload:
+        out["payload"] = delivery.payload
+    return out

@@ -1,0 +1,91 @@
+"""Putting the parts together: plugins, registry, store, engines, executions. The command line uses it too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any
+
+from aicflow.kernel.errors import AICFlowError
+from aicflow.kernel.plugins import Plugins, load_plugins
+from aicflow.kernel.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from aicflow.engine import Executions
+    from aicflow.engine.options import EngineOptions
+    from aicflow.engine.secrets import Secrets
+    from aicflow.kernel.clock import Clock
+    from aicflow.kernel.ports.engine import Engine
+    from aicflow.kernel.ports.store import Store
+
+__all__ = ["engines_of", "installed_plugins", "make_executions", "make_store", "secrets_of"]
+
+
+def installed_plugins(blocked: Collection[str] = (), found: Iterable[EntryPoint] | None = None) -> Plugins:
+    """Every plugin that is installed and not blocked, with the ones `aicflow` brings."""
+    from aicflow import __version__
+    from aicflow.engine import plugin as engine
+    from aicflow.host import builtin
+
+    return load_plugins(
+        [("aicflow-engine", engine), ("aicflow-store", builtin)], core_version=__version__, blocked=blocked, found=found
+    )
+
+
+def make_store(plugins: Plugins, url: str) -> Store:
+    """The store behind the URL, not yet open. Raises AICFlowError for a scheme that nobody provides."""
+    scheme, separator, _ = url.partition(":")
+    types = {kind.scheme: kind for kind in reversed(plugins.collect("aicflow_stores"))}
+    if not separator or scheme not in types:
+        raise AICFlowError(
+            f"There is no store for {_without_password(url)!r}; there are stores for {', '.join(sorted(types))}.",
+            hint=did_you_mean(scheme, types) or "A store URL looks like sqlite:////var/lib/aicflow/aicflow.db.",
+        )
+    store: Store = types[scheme].create(url)
+    return store
+
+
+def _without_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"{head.partition('://')[0]}://…@{tail}" if at else url
+
+
+def engines_of(plugins: Plugins, wanted: str | None = None) -> dict[str, Callable[[], Engine]]:
+    """The engines by name. Raises AICFlowError when the wanted one is not among them."""
+    engines = {kind.name: kind.create for kind in reversed(plugins.collect("aicflow_engines"))}
+    if wanted is not None and wanted not in engines:
+        raise AICFlowError(
+            f"There is no engine {wanted!r}; there are {', '.join(sorted(engines))}.",
+            hint=did_you_mean(wanted, engines),
+        )
+    return engines
+
+
+def secrets_of(plugins: Plugins) -> Secrets:
+    """All secret sources, asked in order."""
+    from aicflow.engine.secrets import Secrets
+
+    return Secrets(plugins.collect("aicflow_secrets"))
+
+
+def make_executions(
+    plugins: Plugins,
+    store: Store,
+    options: EngineOptions,
+    *,
+    secrets: Secrets | None = None,
+    observers: Sequence[Any] = (),
+    clock: Clock | None = None,
+) -> Executions:
+    """The engine's facade over an open store. Raises AICFlowError for an unknown engine."""
+    from aicflow.engine import Executions
+
+    return Executions(
+        store,
+        plugins.registry,
+        engines=engines_of(plugins, options.engine),
+        options=options,
+        secrets=secrets or secrets_of(plugins),
+        observers=[*plugins.collect("aicflow_observers"), *observers],
+        clock=clock,
+    )

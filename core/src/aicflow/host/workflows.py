@@ -1,0 +1,103 @@
+"""Saving workflows: validated as a whole, free of conflicts, and with their triggers active once it returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from aicflow.engine.secrets import Secrets
+from aicflow.host.triggers import TriggerService
+from aicflow.kernel.clock import Clock
+from aicflow.kernel.errors import WorkflowInvalid
+from aicflow.kernel.ids import new_id
+from aicflow.kernel.issues import Issue
+from aicflow.kernel.ports.store import Store
+from aicflow.kernel.ports.tables import WorkflowRecord
+from aicflow.kernel.registry import Registry
+from aicflow.kernel.validation import validate
+
+__all__ = ["WorkflowService"]
+
+
+class WorkflowService:
+    """Changes to workflows, one at a time, so that two saves cannot both pass the check for conflicting triggers."""
+
+    def __init__(
+        self, store: Store, registry: Registry, secrets: Secrets, triggers: TriggerService, clock: Clock
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._secrets = secrets
+        self._triggers = triggers
+        self._clock = clock
+        self._lock = asyncio.Lock()
+
+    async def check(self, document: Any) -> list[Issue]:
+        """All findings about a document. In a thread: a large one takes a second."""
+        return await asyncio.to_thread(validate, document, self._registry, secret_names=self._secrets.names())
+
+    async def _checked(self, document: Any) -> list[Issue]:
+        """The warnings of a document without errors. Raises WorkflowInvalid."""
+        issues = await self.check(document)
+        if any(issue.severity == "error" for issue in issues):
+            raise WorkflowInvalid(issues)
+        return issues
+
+    def _free_of_conflicts(self, workflow_id: str, document: Mapping[str, Any]) -> None:
+        conflicts = self._triggers.conflicts(workflow_id, document)
+        if conflicts:
+            raise WorkflowInvalid(conflicts)
+
+    async def create(
+        self, document: Any, *, workflow_id: str | None = None, enabled: bool = True
+    ) -> tuple[WorkflowRecord, list[Issue]]:
+        """Save a new workflow. Raises WorkflowInvalid, Conflict."""
+        issues = await self._checked(document)
+        now = self._clock.now()
+        workflow_id = workflow_id or new_id("wf", now)
+        async with self._lock:
+            if enabled:
+                self._free_of_conflicts(workflow_id, document)
+            record = await self._store.workflows.create(workflow_id, document, now=now, enabled=enabled)
+            await self._triggers.apply(record)
+        return record, issues
+
+    async def replace(
+        self, workflow_id: str, document: Any, expected_revision: int | None
+    ) -> tuple[WorkflowRecord, list[Issue]]:
+        """Save a new version. Raises NotFound, WorkflowInvalid, Conflict."""
+        issues = await self._checked(document)
+        async with self._lock:
+            current = await self._store.workflows.get(workflow_id)
+            if current.enabled:
+                self._free_of_conflicts(workflow_id, document)
+            record = await self._store.workflows.update(
+                workflow_id, now=self._clock.now(), document=document, expected_revision=expected_revision
+            )
+            await self._triggers.apply(record)
+        return record, issues
+
+    async def restore(self, workflow_id: str, version: int) -> tuple[WorkflowRecord, list[Issue]]:
+        """Make an old version's document the newest version. It must be valid today. Raises as `replace`."""
+        await self._store.workflows.get(workflow_id)  # versions outlive their workflow, but cannot revive it
+        old = await self._store.workflows.version(workflow_id, version)
+        return await self.replace(workflow_id, old.document, None)
+
+    async def set_enabled(self, workflow_id: str, enabled: bool, expected_revision: int | None) -> WorkflowRecord:
+        """Switch on or off. Raises NotFound, WorkflowInvalid (conflicting triggers), Conflict."""
+        async with self._lock:
+            current = await self._store.workflows.get(workflow_id)
+            if enabled and not current.enabled:
+                self._free_of_conflicts(workflow_id, current.document)
+            record = await self._store.workflows.update(
+                workflow_id, now=self._clock.now(), enabled=enabled, expected_revision=expected_revision
+            )
+            await self._triggers.apply(record)
+        return record
+
+    async def delete(self, workflow_id: str, expected_revision: int | None) -> None:
+        """Delete. Raises NotFound, Conflict."""
+        async with self._lock:
+            await self._store.workflows.delete(workflow_id, expected_revision=expected_revision)
+            await self._triggers.remove(workflow_id)
