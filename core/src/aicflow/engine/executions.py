@@ -254,7 +254,7 @@ class Executions:
             if schema is not None:
                 violations = SchemaValidator(schema).validate(value, limit=20)
                 if violations:
-                    raise InputInvalid([(one.pointer, one.message) for one in violations])
+                    raise InputInvalid([(one.pointer, one.message) for one in violations], what="answer")
         answer = Answered(node_id, action, dumps(value))
         await self.store.executions.answer(execution_id, answer)
         if not self.worker.deliver(execution_id, answer):

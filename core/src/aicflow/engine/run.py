@@ -16,10 +16,11 @@ from aicflow.engine.secrets import SecretsView
 from aicflow.engine.step import StepRunner
 from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import NodeError, StaleClaim
+from aicflow.kernel.events import report_from_json
 from aicflow.kernel.node import NodeType
 from aicflow.kernel.plan import Plan
 from aicflow.kernel.ports.executions import Answered, Claimed, Projection
-from aicflow.kernel.values import dumps
+from aicflow.kernel.values import dumps, loads
 
 __all__ = ["ExecutionRun", "Stop"]
 
@@ -212,6 +213,7 @@ class ExecutionRun:
                     encoded = self.log.mask.bytes(encoded)
                 small = len(encoded) <= self.env.options.inline_output
                 data = b'{"output":' + encoded + b"}" if small else dumps({"output_size": len(encoded)})
+                self.execution.output = loads(encoded) if self.log.mask else output
                 await self._end("succeeded", data, encoded, None)
                 return
         on_failure = self.plan.document.settings.on_failure
@@ -224,6 +226,7 @@ class ExecutionRun:
         shown = dumps(report)
         if self.log.mask:
             shown = self.log.mask.bytes(shown)
+        self.execution.error = report_from_json(loads(shown))
         await self._end("failed", b'{"error":' + shown + b"}", None, shown)
 
     def _failure(self, reason: Stop | None) -> dict[str, Any] | None:

@@ -88,11 +88,12 @@ class WorkflowInvalid(AICFlowError):
 
 
 class InputInvalid(AICFlowError):
-    """The input does not fit the workflow's `input_schema`; `violations` are (pointer into the input, message)."""
+    """A value given from outside does not fit its schema; `violations` are (pointer into the value, message)."""
 
-    def __init__(self, violations: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, violations: Sequence[tuple[str, str]], *, what: str = "input") -> None:
         first = violations[0] if violations else ("", "unknown")
-        super().__init__(f"The input does not fit the workflow's input_schema: input{first[0]}: {first[1]}")
+        super().__init__(f"The {what} does not fit its schema: {what}{first[0]}: {first[1]}")
+        self.what = what
         self.violations = tuple(violations)
 
 

@@ -112,9 +112,13 @@ def _real(raw: Any, loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
     out: list[int | str] = []
     for position, part in enumerate(loc):
         last = position == len(loc) - 1
-        if (isinstance(at, dict) and part in at) or (isinstance(at, list) and isinstance(part, int) and part < len(at)):
+        if isinstance(at, dict):
+            if part not in at and not last:
+                continue
+            at = at.get(part)
+        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
             at = at[part]
-        elif not last or not isinstance(at, dict):
+        else:
             continue
         out.append(part)
     return tuple(out)
