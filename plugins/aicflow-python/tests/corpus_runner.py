@@ -13,8 +13,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from aicflow_python.sandbox import (
 CORPUS = Path(__file__).parent / "corpus"
 VARIABLE = "AICFLOW_CANARY"
 CANARY = "canary-7f3a9c"
+HEALTHY = Call("import json\nreturn json.loads(json.dumps(inputs['n'])) + 1", {"n": 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,11 @@ class Bait:
         return problems
 
 
-@asynccontextmanager
-async def bait() -> AsyncIterator[Bait]:
+@contextmanager
+def bait() -> Iterator[Bait]:
     os.environ[VARIABLE] = CANARY
     with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o777)  # noqa: S103 - the code inside should find nothing in its way but the sandbox
+        os.chmod(folder, 0o777)
         file = Path(folder, "canary")
         file.write_text(CANARY)
         with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
@@ -128,7 +129,9 @@ async def problem(sandbox: ProcessSandbox, case: Case, inputs: dict[str, Any], *
     else:
         outcome = await sandbox.call(call, case.name)
         found = misjudged(outcome, expect)
-    healthy = await sandbox.call(Call("import json\nreturn json.loads(json.dumps(inputs['n'])) + 1", {"n": 1}), "healthy")
+    healthy = await sandbox.call(
+        Call("import json\nreturn json.loads(json.dumps(inputs['n'])) + 1", {"n": 1}), "healthy"
+    )
     if healthy.value != 2:
         found = f"{found or ''} the healthy call after it gave {healthy}"
     await sandbox.release(case.name)
@@ -174,7 +177,7 @@ async def cancelled_too_late(sandbox: ProcessSandbox, call: Call) -> str | None:
 async def run_all(chosen: Sequence[Case], *, guarded: bool, at_once: int = 4) -> list[str]:
     sandbox = ProcessSandbox(guards=guarded, warm=4, ceiling=Limits(cpu_seconds=30, timeout=30))
     gate = asyncio.Semaphore(at_once)
-    async with bait() as lure:
+    with bait() as lure:
 
         async def run(case: Case) -> str | None:
             async with gate:

@@ -1,6 +1,7 @@
 """Sandboxes for Python code: one port, three backends. Knows nothing of nodes or workflows."""
 
-from .environments import Environment
+from .checking import Problem, check
+from .environments import DEFAULT, Environment
 from .limits import Limits
 from .outcomes import (
     ForgedAnswer,
@@ -16,8 +17,10 @@ from .outcomes import (
 )
 from .process import ProcessSandbox
 from .protocol import Call, Layers, Sandbox
+from .workers import WorkerSandbox
 
 __all__ = [
+    "DEFAULT",
     "Call",
     "Environment",
     "ForgedAnswer",
@@ -27,6 +30,7 @@ __all__ = [
     "Limits",
     "LogLine",
     "Outcome",
+    "Problem",
     "ProcessSandbox",
     "Sandbox",
     "SandboxCrashed",
@@ -34,4 +38,6 @@ __all__ = [
     "SandboxUnavailable",
     "Stats",
     "UserCodeError",
+    "WorkerSandbox",
+    "check",
 ]

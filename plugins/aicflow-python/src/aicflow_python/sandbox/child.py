@@ -185,7 +185,11 @@ class Child:
                 lines = self._meter.read(reply["logs"])
                 self.logs += lines
                 if self._on_logs and lines:
-                    self._on_logs(lines)
+                    try:
+                        self._on_logs(lines)
+                    except Exception as error:  # the caller's; it must not be lost in a callback of the loop
+                        self._fail(error)
+                        return
                 if len(reply) == 1:
                     continue
             if self._buffer:

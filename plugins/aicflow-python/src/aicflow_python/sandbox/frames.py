@@ -40,7 +40,7 @@ class Forged(Exception):
     """A reply that the runner would never send."""
 
 
-def encode_request(call: Call, limits: Limits, allowed: Sequence[str]) -> bytes:
+def encode_request(call: Call, limits: Limits, allowed: Sequence[str] | None) -> bytes:
     """The frame that asks a child to run this. Raises InputRefused or LimitExceeded."""
     try:
         inputs = to_json(call.inputs, inf_nan_mode="constants")
@@ -52,7 +52,7 @@ def encode_request(call: Call, limits: Limits, allowed: Sequence[str]) -> bytes:
     return framed(head[:-1] + b',"inputs":' + inputs + b"}")
 
 
-def encode_check(code: str, allowed: Sequence[str]) -> bytes:
+def encode_check(code: str, allowed: Sequence[str] | None) -> bytes:
     """The frame that asks for what can be seen without running."""
     return framed(to_json({"check": code, "allowed": allowed}))
 

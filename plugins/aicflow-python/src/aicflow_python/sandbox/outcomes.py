@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+type LogLevel = Literal["debug", "info", "warning", "error"]
 
 __all__ = [
     "ForgedAnswer",
@@ -128,7 +130,7 @@ class SandboxUnavailable(SandboxFailure):
 class LogLine:
     """One thing the code printed or logged."""
 
-    level: str
+    level: LogLevel
     message: str
     fields: dict[str, Any] | None = None
 

@@ -14,13 +14,13 @@ from .guards import import_problem
 __all__ = ["ENTRY", "FILENAME", "compile_body", "find_problems"]
 
 FILENAME: Final = "<python.code>"
-ENTRY: Final = "__node__"
+ENTRY: Final = "python_node"
 
 SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def compile_body(source: str) -> CodeType:
-    """Code that defines the function `__node__(inputs, log)`. Raises SyntaxError, ValueError (null bytes),
+    """Code that defines the function `python_node(inputs, log)`. Raises SyntaxError, ValueError (null bytes),
     RecursionError or MemoryError (nested beyond reason)."""
     tree, flags = parse_body(source)
     with warnings.catch_warnings():
@@ -96,8 +96,8 @@ def located(message: str, node: ast.AST) -> SyntaxError:
     return SyntaxError(message, (FILENAME, line, column, None))
 
 
-def find_problems(source: str, allowed: Sequence[str]) -> list[dict[str, Any]]:
-    """What can be seen without running: syntax errors, modules that may not be imported.
+def find_problems(source: str, allowed: Sequence[str] | None) -> list[dict[str, Any]]:
+    """What can be seen without running: syntax errors, modules that may not be imported (`allowed` None: any may).
 
     Each problem is `{"message", "line", "column"}`; line and column start at 1 and may be None.
     """
@@ -109,6 +109,8 @@ def find_problems(source: str, allowed: Sequence[str]) -> list[dict[str, Any]]:
         reason = str(error) or "the code is nested too deeply"
         return [{"message": reason, "line": None, "column": None}]
     problems: list[dict[str, Any]] = []
+    if allowed is None:
+        return problems
     for node in ast.walk(compile(source, FILENAME, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)):
         names: list[str] = []
         if isinstance(node, ast.Import):

@@ -58,10 +58,10 @@ def clip(text: Any, limit: int = MESSAGE) -> str:
     """At most so many characters of real text that can be sent."""
     if not isinstance(text, str):
         return ""
-    text = str(str.__str__(text))
-    if len(text) > limit:
-        text = f"{text[:limit]}… ({len(text) - limit} more characters)"
-    return text.encode("utf-8", "replace").decode()
+    plain = "".join((text,))
+    if len(plain) > limit:
+        plain = f"{plain[:limit]}… ({len(plain) - limit} more characters)"
+    return plain.encode("utf-8", "replace").decode()
 
 
 def author_frames(traceback: TracebackType | None) -> list[list[Any]]:

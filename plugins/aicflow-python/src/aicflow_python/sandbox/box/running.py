@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import gc
 import inspect
 import random
@@ -26,7 +27,7 @@ CACHED: Final = 64
 SPARE: Final = 1 << 20
 MIB: Final = 1 << 20
 
-type Namespace = Callable[[list[str]], dict[str, Any]]
+type Namespace = Callable[[list[str] | None], dict[str, Any]]
 
 
 class Runner:
@@ -37,7 +38,7 @@ class Runner:
         send: Callable[..., None],
         timers: Timers,
         *,
-        address_space: int,
+        address_space: int | None,
         guarded: bool = True,
         compiler: Callable[[str], CodeType] = compile_body,
         namespace: Namespace | None = None,
@@ -73,7 +74,8 @@ class Runner:
         limits, timers = request["limits"], self._timers
         capture = Capture(limits["stdout_bytes"], timers, self._send)
         # Soft memory limit: what this process had when it was sealed, plus what the call may have.
-        timers.tighten(self._address_space + limits["memory_mb"] * MIB, limits["cpu_seconds"])
+        base = self._address_space
+        timers.tighten(None if base is None else base + limits["memory_mb"] * MIB, limits["cpu_seconds"])
         self._spare = bytearray(SPARE)
         self._reset(capture)
         reply: tuple[bytes, ...]
@@ -150,10 +152,10 @@ class Runner:
             self._codes.move_to_end(source)
         return code
 
-    def _plain_namespace(self, allowed: list[str]) -> dict[str, Any]:
-        import builtins
-
-        return guards.guarded_builtins(allowed) if self._guarded else dict(vars(builtins))
+    def _plain_namespace(self, allowed: list[str] | None) -> dict[str, Any]:
+        if self._guarded and allowed is not None:
+            return guards.guarded_builtins(allowed)
+        return dict(vars(builtins))
 
     def _reset(self, capture: Capture) -> None:
         """Undo what an earlier call of the same execution may have set."""

@@ -35,16 +35,16 @@ class SealLimits:
 
 
 class Seal:
-    """Prepared once in the zygote, applied in every child."""
+    """Prepared once in the zygote, applied in every child. `parent`: who must still be there; this process if None."""
 
-    def __init__(self, limits: SealLimits) -> None:
+    def __init__(self, limits: SealLimits, parent: int | None = None) -> None:
         self.address_space = own_address_space() + limits.memory_mb * MIB
         self._cpu_seconds = limits.cpu_seconds
         machine = arch.native()
         self._kernel = Kernel(machine) if machine else None
         self._ruleset = -1
         self._abi = 0
-        self._parent = os.getpid()
+        self._parent = parent or os.getpid()
         if self._kernel and machine:
             self._kernel.prepare_filter(bpf.build(machine))
             self._abi = self._kernel.landlock_abi()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 from collections.abc import Callable
 from types import FrameType
 from typing import Final, NoReturn
 
 from .compiling import FILENAME
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 __all__ = ["LimitStruck", "Timers", "author_line"]
 
@@ -47,11 +51,15 @@ class Timers:
     def install(self) -> None:
         """Set the handlers; before the seal, which forbids changing them."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if not hasattr(signal, "setitimer"):  # Windows: the host's clock is the only one
+            return
         signal.signal(signal.SIGALRM, lambda _, frame: self._alarm("timeout", frame))
         signal.signal(signal.SIGPROF, lambda _, frame: self._alarm("cpu_seconds", frame))
 
-    def tighten(self, address_space: int, cpu_seconds: float) -> None:
-        """Lower the soft limits to what this call may have; the hard ones stay the operator's."""
+    def tighten(self, address_space: int | None, cpu_seconds: float) -> None:
+        """Lower the soft limits to what this call may have; the hard ones stay the operator's. None for no limits."""
+        if address_space is None or resource is None:
+            return
         usage = resource.getrusage(resource.RUSAGE_SELF)
         cpu = int(usage.ru_utime + usage.ru_stime + cpu_seconds) + 2
         if self._soft == (address_space, cpu):
@@ -66,6 +74,8 @@ class Timers:
         self.struck = None
         self.holding = False
         self._armed = True
+        if not hasattr(signal, "setitimer"):
+            return
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds, AGAIN)
         signal.setitimer(signal.ITIMER_REAL, timeout, AGAIN)
 
@@ -76,6 +86,8 @@ class Timers:
     def stop(self) -> None:
         """Stop both clocks."""
         self._armed = False
+        if not hasattr(signal, "setitimer"):
+            return
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.setitimer(signal.ITIMER_PROF, 0)
 

@@ -1,0 +1,48 @@
+"""Chooses the sandbox: the first backend the operator names that works here. Nothing else is ever tried."""
+
+from __future__ import annotations
+
+import logging
+
+from aicflow_python.sandbox import ProcessSandbox, Sandbox, SandboxUnavailable, WorkerSandbox
+from aicflow_python.settings import PythonSettings
+
+__all__ = ["open_sandbox"]
+
+log = logging.getLogger(__name__)
+
+
+async def open_sandbox(settings: PythonSettings) -> Sandbox:
+    """A started sandbox. Raises SandboxUnavailable with what each backend said."""
+    refusals = []
+    for name in settings.backends:
+        sandbox = make(name, settings)
+        try:
+            await sandbox.start()
+        except SandboxUnavailable as error:
+            refusals.append(f"{name}: {error}")
+            continue
+        if name != "process":
+            log.warning("Python nodes run in the %s backend: %s", name, sandbox.layers().assurance)
+        return sandbox
+    raise SandboxUnavailable("No sandbox is available. " + " ".join(refusals))
+
+
+def make(name: str, settings: PythonSettings) -> Sandbox:
+    """A backend by name, not started."""
+    if name == "process":
+        return ProcessSandbox(
+            ceiling=settings.ceiling,
+            environments=settings.environments,
+            warm=settings.warm,
+            max_children=settings.max_processes,
+            idle_timeout=settings.idle_timeout,
+            required=settings.require,
+        )
+    return WorkerSandbox(
+        "trusted" if name == "trusted" else "restricted",
+        ceiling=settings.ceiling,
+        environments=settings.environments,
+        max_workers=settings.max_processes,
+        idle_timeout=settings.idle_timeout,
+    )

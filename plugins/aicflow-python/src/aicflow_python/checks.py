@@ -1,0 +1,79 @@
+"""Problems of a Python node's params as written, found before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from aicflow import AICFlowError, Issue
+
+from aicflow_python.sandbox import DEFAULT, Problem, check
+from aicflow_python.settings import PythonSettings
+
+__all__ = ["check_params", "over_ceiling"]
+
+
+def check_params(params: Mapping[str, Any]) -> Sequence[Issue]:
+    """All problems, in document order of the params."""
+    try:
+        settings = PythonSettings.from_environment()
+    except AICFlowError:
+        return ()  # the operator's mistake; starting says so
+    return [*code_issues(params, settings), *limit_issues(params, settings)]
+
+
+def code_issues(params: Mapping[str, Any], settings: PythonSettings) -> Iterator[Issue]:
+    """Mistakes in the code, with the place in characters."""
+    environment = params.get("environment", "default")
+    known = {"default": DEFAULT, **settings.environments}
+    if isinstance(environment, str) and "${{" not in environment and environment not in known:
+        yield Issue(
+            "param.invalid",
+            "error",
+            "/environment",
+            f"There is no Python environment {environment!r}.",
+            f"There are: {', '.join(sorted(known))}. Operators add them with AICFLOW_PYTHON_ENVIRONMENTS.",
+        )
+    code = params.get("code")
+    if not isinstance(code, str):
+        return
+    allowed = known.get(environment, DEFAULT).allowed if isinstance(environment, str) else DEFAULT.allowed
+    for found in check(code, None if settings.backends == ("trusted",) else allowed):
+        where = f" (line {found.line})" if found.line else ""
+        yield Issue(
+            "param.invalid", "error", "/code", found.message + where, excerpt_hint(code, found), span(code, found)
+        )
+
+
+def limit_issues(params: Mapping[str, Any], settings: PythonSettings) -> Iterator[Issue]:
+    """Limits above what the operator allows."""
+    for name in ("timeout", "cpu_seconds", "memory_mb"):
+        value = params.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            message = over_ceiling(name, value, settings)
+            if message:
+                yield Issue(
+                    "param.invalid", "error", f"/{name}", message, "Ask for less, or ask the operator for more."
+                )
+
+
+def over_ceiling(name: str, value: float, settings: PythonSettings) -> str | None:
+    """Why a limit may not be that high, or None."""
+    ceiling = getattr(settings.ceiling, name)
+    return f"{name} is {value:g}; the operator's ceiling is {ceiling:g}." if value > ceiling else None
+
+
+def excerpt_hint(code: str, found: Problem) -> str | None:
+    """The line in question."""
+    lines = code.splitlines()
+    return lines[found.line - 1].strip()[:200] if found.line and found.line <= len(lines) else None
+
+
+def span(code: str, found: Problem) -> tuple[int, int] | None:
+    """From the column to the end of its line, in characters of the code."""
+    lines = code.splitlines(keepends=True)
+    if not found.line or found.line > len(lines):
+        return None
+    start = sum(map(len, lines[: found.line - 1]))
+    line = lines[found.line - 1].rstrip("\r\n")
+    return start + min((found.column or 1) - 1, len(line)), start + len(line)

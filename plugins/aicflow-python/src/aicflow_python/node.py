@@ -1,0 +1,131 @@
+"""The node type python.code: an author's Python, run in a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from aicflow import Context, Issue, Node, PermanentError, TransientError
+
+from aicflow_python.backends import open_sandbox
+from aicflow_python.checks import check_params, over_ceiling
+from aicflow_python.failures import node_error
+from aicflow_python.params import PythonParams
+from aicflow_python.sandbox import Call, Layers, Limits, LogLine, Sandbox, SandboxUnavailable
+from aicflow_python.settings import PythonSettings
+
+__all__ = ["PythonCode", "TrustedPythonCode"]
+
+RESERVED = frozenset({"self", "message", "level"})
+
+
+class PythonCode(Node[PythonParams, Any]):
+    """Run Python over the execution's data, in a sealed process.
+
+    `code` is the body of a function. It reads `inputs`, may import a fixed set of standard-library modules, may use
+    `await`, and returns the node's output, a JSON value. `print(…)` and `log("text", level="info", **fields)` become
+    lines of the step's log. It has no files, no network, no environment and no other processes. References never go
+    into the code itself: give values in `inputs`.
+
+    Give the node an `output_schema` to have what it returns checked, and references to it validated.
+    """
+
+    type_id = "python.code"
+    title = "Python"
+    category = "code"
+    pure: ClassVar[bool] = True  # nothing that runs inside can change anything outside
+
+    def __init__(self, settings: PythonSettings | None = None) -> None:
+        self._settings = settings
+        self._sandbox: Sandbox | None = None
+        self._refused: str | None = None
+
+    @property
+    def settings(self) -> PythonSettings:
+        """The operator's settings, read when first needed."""
+        if self._settings is None:
+            self._settings = PythonSettings.from_environment()
+        return self._settings
+
+    async def start(self) -> None:
+        """Open the sandbox. Without one the node type stays, and its steps fail saying why."""
+        try:
+            self._sandbox = await open_sandbox(self.settings)
+        except SandboxUnavailable as error:
+            self._refused = str(error)
+
+    async def stop(self) -> None:
+        """Close the sandbox."""
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            await sandbox.close()
+
+    async def release(self, execution_id: str) -> None:
+        """End the process of an execution."""
+        if self._sandbox is not None:
+            await self._sandbox.release(execution_id)
+
+    async def run(self, ctx: Context, params: PythonParams) -> Any:
+        """Run the code once. Raises CodeRaised, PermanentError or TransientError with the line in question."""
+        if self._sandbox is None:
+            raise PermanentError(
+                self._refused or "The Python sandbox is not open.",
+                code="sandbox-unavailable",
+                hint="See `aicflow doctor`. Nothing was run.",
+            )
+        call = Call(params.code, params.inputs, self._limits(params), params.environment)
+        scope = ctx.execution_id if params.scope == "execution" else None
+        try:
+            outcome = await self._sandbox.call(call, scope, writer(ctx))
+        except SandboxUnavailable as error:
+            raise TransientError(str(error), code="sandbox-unavailable") from None
+        if outcome.failure is not None:
+            raise node_error(outcome.failure)
+        return outcome.value
+
+    def layers(self) -> Layers:
+        """Which protections stand, for doctor and readiness."""
+        if self._sandbox is None:
+            return Layers(self.settings.backends[0], ready=False, reason=self._refused or "not started")
+        return self._sandbox.layers()
+
+    @classmethod
+    def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
+        """Syntax, imports, environment and limits."""
+        return check_params(params)
+
+    def _limits(self, params: PythonParams) -> Limits:
+        ceiling = self.settings.ceiling
+        asked: dict[str, Any] = {}
+        for name in ("timeout", "cpu_seconds", "memory_mb"):
+            value = getattr(params, name)
+            asked[name] = getattr(ceiling, name) if value is None else value
+            message = over_ceiling(name, asked[name], self.settings)
+            if message:
+                raise PermanentError(message, code="limit-above-ceiling", pointer=f"/{name}")
+        return Limits(
+            **asked,
+            stdout_bytes=ceiling.stdout_bytes,
+            result_bytes=ceiling.result_bytes,
+            input_bytes=ceiling.input_bytes,
+        )
+
+
+class TrustedPythonCode(PythonCode):
+    """Run Python over the execution's data, without a sandbox.
+
+    The operator has switched the sandbox off: the code can do what the server can. See python.code's documentation.
+    """
+
+    pure = False
+
+
+def writer(ctx: Context) -> Callable[[tuple[LogLine, ...]], None]:
+    """Hands log lines to the step's log as they come."""
+
+    def write(lines: tuple[LogLine, ...]) -> None:
+        for line in lines:
+            fields = {name: value for name, value in (line.fields or {}).items() if name not in RESERVED}
+            ctx.log(line.message, level=line.level, **fields)
+
+    return write

@@ -1,0 +1,140 @@
+"""Finds mistakes in code before it runs. Synchronous, because validation is; the parsing happens in another process."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from .frames import HEADER, Forged, encode_check, read_reply
+
+__all__ = ["Checker", "Problem", "check"]
+
+PATIENCE: Final = 2.0
+"""Seconds that reading a piece of code may take."""
+LARGEST_REPLY: Final = 1 << 20
+BOOT: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from box.checker import main; del sys.path[0];main(int(sys.argv[2]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A mistake in the code; line and column start at 1."""
+
+    message: str
+    line: int | None = None
+    column: int | None = None
+
+
+class Checker:
+    """Owns the process; started when first asked, started again when it dies."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+
+    def check(self, code: str, allowed: Sequence[str] | None) -> tuple[Problem, ...]:
+        """Syntax errors, and imports of modules that are not allowed (None: all are)."""
+        request = encode_check(code, allowed)
+        with self._lock:
+            channel = self._open()
+            alarm = threading.Timer(PATIENCE, self._kill)
+            alarm.daemon = True
+            alarm.start()
+            try:
+                channel.sendall(request)
+                reply = read_reply(receive(channel))
+            except (OSError, EOFError, Forged):
+                self._drop()
+                return (Problem("The code could not be read: it is too large, too deep, or breaks the parser."),)
+            finally:
+                alarm.cancel()
+        return problems_in(reply.get("problems"))
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            self._drop()
+
+    def _open(self) -> socket.socket:
+        if self._channel is None:
+            self._channel, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-X", "utf8", "-c", BOOT, str(Path(__file__).parent), "0"],
+                    env={"LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")},
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+        return self._channel
+
+    def _kill(self) -> None:
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def _drop(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def receive(channel: socket.socket) -> bytes:
+    """One frame. Raises EOFError, OSError or Forged."""
+    size = int.from_bytes(receive_exactly(channel, HEADER))
+    if size > LARGEST_REPLY:
+        raise Forged("a reply of that size was not asked for")
+    return receive_exactly(channel, size)
+
+
+def receive_exactly(channel: socket.socket, size: int) -> bytes:
+    """So many bytes, no fewer."""
+    data = b""
+    while len(data) < size:
+        part = channel.recv(size - len(data))
+        if not part:
+            raise EOFError
+        data += part
+    return data
+
+
+def problems_in(raw: object) -> tuple[Problem, ...]:
+    """The reply's problems, as far as they look like problems."""
+    found = []
+    for item in raw if isinstance(raw, list) else ():
+        if isinstance(item, dict) and isinstance(item.get("message"), str):
+            line, column = item.get("line"), item.get("column")
+            found.append(
+                Problem(
+                    item["message"][:1000],
+                    line if isinstance(line, int) and line > 0 else None,
+                    column if isinstance(column, int) and column > 0 else None,
+                )
+            )
+    return tuple(found)
+
+
+_shared: Final = Checker()
+atexit.register(_shared.close)
+
+
+@lru_cache(maxsize=1024)
+def check(code: str, allowed: tuple[str, ...] | None) -> tuple[Problem, ...]:
+    """As `Checker.check`, with the process's own checker, remembering what it found."""
+    return _shared.check(code, allowed)

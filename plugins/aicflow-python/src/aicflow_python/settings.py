@@ -1,0 +1,99 @@
+"""What the operator decides: which backend, how much a call may use, which extra packages there are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aicflow import AICFlowError
+
+from aicflow_python.sandbox import Environment, Limits
+
+__all__ = ["PythonSettings"]
+
+PREFIX = "AICFLOW_PYTHON_"
+BACKENDS = ("process", "restricted", "trusted")
+
+
+@dataclass(frozen=True, slots=True)
+class PythonSettings:
+    """`backends`: tried in order; only those named are ever used. `ceiling`: the most that a call may use, and what
+    it gets when it asks for nothing. `environments`: extra packages by the name that workflows use. `require`: layers
+    without which the process backend does not run, None for the backend's own choice. `warm`, `max_processes`,
+    `idle_timeout` (seconds): how many processes are kept."""
+
+    backends: tuple[str, ...] = ("process",)
+    ceiling: Limits = field(default_factory=Limits)
+    environments: Mapping[str, Environment] = field(default_factory=dict)
+    require: tuple[str, ...] | None = None
+    warm: int = 2
+    max_processes: int = 32
+    idle_timeout: float = 30.0
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read AICFLOW_PYTHON_… variables. Raises AICFlowError, which names the variable."""
+        env = os.environ if environ is None else environ
+        given: dict[str, Any] = {}
+        if backends := words(env, "BACKENDS"):
+            unknown = [name for name in backends if name not in BACKENDS]
+            if unknown:
+                raise problem("BACKENDS", f"{unknown[0]!r} is not a backend", f"Backends are {', '.join(BACKENDS)}.")
+            if "trusted" in backends and len(backends) > 1:
+                raise problem("BACKENDS", "trusted means no sandbox at all and stands alone", "Write only: trusted")
+            given["backends"] = backends
+        if require := words(env, "REQUIRE"):
+            given["require"] = require
+        given["ceiling"] = Limits(
+            **{
+                name: number(env, name.upper(), getattr(Limits(), name))
+                for name in ("timeout", "cpu_seconds", "memory_mb", "stdout_bytes", "result_bytes", "input_bytes")
+            }
+        )
+        given["environments"] = environments(env)
+        given["warm"] = int(number(env, "WARM", 2))
+        given["max_processes"] = int(number(env, "MAX_PROCESSES", 32))
+        given["idle_timeout"] = number(env, "IDLE_TIMEOUT", 30.0)
+        return cls(**given)
+
+
+def words(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """A comma-separated variable."""
+    return tuple(word.strip() for word in env.get(PREFIX + name, "").split(",") if word.strip())
+
+
+def number[N: (int, float)](env: Mapping[str, str], name: str, default: N) -> N:
+    """A number above 0, whole where the default is whole."""
+    text = env.get(PREFIX + name, "").strip()
+    if not text:
+        return default
+    try:
+        value = type(default)(text)
+    except ValueError:
+        value = type(default)(0)
+    if not 0 < value < float("inf"):
+        kind = "a whole number" if isinstance(default, int) else "a number"
+        raise problem(name, f"{text!r} is not {kind} above 0", None)
+    return value
+
+
+def environments(env: Mapping[str, str]) -> dict[str, Environment]:
+    """`science=numpy,numpy.linalg; text=regex` by name."""
+    found: dict[str, Environment] = {}
+    for part in env.get(PREFIX + "ENVIRONMENTS", "").split(";"):
+        if not part.strip():
+            continue
+        name, equals, packages = part.partition("=")
+        modules = tuple(word.strip() for word in packages.split(",") if word.strip())
+        name = name.strip()
+        if not equals or not name.isidentifier() or not modules or name == "default":
+            raise problem("ENVIRONMENTS", f"{part.strip()!r} is not name=package,package", "science=numpy,pandas")
+        found[name] = Environment(modules)
+    return found
+
+
+def problem(name: str, what: str, hint: str | None) -> AICFlowError:
+    """An unusable setting."""
+    return AICFlowError(f"{PREFIX}{name}: {what}.", hint=hint)
