@@ -153,6 +153,31 @@ def test_a_table_to_read(expression: str, zone: str, since: str, expected: list[
     assert shown == expected
 
 
+@pytest.mark.parametrize("expression", SCHEDULES)
+@pytest.mark.parametrize(
+    ("zone", "at"),
+    [
+        ("Europe/Amsterdam", "2026-03-29T01:00Z"),
+        ("Europe/Amsterdam", "2026-10-25T01:00Z"),
+        ("Australia/Lord_Howe", "2026-04-04T15:00Z"),
+        ("Australia/Lord_Howe", "2026-10-03T15:30Z"),
+        ("Pacific/Kwajalein", "1969-09-30T18:00Z"),
+    ],
+)
+def test_the_next_fire_is_the_same_wherever_one_asks_from(zone: str, at: str, expression: str) -> None:
+    """Also from within a doubled hour, where the local clock shows times whose turn has been."""
+    middle = datetime.fromisoformat(at).astimezone(UTC)
+    start, end = middle - timedelta(hours=30), middle + timedelta(hours=30)
+    schedule = Schedule.parse(expression, zone)
+    due = walk(SCHEDULES[expression], zone, start, end)
+    for minutes in range(-170, 170, 20):
+        asked = middle + timedelta(minutes=minutes)
+        expected = next((moment for moment in due if moment > asked), None)
+        fire = schedule.next_after(asked)
+        assert fire is not None
+        assert fire.at == expected or (expected is None and fire.at > end)
+
+
 def test_every_follows_elapsed_time_whatever_the_clocks_do() -> None:
     schedule = Schedule.parse("@every 25m", "Europe/Amsterdam")
     start = datetime(2026, 10, 24, 20, tzinfo=UTC)
