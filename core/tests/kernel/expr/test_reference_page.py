@@ -5,19 +5,16 @@ import re
 from pathlib import Path
 
 import pytest
-
 from aicflow.kernel.expr import FUNCTIONS, ExpressionError, compile_expression
 from aicflow.kernel.expr.errors import COMPILE_CODES, EVALUATION_CODES
 from aicflow.kernel.template.errors import TEMPLATE_CODES
 
-PAGE = next(
-    page for up in Path(__file__).parents if (page := up / "docs" / "reference" / "expressions.md").is_file()
-)
+PAGE = next(page for up in Path(__file__).parents if (page := up / "docs" / "reference" / "expressions.md").is_file())
 TEXT = PAGE.read_text(encoding="utf-8")
 
 
 def examples():
-    """Each line of each `aicflow-expr` block: where it stands, the scope, the expression, the sign, what is expected."""
+    """Each line of each `aicflow-expr` block: the scope, the expression, the sign, what is expected."""
     for block in re.finditer(r"```aicflow-expr\n(.*?)```", TEXT, re.DOTALL):
         first = TEXT.count("\n", 0, block.start()) + 2
         scope = {}

@@ -95,9 +95,9 @@ def _integers_first(
 
 def comparison(node: Comparison, operands: Sequence[Run]) -> Run:
     """`a < b <= c`"""
-    spans = _pair_spans(node)
     if len(node.rest) == 1:
-        return _one_comparison(node.rest[0][0], operands[0], operands[1], spans[0])
+        return _one_comparison(node.rest[0][0], operands[0], operands[1], node.span)
+    spans = _pair_spans(node)
     first = operands[0]
     signs = (COMPARISON[sign] for sign, _ in node.rest)
     plan = tuple(zip(signs, operands[1:], spans, strict=True))

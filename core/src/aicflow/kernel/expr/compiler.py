@@ -134,7 +134,11 @@ class Compiler:
         is_root = isinstance(base, Name) and base.name not in self._bound
         if is_root and isinstance(base, Name) and base.name == "secrets" and not (is_value and _is_secret(node)):
             return chains.no_secret(node.span)
-        start = chains.root(base.name) if is_root and isinstance(base, Name) else self.compile(base, soft=True)
+        if is_root and isinstance(base, Name):
+            start = chains.root(base.name)
+        else:
+            # without a question mark behind it, a base that leads nowhere is an error of its own
+            start = self.compile(base, soft=soft or node.steps[0].optional)
         careful = chains.compile_chain(node, start, tuple(self._step(step) for step in node.steps), soft)
         keys = [step.name for step in node.steps if isinstance(step, Field) and not step.optional]
         if soft or len(keys) < len(node.steps) or not isinstance(base, Name):

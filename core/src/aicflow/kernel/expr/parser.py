@@ -43,6 +43,8 @@ _RANK: Final = {
 
 _ANY: Final = 0
 
+_STATEMENTS: Final = frozenset({"lambda", "await", "yield", "import", "return", "def", "new", "function", "typeof"})
+
 
 def parse(source: str) -> Node:
     """The syntax tree of an expression. Raises ExpressionError with the position of the first thing that is wrong."""
@@ -63,18 +65,20 @@ class _Parser:
         """The longest expression made of operators that bind tighter than `rank`."""
         tokens = self.tokens
         tokens.enter()
+        start = tokens.token.start
         node = self._operand()
         while (found := _RANK.get(tokens.kind, _ANY)) > rank:
-            node = self._continue(node, found)
+            node = self._continue(node, start, found)
         tokens.leave()
         return node
 
-    def _continue(self, left: Node, rank: int) -> Node:
-        """The operators of one rank that follow `left`, kept flat in one node."""
+    def _continue(self, left: Node, start: int, rank: int) -> Node:
+        """The operators of one rank that follow `left`, kept flat in one node. `start` is where `left` starts, with
+        the parentheses around it."""
         if rank == _CONDITIONAL:
-            return self._conditional(left)
+            return self._conditional(left, start)
         if rank == _COMPARE:
-            return self._comparison(left)
+            return self._comparison(left, start)
         tokens = self.tokens
         operators: list[str] = []
         operands = [left]
@@ -83,14 +87,14 @@ class _Parser:
             operators.append(tokens.advance().kind)
             operands.append(self.expression(rank))
             tallest = max(tallest, tokens.height)
-        span = (left.span[0], operands[-1].span[1])
+        span = (start, tokens.last.end)
         if rank == _COALESCE:
             return tokens.grown(Coalesce(tuple(operands), span), tallest)
         if rank in (_OR, _AND):
             return tokens.grown(Logic(operators[0], tuple(operands), span), tallest)
         return tokens.grown(Arithmetic(left, tuple(zip(operators, operands[1:], strict=True)), span), tallest)
 
-    def _comparison(self, left: Node) -> Node:
+    def _comparison(self, left: Node, start: int) -> Node:
         tokens = self.tokens
         rest: list[tuple[str, Node]] = []
         tallest = tokens.height
@@ -106,9 +110,9 @@ class _Parser:
                 kind = "not in"
             rest.append((kind, self.expression(_COMPARE)))
             tallest = max(tallest, tokens.height)
-        return tokens.grown(Comparison(left, tuple(rest), (left.span[0], rest[-1][1].span[1])), tallest)
+        return tokens.grown(Comparison(left, tuple(rest), (start, tokens.last.end)), tallest)
 
-    def _conditional(self, then: Node) -> Node:
+    def _conditional(self, then: Node, start: int) -> Node:
         tokens = self.tokens
         tallest = tokens.height
         tokens.advance()
@@ -119,7 +123,7 @@ class _Parser:
             raise tokens.unexpected("'else' and the other value", hint)
         tokens.advance()
         otherwise = self.expression()
-        span = (then.span[0], otherwise.span[1])
+        span = (start, tokens.last.end)
         return tokens.grown(Conditional(test, then, otherwise, span), max(tallest, tokens.height))
 
     def _operand(self) -> Node:
@@ -129,11 +133,11 @@ class _Parser:
         if token.kind == "not":
             tokens.advance()
             operand = self.expression(_NOT)
-            return tokens.grown(Not(operand, (token.start, operand.span[1])), tokens.height)
+            return tokens.grown(Not(operand, (token.start, tokens.last.end)), tokens.height)
         if token.kind in ("-", "+"):
             tokens.advance()
             operand = self.expression(_UNARY)
-            span = (token.start, operand.span[1])
+            span = (token.start, tokens.last.end)
             if isinstance(operand, Literal) and type(operand.value) in (int, float):
                 value = operand.value
                 assert isinstance(value, int | float)
@@ -143,7 +147,7 @@ class _Parser:
         steps = postfix.steps(tokens, self.expression)
         if not steps:
             return base
-        return tokens.grown(Chain(base, tuple(steps), (base.span[0], steps[-1].span[1])), tokens.height)
+        return tokens.grown(Chain(base, tuple(steps), (token.start, tokens.last.end)), tokens.height)
 
     def _primary(self) -> Node:
         tokens = self.tokens
@@ -259,16 +263,16 @@ class _Parser:
         """The expression is complete, and yet something follows it."""
         token = self.tokens.token
         hint: str | None = None
-        if token.kind in (")", "]", "}"):
+        if self.tokens.last.text in _STATEMENTS:
+            hint = "Expressions only compute values. Use a code node for programs."
+        elif token.kind in (")", "]", "}"):
             hint = "There is no opening bracket for it."
         elif token.kind == "literal" and token.text[0] in "\"'":
             hint = 'Join texts with +. There are no prefixed texts such as f"…" or r"…".'
-        elif token.text in ("is", "and", "lambda", "await"):
-            hint = "Write '==' to compare." if token.text == "is" else None
-        elif token.kind == "else":
+        elif token.text == "is":
+            hint = "Write '==' to compare."
+        elif token.kind in ("else", ":"):
             hint = "Write a choice as: value if condition else other."
-        elif token.kind == ":":
-            hint = 'Write a choice as: value if condition else other. Write objects like {"key": value}.'
         elif token.kind == "for":
             hint = "Write a loop in brackets: [expression for x in list]."
         return self.tokens.unexpected("an operator or the end", hint)

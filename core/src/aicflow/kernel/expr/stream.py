@@ -35,6 +35,11 @@ class TokenStream:
             self.kind = self.token.kind
         return token
 
+    @property
+    def last(self) -> Token:
+        """The token that was stepped over last; the first one when there was none."""
+        return self._tokens[max(self._position - 1, 0)]
+
     def enter(self) -> None:
         """One more expression inside the ones being read."""
         self._depth += 1
@@ -72,8 +77,6 @@ class TokenStream:
         """The current token is not what the grammar wants here."""
         token = self.token
         found = "the end of the expression" if token.kind == "end" else f"'{_short(token.text)}'"
-        if hint is None and token.text in ("lambda", "await", "yield", "import"):
-            hint = "Expressions only compute values. Use a code node for programs."
         return ExpressionError("expr.syntax", f"Expected {wanted}, found {found}", token.span, hint)
 
     def _too_deep(self, message: str) -> ExpressionError:
