@@ -169,6 +169,7 @@ class MemoryExecutions:
         for row in ready[:limit]:
             row.epoch += 1
             row.status, row.worker, row.due_at = "running", worker, lease_until
+            row.wake_at = None
             claimed.append(
                 Claimed(
                     _execution(row, whole=True, output=False),

@@ -221,7 +221,7 @@ class _Earlier:
                     keys.append([op.new.idempotency.scope, op.new.idempotency.key])
         self._found: dict[tuple[str, str, str], tuple[str, str | None]] = {}
         if fires or keys:
-            asked = (dumps(fires).decode(), dumps(keys).decode())
+            asked = {"fires": dumps(fires).decode(), "keys": dumps(keys).decode()}
             for kind, scope, key, *found in loads(connection.execute(_EARLIER, asked).fetchone()[0]):
                 self._found[kind, scope, key] = (found[0], found[1])
 
@@ -301,7 +301,7 @@ def _append_rows(i: int, op: Append) -> list[_Row]:
             projection.status, micros(projection.started_at), micros(projection.finished_at), None,
             micros(projection.wake_at), projection.output, projection.error, None,
         )  # fmt: skip
-    rows = [
+    rows: list[_Row] = [
         (_CONSUME, i, op.execution_id, batch.first_seq, None, None, op.epoch, *(None,) * 7, node_id, *_NO_MORE)
         for node_id in op.consumed
     ]
@@ -329,11 +329,11 @@ SELECT json_group_array(json_array(id, priority, limits, admitted, cancel_reques
 _EARLIER = """
 SELECT json_group_array(json_array(kind, scope, key, execution_id, fingerprint)) FROM (
   SELECT 'fire' AS kind, f.binding_id AS scope, f.key AS key, f.execution_id, NULL AS fingerprint
-    FROM json_each(?1) AS a CROSS JOIN fires AS f
+    FROM json_each(:fires) AS a CROSS JOIN fires AS f
     WHERE f.binding_id = json_extract(a.value, '$[0]') AND f.key = json_extract(a.value, '$[1]')
   UNION ALL
   SELECT 'key', e.idempotency_scope, e.idempotency_key, e.id, e.fingerprint
-    FROM json_each(?2) AS a CROSS JOIN executions AS e
+    FROM json_each(:keys) AS a CROSS JOIN executions AS e
     WHERE e.idempotency_scope = json_extract(a.value, '$[0]') AND e.idempotency_key = json_extract(a.value, '$[1]')
       AND e.idempotency_key IS NOT NULL)
 """

@@ -104,7 +104,7 @@ class SQLiteExecutions:
     async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:
         wanted = None if node_ids is None else dumps(node_ids).decode()
         return await self._readers.run(
-            lambda connection: dict(connection.execute(_OUTPUTS, (execution_id, wanted)).fetchall())
+            lambda connection: dict(connection.execute(_OUTPUTS, {"id": execution_id, "wanted": wanted}).fetchall())
         )
 
     async def slot_holders(self, key: str) -> list[str]:
@@ -172,8 +172,8 @@ SELECT min(first_seq), CAST(group_concat(CAST(body AS TEXT), char(10)) AS BLOB) 
   SELECT first_seq, body FROM events WHERE execution_id = ? AND last_seq > ? AND first_seq <= ? ORDER BY first_seq)
 """
 _OUTPUTS = """
-SELECT name, body FROM payloads WHERE execution_id = ?1 AND name NOT LIKE '$%'
-  AND (?2 IS NULL OR name IN (SELECT value FROM json_each(?2)))
+SELECT name, body FROM payloads WHERE execution_id = :id AND name NOT LIKE '$%'
+  AND (:wanted IS NULL OR name IN (SELECT value FROM json_each(:wanted)))
 """
 _HOLDERS = """
 SELECT json_group_array(id) FROM (

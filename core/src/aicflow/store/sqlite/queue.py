@@ -32,6 +32,7 @@ def claim(connection: sqlite3.Connection, worker: str, limit: int, *, now: float
         execution = execution_from(row, payload=True)
         execution.status = "running"
         execution.epoch += 1
+        execution.wake_at = None
         execution.input = decoded(input)
         claimed[n] = Claimed(execution, [], {}, [])
         if execution.last_seq > 1 or not has_input or has_trigger:
@@ -138,7 +139,7 @@ FROM (
 ) CROSS JOIN executions AS e ON e.n = m
 """  # noqa: S608
 _CLAIM = """
-UPDATE executions SET status = 'running', epoch = epoch + 1, worker = ?, due_at = ?
+UPDATE executions SET status = 'running', epoch = epoch + 1, worker = ?, due_at = ?, wake_at = NULL
   WHERE n IN (SELECT value FROM json_each(?))
 """
 _MORE = """

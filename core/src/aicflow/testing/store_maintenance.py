@@ -1,0 +1,106 @@
+"""Store suite: what retention removes, and what the store says about itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from aicflow.kernel.errors import NotFound
+from aicflow.kernel.ports import ExecutionFilter, Fire, Idempotency, RetentionRule, Store
+from aicflow.testing.store_samples import NOW, batch, create, end, park, start
+
+__all__ = ["MaintenanceCases"]
+
+HOUR = 3600.0
+
+
+async def _ids(store: Store) -> list[str]:
+    return sorted(execution.id for execution in (await store.executions.list(ExecutionFilter(), limit=500)).items)
+
+
+class MaintenanceCases:
+    """Housekeeping never takes what has not ended."""
+
+    async def test_by_age_and_status(self, store: Store) -> None:
+        for id, status, hours in (("ex_1", "succeeded", 5), ("ex_2", "failed", 5), ("ex_3", "succeeded", 1)):
+            await start(store.executions, id, at=NOW - hours * HOUR)
+            await end(store.executions, id, status=status, at=NOW - hours * HOUR)
+        rules = [RetentionRule("succeeded", max_age=2 * HOUR)]
+        assert await store.maintenance.removable(rules, now=NOW) == {"wf_a": 1}
+        assert await store.maintenance.remove(rules, now=NOW) == 1
+        assert await store.maintenance.remove(rules, now=NOW) == 0
+        assert await _ids(store) == ["ex_2", "ex_3"]
+
+    async def test_age_counts_from_the_end(self, store: Store) -> None:
+        await start(store.executions, "ex_1", at=NOW - 9 * HOUR)
+        await end(store.executions, "ex_1", at=NOW - HOUR)
+        assert await store.maintenance.remove([RetentionRule("succeeded", max_age=2 * HOUR)], now=NOW) == 0
+
+    async def test_by_count_for_each_workflow(self, store: Store) -> None:
+        for i in range(10):
+            workflow = "wf_b" if i >= 7 else "wf_a"
+            await start(store.executions, f"ex_{i}", at=NOW + i, workflow=workflow)
+            await end(store.executions, f"ex_{i}", at=NOW + i, status="failed" if i == 0 else "succeeded")
+        rules = [RetentionRule("succeeded", max_count=2), RetentionRule("failed", max_count=5)]
+        assert await store.maintenance.removable(rules, now=NOW) == {"wf_a": 4, "wf_b": 1}
+        assert await store.maintenance.remove(rules, now=NOW, batch=3) == 3
+        assert await store.maintenance.remove(rules, now=NOW, batch=3) == 2
+        assert await store.maintenance.remove(rules, now=NOW, batch=3) == 0
+        assert await _ids(store) == ["ex_0", "ex_5", "ex_6", "ex_8", "ex_9"]
+
+    async def test_what_has_not_ended_stays(self, store: Store) -> None:
+        await create(store.executions, "ex_queued", at=NOW - HOUR)
+        await start(store.executions, "ex_running", at=NOW - HOUR)
+        await start(store.executions, "ex_waiting", at=NOW - HOUR)
+        await park(store.executions, "ex_waiting")
+        rules = [
+            RetentionRule(status, max_age=0, max_count=0)
+            for status in ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
+        ]
+        assert await store.maintenance.removable(rules, now=NOW) == {}
+        assert await store.maintenance.remove(rules, now=NOW) == 0
+        assert len(await _ids(store)) == 3
+
+    async def test_a_rule_without_bounds_keeps_everything(self, store: Store) -> None:
+        await start(store.executions, "ex_1")
+        await end(store.executions, "ex_1")
+        assert await store.maintenance.remove([RetentionRule("succeeded")], now=NOW + 1e9) == 0
+
+    async def test_all_that_belongs_to_it_goes(self, store: Store) -> None:
+        executions = store.executions
+        key = Idempotency("api", "k", "p")
+        await start(executions, "ex_1", fire=Fire("wf_a:hook", "fire", "d_1"), idempotency=key, input="x" * 5000)
+        await executions.append("ex_1", 1, batch(2, "step.succeeded"), outputs={"a": b"1"})
+        await end(executions, "ex_1", seq=3)
+        assert await store.maintenance.remove([RetentionRule("succeeded", max_count=0)], now=NOW) == 1
+        with pytest.raises(NotFound):
+            await executions.get("ex_1")
+        with pytest.raises(NotFound):
+            await store.triggers.delivery("d_1")
+        assert await executions.events("ex_1") == []
+        assert await executions.outputs("ex_1") == {}
+        # the idempotency key was the execution's, the fire's key is for ever
+        assert not (await create(executions, "ex_2", idempotency=key)).duplicate
+        assert (await create(executions, "ex_3", fire=Fire("wf_a:hook", "fire"))).execution_id == "ex_1"
+        assert await store.maintenance.integrity() == []
+
+    async def test_sizes(self, store: Store) -> None:
+        for i in range(3):
+            await start(store.executions, f"ex_{i}", workflow="wf_large" if i else "wf_small", input="x" * 2000 * i)
+        sizes = await store.maintenance.sizes()
+        assert [(size.workflow_id, size.executions, size.events) for size in sizes.workflows] == [
+            ("wf_large", 2, 2),
+            ("wf_small", 1, 1),
+        ]
+        assert sizes.workflows[0].bytes > 6000 > sizes.workflows[1].bytes > 0
+        assert sizes.file_bytes >= 6000
+        assert sizes.free_bytes >= 0
+
+    async def test_a_store_that_was_only_used_is_sound(self, store: Store) -> None:
+        for i in range(5):
+            await start(store.executions, f"ex_{i}")
+            await store.executions.append(f"ex_{i}", 1, batch(2, "execution.started", "step.started"))
+        await end(store.executions, "ex_0", seq=4)
+        await park(store.executions, "ex_1", seq=4)
+        await store.executions.hand_back("w1", "ex_2", 1)
+        assert await store.maintenance.integrity() == []
+        assert await store.maintenance.reclaim_space() >= 0

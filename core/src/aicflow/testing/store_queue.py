@@ -1,0 +1,220 @@
+"""Store suite: claiming, leases, cancel requests, answers and wake-ups."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.ports import Answered, Store
+from aicflow.testing.store_samples import LEASE, NOW, batch, claim, claimed_ids, create, end, numbers, park, start
+
+__all__ = ["QueueCases"]
+
+YES = Answered("ask", "answered", b'{"ok":true}')
+
+
+class QueueCases:
+    """Who may work on what, and when."""
+
+    async def test_highest_priority_first_then_oldest(self, store: Store) -> None:
+        for id, priority in (("ex_1", 0), ("ex_2", 5), ("ex_3", 0), ("ex_4", 5), ("ex_5", -1)):
+            await create(store.executions, id, priority=priority)
+        assert await claimed_ids(store.executions, limit=3) == ["ex_2", "ex_4", "ex_1"]
+        assert await claimed_ids(store.executions) == ["ex_3", "ex_5"]
+        assert await claimed_ids(store.executions) == []
+
+    async def test_a_claim_is_running_and_numbered(self, store: Store) -> None:
+        await create(store.executions, "ex_1", input={"a": 1}, trigger={"kind": "trigger", "payload": 5})
+        [claimed] = await claim(store.executions)
+        execution = claimed.execution
+        assert (execution.id, execution.status, execution.epoch, execution.last_seq) == ("ex_1", "running", 1, 1)
+        assert (execution.input, execution.trigger.payload) == ({"a": 1}, 5)
+        assert (claimed.events, claimed.outputs, claimed.answers) == ([], {}, [])
+        stored = await store.executions.get("ex_1")
+        assert (stored.status, stored.epoch) == ("running", 1)
+
+    async def test_two_workers_never_get_the_same(self, store: Store) -> None:
+        await asyncio.gather(*(create(store.executions, f"ex_{i:02}") for i in range(40)))
+        shares = await asyncio.gather(*(claimed_ids(store.executions, worker=f"w{i}", limit=7) for i in range(8)))
+        everything = [id for share in shares for id in share]
+        assert sorted(everything) == [f"ex_{i:02}" for i in range(40)]
+
+    async def test_an_expired_lease_is_taken_over_with_the_history(self, store: Store) -> None:
+        await start(store.executions, "ex_1", worker="dead")
+        await store.executions.append("ex_1", 1, batch(2, "execution.started", "step.started"))
+        assert await store.executions.next_due() == NOW + LEASE
+        assert await claim(store.executions, worker="w2", now=NOW + LEASE - 1) == []
+        [claimed] = await claim(store.executions, worker="w2", now=NOW + LEASE)
+        assert claimed.execution.epoch == 2
+        assert numbers(claimed.events) == [1, 2, 3]
+
+    async def test_a_renewed_lease_holds(self, store: Store) -> None:
+        for id in ("ex_1", "ex_2", "ex_3"):
+            await start(store.executions, id)
+        await store.executions.request_cancel("ex_2")
+        asked = await store.executions.renew("w1", ["ex_1", "ex_2", "ex_none"], lease_until=NOW + 100)
+        assert asked == {"ex_2"}
+        assert await store.executions.renew("w2", ["ex_1", "ex_2"], lease_until=NOW) == frozenset()
+        assert await claimed_ids(store.executions, worker="w2", now=NOW + 99) == ["ex_3"]
+        assert len(await claimed_ids(store.executions, worker="w2", now=NOW + 100)) == 2
+
+    async def test_handed_back_work_goes_on_elsewhere(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        await executions.append("ex_1", 1, batch(2, "step.succeeded"))
+        await executions.hand_back("w1", "ex_1", 1)
+        assert (await executions.get("ex_1")).status == "queued"
+        await executions.hand_back("w1", "ex_1", 1)
+        await executions.hand_back("w1", "ex_none", 1)
+        [claimed] = await claim(executions, worker="w2")
+        assert (claimed.execution.epoch, numbers(claimed.events)) == (2, [1, 2])
+        await executions.hand_back("w1", "ex_1", 1)
+        assert (await executions.get("ex_1")).status == "running"
+        await end(executions, "ex_1", epoch=2, seq=3)
+        await executions.hand_back("w2", "ex_1", 2)
+        assert (await executions.get("ex_1")).status == "succeeded"
+
+    async def test_what_was_begun_comes_before_what_is_new(self, store: Store) -> None:
+        await create(store.executions, "ex_new", priority=9)
+        await start(store.executions, "ex_begun")
+        await store.executions.hand_back("w1", "ex_begun", 1)
+        assert await claimed_ids(store.executions) == ["ex_begun", "ex_new"]
+
+    async def test_leases_of_the_dead_are_reclaimed_at_once(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1", worker="dead")
+        await start(executions, "ex_2", worker="dead too")
+        await start(executions, "ex_3", worker="w1")
+        await start(executions, "ex_4", worker="dead")
+        await end(executions, "ex_4")
+        assert await executions.reclaim("w1") == 2
+        assert await executions.reclaim("w1") == 0
+        assert sorted(await claimed_ids(executions)) == ["ex_1", "ex_2"]
+
+    async def test_a_waiting_execution_wakes_in_time(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        await park(executions, "ex_1", wake_at=NOW + 500)
+        execution = await executions.get("ex_1")
+        assert (execution.status, execution.wake_at) == ("waiting", NOW + 500)
+        assert await executions.next_due() == NOW + 500
+        assert await claim(executions, now=NOW + 499.9) == []
+        [claimed] = await claim(executions, now=NOW + 500)
+        assert (claimed.execution.epoch, claimed.execution.last_seq) == (2, 2)
+        assert (await executions.get("ex_1")).wake_at is None
+
+    async def test_one_that_waits_for_an_answer_does_not_wake_by_itself(self, store: Store) -> None:
+        await start(store.executions, "ex_1")
+        await park(store.executions, "ex_1")
+        assert await store.executions.next_due() is None
+        assert await claim(store.executions, now=NOW + 1e9) == []
+
+    async def test_an_answer_wakes_it(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        await park(executions, "ex_1", wake_at=NOW + 500)
+        await executions.answer("ex_1", YES)
+        with pytest.raises(Conflict, match="ask"):
+            await executions.answer("ex_1", Answered("ask", "skip", b"null"))
+        [claimed] = await claim(executions)
+        assert claimed.answers == [YES]
+        await park(executions, "ex_1", epoch=2, seq=3, consumed=["ask"])
+        assert await claim(executions) == []
+        await executions.answer("ex_1", Answered("ask", "retry", b"null"))
+        [again] = await claim(executions)
+        assert again.answers == [Answered("ask", "retry", b"null")]
+
+    async def test_an_answer_is_kept_until_its_step_has_run(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        await park(executions, "ex_1")
+        await executions.answer("ex_1", YES)
+        await claim(executions, worker="dead")
+        [claimed] = await claim(executions, now=NOW + LEASE)
+        assert claimed.answers == [YES]
+
+    async def test_an_answer_that_comes_while_others_are_worked_on(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        await park(executions, "ex_1")
+        await executions.answer("ex_1", YES)
+        await claim(executions)
+        other = Answered("other", "fail", b'"no"')
+        await executions.answer("ex_1", other)
+        assert await claim(executions) == []
+        await park(executions, "ex_1", epoch=2, seq=3, consumed=["ask"])
+        [claimed] = await claim(executions)
+        assert claimed.answers == [other]
+
+    async def test_a_handed_back_execution_can_be_answered(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        await park(executions, "ex_1", wake_at=NOW)
+        await claim(executions)
+        await executions.hand_back("w1", "ex_1", 2)
+        await executions.answer("ex_1", YES)
+        [claimed] = await claim(executions)
+        assert claimed.answers == [YES]
+
+    async def test_only_what_waits_can_be_answered(self, store: Store) -> None:
+        executions = store.executions
+        await create(executions, "ex_1")
+        with pytest.raises(Conflict, match="queued"):
+            await executions.answer("ex_1", YES)
+        await claim(executions)
+        await executions.answer("ex_1", YES)
+        await end(executions, "ex_1")
+        with pytest.raises(Conflict, match="succeeded"):
+            await executions.answer("ex_1", Answered("b", "answered", b"1"))
+        with pytest.raises(NotFound, match="ex_none"):
+            await executions.answer("ex_none", YES)
+
+    async def test_a_stale_append_consumes_no_answer(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        await park(executions, "ex_1")
+        await executions.answer("ex_1", YES)
+        await claim(executions, worker="slow")
+        await claim(executions, worker="quick", now=NOW + LEASE)
+        with pytest.raises(Exception, match="no longer"):
+            await park(executions, "ex_1", epoch=2, seq=3, consumed=["ask"])
+        [claimed] = await claim(executions, now=NOW + LEASE * 2)
+        assert claimed.answers == [YES]
+
+    async def test_cancel_of_what_is_queued_or_waits_is_worked_on_at_once(self, store: Store) -> None:
+        executions = store.executions
+        await create(executions, "ex_1", available_at=NOW + 500)
+        await start(executions, "ex_2")
+        await park(executions, "ex_2")
+        for id, status in (("ex_1", "queued"), ("ex_2", "waiting")):
+            row = await executions.request_cancel(id)
+            assert (row.status, row.cancel_requested) == (status, True)
+        claimed = await claim(executions)
+        assert sorted(one.execution.id for one in claimed) == ["ex_1", "ex_2"]
+        assert all(one.execution.cancel_requested for one in claimed)
+
+    async def test_cancel_of_what_runs_is_told_to_its_worker(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        assert not (await executions.append("ex_1", 1, batch(2, "step.log"))).cancel_requested
+        assert (await executions.request_cancel("ex_1")).status == "running"
+        assert (await executions.request_cancel("ex_1")).cancel_requested
+        assert await claim(executions, worker="w2") == []
+        assert (await executions.append("ex_1", 1, batch(3, "step.log"))).cancel_requested
+        assert (await end(executions, "ex_1", seq=4, status="cancelled")).cancel_requested
+        assert (await executions.get("ex_1")).status == "cancelled"
+
+    async def test_one_that_begins_to_wait_after_a_cancel_is_claimable_at_once(self, store: Store) -> None:
+        await start(store.executions, "ex_1")
+        await store.executions.request_cancel("ex_1")
+        await park(store.executions, "ex_1", wake_at=NOW + 500)
+        assert await claimed_ids(store.executions) == ["ex_1"]
+
+    async def test_cancel_after_the_end_changes_nothing(self, store: Store) -> None:
+        await start(store.executions, "ex_1")
+        await end(store.executions, "ex_1")
+        row = await store.executions.request_cancel("ex_1")
+        assert (row.status, row.cancel_requested) == ("succeeded", False)
+        assert await claim(store.executions, now=NOW + 1e9) == []

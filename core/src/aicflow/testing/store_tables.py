@@ -1,0 +1,193 @@
+"""Store suite: workflows and their versions, trigger state and deliveries, API keys, settings of node types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.ports import ApiKeyRecord, Fire, NodeSetting, RetentionRule, Store
+from aicflow.testing.store_samples import NOW, create, end, start
+
+__all__ = ["TableCases"]
+
+
+def _document(name: str, **more: Any) -> dict[str, Any]:
+    return {"aicflow": 1, "name": name, "nodes": [{"id": "a", "type": "core.nothing"}], **more}
+
+
+class TableCases:
+    """The smaller tables."""
+
+    async def test_a_workflow_is_saved(self, store: Store) -> None:
+        made = await store.workflows.create("wf_a", _document("Größe", description="sizes"), now=NOW)
+        assert (made.name, made.description, made.version, made.revision) == ("Größe", "sizes", 1, 1)
+        assert (made.enabled, made.created_at, made.updated_at) == (True, NOW, NOW)
+        assert made.document == _document("Größe", description="sizes")
+        assert await store.workflows.get("wf_a") == made
+        with pytest.raises(Conflict, match="wf_a"):
+            await store.workflows.create("wf_a", _document("other"), now=NOW)
+
+    async def test_a_change_makes_a_version(self, store: Store) -> None:
+        workflows = store.workflows
+        await workflows.create("wf_a", _document("one"), now=NOW)
+        two = await workflows.update("wf_a", now=NOW + 1, document=_document("two"), expected_revision=1)
+        assert (two.name, two.version, two.revision, two.updated_at) == ("two", 2, 2, NOW + 1)
+        off = await workflows.update("wf_a", now=NOW + 2, enabled=False)
+        assert (off.version, off.revision, off.enabled, off.document) == (2, 3, False, _document("two"))
+        assert (await workflows.version("wf_a", 1)).document == _document("one")
+        assert (await workflows.version("wf_a", 2)).created_at == NOW + 1
+
+    async def test_saving_the_same_changes_nothing(self, store: Store) -> None:
+        made = await store.workflows.create("wf_a", _document("one"), now=NOW)
+        again = dict(reversed(_document("one").items()))
+        assert await store.workflows.update("wf_a", now=NOW + 1, document=again, enabled=True) == made
+
+    async def test_a_lost_update_is_noticed(self, store: Store) -> None:
+        await store.workflows.create("wf_a", _document("one"), now=NOW)
+        await store.workflows.update("wf_a", now=NOW, document=_document("two"))
+        with pytest.raises(Conflict) as caught:
+            await store.workflows.update("wf_a", now=NOW, document=_document("mine"), expected_revision=1)
+        assert caught.value.code == "revision"
+        with pytest.raises(Conflict):
+            await store.workflows.delete("wf_a", expected_revision=1)
+        assert (await store.workflows.get("wf_a")).name == "two"
+
+    async def test_unknown_workflows(self, store: Store) -> None:
+        workflows = store.workflows
+        calls = (
+            workflows.get("wf_x"),
+            workflows.update("wf_x", now=NOW, enabled=False),
+            workflows.delete("wf_x"),
+            workflows.version("wf_x", 1),
+            workflows.versions("wf_x", limit=1),
+        )
+        for call in calls:
+            with pytest.raises(NotFound, match="wf_x"):
+                await call
+
+    async def test_versions_in_pages(self, store: Store) -> None:
+        await store.workflows.create("wf_a", _document("v1"), now=NOW)
+        for i in range(2, 6):
+            await store.workflows.update("wf_a", now=NOW + i, document=_document(f"v{i}"))
+        first = await store.workflows.versions("wf_a", limit=3)
+        assert [(v.version, v.document) for v in first.items] == [(5, {}), (4, {}), (3, {})]
+        rest = await store.workflows.versions("wf_a", limit=3, cursor=first.next_cursor)
+        assert [v.version for v in rest.items] == [2, 1]
+        assert rest.next_cursor is None
+
+    async def test_lists_of_workflows(self, store: Store) -> None:
+        for i, name in enumerate(("Alpha", "beta", "ÄLPHA 2")):
+            await store.workflows.create(f"wf_{i}", _document(name), now=NOW + i, enabled=i != 1)
+        first = await store.workflows.list(limit=2)
+        assert [(w.name, w.document) for w in first.items] == [("ÄLPHA 2", {}), ("beta", {})]
+        rest = await store.workflows.list(limit=2, cursor=first.next_cursor)
+        assert ([w.name for w in rest.items], rest.next_cursor) == (["Alpha"], None)
+        assert [w.id for w in (await store.workflows.list(limit=5, name="LPHA")).items] == ["wf_2", "wf_0"]
+        assert [w.id for w in (await store.workflows.list(limit=5, name="äl")).items] == ["wf_2"]
+        assert [w.id for w in (await store.workflows.list(limit=5, enabled=False)).items] == ["wf_1"]
+        active = await store.workflows.active()
+        assert sorted((w.id, w.document["name"]) for w in active) == [("wf_0", "Alpha"), ("wf_2", "ÄLPHA 2")]
+        for call in (
+            store.workflows.list(limit=5, cursor="x"),
+            store.workflows.versions("wf_0", limit=5, cursor=first.next_cursor),
+            store.triggers.deliveries("wf_0:hook", limit=5, cursor=first.next_cursor),
+        ):
+            with pytest.raises(ValueError, match="cursor"):
+                await call
+
+    async def test_versions_outlive_a_workflow_with_executions(self, store: Store) -> None:
+        await store.workflows.create("wf_a", _document("one"), now=NOW)
+        await store.workflows.create("wf_b", _document("two"), now=NOW)
+        await start(store.executions, "ex_1", workflow="wf_a")
+        for id in ("wf_a", "wf_b"):
+            await store.workflows.delete(id)
+            with pytest.raises(NotFound):
+                await store.workflows.get(id)
+        assert (await store.workflows.version("wf_a", 1)).document == _document("one")
+        with pytest.raises(NotFound):
+            await store.workflows.version("wf_b", 1)
+        assert (await store.executions.get("ex_1")).workflow_id == "wf_a"
+        # a new workflow of the same name does not change what the old execution ran
+        assert (await store.workflows.create("wf_a", _document("new"), now=NOW)).version == 2
+        await store.workflows.delete("wf_a")
+        await end(store.executions, "ex_1")
+        await store.maintenance.remove([RetentionRule("succeeded", max_count=0)], now=NOW)
+        with pytest.raises(NotFound):
+            await store.workflows.version("wf_a", 1)
+
+    async def test_what_a_trigger_keeps(self, store: Store) -> None:
+        triggers = store.triggers
+        assert await triggers.load_state("wf_a:cron") == {}
+        await triggers.save_state("wf_a:cron", {"last": 1.5})
+        await triggers.set_paused("wf_a:cron", True)
+        await triggers.save_state("wf_a:cron", {"last": 2.5})
+        assert await triggers.load_state("wf_a:cron") == {"last": 2.5}
+        assert await triggers.paused() == {"wf_a:cron"}
+        await triggers.set_paused("wf_a:cron", False)
+        await triggers.set_paused("wf_a:other", False)
+        assert await triggers.paused() == frozenset()
+        assert await triggers.load_state("wf_a:cron") == {"last": 2.5}
+
+    async def test_deliveries_in_pages(self, store: Store) -> None:
+        for i in range(5):
+            fire = Fire("wf_a:hook", f"k{i}", f"d_{i}", received_at=NOW + i, payload=b'{"n":%d}' % i)
+            await create(store.executions, f"ex_{i}", fire=fire)
+        first = await store.triggers.deliveries("wf_a:hook", limit=3)
+        newest = first.items[0]
+        assert (newest.id, newest.key, newest.payload, newest.execution_id) == ("d_4", "k4", {}, "ex_4")
+        rest = await store.triggers.deliveries("wf_a:hook", limit=3, cursor=first.next_cursor)
+        assert [d.id for d in rest.items] == ["d_1", "d_0"]
+        assert (await store.triggers.deliveries("wf_b:hook", limit=3)).items == []
+        with pytest.raises(NotFound, match="d_x"):
+            await store.triggers.delivery("d_x")
+
+    async def test_a_deleted_workflow_takes_its_triggers_along(self, store: Store) -> None:
+        for id in ("wf_a", "wf_ab"):
+            await store.workflows.create(id, _document(id), now=NOW)
+            await store.triggers.save_state(f"{id}:cron", {"kept": True})
+            await store.triggers.set_paused(f"{id}:cron", True)
+            await create(store.executions, f"ex_{id}", workflow=id, fire=Fire(f"{id}:hook", "k", f"d_{id}"))
+        await store.workflows.delete("wf_a")
+        assert await store.triggers.load_state("wf_a:cron") == {}
+        assert await store.triggers.paused() == {"wf_ab:cron"}
+        with pytest.raises(NotFound):
+            await store.triggers.delivery("d_wf_a")
+        assert (await store.triggers.delivery("d_wf_ab")).execution_id == "ex_wf_ab"
+
+    async def test_api_keys(self, store: Store) -> None:
+        first = ApiKeyRecord("key_1", "admin", "hash-1", ("*",), NOW)
+        second = ApiKeyRecord("key_2", "ci", "hash-2", ("executions:start", "read"), NOW + 1, expires_at=NOW + 60)
+        for record in (first, second):
+            await store.keys.create(record)
+        assert await store.keys.find("hash-2") == second
+        assert await store.keys.find("hash-x") is None
+        assert await store.keys.list() == [first, second]
+        with pytest.raises(Conflict):
+            await store.keys.create(ApiKeyRecord("key_1", "twice", "hash-3", (), NOW))
+        with pytest.raises(Conflict):
+            await store.keys.create(ApiKeyRecord("key_3", "same", "hash-1", (), NOW))
+        for seconds in range(5):
+            await store.keys.touch("key_1", now=NOW + seconds)
+        assert [record.last_used_at for record in await store.keys.list()] == [NOW + 4, None]
+        await store.keys.revoke("key_1", now=NOW + 5)
+        await store.keys.revoke("key_1", now=NOW + 9)
+        found = await store.keys.find("hash-1")
+        assert found is not None
+        assert found.revoked_at == NOW + 5
+        with pytest.raises(NotFound, match="key_x"):
+            await store.keys.revoke("key_x", now=NOW)
+
+    async def test_settings_of_node_types(self, store: Store) -> None:
+        off = NodeSetting("b.two", enabled=False)
+        await store.node_settings.put(NodeSetting("a.one", default_params={"timeout": 3}))
+        await store.node_settings.put(NodeSetting("b.two"))
+        await store.node_settings.put(off)
+        assert await store.node_settings.all() == [NodeSetting("a.one", default_params={"timeout": 3}), off]
+        await store.node_settings.delete("a.one")
+        await store.node_settings.delete("a.one")
+        assert await store.node_settings.all() == [off]
+
+    async def test_a_store_can_say_that_it_works(self, store: Store) -> None:
+        await store.check()
