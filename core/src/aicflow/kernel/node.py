@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 
 from aicflow.kernel.context import Context
 from aicflow.kernel.ids import is_identifier, is_type_id
@@ -29,7 +29,7 @@ class Params(BaseModel):
 class Output(BaseModel):
     """What a node gives. Closed, so that a misspelt field in a reference can be found before the first execution."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 P = TypeVar("P", bound=Params)
@@ -144,8 +144,11 @@ type NodeType = type[Node[Any, Any]]
 
 @cache
 def output_adapter(output_type: Any) -> TypeAdapter[Any]:
-    """The pydantic adapter of an output type; built once."""
-    return TypeAdapter(output_type)
+    """The pydantic adapter of an output type; built once. NaN stays NaN, to be refused, instead of becoming null."""
+    try:
+        return TypeAdapter(output_type, config=ConfigDict(ser_json_inf_nan="constants"))
+    except PydanticUserError:  # models bring their own configuration
+        return TypeAdapter(output_type)
 
 
 def definition_problem(cls: type) -> str | None:
