@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Any
 
 import httpcore2
 import httpx2
@@ -83,7 +84,19 @@ async def _once(
             raise httpcore2.RemoteProtocolError("the compressed body ends too early")
         return replace(reply, content=kept, truncated=truncated)
     finally:
+        if _out_of_step(response):
+            await response.extensions["network_stream"].aclose()
         await response.aclose()
+
+
+def _out_of_step(response: httpcore2.Response) -> bool:
+    """Whether the server sent bytes beyond its answer. httpcore would take them for the answer to the next request on
+    this connection, which may be another execution's; so the connection must not be used again. It does not say so
+    publicly: where its insides are not as expected, the answer is yes, and connections are not kept."""
+    found: Any = response.stream
+    for name in ("_stream", "_connection", "_h11_state", "trailing_data"):
+        found = getattr(found, name, None)
+    return found is None or bool(found[0])
 
 
 async def _read(response: httpcore2.Response, decoder: Decoder, most: int) -> tuple[bytes, bool]:
