@@ -88,6 +88,12 @@ async def test_a_model_that_takes_too_long(agent: Agent) -> None:
         await asyncio.wait_for(server.disconnected.wait(), 5)
 
 
+async def test_a_model_that_dribbles_takes_too_long_as_well(agent: Agent) -> None:
+    error = await failure(agent, Answer("x" * 100_000, piece=1, delay=0.01), timeout=0.3)
+    assert isinstance(error, TransientError)
+    assert error.code == "model-timeout"
+
+
 class Watched(RecordingContext):
     """Tells when the first piece of text has come."""
 

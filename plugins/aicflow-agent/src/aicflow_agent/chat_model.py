@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import langchain_openai  # noqa: F401 - the usual provider: imported now rather than in the first step
 from aicflow import PermanentError
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
