@@ -220,4 +220,4 @@ def scope():
 @pytest.fixture(scope="session")
 def fuzz_examples():
     """How many random programs to try; AICFLOW_FUZZ_EXAMPLES asks for more than the usual run does."""
-    return int(os.environ.get("AICFLOW_FUZZ_EXAMPLES", "3000"))
+    return int(os.environ.get("AICFLOW_FUZZ_EXAMPLES", "1500"))

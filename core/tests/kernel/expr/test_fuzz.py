@@ -12,7 +12,7 @@ from aicflow.kernel.expr.lexer import tokenize
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = max(150, int(os.environ.get("AICFLOW_FUZZ_EXAMPLES", "3000")) // 20)
+EXAMPLES = max(150, int(os.environ.get("AICFLOW_FUZZ_EXAMPLES", "1500")) // 20)
 
 PIECES = [
     *"+-*/%<>()[]{},:.!?&|=\"'\\ \n$@;~^#0123456789eExabjsin_",

@@ -104,7 +104,9 @@ def _builds(node: Node) -> bool:
 class _Cache:
     """The expressions used last, within a bound on how many there are and how long their sources are together."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, most_characters: int) -> None:
+        self._most = most
+        self._most_characters = most_characters
         self._entries: OrderedDict[str, Expression] = OrderedDict()
         self._characters = 0
         self._lock = Lock()
@@ -120,13 +122,13 @@ class _Cache:
             if source not in self._entries:
                 self._entries[source] = made
                 self._characters += len(source)
-            while len(self._entries) > _MOST_CACHED or self._characters > _MOST_CACHED_CHARACTERS:
+            while len(self._entries) > self._most or self._characters > self._most_characters:
                 oldest, _ = self._entries.popitem(last=False)
                 self._characters -= len(oldest)
         return made
 
 
-_cache: Final = _Cache()
+_cache: Final = _Cache(_MOST_CACHED, _MOST_CACHED_CHARACTERS)
 
 
 def compile_expression(source: str) -> Expression:

@@ -34,6 +34,9 @@ _NAMES: Final = {
 _WALK = 10
 """Fuel for looking at one value inside another."""
 
+_ENTER = 70
+"""Fuel for going into a list or object."""
+
 
 def name_of(value: object) -> str:
     """What kind of value it is, as a message says it; never the value itself, which may be private."""
@@ -76,6 +79,8 @@ def equal(left: object, right: object, frame: Frame, span: Span) -> bool:
             if inside is True:
                 return False
             if inside is not None:
+                if len(walks) > MAX_VALUE_NESTING:
+                    raise _too_deep(span)
                 walks.append(inside)
                 break
         else:
@@ -94,10 +99,10 @@ def _differ(a: object, b: object, frame: Frame, span: Span) -> Iterator[tuple[ob
             frame.charge(len(a) >> 4, span)
         return None if a == b else True
     elif isinstance(a, list) and isinstance(b, list):
-        frame.charge(_WALK * len(a), span)
+        frame.charge(_ENTER + _WALK * len(a), span)
         return zip(a, b, strict=True) if len(a) == len(b) else True
     elif isinstance(a, dict) and isinstance(b, dict):
-        frame.charge(_WALK * len(a), span)
+        frame.charge(_ENTER + _WALK * len(a), span)
         return ((value, b[key]) for key, value in a.items()) if a.keys() == b.keys() else True
     elif kind is float and a == b:
         return None
@@ -155,11 +160,12 @@ def check_built(value: object, frame: Frame, span: Span) -> int:
             error = not_json(item, span)
             if error is not None:
                 raise error
-            frame.charge(_WALK, span)
             if kind is float:
+                frame.charge(_WALK, span)
                 continue
+            frame.charge(_ENTER, span)
             if len(walks) > MAX_VALUE_NESTING:
-                raise EvaluationError("eval.limit", f"The value is nested deeper than {MAX_VALUE_NESTING} levels", span)
+                raise _too_deep(span)
             if isinstance(item, dict):
                 characters += check_keys(item, frame, span)
                 walks.append(iter(item.values()))
@@ -170,6 +176,11 @@ def check_built(value: object, frame: Frame, span: Span) -> int:
         else:
             walks.pop()
     return characters
+
+
+def _too_deep(span: Span) -> EvaluationError:
+    message = f"The value is nested deeper than {MAX_VALUE_NESTING} levels"
+    return EvaluationError("eval.limit", message, span, "Work on a part of it, or use a code node.")
 
 
 def check_keys(value: dict[object, object], frame: Frame, span: Span) -> int:
