@@ -1,1 +1,15 @@
-"""..."""
+"""The command line: `aicflow …`. What a command needs is imported when it runs, so that starting is quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point; leaves with the command's exit code."""
+    from aicflow.cli.program import run_program
+
+    sys.exit(run_program(sys.argv[1:] if arguments is None else list(arguments)))

@@ -22,6 +22,7 @@ from aicflow.kernel.plugins import Plugins
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import Mount
 from aicflow.kernel.trigger import TriggerRuntime
+from aicflow.kernel.validation import Limits
 
 __all__ = ["HostRuntime", "running"]
 
@@ -56,7 +57,8 @@ class HostRuntime:
         )
         self.trigger_runtime = HostTriggerRuntime(self.executions, store, self.secrets, self.clock)
         self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime)
-        self.workflows = WorkflowService(store, self.registry, self.secrets, self.trigger_service, self.clock)
+        limits = Limits(depth=settings.max_document_depth, nodes=settings.max_document_nodes)
+        self.workflows = WorkflowService(store, self.registry, self.secrets, self.trigger_service, self.clock, limits)
         self.keys = KeyRing(store.keys, self.data.server_secret(), self.clock)
         self.closing = asyncio.Event()
         self.new_admin_key: str | None = None

@@ -39,6 +39,7 @@ class Settings(BaseSettings):
         default=5 * 1024 * 1024, ge=1024, le=1 << 30, description="Largest request body, documents included, in bytes"
     )
     max_document_depth: int = Field(default=64, ge=4, le=150, description="Deepest nesting of a document")
+    max_document_nodes: int = Field(default=10_000, ge=1, description="Most nodes in a workflow")
     max_document_values: int = Field(
         default=1_000_000, ge=100, description="Most values in a document once YAML aliases are expanded"
     )

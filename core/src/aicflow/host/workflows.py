@@ -15,7 +15,7 @@ from aicflow.kernel.issues import Issue
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.registry import Registry
-from aicflow.kernel.validation import validate
+from aicflow.kernel.validation import Limits, validate
 
 __all__ = ["WorkflowService"]
 
@@ -24,18 +24,26 @@ class WorkflowService:
     """Changes to workflows, one at a time, so that two saves cannot both pass the check for conflicting triggers."""
 
     def __init__(
-        self, store: Store, registry: Registry, secrets: Secrets, triggers: TriggerService, clock: Clock
+        self,
+        store: Store,
+        registry: Registry,
+        secrets: Secrets,
+        triggers: TriggerService,
+        clock: Clock,
+        limits: Limits | None = None,
     ) -> None:
         self._store = store
         self._registry = registry
         self._secrets = secrets
         self._triggers = triggers
         self._clock = clock
+        self._limits = limits
         self._lock = asyncio.Lock()
 
     async def check(self, document: Any) -> list[Issue]:
         """All findings about a document. In a thread: a large one takes a second."""
-        return await asyncio.to_thread(validate, document, self._registry, secret_names=self._secrets.names())
+        names = self._secrets.names()
+        return await asyncio.to_thread(validate, document, self._registry, secret_names=names, limits=self._limits)
 
     async def _checked(self, document: Any) -> list[Issue]:
         """The warnings of a document without errors. Raises WorkflowInvalid."""

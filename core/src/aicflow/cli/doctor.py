@@ -1,0 +1,152 @@
+"""`aicflow doctor`: is this installation sound?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from aicflow import __version__
+from aicflow.cli.say import OutputFormat, print_json
+from aicflow.kernel.errors import AICFlowError
+
+if TYPE_CHECKING:
+    from aicflow.host.settings import Settings
+    from aicflow.kernel.plugins import Plugins
+
+__all__ = ["doctor_command"]
+
+_CLIENT_VARIABLES = frozenset({"AICFLOW_API_KEY", "AICFLOW_URL"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    state: Literal["ok", "note", "problem"]
+    subject: str
+    text: str
+
+
+def doctor_command(
+    *,
+    data_dir: Annotated[Path | None, Parameter(help="Folder of the database and the keys")] = None,
+    output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",
+) -> int:
+    """Check settings, data folder, store, plugins and engine. Leaves with 1 when there is a problem."""
+    from aicflow.cli.files import load_settings
+    from aicflow.cli.plugins import quiet_plugins
+
+    settings = load_settings(data_dir=data_dir)
+    plugins = quiet_plugins()
+    findings = [
+        Finding(
+            "ok", "version", f"aicflow {__version__}, Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}"
+        ),
+        *_variables(),
+        *_data_dir(settings),
+        *_server_or_store(settings, plugins),
+        *_engine(settings, plugins),
+        *_plugins(plugins),
+    ]
+    problems = sum(finding.state == "problem" for finding in findings)
+    if output == "json":
+        rows = [{"state": f.state, "subject": f.subject, "text": f.text} for f in findings]
+        print_json({"ok": problems == 0, "findings": rows})
+    else:
+        for finding in findings:
+            print(f"{finding.state:8}{finding.subject}: {finding.text}")
+    return 1 if problems else 0
+
+
+def _variables() -> Iterator[Finding]:
+    """Variables that nobody reads are probably misspelt."""
+    from aicflow.host.settings import Settings
+    from aicflow.kernel.suggest import did_you_mean
+
+    known = {f"AICFLOW_{name.upper()}" for name in Settings.model_fields} | _CLIENT_VARIABLES
+    for name in sorted(os.environ):
+        if name.startswith("AICFLOW_") and not name.startswith("AICFLOW_SECRET_") and name not in known:
+            hint = did_you_mean(name, known) or "A plugin may read it."
+            yield Finding("note", "settings", f"{name} is no setting of the host. {hint}")
+
+
+def _data_dir(settings: Settings) -> Iterator[Finding]:
+    from aicflow.host.datadir import DataDir
+
+    data = DataDir(settings.data_dir)
+    if not data.path.exists():
+        yield Finding("ok", "data folder", f"{data.path} is made at the first start")
+        return
+    if not os.access(data.path, os.W_OK | os.X_OK):
+        yield Finding("problem", "data folder", f"{data.path} cannot be written to by this user")
+        return
+    yield Finding("ok", "data folder", str(data.path))
+    for file in (data.admin_key_file, data.secret_file):
+        if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            yield Finding("problem", "data folder", f"others can read {file}; run: chmod 600 {file}")
+
+
+def _server_or_store(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
+    """Ask the server that runs; without one, open the store."""
+    from aicflow.cli.remote import running_server
+    from aicflow.host.datadir import DataDir
+    from aicflow.host.wiring import make_store
+
+    try:
+        server = running_server(DataDir(settings.data_dir))
+        if server is not None:
+            ready = server.call("GET", "/readyz")
+            yield Finding("ok", "server", f"{server.url} is {ready['status']}")
+            return
+        yield Finding("ok", "server", "none runs on this data folder")
+        if not settings.data_dir.exists():
+            return
+
+        async def look() -> list[str]:
+            store = make_store(plugins, settings.store_url)
+            await store.open()
+            try:
+                await store.check()
+                return await store.maintenance.integrity()
+            finally:
+                await store.close()
+
+        damage = asyncio.run(look())
+        for text in damage[:10]:
+            yield Finding("problem", "store", text)
+        if not damage:
+            yield Finding("ok", "store", "sound")
+    except AICFlowError as error:
+        yield Finding("problem", "store" if "server" not in error.message else "server", error.message)
+
+
+def _engine(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
+    from aicflow.host.wiring import engines_of
+
+    try:
+        engines_of(plugins, settings.engine)[settings.engine]()
+    except AICFlowError as error:
+        yield Finding("problem", "engine", error.message)
+    except ImportError as error:
+        yield Finding("problem", "engine", f"{settings.engine} cannot be used: {error}")
+    else:
+        yield Finding("ok", "engine", settings.engine)
+
+
+def _plugins(plugins: Plugins) -> Iterator[Finding]:
+    for info in plugins.infos:
+        name = f"plugin {info.name}"
+        if info.status == "loaded":
+            brought = ", ".join([*info.node_types, *info.trigger_types])
+            yield Finding("ok", name, f"{info.distribution or ''} {info.version or ''} {brought}".strip())
+        for code, message in info.problems:
+            yield Finding("note" if info.status == "blocked" else "problem", name, f"{code}: {message}")

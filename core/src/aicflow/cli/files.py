@@ -1,0 +1,95 @@
+"""Reading what the command line is given: workflow files, inputs, settings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aicflow.host.documents import DocumentFormat, SourceDocument, read_document, read_json
+from aicflow.kernel.errors import AICFlowError, DocumentUnreadable
+
+if TYPE_CHECKING:
+    from aicflow.host.settings import Settings
+
+__all__ = ["Unreadable", "load_settings", "read_file", "read_input"]
+
+_SUFFIXES: Mapping[str, DocumentFormat] = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable(Exception):
+    """A file that is not a document; `error` says where."""
+
+    name: str
+    error: DocumentUnreadable
+
+    def sentence(self) -> str:
+        """`file:line:column: what`."""
+        place = f":{self.error.line}:{self.error.column}" if self.error.line is not None else ""
+        return f"{self.name}{place}: {self.error.message}"
+
+
+def _bytes(name: str) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except FileNotFoundError:
+        raise AICFlowError(f"There is no file {name}.") from None
+    except IsADirectoryError:
+        raise AICFlowError(f"{name} is a folder; give a file.") from None
+    except (OSError, ValueError) as error:
+        raise AICFlowError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
+def read_file(name: str) -> SourceDocument:
+    """The document in a file; `-` is standard input. The suffix says whether it is JSON or YAML, else its first
+    character does. Raises AICFlowError when there is no such file, Unreadable when it holds no document."""
+    data = _bytes(name)
+    guess: DocumentFormat = "json" if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{" else "yaml"
+    try:
+        return read_document(data, _SUFFIXES.get(Path(name).suffix.lower(), guess))
+    except DocumentUnreadable as error:
+        raise Unreadable(name, error) from None
+
+
+def read_input(text: str | None) -> Any:
+    """An input: JSON, or `@FILE` with JSON or YAML. Raises AICFlowError."""
+    if text is None:
+        return None
+    if text.startswith("@"):
+        try:
+            return read_file(text[1:]).value
+        except Unreadable as error:
+            raise AICFlowError(f"The input cannot be read: {error.sentence()}") from None
+    try:
+        return read_json(text.encode("utf-8", "surrogateescape"))
+    except DocumentUnreadable as error:
+        place = f" (line {error.line}, column {error.column})" if error.line is not None else ""
+        raise AICFlowError(
+            f"The input is not JSON: {error.message}{place}",
+            hint="""Give JSON such as --input '{"name": "Ada"}', or --input @file.json.""",
+        ) from None
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings from the environment, with what the command line gave. Raises AICFlowError that names the
+    variable."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from aicflow.host.settings import Settings
+
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        source = f"--{name.replace('_', '-')}" if name in given else f"AICFLOW_{name.upper()}"
+        raise AICFlowError(f"{source}: {first['msg']}.") from None
+    except SettingsError as error:
+        raise AICFlowError(f"The settings cannot be read: {error}.") from None

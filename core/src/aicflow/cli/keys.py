@@ -1,0 +1,156 @@
+"""`aicflow keys …`: through the server when one runs, else in the store itself."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from aicflow.cli.say import OutputFormat, print_json
+from aicflow.kernel.errors import AICFlowError
+
+if TYPE_CHECKING:
+    from aicflow.host.keys import KeyRing
+    from aicflow.host.settings import Settings
+
+__all__ = ["keys"]
+
+keys = App(name="keys", help="Create, list and revoke API keys.")
+_Output = Annotated[OutputFormat, Parameter(help="text or json")]
+_DataDir = Annotated[Path | None, Parameter(help="Folder of the database and the keys")]
+
+
+@keys.command(name="create")
+def create_command(
+    name: Annotated[str, Parameter(help="What the key is for")],
+    /,
+    *,
+    scope: Annotated[list[str] | None, Parameter(help="read, write, execute or admin; may be repeated")] = None,
+    expires_in_days: Annotated[float | None, Parameter(help="Days until it stops to count")] = None,
+    data_dir: _DataDir = None,
+    output: _Output = "text",
+) -> None:
+    """Create an API key and print it. It cannot be shown again."""
+    from aicflow.host.schemas import CreateApiKey
+
+    scopes = [part for word in scope or ["read"] for part in word.split(",")]
+    expires = None
+    if expires_in_days is not None:
+        if not 0 < expires_in_days < 40_000:
+            raise AICFlowError("--expires-in-days must be more than 0 and less than 40,000.")
+        expires = datetime.now(UTC) + timedelta(days=expires_in_days)
+    _checked(CreateApiKey, {"name": name, "scopes": scopes, "expires_at": expires})
+    settings, server = _settings(data_dir)
+    body = {"name": name, "scopes": scopes, **({"expires_at": expires.isoformat()} if expires else {})}
+    if server is not None:
+        made = server.call("POST", "/api/v1/api-keys", body)
+    else:
+
+        async def create(ring: KeyRing) -> dict[str, Any]:
+            from aicflow.host.views import api_key_view
+
+            record, key = await ring.create(name, scopes, expires_at=expires.timestamp() if expires else None)
+            return {**api_key_view(record), "key": key}
+
+        made = _in_store(settings, create)
+    if output == "json":
+        print_json(made)
+        return
+    print(made["key"])
+    _note(f"Key {made['id']} for {made['name']!r} with scopes {', '.join(made['scopes'])}; shown this once.")
+
+
+@keys.command(name="list")
+def list_command(*, data_dir: _DataDir = None, output: _Output = "text") -> None:
+    """List API keys, newest first; never the keys themselves."""
+    settings, server = _settings(data_dir)
+    if server is not None:
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            page = server.call("GET", "/api/v1/api-keys?limit=200" + (f"&cursor={cursor}" if cursor else ""))
+            found.extend(page["data"])
+            cursor = page["next_cursor"]
+            if not cursor:
+                break
+    else:
+
+        async def read(ring: KeyRing) -> list[dict[str, Any]]:
+            from aicflow.host.views import api_key_view
+
+            return [api_key_view(record) for record in sorted(await ring.list(), key=lambda r: -r.created_at)]
+
+        found = _in_store(settings, read)
+    if output == "json":
+        print_json(found)
+        return
+    for one in found:
+        state = "revoked" if one["revoked_at"] else f"expires {one['expires_at']}" if one["expires_at"] else "active"
+        used = f"last used {one['last_used_at']}" if one["last_used_at"] else "never used"
+        print(f"{one['id']}  {one['name']}  {','.join(one['scopes'])}  {state}  {used}")
+
+
+@keys.command(name="revoke")
+def revoke_command(
+    key_id: Annotated[str, Parameter(help="Its id, as `aicflow keys list` shows it")], /, *, data_dir: _DataDir = None
+) -> None:
+    """Revoke an API key; it stops to count at once."""
+    from urllib.parse import quote
+
+    settings, server = _settings(data_dir)
+    if server is not None:
+        server.call("DELETE", f"/api/v1/api-keys/{quote(key_id, safe='')}")
+    else:
+        _in_store(settings, lambda ring: ring.revoke(key_id))
+    _note(f"Key {key_id} is revoked.")
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _checked(model: Any, values: dict[str, Any]) -> None:
+    from pydantic import ValidationError
+
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise AICFlowError(f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}.") from None
+
+
+def _settings(data_dir: Path | None) -> tuple[Settings, Any]:
+    from aicflow.cli.files import load_settings
+    from aicflow.cli.remote import running_server
+    from aicflow.host.datadir import DataDir
+
+    settings = load_settings(data_dir=data_dir)
+    return settings, running_server(DataDir(settings.data_dir))
+
+
+def _in_store[T](settings: Settings, act: Callable[[KeyRing], Awaitable[T]]) -> T:
+    """Do it in the store that no server has open."""
+    from aicflow.cli.plugins import quiet_plugins
+    from aicflow.engine.clock import SystemClock
+    from aicflow.host.datadir import DataDir
+    from aicflow.host.keys import KeyRing
+    from aicflow.host.wiring import make_store
+
+    async def work() -> T:
+        data = DataDir(settings.data_dir)
+        secret = data.server_secret()
+        store = make_store(quiet_plugins(), settings.store_url)
+        await store.open()
+        try:
+            return await act(KeyRing(store.keys, secret, SystemClock()))
+        finally:
+            await store.close()
+
+    if settings.store_url.startswith("memory:"):
+        raise AICFlowError("A store in memory has keys only while its server runs.")
+    return asyncio.run(work())

@@ -1,0 +1,146 @@
+"""Commands that show what is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from aicflow.cli.say import OutputFormat, console, print_json
+
+__all__ = ["nodes_command", "openapi_command", "plugins_command", "version_command"]
+
+_Output = Annotated[OutputFormat, Parameter(help="text or json")]
+
+
+def nodes_command(
+    type_id: Annotated[str | None, Parameter(help="A node type to show, such as http.request")] = None,
+    /,
+    *,
+    output: _Output = "text",
+) -> None:
+    """List the installed node types, or show one with its params."""
+    from aicflow.cli.plugins import quiet_plugins
+    from aicflow.host.views import node_type_view
+
+    registry = quiet_plugins().registry
+    if type_id is not None:
+        view = node_type_view(registry.node(type_id), registry)
+        if output == "json":
+            print_json(view)
+        else:
+            _show_node(view)
+        return
+    views = [node_type_view(node, registry) for node in registry.nodes()]
+    if output == "json":
+        print_json(views)
+        return
+    rows = [(view["type_id"], view["summary"], view["provider"]["distribution"] or "") for view in views]
+    _table(("type", "what it does", "from"), rows)
+
+
+def _show_node(view: dict[str, Any]) -> None:
+    provider = view["provider"]
+    print(f"{view['type_id']} (version {view['version']})")
+    print(view["summary"])
+    if view["documentation"]:
+        print(f"\n{view['documentation']}")
+    print(f"\nFrom: {provider['distribution'] or provider['plugin']} {provider['version'] or ''}".rstrip())
+    print(f"Ports: {', '.join(view['ports'])}, and error")
+    schema = view["params_schema"]
+    required = set(schema.get("required", ()))
+    rows = [
+        (
+            name,
+            _kind(part),
+            "required" if name in required else _default(part),
+            " ".join(str(part.get("description", "")).split()),
+        )
+        for name, part in schema.get("properties", {}).items()
+    ]
+    if rows:
+        print("\nParams:")
+        _table(("name", "type", "default", "what it is"), rows)
+    if view["output_schema"] is not None:
+        print("\nOutput:")
+        fields = view["output_schema"].get("properties")
+        if fields:
+            _table(("name", "type"), [(name, _kind(part)) for name, part in fields.items()])
+        else:
+            print(_kind(view["output_schema"]))
+
+
+def _kind(schema: Any) -> str:
+    """A schema in a word or two."""
+    if not isinstance(schema, dict):
+        return "anything"
+    if "enum" in schema:
+        return " | ".join(str(value) for value in schema["enum"])
+    if "const" in schema:
+        return str(schema["const"])
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    for word in ("anyOf", "oneOf"):
+        if word in schema:
+            return " | ".join(dict.fromkeys(_kind(part) for part in schema[word]))
+    kind = schema.get("type", "anything")
+    if kind == "array" and "items" in schema:
+        return f"list of {_kind(schema['items'])}"
+    return " | ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def _default(schema: Any) -> str:
+    return repr(schema["default"]) if isinstance(schema, dict) and schema.get("default") is not None else ""
+
+
+def plugins_command(*, output: _Output = "text") -> int:
+    """List the installed plugins; leaves with 1 when one of them failed."""
+    from aicflow.cli.plugins import quiet_plugins
+    from aicflow.host.views import plugin_view
+
+    plugins = quiet_plugins()
+    for hook in ("aicflow_stores", "aicflow_engines", "aicflow_secrets", "aicflow_observers", "aicflow_commands"):
+        plugins.collect(hook)  # a hook that fails is a problem to tell
+    views = [plugin_view(info) for info in plugins.infos]
+    if output == "json":
+        print_json(views)
+    else:
+        rows = []
+        for view in views:
+            types = ", ".join([*view["node_types"], *view["trigger_types"]])
+            rows.append((view["name"], view["version"] or "", view["status"], types))
+        _table(("plugin", "version", "status", "types"), rows)
+        for view in views:
+            for problem in view["problems"]:
+                print(f"{view['name']}: {problem['code']}: {problem['message']}")
+    return 1 if any(view["status"] in ("failed", "partial") for view in views) else 0
+
+
+def openapi_command() -> None:
+    """Print the OpenAPI document of this version's API."""
+    from aicflow.host.openapi import text
+
+    print(text(), end="")
+
+
+def version_command() -> None:
+    """Print the version."""
+    from aicflow import __version__
+
+    print(__version__)
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head, overflow="fold", no_wrap=head in ("type", "name", "plugin", "status", "version", "from"))
+    for row in rows:
+        table.add_row(*map(escape, row))
+    screen = console()
+    if not screen.is_terminal:
+        screen.width = max(screen.width, 200)
+    screen.print(table)

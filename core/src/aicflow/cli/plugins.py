@@ -1,0 +1,28 @@
+"""The installed plugins as commands use them: problems are told by `aicflow plugins`, not in between."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from aicflow.kernel.plugins import Plugins
+
+__all__ = ["blocked_plugins", "quiet_plugins"]
+
+
+def blocked_plugins() -> tuple[str, ...]:
+    """The names in AICFLOW_BLOCKED_PLUGINS, without the cost of reading every setting."""
+    return tuple(part.strip() for part in os.environ.get("AICFLOW_BLOCKED_PLUGINS", "").split(",") if part.strip())
+
+
+def quiet_plugins() -> Plugins:
+    """Every installed plugin, loaded without a word."""
+    from aicflow.host.wiring import installed_plugins
+
+    log = logging.getLogger("aicflow.plugins")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        return installed_plugins(blocked_plugins())
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,97 @@
+"""The program: which commands there are, and what wrong input and interruptions look like."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from cyclopts import App, CycloptsError
+
+from aicflow import __version__
+from aicflow.cli.say import complain
+from aicflow.kernel.errors import AICFlowError
+
+__all__ = ["FAILED", "INTERRUPTED", "USAGE", "run_program"]
+
+FAILED: Final = 1
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+_COMMANDS: Final = {
+    "serve": ("aicflow.cli.serving:serve_command", "Serve the REST and WebSocket API."),
+    "run": ("aicflow.cli.running:run_command", "Run a workflow file here, without a server."),
+    "validate": ("aicflow.cli.validating:validate_command", "Check workflow files."),
+    "nodes": ("aicflow.cli.listing:nodes_command", "List the installed node types, or show one."),
+    "plugins": ("aicflow.cli.listing:plugins_command", "List the installed plugins and their problems."),
+    "keys": ("aicflow.cli.keys:keys", "Create, list and revoke API keys."),
+    "doctor": ("aicflow.cli.doctor:doctor_command", "Check this installation and its data folder."),
+    "openapi": ("aicflow.cli.listing:openapi_command", "Print the OpenAPI document of the API."),
+    "version": ("aicflow.cli.listing:version_command", "Print the version."),
+}
+_HELP: Final = """\
+Developer-first workflow automation.
+
+Workflows are JSON or YAML files. Start with `aicflow run FILE`; `aicflow serve` keeps and serves them.
+"""
+
+
+def run_program(arguments: Sequence[str]) -> int:
+    """Run one command; gives the exit code: 0 well, 1 it failed, 2 wrong input, 130 interrupted."""
+    try:
+        program = _program(arguments)
+        result = program(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except CycloptsError as error:
+        complain(" ".join(str(error).split()), hint="`aicflow --help` shows the commands and their options.")
+        return USAGE
+    except AICFlowError as error:
+        complain(error.message, hint=error.hint)
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _program(arguments: Sequence[str]) -> App:
+    program = App(
+        name="aicflow",
+        help=_HELP,
+        version=__version__,
+        help_format="markdown",
+        suppress_keyboard_interrupt=False,
+        verbose=False,
+    )
+    for name, (place, text) in _COMMANDS.items():
+        program.command(place, name=name, help=text)
+    first = next((word for word in arguments if not word.startswith("-")), None)
+    if first not in _COMMANDS:  # help, or a command that a plugin may have
+        _add_plugin_commands(program)
+    return program
+
+
+def _add_plugin_commands(program: App) -> None:
+    """Add what plugins bring. A plugin cannot replace a command of ours or of another plugin."""
+    from aicflow.cli.plugins import quiet_plugins
+
+    groups: dict[str, App] = {}
+    taken = set(_COMMANDS)
+    for command in quiet_plugins().collect("aicflow_commands"):
+        path = f"{command.group} {command.name}" if command.group else command.name
+        if path in taken or (command.group or command.name) in _COMMANDS:
+            complain(f"A plugin's command {path!r} is left out: there is one with this name already.")
+            continue
+        taken.add(path)
+        more: dict[str, Any] = {"help": command.help} if command.help else {}
+        if command.group is None:
+            program.command(command.function, name=command.name, **more)
+            continue
+        if command.group not in groups:
+            groups[command.group] = App(name=command.group)
+            program.command(groups[command.group])
+        groups[command.group].command(command.function, name=command.name, **more)

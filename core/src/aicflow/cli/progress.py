@@ -1,0 +1,165 @@
+"""Showing an execution while it runs: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+
+from aicflow.kernel.values import loads
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Lines", "LiveTable", "NoProgress", "Progress", "progress"]
+
+_STYLES: Final = {
+    "running": "cyan",
+    "waiting": "yellow",
+    "retrying": "yellow",
+    "succeeded": "green",
+    "failed": "bold red",
+    "cancelled": "red",
+    "skipped": "dim",
+    "": "dim",
+}
+_MOST_ROWS: Final = 40
+
+
+class Progress(Protocol):
+    """Something that is told each event."""
+
+    def event(self, encoded: bytes) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def progress(node_ids: Sequence[str]) -> Progress:
+    """What suits standard error."""
+    return LiveTable(node_ids) if sys.stderr.isatty() else Lines()
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def event(self, encoded: bytes) -> None:
+        """Nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class Lines(NoProgress):
+    """A line for each event that matters to a person."""
+
+    def event(self, encoded: bytes) -> None:
+        """Print the event's line."""
+        event = loads(encoded)
+        text = _line(event)
+        if text:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _line(event: dict[str, Any]) -> str | None:
+    kind: str = event["type"]
+    data = event["data"]
+    if kind in ("step.delta", "execution.queued"):
+        return None
+    time = str(event.get("time", ""))[11:23]
+    subject = event.get("node_id") or event["execution_id"]
+    word = kind.partition(".")[2]
+    if kind == "step.log":
+        return f"{time} {subject}: {data.get('message', '')}"
+    more = ""
+    if (event.get("attempt") or 1) > 1:
+        more += f" (attempt {event['attempt']})"
+    error = data.get("error")
+    if isinstance(error, dict):
+        more += f": {error.get('message', '')}"
+    return f"{time} {subject} {word}{more}"
+
+
+class LiveTable:
+    """The steps as a table that changes in place."""
+
+    def __init__(self, node_ids: Sequence[str]) -> None:
+        from rich.live import Live
+
+        from aicflow.cli.say import console
+
+        self._rows: dict[str, dict[str, Any]] = {
+            node_id: {"status": "", "started": None, "took": "", "note": ""} for node_id in node_ids
+        }
+        self._status = "queued"
+        self._live = Live(console=console(stderr=True), get_renderable=self._table, refresh_per_second=12)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.refresh()
+        self._live.__exit__(kind, error, trace)
+
+    def event(self, encoded: bytes) -> None:
+        """Change the table."""
+        event = loads(encoded)
+        kind: str = event["type"]
+        subject, _, word = kind.partition(".")
+        if subject == "execution":
+            self._status = {"started": "running", "resumed": "running"}.get(word, word)
+            return
+        row = self._rows.get(event.get("node_id", ""))
+        if row is None:
+            return
+        data = event["data"]
+        if word == "log":
+            row["note"] = str(data.get("message", ""))
+        elif word == "delta":
+            row["note"] = (row["note"] + data)[-200:] if isinstance(data, str) else str(data)
+        else:
+            row["status"] = "running" if word == "started" else word
+            if word == "started":
+                row["started"] = row["started"] or event["time"]
+                row["note"] = ""
+            elif word in ("succeeded", "failed", "cancelled") and row["started"]:
+                row["took"] = _seconds(row["started"], event["time"])
+            error = data.get("error")
+            if isinstance(error, dict):
+                row["note"] = str(error.get("message", ""))
+
+    def _table(self) -> Table:
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(title=self._status, title_justify="left", box=None, pad_edge=False)
+        for head in ("step", "status", "took", ""):
+            table.add_column(head, no_wrap=True, overflow="ellipsis")
+        rows = list(self._rows.items())
+        if len(rows) > _MOST_ROWS:  # what happens now matters more than what has not begun
+            begun = [row for row in rows if row[1]["status"]]
+            rows = begun[-_MOST_ROWS:] or rows[:_MOST_ROWS]
+        for node_id, row in rows:
+            style = _STYLES.get(row["status"], "")
+            note = " ".join(row["note"].split())
+            table.add_row(escape(node_id), f"[{style}]{row['status']}[/]" if style else "", row["took"], escape(note))
+        if len(self._rows) > _MOST_ROWS:
+            done = sum(1 for row in self._rows.values() if row["status"] in ("succeeded", "skipped"))
+            table.caption = f"{done} of {len(self._rows)} steps done"
+        return table
+
+
+def _seconds(start: str, end: str) -> str:
+    took = (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    return f"{took:.2f} s" if took < 100 else f"{took:.0f} s"

@@ -1,0 +1,174 @@
+"""`aicflow run`: one execution of a workflow file in this process, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from aicflow.cli.say import OutputFormat, complain, print_json
+from aicflow.kernel.errors import AICFlowError
+
+if TYPE_CHECKING:
+    from aicflow.engine import Executions
+    from aicflow.host.settings import Settings
+    from aicflow.kernel.execution import Execution
+    from aicflow.kernel.plugins import Plugins
+    from aicflow.kernel.ports.store import Store
+
+__all__ = ["run_command"]
+
+
+def run_command(
+    file: Annotated[str, Parameter(help="The workflow, JSON or YAML; - is standard input")],
+    /,
+    *,
+    input: Annotated[str | None, Parameter(help="Its input: JSON, or @FILE")] = None,
+    engine: Annotated[str | None, Parameter(help="langgraph or native")] = None,
+    keep: Annotated[bool, Parameter(help="Keep the execution in runs.db in the data folder", negative="")] = False,
+    store: Annotated[str | None, Parameter(help="Keep it in this store, such as sqlite:///runs.db")] = None,
+    output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",
+) -> int:
+    """Run a workflow file here and show its steps as they happen.
+
+    Progress goes to standard error, the output to standard output. Leaves with 0 when it succeeded, 1 when it failed,
+    2 when the file or the input is wrong, 130 when it was cancelled with Ctrl-C.
+    """
+    from aicflow.cli.files import Unreadable, load_settings, read_file, read_input
+    from aicflow.cli.plugins import quiet_plugins
+
+    try:
+        document = read_file(file)
+    except Unreadable as error:
+        raise AICFlowError(error.sentence(), hint=error.error.hint) from None
+    value = read_input(input)
+    settings = load_settings(engine=engine)
+    if keep or store is not None:
+        from aicflow.host.datadir import DataDir
+
+        DataDir(settings.data_dir).prepare()
+    url = store or (f"sqlite:///{settings.data_dir / 'runs.db'}" if keep else "memory://")
+    plugins = quiet_plugins()
+    _refuse_invalid(file, document, plugins)
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("aicflow").setLevel(logging.CRITICAL)  # what fails is told below
+    return asyncio.run(_run(file, document.value, value, settings, plugins, url, output))
+
+
+def _refuse_invalid(file: str, document: Any, plugins: Plugins) -> None:
+    """Raise AICFlowError that lists every error of the document with its place."""
+    from aicflow.kernel.validation import validate
+
+    errors = [issue for issue in validate(document.value, plugins.registry) if issue.severity == "error"]
+    if not errors:
+        return
+    lines = []
+    for issue in errors[:20]:
+        place = document.position(issue.pointer)
+        where = f"{file}:{place[0]}:{place[1]}" if place else file
+        lines.append(f"  {where}: {issue.code}: {issue.message}" + (f" {issue.hint}" if issue.hint else ""))
+    if len(errors) > 20:
+        lines.append(f"  and {len(errors) - 20} more; `aicflow validate {file}` lists all")
+    raise AICFlowError(f"{file} has {len(errors)} error{'s' if len(errors) > 1 else ''}.\n" + "\n".join(lines))
+
+
+async def _run(
+    file: str, document: dict[str, Any], value: Any, settings: Settings, plugins: Plugins, url: str, output: str
+) -> int:
+    from aicflow.engine import EngineOptions
+    from aicflow.host.wiring import make_executions, make_store
+
+    async with AsyncExitStack() as stack:
+        store = make_store(plugins, url)
+        await store.open()
+        stack.push_async_callback(store.close)
+        options = EngineOptions(engine=settings.engine, grace=2.0)
+        executions = make_executions(plugins, store, options)
+        await executions.open()
+        stack.push_async_callback(executions.close)
+        workflow_id = await _save(store, file, document)
+        stack.push_async_callback(_switch_off, store, workflow_id)
+        started = await executions.start(workflow_id, value, engine=document.get("settings", {}).get("engine"))
+        interrupted = await _follow(executions, started.execution_id, [n["id"] for n in document["nodes"]], output)
+        execution = await executions.get(started.execution_id)
+        return await _report(executions, execution, interrupted, output)
+
+
+async def _save(store: Store, file: str, document: dict[str, Any]) -> str:
+    """Keep the document under an id that its file gives; running it again without changes makes no new version."""
+    import re
+    import time
+
+    from aicflow.kernel.errors import NotFound
+
+    workflow_id = "run-" + (re.sub(r"[^A-Za-z0-9_-]+", "-", Path(file).stem).strip("-")[:50] or "stdin")
+    now = time.time()
+    try:
+        await store.workflows.update(workflow_id, now=now, document=document, enabled=True)
+    except NotFound:
+        await store.workflows.create(workflow_id, document, now=now)
+    return workflow_id
+
+
+async def _switch_off(store: Store, workflow_id: str) -> None:
+    """A kept workflow must not start executing by itself when a server opens the store."""
+    import time
+
+    await store.workflows.update(workflow_id, now=time.time(), enabled=False)
+
+
+async def _follow(executions: Executions, execution_id: str, node_ids: list[str], output: str) -> bool:
+    """Show the execution until it ended; the first Ctrl-C cancels it. Gives whether there was one."""
+    from aicflow.cli.progress import NoProgress, progress
+
+    loop = asyncio.get_running_loop()
+    interrupted = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(number, interrupted.set)
+    shown = NoProgress() if output == "json" else progress(node_ids)
+
+    async def watch() -> None:
+        with shown:
+            async for batch in executions.watch(execution_id):
+                for event in batch:
+                    shown.event(event)
+
+    async def cancel() -> None:
+        await interrupted.wait()
+        await executions.cancel(execution_id)
+
+    watching, cancelling = asyncio.create_task(watch()), asyncio.create_task(cancel())
+    try:
+        await watching
+    finally:
+        cancelling.cancel()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+    return interrupted.is_set()
+
+
+async def _report(executions: Executions, execution: Execution, interrupted: bool, output: str) -> int:
+    """Print what came of it; gives the exit code."""
+    from aicflow.host.views import execution_view, step_view
+
+    if output == "json":
+        steps = [step_view(step) for step in await executions.steps(execution.id)]
+        print_json({**execution_view(execution), "steps": steps})
+    elif execution.status == "succeeded":
+        print_json(execution.output)
+    elif execution.error is not None:
+        error = execution.error
+        where = f"node {error.node_id!r}: " if error.node_id else ""
+        line = f" (line {error.line})" if error.line is not None else ""
+        complain(f"{where}{error.message}{line}", hint=error.hint)
+    if execution.status == "succeeded":
+        return 0
+    return 130 if interrupted and execution.status == "cancelled" else 1

@@ -1,0 +1,32 @@
+"""`aicflow serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+__all__ = ["serve_command"]
+
+
+def serve_command(
+    *,
+    host: Annotated[str | None, Parameter(help="Address to listen on")] = None,
+    port: Annotated[int | None, Parameter(help="Port to listen on; 0 takes a free one")] = None,
+    data_dir: Annotated[Path | None, Parameter(help="Folder of the database and the keys")] = None,
+    store: Annotated[str | None, Parameter(help="Store URL, such as memory://")] = None,
+    engine: Annotated[str | None, Parameter(help="Engine for workflows that name none")] = None,
+    log_level: Annotated[str | None, Parameter(help="debug, info, warning or error")] = None,
+) -> int:
+    """Serve the REST and WebSocket API until it is stopped.
+
+    The first start makes an admin key and prints it once. Every option can be set by a variable: AICFLOW_PORT,
+    AICFLOW_DATA_DIR, and so on.
+    """
+    from aicflow.cli.files import load_settings
+
+    settings = load_settings(host=host, port=port, data_dir=data_dir, store=store, engine=engine, log_level=log_level)
+    from aicflow.host.serve import serve
+
+    return serve(settings, say=lambda line: print(line, flush=True))

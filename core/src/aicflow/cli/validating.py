@@ -1,0 +1,74 @@
+"""`aicflow validate`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from aicflow.cli.say import OutputFormat
+
+__all__ = ["validate_command"]
+
+
+def validate_command(
+    *files: Annotated[str, Parameter(help="JSON or YAML; - is standard input")],
+    output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",
+) -> int:
+    """Check workflow files against what is installed and tell everything that is wrong, with its place.
+
+    Leaves with 0 when all are valid (warnings are allowed), 1 when one has errors, 2 when one cannot be read.
+    """
+    from aicflow.cli.files import Unreadable, read_file
+    from aicflow.cli.plugins import quiet_plugins
+    from aicflow.cli.say import print_json
+    from aicflow.kernel.errors import AICFlowError
+    from aicflow.kernel.validation import validate
+
+    if not files:
+        raise AICFlowError("No file is given.", hint="Say which: aicflow validate workflow.yaml")
+    registry = quiet_plugins().registry
+    reports: list[dict[str, Any]] = []
+    for name in files:
+        try:
+            document = read_file(name)
+        except Unreadable as unreadable:
+            error = unreadable.error
+            issue: dict[str, Any] = {
+                "code": error.code,
+                "severity": "error",
+                "pointer": error.pointer,
+                "message": error.message,
+            }
+            issue |= {"line": error.line, "column": error.column}
+            reports.append({"file": name, "valid": False, "readable": False, "issues": [issue]})
+            continue
+        issues = [_placed(issue.to_dict(), document) for issue in validate(document.value, registry)]
+        valid = not any(issue["severity"] == "error" for issue in issues)
+        reports.append({"file": name, "valid": valid, "readable": True, "issues": issues})
+    if output == "json":
+        print_json({"valid": all(report["valid"] for report in reports), "files": reports})
+    else:
+        _print_text(reports)
+    if not all(report["readable"] for report in reports):
+        return 2
+    return 0 if all(report["valid"] for report in reports) else 1
+
+
+def _placed(issue: dict[str, Any], document: Any) -> dict[str, Any]:
+    place = document.position(issue["pointer"])
+    return issue if place is None else {**issue, "line": place[0], "column": place[1]}
+
+
+def _print_text(reports: list[dict[str, Any]]) -> None:
+    for report in reports:
+        counts = {"error": 0, "warning": 0}
+        for issue in report["issues"]:
+            counts[issue["severity"]] += 1
+            place = f":{issue['line']}:{issue['column']}" if issue.get("line") is not None else ""
+            pointer = f" ({issue['pointer']})" if issue["pointer"] else ""
+            print(f"{report['file']}{place}: {issue['severity']} {issue['code']}: {issue['message']}{pointer}")
+            if issue.get("hint"):
+                print(f"    {issue['hint']}")
+        found = ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in counts.items() if count)
+        print(f"{report['file']}: {'valid' if report['valid'] else 'not valid'}{': ' + found if found else ''}")
