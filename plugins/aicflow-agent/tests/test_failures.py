@@ -94,6 +94,13 @@ async def test_a_model_that_dribbles_takes_too_long_as_well(agent: Agent) -> Non
     assert error.code == "model-timeout"
 
 
+async def test_an_answer_without_end_is_stopped(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aicflow_agent.raw_calls.LONGEST_ANSWER", 1000)
+    error = await failure(agent, Answer("x" * 50_000))
+    assert isinstance(error, PermanentError)
+    assert error.code == "answer-too-long"
+
+
 class Watched(RecordingContext):
     """Tells when the first piece of text has come."""
 

@@ -139,6 +139,30 @@ async def test_a_tool_that_the_prompt_asks_for_is_called_once_and_used(agent: Ag
     assert idle["usage"]["tool_calls"] == 0
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": ["not", "a", "mapping"]},
+        {"type": "array", "minItems": 10**12, "items": {"type": "integer"}},
+        {"type": "string", "minLength": 10**12},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}},
+        {"type": "object", "properties": {"x": {"$ref": "#"}}},
+        {"enum": 7},
+        {"type": "array", "minItems": "many"},
+    ],
+)
+async def test_strange_schemas_are_survived(schema: dict[str, Any]) -> None:
+    body = {
+        "messages": [{"role": "user", "content": QUAKES}],
+        "response_format": {"type": "json_schema", "json_schema": {"schema": schema}},
+    }
+    async with LocalModelServer() as server, httpx2.AsyncClient(base_url=server.base_url) as client:
+        answer = await client.post("/chat/completions", json=body)
+        assert answer.status_code in (200, 500)
+        assert answer.json()
+        assert (await client.get("/models")).status_code == 200
+
+
 async def test_a_script_that_runs_out_says_so() -> None:
     async with ScriptedModelServer([HttpError(418)]) as server, httpx2.AsyncClient() as client:
         body = {"messages": [{"role": "user", "content": "x"}]}

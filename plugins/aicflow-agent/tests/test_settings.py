@@ -59,6 +59,29 @@ def test_a_mask_hides_longer_keys_first_and_leaves_short_words_alone() -> None:
     assert mask("abcdefgh no from-env-key abcdef") == "[secret] no [secret] [secret]"
 
 
+@pytest.mark.parametrize(
+    "url", ["localhost:8000/v1", "ftp://host/v1", "http://", "http://[::1", "http://host:99999/v1"]
+)
+def test_what_is_no_url_is_not_tried_again_and_again(url: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        endpoint({}, model="m", base_url=url)
+    assert caught.value.pointer == "/base_url"
+
+
+async def test_a_key_read_from_a_file_may_end_with_a_line_break(agent: Agent) -> None:
+    async with ScriptedModelServer([Answer("ok")]) as server:
+        await ask(agent, server, api_key=f"{KEY}\n")
+    assert server.keys == [KEY]
+
+
+@pytest.mark.parametrize("key", ["two words-secret", "line\nbreak-secret", "schlüssel-secret", " "])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        endpoint({}, model="m", base_url="http://host/v1", api_key=key)
+    assert caught.value.pointer == "/api_key"
+    assert "secret" not in str(caught.value)
+
+
 async def test_the_operators_environment_is_used(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     async with ScriptedModelServer([Answer("ok")]) as server:
         monkeypatch.setenv("AICFLOW_AGENT_BASE_URL", server.base_url)

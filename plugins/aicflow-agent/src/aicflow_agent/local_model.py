@@ -58,7 +58,11 @@ class LocalModelServer(HttpServer):
         messages = body.get("messages") if isinstance(body, dict) else None
         if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
             return _error(400, "`messages` must be a list of at least one message.")
-        return self._reply(body, self._answer(body))
+        try:
+            reply = self._answer(body)
+        except Exception as error:  # schemas of any shape come in
+            return _error(500, f"The rules cannot read this request: {type(error).__name__}: {error}")
+        return self._reply(body, reply)
 
     def _reply(self, body: Mapping[str, Any], reply: Reply) -> Response:
         if isinstance(reply, HttpError):

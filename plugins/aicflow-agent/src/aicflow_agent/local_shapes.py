@@ -104,9 +104,9 @@ def _chosen(values: Sequence[Any], facts: Facts) -> Any:
 
 def _list(schema: Mapping[str, Any], facts: Facts, name: str, root: Mapping[str, Any], depth: int) -> list[Any]:
     items = _resolve(schema.get("items") or {}, root)
-    least, most = int(schema.get("minItems", 0)), int(schema.get("maxItems", 5))
+    least, most = _limit(schema, "minItems", 0), _limit(schema, "maxItems", 5)
     if items.get("type") == "string" and "enum" not in items:
-        found: list[Any] = [part[: int(items.get("maxLength", 200))] for part in facts.sentences(most)]
+        found: list[Any] = [part[: _limit(items, "maxLength", 200)] for part in facts.sentences(most)]
     elif items.get("type") in ("number", "integer"):
         whole = items["type"] == "integer"
         found = [int(number) if whole else number for number in facts.numbers[:most]]
@@ -115,6 +115,11 @@ def _list(schema: Mapping[str, Any], facts: Facts, name: str, root: Mapping[str,
     while found and len(found) < least:
         found.append(found[-1])
     return found[:most]
+
+
+def _limit(schema: Mapping[str, Any], word: str, default: int) -> int:
+    """A length that a schema asks for, within what is worth making up."""
+    return min(int(schema.get(word, default)), 10_000)
 
 
 def _numeric(schema: Mapping[str, Any], facts: Facts, name: str, *, whole: bool) -> float | int:
@@ -151,5 +156,5 @@ def _string(schema: Mapping[str, Any], facts: Facts, name: str) -> str:
     text = str(stated) if isinstance(stated, str) else facts.summary()
     if schema.get("format") == "uri" and facts.urls:
         text = facts.urls[0]
-    longest = int(schema.get("maxLength", 500))
-    return text[:longest].ljust(int(schema.get("minLength", 0)), ".")
+    longest = _limit(schema, "maxLength", 500)
+    return text[:longest].ljust(_limit(schema, "minLength", 0), ".")

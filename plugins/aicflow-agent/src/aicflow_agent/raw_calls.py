@@ -6,24 +6,30 @@ import json
 from typing import Any
 from uuid import UUID
 
+from aicflow import PermanentError
 from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 
-__all__ = ["RawCalls"]
+__all__ = ["LONGEST_ANSWER", "RawCalls"]
+
+LONGEST_ANSWER = 4_000_000
 
 
 class RawCalls(AsyncCallbackHandler):
     """Collects the pieces of one model call after another; `clear` before each."""
 
     run_inline = True
+    raise_error = True
 
     def __init__(self) -> None:
+        self._length = 0
         self._calls: dict[int | str, tuple[str, str]] = {}
 
     def clear(self) -> None:
         """Forget the last model call."""
         self._calls.clear()
+        self._length = 0
 
     async def on_llm_new_token(
         self,
@@ -35,9 +41,14 @@ class RawCalls(AsyncCallbackHandler):
         tags: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Take up one streamed piece."""
+        """Take up one streamed piece. Raises PermanentError when the answer outgrows what may be kept in memory."""
         if not isinstance(chunk, ChatGenerationChunk) or not isinstance(chunk.message, AIMessageChunk):
             return
+        self._length += len(chunk.text) + sum(len(piece["args"] or "") for piece in chunk.message.tool_call_chunks)
+        if self._length > LONGEST_ANSWER:
+            raise PermanentError(
+                f"The model's answer is longer than {LONGEST_ANSWER} characters.", code="answer-too-long"
+            )
         for piece in chunk.message.tool_call_chunks:
             index = piece["index"]
             key = index if index is not None else str(piece["id"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from aicflow import PermanentError
 
@@ -40,7 +41,7 @@ class Endpoint:
 
 
 def endpoint_for(params: AgentParams, environ: Mapping[str, str] | None = None) -> Endpoint:
-    """Join params and the operator's defaults. Raises PermanentError when no model is named.
+    """Join params and the operator's defaults. Raises PermanentError for no model and bad URLs.
 
     The operator's key goes only to the operator's own server: a workflow that names another base_url brings its own
     key, or none, because whoever may write a workflow may not therefore read the operator's key.
@@ -69,7 +70,39 @@ def endpoint_for(params: AgentParams, environ: Mapping[str, str] | None = None) 
         key = params.api_key or operator_key or env.get("OPENAI_API_KEY") or PLACEHOLDER_KEY
     else:
         key = params.api_key or (operator_key if provider in (None, "openai") else None)
-    return Endpoint(name, provider, base_url, key)
+    if base_url is not None:
+        _check_url(base_url)
+    return Endpoint(name, provider, base_url, _header_safe(key))
+
+
+def _check_url(base_url: str) -> None:
+    try:
+        parts = urlsplit(base_url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise PermanentError(
+            "base_url is not an http or https URL.",
+            code="bad-base-url",
+            pointer="/base_url",
+            hint="Write it up to and with /v1, such as http://localhost:11434/v1.",
+        )
+
+
+def _header_safe(key: str | None) -> str | None:
+    """The key without the line break that files end with. Raises PermanentError for what no header can carry."""
+    if key is None:
+        return None
+    key = key.strip()
+    if not key or not all(33 <= ord(character) <= 126 for character in key):
+        raise PermanentError(
+            "The API key is empty or holds characters that no key has (spaces, line breaks, letters beyond ASCII).",
+            code="bad-key",
+            pointer="/api_key",
+            hint="Store the key again, alone.",
+        )
+    return key
 
 
 class Mask:
@@ -78,7 +111,8 @@ class Mask:
     def __init__(self, secrets: Iterable[str | None] = (), environ: Mapping[str, str] | None = None) -> None:
         env = os.environ if environ is None else environ
         known = [value for name, value in env.items() if name.endswith("_API_KEY")]
-        values = {value for value in (*secrets, *known) if value and len(value) >= 6 and value != PLACEHOLDER_KEY}
+        values = {value.strip() for value in (*secrets, *known) if value and value != PLACEHOLDER_KEY}
+        values = {value for value in values if len(value) >= 6}
         self._values = sorted(values, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
