@@ -193,6 +193,12 @@ class Lab:
                 await asyncio.sleep(0.005)
         return execution
 
+    async def idle(self) -> None:
+        """Returns once the worker holds no execution."""
+        async with asyncio.timeout(20):
+            while self.executions.worker.running:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
     async def events(self, execution_id: str) -> list[Event]:
         """The execution's events; checks that they are what the log promises."""
         events = [decode_event(event) for event in await self.executions.events(execution_id)]

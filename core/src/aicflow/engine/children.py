@@ -115,5 +115,5 @@ class ChildExecutions:
             await self._executions.store.executions.answer(parent, answer)
         except (Conflict, NotFound):
             return  # the parent ended, or knows already
-        if not self._executions.worker.deliver(parent, answer):
-            self._executions.wake()
+        self._executions.worker.deliver(parent, answer)
+        self._executions.wake()

@@ -182,8 +182,8 @@ class Executions:
         if created.skipped:
             return Started(created.execution_id, skipped=True)
         for execution_id in created.cancelled:
-            if not worker.cancel(execution_id):
-                worker.wake()
+            worker.cancel(execution_id)
+            worker.wake()
         self.hub.publish(new.id, new.workflow_id, 1, new.events.events)
         if created.epoch:
             history = new.events.events if len(new.events.events) > 1 else []
@@ -214,8 +214,9 @@ class Executions:
     async def cancel(self, execution_id: str) -> Execution:
         """Ask for the end of an execution; it settles within two seconds whatever its nodes do. Raises NotFound."""
         execution = await self.store.executions.request_cancel(execution_id)
-        if execution.status not in TERMINAL_STATUSES and not self.worker.cancel(execution_id):
-            self.wake()
+        if execution.status not in TERMINAL_STATUSES:
+            self.worker.cancel(execution_id)
+            self.wake()  # it may be parking at this moment
         return execution
 
     async def resume(
@@ -257,8 +258,8 @@ class Executions:
                     raise InputInvalid([(one.pointer, one.message) for one in violations], what="answer")
         answer = Answered(node_id, action, dumps(value))
         await self.store.executions.answer(execution_id, answer)
-        if not self.worker.deliver(execution_id, answer):
-            self.wake()
+        self.worker.deliver(execution_id, answer)
+        self.wake()  # it may be parking at this moment
         return await self.get(execution_id)
 
     async def rerun(

@@ -126,6 +126,8 @@ class Sleepers:
         self._check = None
         if self._busy or not self._sleeping or self._stopped or self.parking:
             return
+        if any(sleeper.future.done() for sleeper in self._sleeping.values()):
+            return  # woken already, and about to go on
         due = [s.until for s in self._sleeping.values() if s.until is not None]
         if due and min(due) - self._clock.now() <= self._park_after:
             return

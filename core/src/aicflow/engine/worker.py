@@ -191,21 +191,17 @@ class Worker:
             except Exception:
                 _logger.exception("Renewing leases failed; trying again")
 
-    def cancel(self, execution_id: str) -> bool:
+    def cancel(self, execution_id: str) -> None:
         """Stop an execution if this worker holds it."""
         run = self._running.get(execution_id)
-        if run is None:
-            return False
-        run.stop("cancelled")
-        return True
+        if run is not None:
+            run.stop("cancelled")
 
-    def deliver(self, execution_id: str, answer: Answered) -> bool:
+    def deliver(self, execution_id: str, answer: Answered) -> None:
         """Hand over an answer if this worker holds the execution."""
         run = self._running.get(execution_id)
-        if run is None:
-            return False
-        run.deliver(answer)
-        return True
+        if run is not None:
+            run.deliver(answer)
 
     async def stop(self) -> None:
         """Claim nothing more, let steps finish within the grace period, hand the rest back."""

@@ -1,0 +1,153 @@
+"""Executions that start executions: sub-workflows, failure workflows, reruns."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aicflow.kernel.errors import Conflict
+from aicflow.kernel.ports import ExecutionFilter
+
+ADD = {"id": "a", "type": "lab.add", "params": {"n": "${{ input.n }}"}}
+
+
+def call(workflow: str, **more: Any) -> dict[str, Any]:
+    return {"id": "call", "type": "workflow.call", "params": {"workflow": workflow, **more}}
+
+
+async def test_a_called_workflow_gives_its_output(lab: Any) -> None:
+    child = await lab.workflow([ADD])
+    execution = await lab.run([call(child, input={"n": 1})], output="${{ nodes.call.output.output }}")
+    assert execution.output == 2
+
+
+async def test_a_failed_child_fails_the_step_unless_told_otherwise(lab: Any) -> None:
+    child = await lab.workflow([{"id": "f", "type": "lab.fail"}])
+    failed = await lab.run([call(child)])
+    assert failed.error.code == "child-failed"
+    assert "not yet" in failed.error.message
+    calm = await lab.run([call(child, on_child_failure="continue")], output="${{ nodes.call.output.status }}")
+    assert calm.output == "failed"
+
+
+async def test_a_detached_child_is_not_waited_for(lab: Any) -> None:
+    child = await lab.workflow([{"id": "h", "type": "lab.hold"}])
+    execution = await lab.run([call(child, wait=False)])
+    assert execution.status == "succeeded"
+    running = execution.output["execution_id"]
+    assert (await lab.executions.get(running)).status in ("queued", "running")
+    lab.ledger.gates["hold"].set()
+    assert (await lab.end(running)).status == "succeeded"
+
+
+async def test_cancelling_the_parent_cancels_the_child(lab: Any) -> None:
+    child = await lab.workflow([{"id": "h", "type": "lab.hold"}])
+    parent = await lab.start([call(child)])
+    await lab.ledger.entered["hold"].wait()
+    page = await lab.store.executions.list(ExecutionFilter(workflow_id=child), limit=5)
+    await lab.executions.cancel(parent)
+    assert (await lab.end(parent)).status == "cancelled"
+    assert (await lab.end(page.items[0].id)).status == "cancelled"
+
+
+async def test_a_parent_waits_through_a_crash_and_starts_one_child(lab: Any) -> None:
+    child = await lab.workflow([{"id": "h", "type": "lab.hold"}])
+    parent = await lab.start([call(child)])
+    await lab.ledger.entered["hold"].wait()
+    await lab.until(parent, "waiting")
+    await lab.crash()
+    lab.ledger.gates["hold"].set()
+    assert (await lab.end(parent)).status == "succeeded"
+    assert len((await lab.store.executions.list(ExecutionFilter(workflow_id=child), limit=5)).items) == 1
+
+
+async def test_a_workflow_that_calls_itself_ends_at_the_depth_limit(lab: Any) -> None:
+    workflow = await lab.workflow([call("wf1")])
+    assert workflow == "wf1"
+    execution = await lab.end((await lab.executions.start(workflow)).execution_id)
+    assert execution.status == "failed"
+    deepest = (await lab.store.executions.list(ExecutionFilter(workflow_id=workflow), limit=50)).items
+    assert len(deepest) == lab.options.max_depth
+
+
+async def test_a_child_that_does_not_exist(lab: Any) -> None:
+    execution = await lab.run([call("nowhere")])
+    assert "nowhere" in execution.error.message
+
+
+async def test_on_failure_starts_a_workflow_with_the_report(lab: Any) -> None:
+    nodes = [{"id": "e", "type": "lab.effect", "params": {"name": "${{ input.error.message }}"}}]
+    handler = await lab.workflow(nodes)
+    execution = await lab.run([{"id": "f", "type": "lab.fail"}], settings={"on_failure": handler})
+    assert execution.status == "failed"
+    handled = (await lab.store.executions.list(ExecutionFilter(workflow_id=handler), limit=5)).items
+    assert len(handled) == 1
+    await lab.end(handled[0].id)
+    assert lab.ledger.effects == ["not yet"]
+
+
+async def test_a_failing_failure_workflow_does_not_start_itself(lab: Any) -> None:
+    workflow = await lab.workflow([{"id": "f", "type": "lab.fail"}], settings={"on_failure": "wf1"})
+    assert workflow == "wf1"
+    await lab.end((await lab.executions.start(workflow)).execution_id)
+    await asyncio.sleep(0.1)
+    assert len((await lab.store.executions.list(ExecutionFilter(workflow_id=workflow), limit=9)).items) == 2
+
+
+async def test_rerun_with_the_same_and_with_another_input(lab: Any) -> None:
+    first = await lab.run([ADD], input={"n": 1})
+    again = await lab.executions.rerun(first.id)
+    assert (await lab.end(again.execution_id)).output == 2
+    other = await lab.executions.rerun(first.id, input={"n": 10})
+    ended = await lab.end(other.execution_id)
+    assert ended.output == 11
+    assert ended.rerun_of == first.id
+    assert ended.trigger.kind == "rerun"
+
+
+async def test_rerun_from_a_node_takes_over_what_is_not_downstream(lab: Any) -> None:
+    nodes = [
+        {"id": "e", "type": "lab.effect", "params": {"name": "once"}},
+        {"id": "big", "type": "lab.big", "params": {"size": 100_000}},
+        {"id": "f", "type": "lab.fail", "params": {"times": 1}},
+        {"id": "last", "type": "lab.add", "params": {"n": "${{ len(nodes.big.output) }}"}},
+    ]
+    first = await lab.run(nodes, ["e > f", "big > f", "f > last"])
+    assert first.status == "failed"
+    again = await lab.executions.rerun(first.id, from_node="f")
+    ended = await lab.end(again.execution_id)
+    assert ended.output == 100_001
+    assert lab.ledger.effects == ["once"]
+    with pytest.raises(Conflict, match="no node 'g'"):
+        await lab.executions.rerun(first.id, from_node="g")
+
+
+async def test_rerun_of_the_latest_version(lab: Any) -> None:
+    workflow = await lab.workflow([ADD])
+    first = await lab.end((await lab.executions.start(workflow, {"n": 1})).execution_id)
+    document = (await lab.store.workflows.get(workflow)).document
+    document = {**document, "nodes": [{**ADD, "params": {"n": "${{ input.n }}", "by": 100}}]}
+    await lab.store.workflows.update(workflow, now=1.0, document=document)
+    pinned = await lab.executions.rerun(first.id)
+    latest = await lab.executions.rerun(first.id, version="latest")
+    assert (await lab.end(pinned.execution_id)).output == 2
+    assert (await lab.end(latest.execution_id)).output == 101
+
+
+async def test_bulk_cancel_and_bulk_rerun(lab: Any) -> None:
+    workflow = await lab.workflow([{"id": "h", "type": "lab.hold"}])
+    ids = [(await lab.executions.start(workflow)).execution_id for _ in range(5)]
+    cancelled = await lab.executions.bulk_cancel(ExecutionFilter(workflow_id=workflow), limit=3)
+    assert len(cancelled) == 3
+    for one in cancelled:
+        assert (await lab.end(one)).status == "cancelled"
+    lab.ledger.gates["hold"].set()
+    for one in set(ids) - set(cancelled):
+        await lab.end(one)
+    again = await lab.executions.bulk_rerun(
+        ExecutionFilter(workflow_id=workflow, statuses=frozenset({"cancelled"})), limit=10
+    )
+    assert len(again) == 3
+    for one in again:
+        assert (await lab.end(one)).status == "succeeded"
