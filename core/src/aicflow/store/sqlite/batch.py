@@ -119,7 +119,7 @@ class Batch:
             if isinstance(op, Create):
                 if op.new.limits:
                     return True
-                rows += 3 + len(op.new.outputs)
+                rows += 1 + len(op.new.outputs) + (len(op.new.input) > INLINE) + (len(op.new.trigger) > INLINE)
             else:
                 if book is None or op.execution_id in book:
                     return True

@@ -36,7 +36,7 @@ def count_query(where: ExecutionFilter) -> Query:
     """Rows of (status, count)."""
     parts, values = [], []
     for condition, bound in _ranges(where):
-        parts.append(f"SELECT status, count(*) AS many FROM executions WHERE {condition} GROUP BY status")  # noqa: S608
+        parts.append(f"SELECT status, count(*) AS many FROM executions WHERE {condition} GROUP BY +status")  # noqa: S608
         values += bound
     return f"SELECT status, sum(many) AS many FROM ({' UNION ALL '.join(parts)}) GROUP BY status", values  # noqa: S608
 

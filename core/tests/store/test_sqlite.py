@@ -1,0 +1,247 @@
+"""What SQLite is asked to do: few statements, indexed reads, packed rows, space given back, sound copies."""
+
+import asyncio
+import itertools
+import os
+import sqlite3
+import threading
+from collections.abc import Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aicflow.kernel.errors import Conflict
+from aicflow.kernel.ports import (
+    ApiKeyRecord,
+    EventBatch,
+    ExecutionFilter,
+    Fire,
+    Idempotency,
+    RetentionRule,
+    SlotLimit,
+)
+from aicflow.kernel.values import dumps
+from aicflow.store import SQLiteStore
+from aicflow.store.sqlite.queries import count_query, list_query
+from aicflow.testing.store_samples import NOW, batch, claim, create, end, new, park, start
+
+
+def _connection(store: SQLiteStore) -> sqlite3.Connection:
+    assert store._writer is not None
+    return store._writer._connection
+
+
+async def test_a_group_is_one_statement_however_many_are_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    class Counting(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            calls.append(sql)
+            return super().execute(sql, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Counting))
+    store = SQLiteStore(tmp_path / "a.db")
+    await store.open()
+    release = threading.Event()
+    assert store._writer is not None
+
+    async def together(*operations: Coroutine[Any, Any, Any]) -> list[str]:
+        # the writer is held up until all of them stand in line
+        release.clear()
+        hold = asyncio.create_task(store._writer.run(lambda _: release.wait() and None, alone=True))  # type: ignore[union-attr]
+        await asyncio.sleep(0.05)
+        tasks = [asyncio.create_task(operation) for operation in operations]
+        await asyncio.sleep(0)
+        calls.clear()
+        release.set()
+        await asyncio.gather(hold, *tasks)
+        return [*calls]
+
+    ids = [f"ex_{i}" for i in range(200)]
+    assert len(await together(*(start(store.executions, id) for id in ids))) == 1
+    appended = await together(
+        *(store.executions.append(id, 1, batch(2, *["step.log"] * 20)) for id in ids[:100]),
+        *(end(store.executions, id) for id in ids[100:]),
+    )
+    assert len(appended) == 1
+    # slots take a transaction, keys a look: still no more for two hundred than for two
+    limits = (SlotLimit("k", 100),)
+    keyed = [
+        new(f"ex_k{i}", limits=limits, fire=Fire("wf_a:hook", f"k{i}"), idempotency=Idempotency("a", f"{i}", ""))
+        for i in range(200)
+    ]
+    created = await together(*(store.executions.create(one, worker="w", lease_until=NOW) for one in keyed))
+    assert len(created) == 4
+    ended = await together(*(end(store.executions, one.id) for one in keyed[:100]))
+    assert len(ended) == 4
+    assert len(await store.executions.slot_holders("k")) == 100
+    await store.close()
+
+
+async def test_events_of_a_batch_are_one_row(store: SQLiteStore) -> None:
+    await start(store.executions, "ex_1")
+    await store.executions.append("ex_1", 1, batch(2, *["step.log"] * 20))
+    with sqlite3.connect(store.path) as connection:
+        rows = connection.execute("SELECT first_seq, last_seq FROM events").fetchall()
+    connection.close()
+    assert rows == [(1, 1), (2, 21)]
+
+
+FILTERS = [
+    ExecutionFilter(workflow_id=workflow, statuses=statuses, trigger_kind=kind, binding_id=binding, created_after=after)
+    for workflow, statuses, kind, binding, after in itertools.product(
+        (None, "wf_a"),
+        (None, frozenset({"failed"}), frozenset({"failed", "running"})),
+        (None, "api"),
+        (None, "wf_a:hook"),
+        (None, NOW),
+    )
+] + [ExecutionFilter(rerun_of="ex_0"), ExecutionFilter(parent_execution_id="ex_0", workflow_id="wf_a")]
+
+
+async def test_every_list_is_a_range_of_an_index(store: SQLiteStore) -> None:
+    connection = sqlite3.connect(store.path)
+    for where in FILTERS:
+        for sql, values in (list_query("id", where, 20, (1, 1)), count_query(where)):
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+            reads = [step for step in plan if "executions" in step]
+            assert reads, plan
+            assert all(("USING" in step and "INDEX" in step) or "INTEGER PRIMARY KEY" in step for step in reads), plan
+            searched = where != ExecutionFilter() or "LIMIT" in sql
+            assert not searched or all(step.startswith("SEARCH") for step in reads), plan
+    connection.close()
+
+
+async def test_claiming_reads_indexes_only(store: SQLiteStore) -> None:
+    seen: list[str] = []
+    for i in range(3):
+        await create(store.executions, f"ex_{i}")
+    _connection(store).set_trace_callback(seen.append)
+    await claim(store.executions)
+    await store.executions.next_due()
+    _connection(store).set_trace_callback(None)
+    connection = sqlite3.connect(store.path)
+    for sql in (sql for sql in seen if sql.lstrip().startswith(("SELECT", "UPDATE"))):
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        assert not [s for s in plan if s.startswith("SCAN executions") and "USING" not in s], plan
+        assert not [s for s in plan if s.startswith("SCAN e") and "USING" not in s and "json_each" not in s], plan
+    connection.close()
+
+
+async def test_the_file_shrinks_when_executions_go(store: SQLiteStore) -> None:
+    for i in range(40):
+        await start(store.executions, f"ex_{i}")
+        await store.executions.append(f"ex_{i}", 1, batch(2, "step.succeeded"), outputs={"a": dumps("x" * 100_000)})
+        await end(store.executions, f"ex_{i}", seq=3)
+    await store.maintenance.reclaim_space()
+    before = store.path.stat().st_size
+    assert before > 4_000_000
+    rules = [RetentionRule("succeeded", max_count=5)]
+    while await store.maintenance.remove(rules, now=NOW, batch=10):
+        pass
+    assert (await store.maintenance.sizes()).free_bytes > 3_000_000
+    freed = 0
+    while part := await store.maintenance.reclaim_space(1_000_000):
+        assert part <= 1_010_000
+        freed += part
+    assert freed > 3_000_000
+    assert store.path.stat().st_size < before - 3_000_000
+    assert (await store.maintenance.sizes()).free_bytes == 0
+    assert await store.maintenance.integrity() == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        ("DELETE FROM events WHERE first_seq = 2", "event 2 should follow, but the next is 4"),
+        ("DELETE FROM events WHERE first_seq = 4", "its row says 4 events, there are 3"),
+        ("DELETE FROM events", "none of its 4 events"),
+        ("UPDATE executions SET status = 'running'", "status is running, but its last event is execution.succeeded"),
+        ("UPDATE executions SET status = 'failed'", "status is failed, but its last event is execution.succeeded"),
+        ("UPDATE events SET body = CAST(replace(CAST(body AS TEXT), '\"seq\":3', '\"seq\":9') AS BLOB)", "numbered"),
+        ("UPDATE events SET body = x'ff' WHERE first_seq = 2", "unreadable"),
+        ("DELETE FROM executions", "does not exist"),
+        ("DELETE FROM workflow_versions", "current version 1 is missing"),
+        ("DROP INDEX executions_by_time; CREATE INDEX executions_by_time ON executions (version)", None),
+    ],
+)
+async def test_damage_is_found(store: SQLiteStore, damage: str, found: str | None) -> None:
+    await store.workflows.create("wf_a", {"name": "a"}, now=NOW)
+    await start(store.executions, "ex_1")
+    await store.executions.append("ex_1", 1, batch(2, "execution.started", "step.log"))
+    await end(store.executions, "ex_1", seq=4)
+    assert await store.maintenance.integrity() == []
+    connection = sqlite3.connect(store.path)
+    connection.executescript(damage)
+    connection.close()
+    problems = await store.maintenance.integrity()
+    assert any(found in problem for problem in problems) if found else problems == []
+
+
+async def test_a_copy_made_while_the_store_is_in_use(store: SQLiteStore, tmp_path: Path) -> None:
+    target = tmp_path / "copy.db"
+    stop = asyncio.Event()
+
+    async def work() -> int:
+        i = 0
+        while not stop.is_set():
+            await start(store.executions, f"ex_{i}")
+            await end(store.executions, f"ex_{i}")
+            i += 1
+        return i
+
+    for i in range(200):
+        await create(store.executions, f"ex_old_{i}", input="x" * 3000)
+    busy = asyncio.create_task(work())
+    size = await store.maintenance.backup(target)
+    with pytest.raises(Conflict, match=r"copy\.db exists"):
+        await store.maintenance.backup(target)
+    stop.set()
+    made = await busy
+    assert size == target.stat().st_size > 0
+    assert {"copy.db", "copy.db.partial"} & set(os.listdir(tmp_path)) == {"copy.db"}
+    copy = SQLiteStore(target)
+    await copy.open()
+    assert await copy.maintenance.integrity() == []
+    counts = await copy.executions.count(ExecutionFilter())
+    assert counts["queued"] == 200
+    assert counts.get("succeeded", 0) <= made
+    await start(copy.executions, "ex_more")
+    await copy.close()
+
+
+async def test_a_waiting_execution_costs_rows_only(store: SQLiteStore) -> None:
+    writer = store._writer
+    assert writer is not None
+    ids = [f"ex_{i}" for i in range(300)]
+    await asyncio.gather(*(start(store.executions, id) for id in ids))
+    await asyncio.gather(*(park(store.executions, id) for id in ids))
+    assert (await store.executions.count(ExecutionFilter())) == {"waiting": 300}
+    assert not [id for id in ids if id in writer._batch.book(_connection(store))]
+
+
+async def test_keys_are_touched_in_bulk_and_not_forgotten_at_the_close(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "a.db")
+    await store.open()
+    await store.keys.create(ApiKeyRecord("key_1", "a", "h", (), NOW))
+    statements: list[str] = []
+    _connection(store).set_trace_callback(statements.append)
+    for i in range(100):
+        await store.keys.touch("key_1", now=NOW + i / 10)
+    assert len([sql for sql in statements if "UPDATE api_keys" in sql]) == 1
+    await store.close()
+    await store.open()
+    [record] = await store.keys.list()
+    assert record.last_used_at == NOW + 9.9
+    await store.close()
+
+
+async def test_large_batches_and_many_outputs(store: SQLiteStore) -> None:
+    await store.executions.create(new("ex_1", outputs={f"n{i}": b"1" for i in range(700)}), worker="w", lease_until=NOW)
+    events = [dumps({"seq": seq, "type": "step.log"}) for seq in range(2, 20_002)]
+    await store.executions.append("ex_1", 1, EventBatch(2, events), outputs={f"m{i}": b"2" for i in range(700)})
+    assert len(await store.executions.outputs("ex_1")) == 1400
+    [claimed] = await claim(store.executions)
+    assert len(claimed.events) == 20_001
+    assert len(claimed.outputs) == 1400
