@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -166,7 +167,11 @@ def test_compressed_bodies_are_opened_as_far_as_the_limit() -> None:
         assert rejected("application/json", packed + b"x", content_encoding=encoding)[0] == 400
         assert rejected("application/json", b"x" + packed, content_encoding=encoding)[0] == 400
     bomb = gzip.compress(bytes(50_000_000))
+    tracemalloc.start()
     assert rejected("text/plain", bomb, content_encoding="gzip") == (413, "the body is larger than 1048576 bytes")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 TYPES = st.sampled_from(
