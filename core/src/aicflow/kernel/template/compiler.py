@@ -31,17 +31,12 @@ def compile_template(value: Any, schema: object = None) -> Template:
     `schema` is the JSON Schema of the value; its `x-aicflow` keywords say which strings are code, URLs or headers, and
     which take secrets. The value is not copied and must not be changed afterwards.
     """
-    if isinstance(value, str):
-        if OPENING not in value:
-            return Template(value, None)
-    elif not isinstance(value, dict | list):
+    if not _holds_opening(value):
         return Template(value, None)
     compiler = _Compiler(schema)
     texts = list(compiler.texts(value))
-    if not texts and not compiler.problems:
-        return Template(value, None)
     parts = {path: compiler.text(path, text) for path, text in texts}
-    constants = {path: part for path, part in parts.items() if isinstance(part, str)}
+    constants = {path: part for path, text in texts if isinstance(part := parts[path], str) and part != text}
     constant = _with_constants(value, (), constants, _inner_paths(constants))
     changing = {path: part for path, part in parts.items() if isinstance(part, Text)}
     root = _plan(constant, (), changing, _inner_paths(changing)) if changing else None
@@ -53,6 +48,8 @@ class _Compiler:
         self._schema = schema
         self.expressions: list[TemplateExpression] = []
         self.problems: list[TemplateProblem] = []
+        self.full = False
+        """There were more expressions than may be; the rest is not looked at."""
 
     def texts(self, value: object) -> Iterator[tuple[Path, str]]:
         """Every string that holds an expression, in document order."""
@@ -79,6 +76,8 @@ class _Compiler:
 
     def text(self, path: Path, text: str) -> Text | str:
         """The string as a text to resolve, or as a constant when it holds no expression."""
+        if self.full:
+            return text
         mark = self._mark(path)
         found = scan(text)
         if mark.kind == "code":
@@ -94,8 +93,9 @@ class _Compiler:
                 parts.append(part)
             elif len(self.expressions) < MAX_EXPRESSIONS:
                 parts.append(self._expression(path, part, whole, mark))
-            elif len(self.expressions) == MAX_EXPRESSIONS:
+            else:
                 self._too_many(path, part.span[0], MAX_EXPRESSIONS)
+                self.full = True
                 break
         if found.unclosed is not None:
             span = (found.unclosed, found.unclosed + len(OPENING))
@@ -136,7 +136,8 @@ class _Compiler:
 
     def _reference(self, place: TemplateExpression, reference: Reference) -> None:
         if reference.root not in ROOTS:
-            self._report(place, missing_root(reference.root, reference.span))
+            start = reference.span[0]
+            self._report(place, missing_root(reference.root, (start, start + len(reference.root))))
         elif reference.root == "secrets":
             problem = _wrong_secret(place, reference)
             if problem is not None:
@@ -178,6 +179,27 @@ class _Compiler:
 
     def _problem(self, code: str, message: str, hint: str | None, path: Path, span: tuple[int, int]) -> None:
         self.problems.append(TemplateProblem(code, message, hint, _pointer(path), span))
+
+
+def _holds_opening(value: object) -> bool:
+    """Whether `${{` stands anywhere in the value. Most values of a document hold none, so this comes first and fast."""
+    waiting = [value]
+    for item in waiting:  # grows while it is read
+        if isinstance(item, str):
+            if OPENING in item:
+                return True
+        elif isinstance(item, dict):
+            for key, child in item.items():
+                if OPENING in key:
+                    return True
+                if isinstance(child, str):
+                    if OPENING in child:
+                        return True
+                elif isinstance(child, dict | list):
+                    waiting.append(child)
+        elif isinstance(item, list):
+            waiting.extend(item)
+    return False
 
 
 def _interesting(value: object) -> bool:
