@@ -25,8 +25,11 @@ _TAKES_MAX_RETRIES = _set(
 )
 
 
-def make_chat_model(params: AgentParams, endpoint: Endpoint, http_client: Any, mask: Mask) -> BaseChatModel:
-    """A chat model without retries of its own. Raises PermanentError: unknown provider, package or key missing."""
+def make_chat_model(params: AgentParams, endpoint: Endpoint, clients: tuple[Any, Any], mask: Mask) -> BaseChatModel:
+    """A chat model without retries of its own. `clients` are HTTP clients, blocking and asynchronous.
+
+    Raises PermanentError: unknown provider, package or key missing.
+    """
     options: dict[str, Any] = {
         "model_provider": endpoint.provider,
         "base_url": endpoint.base_url,
@@ -38,7 +41,12 @@ def make_chat_model(params: AgentParams, endpoint: Endpoint, http_client: Any, m
     if endpoint.provider in _TAKES_MAX_RETRIES or endpoint.provider is None:
         options |= {"max_retries": 0, "timeout": params.timeout}
     if endpoint.provider == "openai":
-        options |= {"http_async_client": http_client, "stream_usage": True, "stream_chunk_timeout": None}
+        options |= {
+            "http_client": clients[0],
+            "http_async_client": clients[1],
+            "stream_usage": True,
+            "stream_chunk_timeout": None,
+        }
         if endpoint.base_url is not None:
             options["use_responses_api"] = False  # compatible servers speak chat completions
     try:

@@ -57,11 +57,12 @@ class Agent(Node[AgentParams, AgentOutput]):
 
     async def _ready(self) -> Clients:
         async with self._lock:
-            if self._clients is None:
+            clients = self._clients
+            if clients is None:
                 os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
                 module = await asyncio.to_thread(importlib.import_module, "aicflow_agent.session")
-                self._clients = module.Clients()
-            clients: Clients = self._clients
+                clients = await asyncio.to_thread(module.Clients)
+                self._clients = clients
             return clients
 
     @classmethod

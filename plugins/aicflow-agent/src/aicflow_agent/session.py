@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Literal
 
 from aicflow import Context, NodeError, PermanentError
+from httpx2 import create_ssl_context
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
-from openai import DefaultAsyncHttpxClient
+from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
 from aicflow_agent.budget import Budget
 from aicflow_agent.chat_model import make_chat_model
@@ -40,11 +43,14 @@ class Clients:
 
     def __init__(self) -> None:
         # Redirects are not followed: a model server has no reason to send a key and a prompt elsewhere.
-        self._http = DefaultAsyncHttpxClient(follow_redirects=False)
+        self._http = DefaultAsyncHttpxClient(follow_redirects=False, verify=_certificates())
+        # Never used, but LangChain would make one for each base_url, reading all certificates again.
+        self._blocking = DefaultHttpxClient(follow_redirects=False, verify=_certificates())
 
     async def close(self) -> None:
         """Close the pool."""
         await self._http.aclose()
+        self._blocking.close()
 
     async def converse(self, ctx: Context, params: AgentParams) -> AgentOutput:
         """One attempt. Raises TransientError and PermanentError; a cancelled conversation closes its connection."""
@@ -69,7 +75,7 @@ class Clients:
 
         def build() -> Any:
             return create_agent(
-                make_chat_model(params, endpoint, self._http, mask),
+                make_chat_model(params, endpoint, (self._blocking, self._http), mask),
                 [_as_langchain(tool) for tool in toolbox.tools.values()],
                 system_prompt=params.system_prompt,
                 middleware=[guard],
@@ -86,6 +92,12 @@ class Clients:
         except Exception as error:
             raise as_node_error(error, mask) from None
         return _output(params, guard, budget, messages)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The certificate authorities; reading them takes tens of milliseconds."""
+    return create_ssl_context()
 
 
 async def _stream(ctx: Context, agent: Any, params: AgentParams, guard: Guard) -> list[BaseMessage]:
