@@ -57,12 +57,12 @@ class Agent(Node[AgentParams, AgentOutput]):
 
     async def _ready(self) -> Clients:
         async with self._lock:
-            clients = self._clients
-            if clients is None:
-                os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
-                module = await asyncio.to_thread(importlib.import_module, "aicflow_agent.session")
-                clients = await asyncio.to_thread(module.Clients)
-                self._clients = clients
+            if self._clients is not None:
+                return self._clients
+            os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+            module = await asyncio.to_thread(importlib.import_module, "aicflow_agent.session")
+            clients: Clients = await asyncio.to_thread(module.Clients)
+            self._clients = clients
             return clients
 
     @classmethod
