@@ -61,7 +61,7 @@ class Child:
         self.calls = 0
         self.counted = False
         self.dead = False
-        self.exit_code: asyncio.Future[int] = loop.create_future()
+        self.exit_code: asyncio.Future[int | None] = loop.create_future()
         self.cpu = 0.0
         self.logs: list[LogLine] = []
         self._loop = loop

@@ -187,6 +187,8 @@ class Zygote:
                 asked.set_exception(SandboxUnavailable("The sandbox's process has ended."))
         for child in tuple(self._children.values()):
             child.kill()
+            if not child.exit_code.done():
+                child.exit_code.set_result(None)  # nobody is left who could tell
 
     def _last_words(self) -> str:
         return os.pread(self._errors, 4000, 0).decode("utf-8", "replace").strip()

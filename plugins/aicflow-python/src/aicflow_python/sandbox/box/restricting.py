@@ -119,8 +119,9 @@ def attribute(thing: Any, name: str) -> Any:
     """An attribute that RestrictedPython's guard allows. The guard itself gives None where there is none."""
     from RestrictedPython import Guards
 
+    guards: Any = Guards
     missing = object()
-    value = Guards.safer_getattr(thing, name, missing)
+    value = guards.safer_getattr(thing, name, missing)
     if value is missing:
         raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r}")
     return value
