@@ -21,7 +21,7 @@ from aicflow.kernel.expr.values import SCALARS, check_built, not_json
 __all__ = ["Expression", "compile_expression"]
 
 _MOST_CACHED: Final = 8_192
-_MOST_CACHED_CHARACTERS: Final = 262_144
+_MOST_CACHED_CHARACTERS: Final = 131_072
 
 
 @final

@@ -38,7 +38,7 @@ def _field_or_method(tokens: TokenStream, expression: Callable[[], Node]) -> Ste
     dot = tokens.advance()
     optional = dot.kind == "?."
     name = tokens.token
-    if not name.is_word:
+    if name.kind != "name" and not name.is_word:
         hint = 'Write other keys as ["key"], and items of a list as [0].'
         raise tokens.unexpected(f"a name after '{dot.text}'", hint)
     tokens.advance()

@@ -51,68 +51,76 @@ class Reference:
 
 def references_of(tree: Node) -> tuple[Reference, ...]:
     """Every reference of the expression, in the order of the source."""
-    found = _Walk().visit(tree, frozenset(), defaulted=False, is_value=True)
-    return tuple(sorted(found, key=lambda reference: reference.span))
+    walk = _Walk()
+    walk.visit(tree, frozenset(), defaulted=False, is_value=True)
+    if len(walk.found) > 1:
+        walk.found.sort(key=lambda reference: reference.span)
+    return tuple(walk.found)
 
 
 class _Walk:
-    def visit(self, node: Node, bound: frozenset[str], defaulted: bool, is_value: bool) -> Iterator[Reference]:
+    def __init__(self) -> None:
+        self.found: list[Reference] = []
+
+    def visit(self, node: Node, bound: frozenset[str], defaulted: bool = False, is_value: bool = False) -> None:
         match node:
+            case Literal():
+                return
             case Name():
                 if node.name not in bound:
-                    yield Reference(node.name, (), (), node.span, True, defaulted, is_value)
+                    self.found.append(Reference(node.name, (), (), node.span, True, defaulted, is_value))
             case Chain():
-                yield from self._chain(node, bound, defaulted, is_value)
+                self._chain(node, bound, defaulted, is_value)
             case Coalesce():
                 last = len(node.operands) - 1
                 for position, operand in enumerate(node.operands):
-                    yield from self.visit(operand, bound, defaulted or position < last, is_value)
+                    self.visit(operand, bound, defaulted or position < last, is_value)
             case Conditional():
-                yield from self.visit(node.then, bound, defaulted, is_value)
-                yield from self.visit(node.test, bound, False, False)
-                yield from self.visit(node.otherwise, bound, defaulted, is_value)
+                self.visit(node.then, bound, defaulted, is_value)
+                self.visit(node.test, bound)
+                self.visit(node.otherwise, bound, defaulted, is_value)
             case Comprehension():
                 inner = bound | {node.variable}
-                yield from self.visit(node.iterable, bound, False, False)
-                yield from self.visit(node.element, inner, False, False)
+                self.visit(node.iterable, bound)
+                self.visit(node.element, inner)
                 if node.condition is not None:
-                    yield from self.visit(node.condition, inner, False, False)
+                    self.visit(node.condition, inner)
             case Call(function="has", arguments=(path,)):
-                yield from self.visit(path, bound, True, False)
+                self.visit(path, bound, defaulted=True)
             case _:
                 for child in children(node):
-                    yield from self.visit(child, bound, False, False)
+                    self.visit(child, bound)
 
-    def _chain(self, chain: Chain, bound: frozenset[str], defaulted: bool, is_value: bool) -> Iterator[Reference]:
-        base = chain.base
-        if isinstance(base, Name) and base.name not in bound:
+    def _chain(self, chain: Chain, bound: frozenset[str], defaulted: bool, is_value: bool) -> None:
+        base, steps = chain.base, chain.steps
+        if not isinstance(base, Name):
+            self.visit(base, bound, defaulted)
+        elif base.name not in bound:
             path: list[str | int] = []
-            for step in chain.steps:
-                key = _constant_key(step)
+            for step in steps:
+                key = step.name if isinstance(step, Field) else _constant_key(step)
                 if key is None:
                     break
                 path.append(key)
             known = len(path)
-            end = chain.steps[known - 1].span[1] if known else base.span[1]
-            yield Reference(
-                base.name,
-                tuple(path),
-                tuple(step.optional for step in chain.steps[:known]),
-                (base.span[0], end),
-                known == len(chain.steps),
-                defaulted,
-                is_value,
+            self.found.append(
+                Reference(
+                    base.name,
+                    tuple(path),
+                    tuple([step.optional for step in steps[:known]]),
+                    (base.span[0], steps[known - 1].span[1] if known else base.span[1]),
+                    known == len(steps),
+                    defaulted,
+                    is_value,
+                )
             )
-        elif not isinstance(base, Name):
-            yield from self.visit(base, bound, defaulted, False)
-        for step in chain.steps:
-            for inside in _inside(step):
-                yield from self.visit(inside, bound, False, False)
+        for step in steps:
+            if not isinstance(step, Field):
+                for inside in _inside(step):
+                    self.visit(inside, bound)
 
 
 def _constant_key(step: Step) -> str | int | None:
-    if isinstance(step, Field):
-        return step.name
     if isinstance(step, Index) and isinstance(step.index, Literal):
         value = step.index.value
         if isinstance(value, str) or type(value) is int:
@@ -128,5 +136,3 @@ def _inside(step: Step) -> Iterator[Node]:
             yield from (bound for bound in (step.lower, step.upper) if bound is not None)
         case Method():
             yield from step.arguments
-        case Field():
-            return
