@@ -112,6 +112,13 @@ class ExecutionCases:
         await end(executions, "ex_1", epoch=2)
         assert (await executions.get("ex_1")).status == "succeeded"
 
+    async def test_a_stale_append_without_events_keeps_no_output(self, store: Store) -> None:
+        await start(store.executions, "ex_1")
+        await park(store.executions, "ex_1")
+        with pytest.raises(StaleClaim):
+            await store.executions.append("ex_1", 1, EventBatch(3, []), Projection("waiting"), outputs={"a": b"1"})
+        assert await store.executions.outputs("ex_1") == {}
+
     @pytest.mark.parametrize("first_seq", [1, 3])
     async def test_events_follow_one_another(self, store: Store, first_seq: int) -> None:
         await start(store.executions, "ex_1")

@@ -135,6 +135,19 @@ class QueueCases:
         [claimed] = await claim(executions, now=NOW + LEASE)
         assert claimed.answers == [YES]
 
+    async def test_an_answer_before_any_event(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        await executions.answer("ex_1", YES)
+        await executions.hand_back("w1", "ex_1", 1)
+        [claimed] = await claim(executions)
+        assert (claimed.events, claimed.answers) == ([], [YES])
+
+    async def test_outputs_before_any_event(self, store: Store) -> None:
+        await create(store.executions, "ex_1", outputs={"a": b"[1]"})
+        [claimed] = await claim(store.executions)
+        assert (claimed.events, claimed.outputs) == ([], {"a": b"[1]"})
+
     async def test_an_answer_that_comes_while_others_are_worked_on(self, store: Store) -> None:
         executions = store.executions
         await start(executions, "ex_1")

@@ -23,7 +23,7 @@ __all__ = ["INLINE", "Append", "Batch", "Create"]
 INLINE: Final = 1024
 """Inputs and triggers up to so many bytes stay in the execution's row, which is written again when it ends."""
 
-_CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _CONSUME = 1, 2, 3, 4, 5
+_CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME = 1, 2, 3, 4, 5, 6
 _STALE, _CANCEL = 1, 2
 _COLUMNS: Final = 38
 _MOST_ROWS: Final = 256
@@ -282,7 +282,7 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
         payloads["$input"] = new.input
     if len(new.trigger) > INLINE:
         payloads["$trigger"] = new.trigger
-    rows.extend(_payload_rows(i, new.id, int(claimed), events.last_seq, payloads))
+    rows.extend(_named(_PAYLOAD, i, new.id, None, None, name, body) for name, body in payloads.items())
     return rows
 
 
@@ -301,20 +301,18 @@ def _append_rows(i: int, op: Append) -> list[_Row]:
             projection.status, micros(projection.started_at), micros(projection.finished_at), None,
             micros(projection.wake_at), projection.output, projection.error, None,
         )  # fmt: skip
-    rows: list[_Row] = [
-        (_CONSUME, i, op.execution_id, batch.first_seq, None, None, op.epoch, *(None,) * 7, node_id, *_NO_MORE)
-        for node_id in op.consumed
-    ]
-    rows.append(head + _NO_MORE)
-    if op.outputs:
-        rows.extend(_payload_rows(i, op.execution_id, op.epoch, last_seq, op.outputs))
-    return rows
-
-
-def _payload_rows(i: int, id: str, epoch: int, last_seq: int, payloads: Mapping[str, bytes]) -> list[_Row]:
+    if not op.outputs and not op.consumed:
+        return [head + _NO_MORE]
+    place = (i, op.execution_id, batch.first_seq, op.epoch)
     return [
-        (_PAYLOAD, i, id, None, last_seq, body, epoch, *(None,) * 7, name, *_NO_MORE) for name, body in payloads.items()
+        *(_named(_OUTPUT, *place, name, output) for name, output in (op.outputs or {}).items()),
+        *(_named(_CONSUME, *place, node_id, None) for node_id in op.consumed),
+        head + _NO_MORE,
     ]
+
+
+def _named(kind: int, i: int, id: str, first_seq: int | None, epoch: int | None, name: str, body: bytes | None) -> _Row:
+    return (kind, i, id, first_seq, None, body, epoch, *(None,) * 7, name, *_NO_MORE)
 
 
 def request_cancel(connection: sqlite3.Connection, ids: Sequence[str]) -> None:

@@ -55,14 +55,18 @@ CREATE TEMP TRIGGER batch_settle INSTEAD OF INSERT ON batch WHEN NEW.kind = 3 BE
     SELECT 1 FROM executions WHERE id = NEW.id AND finished_at IS NOT NULL);
 END;
 
--- a payload comes after its execution's row: an append that was refused keeps nothing
+-- what is large of a new execution
 CREATE TEMP TRIGGER batch_payload INSTEAD OF INSERT ON batch WHEN NEW.kind = 4 BEGIN
-  INSERT OR REPLACE INTO payloads SELECT NEW.id, NEW.name, NEW.body WHERE EXISTS (
-    SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.last_seq);
+  INSERT INTO payloads VALUES (NEW.id, NEW.name, NEW.body);
 END;
 
--- a consumed answer goes before its append, which looks for answers that are left
-CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN NEW.kind = 5 BEGIN
+-- the next two go before their append and hold if it will: an append that is refused keeps and removes nothing
+CREATE TEMP TRIGGER batch_output INSTEAD OF INSERT ON batch WHEN NEW.kind = 5 BEGIN
+  INSERT OR REPLACE INTO payloads SELECT NEW.id, NEW.name, NEW.body FROM executions
+    WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1 AND status = 'running';
+END;
+
+CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN NEW.kind = 6 BEGIN
   DELETE FROM answers WHERE execution_id = NEW.id AND node_id = NEW.name AND EXISTS (
     SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1
       AND status = 'running');

@@ -28,14 +28,14 @@ def claim(connection: sqlite3.Connection, worker: str, limit: int, *, now: float
     connection.execute(_CLAIM, (worker, micros(lease_until), numbers))
     claimed = {}
     more = []
-    for n, row, input, has_input, has_trigger in rows:
+    for n, row, input, has_more in rows:
         execution = execution_from(row, payload=True)
         execution.status = "running"
         execution.epoch += 1
         execution.wake_at = None
         execution.input = decoded(input)
         claimed[n] = Claimed(execution, [], {}, [])
-        if execution.last_seq > 1 or not has_input or has_trigger:
+        if execution.last_seq > 1 or has_more:
             more.append(n)
     if more:
         for n, events, payloads, answers in connection.execute(_MORE, (dumps(more).decode(),)).fetchall():
@@ -124,8 +124,9 @@ def _row(connection: sqlite3.Connection, execution_id: str) -> Execution:
 
 
 _NEXT = f"""
-SELECT json_group_array(json_array(n, {ROW}, CAST(input AS TEXT), input IS NOT NULL,
-    EXISTS (SELECT 1 FROM payloads AS p WHERE p.execution_id = e.id AND p.name = '$trigger')))
+SELECT json_group_array(json_array(n, {ROW}, CAST(input AS TEXT),
+    EXISTS (SELECT 1 FROM payloads AS p WHERE p.execution_id = e.id)
+    OR EXISTS (SELECT 1 FROM answers AS a WHERE a.execution_id = e.id)))
 FROM (
   SELECT * FROM (SELECT n AS m, 0 AS lane, due_at AS turn, priority AS rank FROM executions
     WHERE status <> 'queued' AND due_at <= :now ORDER BY due_at LIMIT :limit)

@@ -1,0 +1,246 @@
+"""The two stores, driven by the same random calls, always say the same."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aicflow.kernel.errors import AICFlowError
+from aicflow.kernel.ports import (
+    Answered,
+    EventBatch,
+    ExecutionFilter,
+    Fire,
+    Idempotency,
+    Projection,
+    RetentionRule,
+    SlotLimit,
+    Store,
+)
+from aicflow.store import MemoryStore, SQLiteStore
+from aicflow.testing.store_samples import LEASE, NOW, batch, new
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+WORKERS = st.sampled_from(["w1", "w2"])
+KEYS = st.sampled_from(["a", "b", "c"])
+LIMITS = st.lists(
+    st.builds(SlotLimit, KEYS, st.integers(1, 2), st.sampled_from(["queue", "queue", "skip", "cancel_oldest"])),
+    max_size=2,
+    unique_by=lambda limit: limit.key,
+).map(tuple)
+
+
+class SameBehaviour(RuleBasedStateMachine):
+    """Both stores, one clock. Every call's result, or the error in its place, is compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.folder = Path(tempfile.mkdtemp())
+        self.sqlite = SQLiteStore(self.folder / "a.db", synchronous="NORMAL")
+        self.sqlite_is_open = False
+        self.memory = MemoryStore()
+        self.now = NOW
+        self.ids: list[str] = []
+        self.epochs: dict[str, int] = {}
+        self.seqs: dict[str, int] = {}
+
+    @initialize()
+    def open(self) -> None:
+        self.both(lambda store: store.open())
+        self.sqlite_is_open = True
+
+    def teardown(self) -> None:
+        if self.sqlite_is_open:
+            assert self.loop.run_until_complete(self.sqlite.maintenance.integrity()) == []
+        self.loop.run_until_complete(self.sqlite.close())
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+    def both(self, call: Callable[[Store], Awaitable[Any]]) -> Any:
+        async def ask(store: Store) -> Any:
+            try:
+                return await call(store)
+            except AICFlowError as error:
+                return type(error).__name__, str(error) if "exists" not in str(error) else ""
+
+        one, other = self.loop.run_until_complete(ask(self.sqlite)), self.loop.run_until_complete(ask(self.memory))
+        assert one == other
+        return one
+
+    def known(self, index: int) -> str:
+        return self.ids[index % len(self.ids)]
+
+    @rule(
+        workflow=st.sampled_from(["wf_a", "wf_b"]),
+        worker=st.none() | WORKERS,
+        priority=st.integers(0, 2),
+        limits=LIMITS,
+        delay=st.sampled_from([0, 0, 10]),
+        fire=st.none() | KEYS,
+        key=st.none() | KEYS,
+        size=st.sampled_from([1, 2000]),
+    )
+    def create(
+        self,
+        workflow: str,
+        worker: str | None,
+        priority: int,
+        limits: tuple[SlotLimit, ...],
+        delay: int,
+        fire: str | None,
+        key: str | None,
+        size: int,
+    ) -> None:
+        id = f"ex_{len(self.ids):03}"
+        made = new(
+            id,
+            workflow=workflow,
+            at=self.now,
+            input="x" * size,
+            priority=priority,
+            limits=limits,
+            available_at=self.now + delay,
+            fire=Fire(f"{workflow}:t", fire, f"d_{id}", received_at=self.now) if fire else None,
+            idempotency=Idempotency("api", key, id) if key else None,
+        )
+        created = self.both(lambda store: store.executions.create(made, worker=worker, lease_until=self.now + LEASE))
+        if not created.duplicate and not created.skipped:
+            self.ids.append(id)
+            self.epochs[id], self.seqs[id] = created.epoch, 1
+
+    @precondition(lambda self: self.ids)
+    @rule(
+        index=st.integers(0, 99),
+        events=st.integers(0, 3),
+        status=st.sampled_from(["running", "waiting", "succeeded", "succeeded", "failed", "cancelled"]),
+        wake=st.none() | st.integers(0, 50),
+        outputs=st.dictionaries(KEYS, st.sampled_from([b"1", b"[2]"]), max_size=2),
+        consumed=st.lists(KEYS, max_size=2),
+        stale=st.sampled_from([0, 0, 0, 1]),
+    )
+    def append(
+        self,
+        index: int,
+        events: int,
+        status: Any,
+        wake: int | None,
+        outputs: dict[str, bytes],
+        consumed: list[str],
+        stale: int,
+    ) -> None:
+        id = self.known(index)
+        ended = status in ("succeeded", "failed", "cancelled")
+        types = ["step.log"] * events + ([f"execution.{status}"] if ended else [])
+        first = self.seqs[id] + 1
+        appended = self.both(
+            lambda store: store.executions.append(
+                id,
+                self.epochs[id] - stale,
+                batch(first, *types) if types else EventBatch(first, []),
+                Projection(
+                    status,
+                    started_at=self.now,
+                    finished_at=self.now if ended else None,
+                    output=b"[1]" if ended else None,
+                    wake_at=None if wake is None or status != "waiting" else self.now + wake,
+                ),
+                outputs,
+                consumed,
+            )
+        )
+        if not isinstance(appended, tuple):
+            self.seqs[id] += len(types)
+
+    @rule(worker=WORKERS, limit=st.integers(1, 4))
+    def claim(self, worker: str, limit: int) -> None:
+        taken = self.both(
+            lambda store: store.executions.claim(worker, limit, now=self.now, lease_until=self.now + LEASE)
+        )
+        for claimed in taken:
+            self.epochs[claimed.execution.id] = claimed.execution.epoch
+
+    @rule(seconds=st.sampled_from([1, 10, 31]))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.ids)
+    @rule(index=st.integers(0, 99), worker=WORKERS)
+    def hand_back(self, index: int, worker: str) -> None:
+        id = self.known(index)
+        self.both(lambda store: store.executions.hand_back(worker, id, self.epochs[id]))
+
+    @rule(worker=WORKERS)
+    def reclaim(self, worker: str) -> None:
+        self.both(lambda store: store.executions.reclaim(worker))
+
+    @rule(worker=WORKERS)
+    def renew(self, worker: str) -> None:
+        self.both(lambda store: store.executions.renew(worker, self.ids, lease_until=self.now + LEASE))
+
+    @precondition(lambda self: self.ids)
+    @rule(index=st.integers(0, 99))
+    def cancel(self, index: int) -> None:
+        self.both(lambda store: store.executions.request_cancel(self.known(index)))
+
+    @precondition(lambda self: self.ids)
+    @rule(index=st.integers(0, 99), node=KEYS)
+    def answer(self, index: int, node: str) -> None:
+        self.both(lambda store: store.executions.answer(self.known(index), Answered(node, "answered", b"1")))
+
+    @rule(
+        age=st.none() | st.integers(0, 60),
+        count=st.none() | st.integers(0, 3),
+        status=st.sampled_from(["succeeded", "failed", "waiting"]),
+    )
+    def retire(self, age: int | None, count: int | None, status: str) -> None:
+        rules = [RetentionRule(status, age, count)]
+        self.both(lambda store: store.maintenance.removable(rules, now=self.now))
+        self.both(lambda store: store.maintenance.remove(rules, now=self.now))
+
+    @rule()
+    def restart(self) -> None:
+        self.loop.run_until_complete(self.sqlite.close())
+        self.loop.run_until_complete(self.sqlite.open())
+
+    @rule(
+        workflow=st.none() | st.sampled_from(["wf_a", "wf_b"]),
+        statuses=st.none() | st.frozensets(st.sampled_from(["queued", "running", "waiting", "succeeded", "failed"])),
+        limit=st.integers(1, 5),
+    )
+    def read_pages(self, workflow: str | None, statuses: frozenset[str] | None, limit: int) -> None:
+        where = ExecutionFilter(workflow_id=workflow, statuses=statuses)
+        self.both(lambda store: store.executions.count(where))
+        cursor = None
+        for _ in range(100):
+            page = self.both(lambda store, at=cursor: store.executions.list(where, limit=limit, cursor=at))  # type: ignore[misc]
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+        raise AssertionError("the pages do not end")
+
+    @invariant()
+    def same(self) -> None:
+        if not self.ids:
+            return
+        for id in self.ids:
+            self.both(lambda store, id=id: store.executions.get(id))  # type: ignore[misc]
+        id = self.ids[-1]
+        self.both(lambda store: store.executions.outputs(id))
+        self.both(lambda store: store.executions.events(id))
+        self.both(lambda store: store.executions.next_due())
+        for key in "abc":
+            self.both(lambda store, key=key: store.executions.slot_holders(key))  # type: ignore[misc]
+
+
+TestSameBehaviour = SameBehaviour.TestCase
+TestSameBehaviour.settings = settings(
+    max_examples=15,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
