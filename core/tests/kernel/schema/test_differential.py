@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from random import Random
+from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 import jsonschema
 from aicflow.kernel.schema import SchemaValidator, SchemaView, Verdict, check, compatible
-from aicflow.kernel.schema.automaton import Automaton, Unsupported
+from aicflow.kernel.schema.automaton import Automaton
 from aicflow.kernel.schema.patterns import compile_pattern
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("AICFLOW_FUZZ_EXAMPLES", "60"))
-fuzz = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
-)
+fuzz = settings(max_examples=EXAMPLES, deadline=None, database=None)
 
 NAMES = ["a", "b", "c"]
 TEXTS = ["", "a", "b", "ab", "abc", "2026-01-31", "é"]
@@ -34,113 +31,151 @@ TYPES = ["null", "boolean", "integer", "number", "string", "array", "object"]
 REFS = ["#/$defs/p", "#/$defs/q", "#", "#here"]
 
 
-def small_count() -> st.SearchStrategy[int]:
-    return st.integers(0, 3)
+class Writer:
+    """Writes schemas over a small vocabulary, so that two of them often have something to do with each other.
 
+    From a seed and not by strategies: a hundred times as many schemas in the same time.
+    """
 
-def schemas(*, refs: bool = True) -> st.SearchStrategy[Any]:
-    """Schemas over a small vocabulary, so that two of them often have something to do with each other."""
-    leaves = st.one_of(
-        st.sampled_from([{"type": name} for name in TYPES]),
-        st.sampled_from([{"type": [one, two]} for one in TYPES for two in TYPES if one < two]),
-        st.sampled_from([{"const": value} for value in VALUES]),
-        st.lists(st.sampled_from(VALUES), min_size=1, max_size=4).map(lambda values: {"enum": values}),
-        *([st.sampled_from([{"$ref": ref} for ref in REFS])] if refs else []),
-        st.fixed_dictionaries(
-            {"type": st.sampled_from(["integer", "number"])},
-            optional={
-                "minimum": st.sampled_from(NUMBERS),
-                "maximum": st.sampled_from(NUMBERS),
-                "exclusiveMinimum": st.sampled_from(NUMBERS),
-                "exclusiveMaximum": st.sampled_from(NUMBERS),
-                "multipleOf": st.sampled_from([1, 2, 3, 0.5]),
-            },
-        ),
-        st.fixed_dictionaries(
-            {},
-            optional={
-                "type": st.just("string"),
-                "minLength": small_count(),
-                "maxLength": small_count(),
-                "pattern": st.sampled_from(["^a", "b$", "^[ab]*$", "^(a|b)+$"]),
-                "format": st.sampled_from(["date", "uuid"]),
-            },
-        ),
-        st.sampled_from([True, False, {}, {"title": "anything"}]),
-    )
-    return st.recursive(leaves, _compound, max_leaves=8)
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
 
+    def document(self) -> Any:
+        """A whole document, with definitions that may refer to each other and to themselves."""
+        root = self.schema(3)
+        if isinstance(root, bool) or "$ref" not in repr(root):
+            return root
+        here = {"$anchor": "here", **self.words(self.schema(1, refs=False))}
+        return {**root, "$defs": {"p": self.schema(2), "q": self.schema(2, refs=False), "r": here}}
 
-def _compound(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    some = st.lists(inner, min_size=1, max_size=3)
-    fields = st.dictionaries(st.sampled_from(NAMES), inner, max_size=3)
-    names = st.lists(st.sampled_from(NAMES), unique=True, max_size=3)
-    plain_object = st.fixed_dictionaries(
-        {"type": st.just("object"), "properties": fields},
-        optional={"required": names, "additionalProperties": st.one_of(st.booleans(), inner)},
-    )
-    other_object = st.fixed_dictionaries(
-        {},
-        optional={
-            "type": st.just("object"),
-            "properties": fields,
-            "patternProperties": st.dictionaries(st.sampled_from(["^a", "^[bc]$"]), inner, max_size=2),
-            "required": names,
-            "additionalProperties": st.one_of(st.booleans(), inner),
-            "unevaluatedProperties": st.one_of(st.booleans(), inner),
-            "minProperties": small_count(),
-            "maxProperties": small_count(),
-            "propertyNames": st.sampled_from([{"pattern": "^[ab]"}, {"maxLength": 1}, {"const": "a"}, False]),
-            "dependentRequired": st.just({"a": ["b"]}),
-            "dependentSchemas": st.dictionaries(st.sampled_from(NAMES), inner, max_size=1),
-        },
-    )
-    array = st.fixed_dictionaries(
-        {},
-        optional={
-            "type": st.just("array"),
-            "items": inner,
-            "prefixItems": some,
-            "minItems": small_count(),
-            "maxItems": small_count(),
-            "uniqueItems": st.booleans(),
-            "contains": inner,
-            "minContains": small_count(),
-            "maxContains": small_count(),
-            "unevaluatedItems": inner,
-        },
-    )
-    combined = st.fixed_dictionaries(
-        {},
-        optional={
-            "anyOf": some,
-            "oneOf": some,
-            "allOf": some,
-            "not": inner,
-            "if": inner,
-            "then": inner,
-            "else": inner,
-            "properties": fields,
-            "type": st.sampled_from(TYPES),
-        },
-    )
-    union = st.one_of(some.map(lambda parts: {"anyOf": parts}), some.map(lambda parts: {"oneOf": parts}))
-    both = some.map(lambda parts: {"allOf": parts})
-    return st.one_of(plain_object, plain_object, other_object, array, union, both, combined)
+    def words(self, schema: Any) -> dict[str, Any]:
+        return schema if isinstance(schema, dict) else {}
 
+    def some(self, **words: Any) -> dict[str, Any]:
+        """Some of these keywords; each is given as a function that makes its value."""
+        return {word: make() for word, make in words.items() if self.random.random() < 0.35}
 
-@st.composite
-def documents(draw: st.DrawFn) -> Any:
-    """Whole documents, with definitions that may refer to each other and to themselves."""
-    root = draw(schemas())
-    if isinstance(root, bool) or '"$ref"' not in str(root).replace("'", '"'):
-        return root
-    defs = {"p": draw(schemas()), "q": draw(schemas(refs=False)), "r": {"$anchor": "here", **draw(_dicts())}}
-    return {**root, "$defs": defs}
+    def schema(self, depth: int, *, refs: bool = True) -> Any:
+        pick = self.random
+        if depth > 0 and pick.random() < 0.7:
+            return pick.choice([self.object, self.object, self.wild_object, self.array, self.union, self.mix])(
+                depth - 1, refs
+            )
+        leaf = pick.randrange(9 if refs else 8)
+        if leaf < 3:
+            types = pick.sample(TYPES, pick.choice([1, 1, 2]))
+            return {"type": types[0] if len(types) == 1 else types}
+        if leaf == 3:
+            return {"const": pick.choice(VALUES)}
+        if leaf == 4:
+            return {"enum": pick.sample(VALUES, pick.randint(1, 4))}
+        if leaf == 5:
+            bounds = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+            words = self.some(**dict.fromkeys(bounds, lambda: pick.choice(NUMBERS)))
+            words |= self.some(multipleOf=lambda: pick.choice([1, 2, 3, 0.5]))
+            return {**words, **self.some(type=lambda: pick.choice(["integer", "number"]))}
+        if leaf == 6:
+            return self.some(
+                type=lambda: "string",
+                minLength=self.count,
+                maxLength=self.count,
+                pattern=lambda: pick.choice(["^a", "b$", "^[ab]*$", "^(a|b)+$"]),
+                format=lambda: pick.choice(["date", "uuid"]),
+            )
+        if leaf == 7:
+            return pick.choice([True, False, {}, {"title": "anything"}])
+        return {"$ref": pick.choice(REFS)}
 
+    def count(self) -> int:
+        return self.random.randint(0, 3)
 
-def _dicts() -> st.SearchStrategy[Any]:
-    return schemas(refs=False).filter(lambda schema: isinstance(schema, dict))
+    def names(self) -> list[str]:
+        return self.random.sample(NAMES, self.random.randint(0, 3))
+
+    def fields(self, depth: int, refs: bool) -> dict[str, Any]:
+        return {name: self.schema(depth, refs=refs) for name in self.names()}
+
+    def object(self, depth: int, refs: bool) -> Any:
+        closed = self.some(additionalProperties=lambda: self.random.random() < 0.3)
+        fields = {"type": "object", "properties": self.fields(depth, refs)}
+        return {**fields, **closed, **self.some(required=self.names)}
+
+    def wild_object(self, depth: int, refs: bool) -> Any:
+        pick = self.random
+        inner = partial(self.schema, depth, refs=refs)
+        return self.some(
+            type=lambda: "object",
+            properties=lambda: self.fields(depth, refs),
+            patternProperties=lambda: {key: inner() for key in pick.sample(["^a", "^[bc]$"], pick.randint(1, 2))},
+            required=self.names,
+            additionalProperties=inner,
+            unevaluatedProperties=inner,
+            minProperties=self.count,
+            maxProperties=self.count,
+            propertyNames=lambda: pick.choice([{"pattern": "^[ab]"}, {"maxLength": 1}, {"const": "a"}, False]),
+            dependentRequired=lambda: {"a": ["b"]},
+            dependentSchemas=lambda: {pick.choice(NAMES): inner()},
+            anyOf=lambda: [inner(), self.object(depth, refs)],
+            allOf=lambda: [self.object(depth, refs)],
+        )
+
+    def array(self, depth: int, refs: bool) -> Any:
+        pick = self.random
+        inner = partial(self.schema, depth, refs=refs)
+        return self.some(
+            type=lambda: "array",
+            items=inner,
+            prefixItems=lambda: [inner() for _ in range(pick.randint(1, 3))],
+            minItems=self.count,
+            maxItems=self.count,
+            uniqueItems=lambda: pick.random() < 0.7,
+            contains=inner,
+            minContains=self.count,
+            maxContains=self.count,
+            unevaluatedItems=inner,
+        )
+
+    def union(self, depth: int, refs: bool) -> Any:
+        word = self.random.choice(["anyOf", "oneOf", "allOf"])
+        return {word: [self.schema(depth, refs=refs) for _ in range(self.random.randint(1, 3))]}
+
+    def mix(self, depth: int, refs: bool) -> Any:
+        inner = partial(self.schema, depth, refs=refs)
+        words: dict[str, Any] = {"not": inner, "if": inner, "then": inner, "else": inner}
+        return {**self.union(depth, refs), **self.some(**words), **self.words(inner())}
+
+    def changed(self, schema: Any) -> Any:
+        """The schema with one thing changed somewhere: the pairs where a wrong YES or NO would hide."""
+        pick = self.random
+        if not isinstance(schema, dict) or not schema or pick.random() < 0.2:
+            extra = self.schema(1, refs=False)
+            if not isinstance(schema, dict) or "$defs" in schema:
+                return {**self.words(extra), **self.words(schema)}
+            return pick.choice([extra, {"anyOf": [schema, extra]}, {"allOf": [schema, extra]}])
+        word = pick.choice(sorted(schema))
+        value, copy = schema[word], dict(schema)
+        if word in ("properties", "$defs", "patternProperties") and value:
+            name = pick.choice(sorted(value))
+            copy[word] = {**value, name: self.changed(value[name])}
+        elif word in ("anyOf", "oneOf", "allOf", "prefixItems"):
+            at = pick.randrange(len(value))
+            copy[word] = [*value[:at], self.changed(value[at]), *value[at + 1 :]]
+        elif word in ("items", "additionalProperties", "contains"):
+            copy[word] = self.changed(value)
+        elif word != "$ref":
+            del copy[word]
+        return copy
+
+    def pattern(self, depth: int = 3) -> str:
+        pick = self.random
+        if depth == 0 or pick.random() < 0.2:
+            return pick.choice(["a", "b", ".", "[ab]", "[^a]", r"\d", "^", "$", "x"])
+        parts = [self.pattern(depth - 1) for _ in range(pick.randint(1, 3))]
+        way = pick.randrange(4)
+        if way == 0:
+            return "".join(parts)
+        group = f"({'|'.join(parts)})" if way == 1 else f"(?:{''.join(parts)})"
+        return group + pick.choice(["", "*", "+", "?", "{2}", "{1,2}", "{0}", "*?", "{2,}"])
 
 
 class Maker:
@@ -234,51 +269,41 @@ def reference(schema: Any) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema)
 
 
+def seeds(each: int) -> st.SearchStrategy[list[int]]:
+    """A start, and the numbers after it: drawn one by one they would often be the same small ones."""
+    return st.integers(0, 2**64).map(lambda start: [start * 1_000 + step for step in range(each)])
+
+
 @fuzz
-@given(documents(), st.integers(0, 2**32))
-def test_a_value_fits_exactly_when_the_reference_says_so(schema: Any, seed: int) -> None:
-    assume(not check(schema))
-    ours, theirs = SchemaValidator(schema, formats=False), reference(schema)
-    for value in [*values_of(schema, seed, 12), *VALUES]:
-        fits = theirs.is_valid(value)
-        assert ours.is_valid(value) == fits, (schema, value)
-        violations = ours.validate(value)
-        assert (not violations) == fits, (schema, value, violations)
-        # Every refusal is explained by a keyword, not by the sentence kept for what has no explanation.
-        assert not any("does not fit the schema" in found.message for found in violations), (schema, value)
+@given(seeds(10))
+def test_a_value_fits_exactly_when_the_reference_says_so(numbers: list[int]) -> None:
+    for seed in numbers:
+        schema = Writer(seed).document()
+        if check(schema):
+            continue
+        ours, theirs = SchemaValidator(schema, formats=False), reference(schema)
+        for value in [*values_of(schema, seed, 12), *VALUES]:
+            fits = theirs.is_valid(value)
+            assert ours.is_valid(value) == fits, (schema, value)
+            violations = ours.validate(value)
+            assert (not violations) == fits, (schema, value, violations)
+            # Every refusal is explained by a keyword, not by the sentence kept for what has no explanation.
+            assert not any("does not fit the schema" in one.message for one in violations), (schema, value)
+
+
+WORDS = [
+    *("type", "enum", "required", "properties", "items", "anyOf", "minLength", "pattern", "multipleOf"),
+    *("uniqueItems", "const", "if", "$defs", "dependentRequired", "prefixItems", "title", "$anchor", "maximum"),
+]
 
 
 @fuzz
 @given(
     st.one_of(
-        documents(),
+        st.integers(0, 2**64).map(lambda seed: Writer(seed).document()),
         st.recursive(
-            st.sampled_from(SCALARS),
-            lambda inner: (
-                st.lists(inner, max_size=3)
-                | st.dictionaries(
-                    st.sampled_from(
-                        [
-                            "type",
-                            "enum",
-                            "required",
-                            "properties",
-                            "items",
-                            "anyOf",
-                            "minLength",
-                            "pattern",
-                            "multipleOf",
-                            "uniqueItems",
-                            "const",
-                            "if",
-                            "$defs",
-                            "dependentRequired",
-                        ]
-                    ),
-                    inner,
-                    max_size=3,
-                )
-            ),
+            st.sampled_from([*SCALARS, *TYPES]),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=3),
             max_leaves=6,
         ),
     )
@@ -290,24 +315,30 @@ def test_what_we_accept_is_a_schema_and_what_is_none_we_refuse(schema: Any) -> N
         assert check(schema), schema
     else:
         # We refuse more than the reference, but only for the reasons we name.
-        reasons = ("leads back", "no $anchor", "names nothing", "deeper", "more than", "regular", "names something")
-        assert all(any(reason in problem.message for reason in reasons) for problem in check(schema)), check(schema)
+        reasons = ("leads back", "no $anchor", "names nothing", "deeper", "twice", "regular", "names something")
+        assert all(any(reason in problem.message for reason in reasons) for problem in check(schema)), schema
 
 
 @fuzz
-@given(documents(), documents(), st.integers(0, 2**32))
-def test_a_yes_and_a_no_are_never_contradicted_by_a_value(producer: Any, consumer: Any, seed: int) -> None:
-    contradicted(producer, consumer, seed)
+@given(seeds(10))
+def test_a_yes_and_a_no_are_never_contradicted_by_a_value(numbers: list[int]) -> None:
+    for seed in numbers:
+        contradicted(Writer(seed).document(), Writer(seed + 1).document(), seed)
 
 
 @fuzz
-@given(st.data(), documents(), st.integers(0, 2**32))
-def test_nor_between_schemas_that_are_nearly_the_same(data: st.DataObject, producer: Any, seed: int) -> None:
-    contradicted(producer, data.draw(mutated(producer)), seed)
+@given(seeds(10))
+def test_nor_between_schemas_that_are_nearly_the_same(numbers: list[int]) -> None:
+    for seed in numbers:
+        one = Writer(seed).document()
+        two = Writer(seed + 1).changed(one)
+        contradicted(one, two, seed)
+        contradicted(two, one, seed)
 
 
 def contradicted(producer: Any, consumer: Any, seed: int) -> None:
-    assume(not check(producer) and not check(consumer))
+    if check(producer) or check(consumer):
+        return
     found = compatible(producer, consumer)
     again = compatible(SchemaView.of(producer), SchemaView.of(consumer))
     assert found == again
@@ -324,75 +355,26 @@ def contradicted(producer: Any, consumer: Any, seed: int) -> None:
             assert fits == (found.verdict is Verdict.YES), (producer, consumer, found, value)
 
 
-@st.composite
-def mutated(draw: st.DrawFn, schema: Any) -> Any:
-    """The schema with one thing changed somewhere: the pairs where a wrong YES or NO would hide."""
-    if isinstance(schema, bool) or not schema or draw(st.integers(0, 3)) == 0:
-        extra = draw(_dicts())
-        return (
-            draw(st.sampled_from([extra, {"anyOf": [schema, extra]}, {"allOf": [schema, extra]}]))
-            if not (isinstance(schema, dict) and "$defs" in schema)
-            else {**schema, **{word: part for word, part in extra.items() if word not in ("$ref", "$defs")}}
-        )
-    word = draw(st.sampled_from(sorted(schema)))
-    value = schema[word]
-    changed = dict(schema)
-    if word in ("properties", "$defs", "patternProperties") and value:
-        name = draw(st.sampled_from(sorted(value)))
-        changed[word] = {**value, name: draw(mutated(value[name]))}
-    elif word in ("anyOf", "oneOf", "allOf", "prefixItems") and value:
-        index = draw(st.integers(0, len(value) - 1))
-        changed[word] = [*value[:index], draw(mutated(value[index])), *value[index + 1 :]]
-    elif word in ("items", "additionalProperties", "contains"):
-        changed[word] = draw(mutated(value))
-    elif word != "$ref":
-        del changed[word]
-    return changed
-
-
 def test_the_fuzzing_reaches_every_verdict() -> None:
     """Guards the tests above against a generator that only ever draws what cannot be decided."""
-    seen: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
-
-    @settings(fuzz, max_examples=100, derandomize=True)
-    @given(documents(), documents())
-    def look(producer: Any, consumer: Any) -> None:
+    seen = dict.fromkeys(Verdict, 0)
+    for seed in range(300):
+        producer, consumer = Writer(seed).document(), Writer(seed + 1_000).document()
         if not check(producer) and not check(consumer):
             seen[compatible(producer, consumer).verdict] += 1
-
-    look()
-    assert all(count >= 2 for count in seen.values()), seen
-
-
-PIECES = ["a", "b", ".", "[ab]", "[^a]", r"\d", "^", "$", "(a|b)", "(?:ab?)", "(a|b|ab)", "x"]
-QUANTIFIERS = ["", "", "*", "+", "?", "{2}", "{1,2}", "{0}", "*?"]
+    assert all(count >= 10 for count in seen.values()), seen
 
 
 @fuzz
-@given(
-    st.recursive(
-        st.tuples(st.sampled_from(PIECES), st.sampled_from(QUANTIFIERS)).map("".join),
-        lambda inner: st.one_of(
-            st.lists(inner, min_size=1, max_size=3).map("".join),
-            st.tuples(inner, st.sampled_from(QUANTIFIERS)).map(lambda both: f"({both[0]}){both[1]}"),
-            st.tuples(inner, inner).map(lambda both: f"({both[0]}|{both[1]})"),
-        ),
-        max_leaves=6,
-    ),
-    st.lists(st.text("abx1\n", max_size=8), min_size=3, max_size=8),
-)
-def test_the_automaton_finds_what_re_finds(pattern: str, texts: list[str]) -> None:
-    pattern = pattern.replace("$", r"\Z")
-    try:
-        search = re.compile(pattern).search
-    except re.error:
-        return  # a quantifier with nothing before it
-    from re import _parser  # type: ignore[attr-defined]
-
-    try:
-        automaton = Automaton(_parser.parse(pattern))
-    except Unsupported:
-        return
-    for text in texts:
-        assert automaton.found(text) == (search(text) is not None), (pattern, text)
-        assert compile_pattern(pattern)(text) == (search(text) is not None), (pattern, text)
+@given(seeds(10), st.lists(st.text("abx1\n", max_size=8), min_size=3, max_size=8))
+def test_the_automaton_finds_what_re_finds(numbers: list[int], texts: list[str]) -> None:
+    for seed in numbers:
+        pattern = Writer(seed).pattern().replace("$", r"\Z")
+        try:
+            search = re.compile(pattern).search
+        except re.error:
+            continue  # a quantifier with nothing before it
+        automaton = Automaton(parser.parse(pattern))
+        for text in [*texts, "", "a", "ab", "ba", "aab", "bx1"]:
+            assert automaton.found(text) == (search(text) is not None), (pattern, text)
+            assert compile_pattern(pattern)(text) == (search(text) is not None), (pattern, text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 
 from aicflow.kernel.schema.describe import listed_values, size_words, type_words
-from aicflow.kernel.schema.shape import Key, Shape, Views, key_of, refuses_all
+from aicflow.kernel.schema.shape import Key, Shape, Views, key_of, plain_atoms, refuses_all
 from aicflow.kernel.schema.shapes import Shaper, Shapes
 from aicflow.kernel.schema.verdict import Gap, ReasonKind
 from aicflow.kernel.schema.words import joined
@@ -28,6 +28,9 @@ class Apart:
 
     def apart(self, one: Views, two: Views) -> Gap | None:
         """Why no value fits both, told of `one` as the producer; None where that is not proved."""
+        mine, theirs = plain_atoms(one), plain_atoms(two)
+        if mine is not None and theirs is not None:
+            return None if mine & theirs else _types_apart(mine, theirs)
         key = key_of(one), key_of(two)
         if key in self._known:
             return self._known[key][0]
@@ -49,15 +52,14 @@ class Apart:
 
     def _shapes_apart(self, one: Shapes, two: Shapes) -> Gap | None:
         if not (one.atoms & two.atoms):
-            wanted = type_words(two.atoms)
             if two.nothing:
                 return Gap("no value is accepted here", "", ReasonKind.MISMATCH)
-            return Gap(f"is {type_words(one.atoms)}, and {wanted} is expected", "type", ReasonKind.MISMATCH)
+            return _types_apart(one.atoms, two.atoms)
         for value in one.values:
-            if self._shaper.admits(two.views, value, formats=False):
+            if self._shaper.admits(two.views, value, surely=False):
                 return None
         for value in two.values:
-            if self._shaper.admits(one.views, value, formats=False):
+            if self._shaper.admits(one.views, value, surely=False):
                 return None
         clashes: list[Gap] = []
         for shape in one.open:
@@ -126,6 +128,10 @@ class Apart:
             if clash is not None:
                 return clash.under(name)
         return None
+
+
+def _types_apart(one: frozenset[str], two: frozenset[str]) -> Gap:
+    return Gap(f"is {type_words(one)}, and {type_words(two)} is expected", "type", ReasonKind.MISMATCH)
 
 
 def _range(size: tuple[float, float]) -> str:

@@ -15,7 +15,7 @@ from aicflow.kernel.schema.covers import Covers
 from aicflow.kernel.schema.document import SchemaView
 from aicflow.kernel.schema.metacheck import check
 from aicflow.kernel.schema.model import Schema, TooCostly, pointer, shorten
-from aicflow.kernel.schema.shape import unite
+from aicflow.kernel.schema.shape import plain_atoms, unite
 from aicflow.kernel.schema.shapes import Shaper
 from aicflow.kernel.schema.verdict import Compatibility, Gap, Verdict
 
@@ -53,7 +53,9 @@ def _compare(producer: SchemaView, consumer: SchemaView) -> Compatibility:
     shaper = Shaper(STEPS)
     apart = Apart(shaper)
     mine, theirs = unite([producer]), unite([consumer])
-    if shaper.shapes(mine).nothing:
+    if not theirs:
+        return Compatibility(Verdict.YES)
+    if plain_atoms(mine) is None and shaper.shapes(mine).nothing:
         return Compatibility(Verdict.UNKNOWN, "the producer admits no value")
     clash = apart.apart(mine, theirs)
     gap = Covers(shaper, apart).gap(mine, theirs)

@@ -12,7 +12,7 @@ from typing import Final
 from aicflow.kernel.schema.apart import Apart
 from aicflow.kernel.schema.describe import listed_values, type_words
 from aicflow.kernel.schema.document import SchemaView
-from aicflow.kernel.schema.shape import Key, Rule, Shape, Views, key_of, refuses_all, unite
+from aicflow.kernel.schema.shape import Key, Rule, Shape, Views, key_of, plain_atoms, refuses_all, unite
 from aicflow.kernel.schema.shapes import Shaper, Shapes
 from aicflow.kernel.schema.texts_and_numbers import number_gap, size_gaps, text_gap
 from aicflow.kernel.schema.verdict import Gap, ReasonKind
@@ -37,6 +37,11 @@ class Covers:
         consumer = tuple(view for view in consumer if (id(view.schema), id(view.document)) not in mine)
         if not consumer:
             return None
+        if not producer:
+            return Gap("is not declared and may be anything", "", _UNDECLARED, sure=False)
+        plain, wanted = plain_atoms(producer), plain_atoms(consumer)
+        if plain is not None and wanted is not None:
+            return _types_gap(plain, wanted)
         key = key_of(producer), key_of(consumer)
         if key in self._known:
             return self._known[key][0]
@@ -57,15 +62,10 @@ class Covers:
         return found
 
     def _shapes_gap(self, producer: Shapes, consumer: Shapes) -> Gap | None:
-        missing = producer.atoms - consumer.atoms
-        if not producer.views:
-            return Gap("is not declared and may be anything", "", _UNDECLARED, sure=False)
-        if missing:
-            kind = ReasonKind.MAYBE_NULL if missing == {"null"} else ReasonKind.MAYBE_MISMATCH
-            if missing == {"fraction"} and "integer" in consumer.atoms:
-                return Gap("may have a fraction, and an integer is expected", "type")
-            return Gap(f"may be {type_words(missing)}", "type", kind)
-        unfit = [value for value in producer.values if not self._shaper.admits(consumer.views, value, formats=True)]
+        gap = _types_gap(producer.atoms, consumer.atoms)
+        if gap is not None:
+            return gap
+        unfit = [value for value in producer.values if not self._shaper.admits(consumer.views, value, surely=True)]
         if unfit:
             kind = ReasonKind.MAYBE_NULL if unfit == [None] else ReasonKind.MAYBE_MISMATCH
             return Gap(f"may be {listed_values(unfit)}", "", kind)
@@ -218,6 +218,16 @@ class Covers:
 
 
 _UNDECLARED: Final = ReasonKind.UNDECLARED_FIELD
+
+
+def _types_gap(producer: frozenset[str], consumer: frozenset[str]) -> Gap | None:
+    missing = producer - consumer
+    if not missing:
+        return None
+    if missing == {"fraction"} and "integer" in consumer:
+        return Gap("may have a fraction, and an integer is expected", "type")
+    kind = ReasonKind.MAYBE_NULL if missing == {"null"} else ReasonKind.MAYBE_MISMATCH
+    return Gap(f"may be {type_words(missing)}", "type", kind)
 
 
 def _under(step: str | int, gap: Gap | None) -> Gap | None:

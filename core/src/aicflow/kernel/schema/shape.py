@@ -28,6 +28,8 @@ ATOMS: Final = frozenset(("null", "boolean", "integer", "fraction", "string", "a
 """The JSON types, with numbers told apart by whether they have a fraction."""
 NUMBERS: Final = frozenset(("integer", "fraction"))
 
+_ATOMS_OF: Final = {**{name: frozenset((name,)) for name in ATOMS}, "number": NUMBERS}
+
 _RULES: Final = {
     "number": ("not", "if", "oneOf"),
     "string": ("not", "if", "oneOf", "pattern"),
@@ -244,6 +246,16 @@ class Shape:
 
     def field(self, name: str) -> Views:
         """What holds for the value of a field, if it is there; `false` among it: it never is."""
+        known = self._fields.get(name)
+        if known is None:
+            known = self._fields[name] = self._field(name)
+        return known
+
+    @cached_property
+    def _fields(self) -> dict[str, Views]:
+        return {}
+
+    def _field(self, name: str) -> Views:
         found = []
         for index, (schema, view) in enumerate(self._schemas):
             told = False
@@ -280,6 +292,16 @@ class Shape:
         return self.kind == "object" and any(refuses_all(self.field(name)) for name in self.required)
 
 
+def plain_atoms(views: Views) -> frozenset[str] | None:
+    """The types that fit, where nothing but types is said: the common case, answered at once."""
+    if len(views) != 1:
+        return None if views else ATOMS
+    schema = views[0].schema
+    if isinstance(schema, dict) and "type" in schema and (len(schema) == 1 or schema.keys() - _SILENT == {"type"}):
+        return atoms_of(schema)
+    return None
+
+
 def excluded_atoms(schema: Any) -> frozenset[str] | None:
     """What `not` of a schema leaves out, where that is just some types; None where it is more than that."""
     if isinstance(schema, bool):
@@ -294,9 +316,11 @@ def atoms_of(schema: dict[str, Any]) -> frozenset[str]:
     types = schema.get("type")
     if types is None:
         return ATOMS
+    if isinstance(types, str):
+        return _ATOMS_OF[types]
     found: set[str] = set()
-    for name in [types] if isinstance(types, str) else types:
-        found |= NUMBERS if name == "number" else {name}
+    for name in types:
+        found |= _ATOMS_OF[name]
     return frozenset(found)
 
 

@@ -99,12 +99,18 @@ class Shaper:
             found = self._known[key] = self._find(views)  # its views keep the ids in the key their own
         return found
 
-    def admits(self, views: Views, value: Any, *, formats: bool) -> bool:
-        """Whether a value fits all of some schemas, by validating it."""
+    def admits(self, views: Views, value: Any, *, surely: bool) -> bool:
+        """Whether a value fits all of some schemas, by validating it.
+
+        A format counts against a value for some readers only, and under `not` in its favour. So it is tried both with
+        and without formats: a value fits `surely` if both say so, and perhaps if either does.
+        """
         self.charge(1 + (len(value) if isinstance(value, list | dict) else 0))
-        return all(
-            Compiler.of(view.document, formats=formats).check(view.schema)(value, Budget(value)) for view in views
+        both = (
+            all(Compiler.of(view.document, formats=formats).check(view.schema)(value, Budget(value)) for view in views)
+            for formats in (True, False)
         )
+        return all(both) if surely else any(both)
 
     def _find(self, views: Views) -> Shapes:
         found = Shapes(views)
@@ -127,7 +133,7 @@ class Shaper:
             if mark not in seen:
                 seen.add(mark)
                 # Exact: whatever shapes cannot express, the schemas themselves can tell of a value.
-                if self.admits(views, value, formats=False):
+                if self.admits(views, value, surely=False):
                     found.values.append(value)
         return found
 
