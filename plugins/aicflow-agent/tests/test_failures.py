@@ -50,6 +50,14 @@ async def test_the_wait_that_a_busy_provider_asks_for_is_passed_on(agent: Agent)
     assert error.code == "model-rate-limited"
 
 
+async def test_a_redirect_takes_neither_prompt_nor_key_elsewhere(agent: Agent) -> None:
+    async with ScriptedModelServer([Answer("never")]) as elsewhere:
+        location = {"Location": f"{elsewhere.base_url}/chat/completions"}
+        error = await failure(agent, HttpError(307, "over there", headers=location))
+    assert isinstance(error, PermanentError)
+    assert elsewhere.requests == []
+
+
 async def test_a_used_up_quota_does_not_come_back_by_waiting(agent: Agent) -> None:
     error = await failure(agent, HttpError(429, "You exceeded your quota", code="insufficient_quota"))
     assert isinstance(error, PermanentError)
@@ -89,7 +97,7 @@ async def test_a_model_that_takes_too_long(agent: Agent) -> None:
 
 
 async def test_a_model_that_dribbles_takes_too_long_as_well(agent: Agent) -> None:
-    error = await failure(agent, Answer("x" * 100_000, piece=1, delay=0.01), timeout=0.3)
+    error = await failure(agent, Answer("x" * 300, piece=1, delay=0.01), timeout=0.3)
     assert isinstance(error, TransientError)
     assert error.code == "model-timeout"
 
