@@ -180,17 +180,22 @@ def test_deep_expressions_fit_on_a_small_stack():
 
 
 def test_without_any_stack_left_it_is_still_a_documented_error():
-    expression = compile_expression("[" * 38 + "input.x" + "]" * 38)
+    source = "[" * 38 + "input.x" + "]" * 38
+    expression = compile_expression(source)
     expression.evaluate({"input": {"x": 1}})
     outcomes = set()
 
-    def dive():
+    def attempt(work, *arguments):
         try:
-            expression.evaluate({"input": {"x": 1}})
-        except EvaluationError as error:
+            work(*arguments)
+        except ExpressionError as error:
             outcomes.add(error.code)
-        dive()
+
+    def dive(level):
+        attempt(compile_expression, f"{source}[{level}]")
+        attempt(expression.evaluate, {"input": {"x": 1}})
+        dive(level + 1)
 
     with pytest.raises(RecursionError):
-        dive()
-    assert outcomes == {"eval.limit"}
+        dive(0)
+    assert outcomes == {"eval.limit", "expr.too-deep"}

@@ -205,3 +205,10 @@ def test_text_outside_an_unclosed_expression_is_still_read():
     template = compile_template("${{ inptu.a }} ${{ 'x }} ${{ input.n }} ${{ ")
     assert [p.code for p in template.problems] == ["ref.unknown-name", "expr.syntax", "template.unclosed"]
     assert template.expressions[1].source == "'x"
+
+
+def test_a_name_with_a_dash_is_told_apart_from_a_subtraction():
+    (problem,) = compile_template("${{ nodes.my-node.output }}").problems
+    assert problem.code == "ref.unknown-name"
+    assert 'nodes["my-node"]' in problem.hint
+    assert not compile_template('${{ nodes["my-node"].output - vars.a-vars.b }}').problems

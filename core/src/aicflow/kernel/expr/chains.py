@@ -212,6 +212,15 @@ def method(implementation: Callable[..., object], site: Site, arguments: Sequenc
     return apply
 
 
+def unknown(name: str, span: Span) -> Run:
+    """The closure for a name that is no root: an error always, for what is misspelt has no default."""
+
+    def run(scope: object, frame: Frame) -> object:
+        raise missing_root(name, span)
+
+    return run
+
+
 def no_secret(span: Span) -> Run:
     """The closure for secrets in a place where they may not be."""
 

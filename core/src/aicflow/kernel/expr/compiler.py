@@ -32,6 +32,7 @@ from aicflow.kernel.expr.errors import EvaluationError
 from aicflow.kernel.expr.frame import MISSING, Frame
 from aicflow.kernel.expr.functions import IMPLEMENTATIONS
 from aicflow.kernel.expr.paths import Run, path, variable_path
+from aicflow.kernel.expr.references import ROOTS
 from aicflow.kernel.expr.site import Site
 from aicflow.kernel.expr.values import SCALARS
 
@@ -117,6 +118,8 @@ class Compiler:
             return variable_path(self._bound[node.name], (), None)
         if node.name == "secrets":
             return chains.no_secret(node.span)
+        if node.name not in ROOTS:
+            return chains.unknown(node.name, node.span)
         lookup, name, span = chains.root(node.name), node.name, node.span
         if soft:
             return lookup
@@ -135,7 +138,7 @@ class Compiler:
         if is_root and isinstance(base, Name) and base.name == "secrets" and not (is_value and _is_secret(node)):
             return chains.no_secret(node.span)
         if is_root and isinstance(base, Name):
-            start = chains.root(base.name)
+            start = chains.root(base.name) if base.name in ROOTS else chains.unknown(base.name, base.span)
         else:
             # without a question mark behind it, a base that leads nowhere is an error of its own
             start = self.compile(base, soft=soft or node.steps[0].optional)
@@ -143,9 +146,9 @@ class Compiler:
         keys = [step.name for step in node.steps if isinstance(step, Field) and not step.optional]
         if soft or len(keys) < len(node.steps) or not isinstance(base, Name):
             return careful
-        if is_root:
+        if is_root and base.name in ROOTS:
             return path((base.name, *keys), careful)
-        return variable_path(self._bound[base.name], tuple(keys), careful)
+        return careful if is_root else variable_path(self._bound[base.name], tuple(keys), careful)
 
     def _step(self, step: Step) -> chains.Apply:
         match step:

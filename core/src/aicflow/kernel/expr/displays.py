@@ -64,8 +64,7 @@ def comprehension(node: Comprehension, slot: int, iterable: Run, element: Run, c
         made: list[object] = []
         variables = frame.variables
         for item in _items(iterable(scope, frame), frame, source_span):
-            frame.turn(span)
-            frame.charge(cost, span)
+            frame.turn(cost, span)
             variables[slot] = item
             if condition is not None:
                 chosen = condition(scope, frame)

@@ -10,7 +10,7 @@ from typing import Any, Final, final
 
 from aicflow.kernel.expr.ast import Arithmetic, Comprehension, DictDisplay, ListDisplay, Node, children
 from aicflow.kernel.expr.compiler import Compiler
-from aicflow.kernel.expr.errors import EvaluationError
+from aicflow.kernel.expr.errors import EvaluationError, ExpressionError
 from aicflow.kernel.expr.frame import Frame
 from aicflow.kernel.expr.parser import parse
 from aicflow.kernel.expr.paths import Run
@@ -58,10 +58,10 @@ class Expression:
 
     def evaluate_in(self, frame: Frame, scope: Mapping[str, object]) -> Any:
         """As `evaluate`, with the work counted in a frame that several evaluations may share."""
-        run = self._run or self._compiled()
-        if self._slots:
-            frame.variables = [None] * self._slots
         try:
+            run = self._run or self._compiled()
+            if self._slots:
+                frame.variables = [None] * self._slots
             value = run(scope, frame)
         except RecursionError:
             raise EvaluationError(
@@ -117,7 +117,11 @@ class _Cache:
             if found is not None:
                 self._entries.move_to_end(source)
                 return found
-        made = Expression(source, parse(source))
+        try:
+            made = Expression(source, parse(source))
+        except RecursionError:
+            message = "There is no room left on the stack to read this"
+            raise ExpressionError("expr.too-deep", message, (0, len(source))) from None
         with self._lock:
             if source not in self._entries:
                 self._entries[source] = made

@@ -40,9 +40,10 @@ class Frame:
                 "Work on fewer or shorter values, or use a code node.",
             )
 
-    def turn(self, span: Span) -> None:
-        """One more turn of a loop."""
+    def turn(self, cost: int, span: Span) -> None:
+        """One more turn of a loop whose body costs so much fuel."""
         self.steps -= 1
+        self.fuel -= cost
         if self.steps < 0:
             raise EvaluationError(
                 "eval.limit",
@@ -50,6 +51,8 @@ class Frame:
                 span,
                 "Loop over fewer items, or use a code node.",
             )
+        if self.fuel < 0:
+            self.charge(0, span)
 
 
 def checked_text(length: int, span: Span) -> None:

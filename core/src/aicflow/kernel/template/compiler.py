@@ -136,8 +136,7 @@ class _Compiler:
 
     def _reference(self, place: TemplateExpression, reference: Reference) -> None:
         if reference.root not in ROOTS:
-            start = reference.span[0]
-            self._report(place, missing_root(reference.root, (start, start + len(reference.root))))
+            self._report(place, _unknown(place.source, reference))
         elif reference.root == "secrets":
             problem = _wrong_secret(place, reference)
             if problem is not None:
@@ -205,6 +204,15 @@ def _holds_opening(value: object) -> bool:
 def _interesting(value: object) -> bool:
     """Whether an expression may stand in the value."""
     return OPENING in value if isinstance(value, str) else isinstance(value, dict | list) and bool(value)
+
+
+def _unknown(source: str, reference: Reference) -> ExpressionError:
+    start = reference.span[0]
+    error = missing_root(reference.root, (start, start + len(reference.root)))
+    if start > 1 and source[start - 1] == "-" and (source[start - 2].isalnum() or source[start - 2] == "_"):
+        hint = "A name with '-' stands in brackets: nodes[\"my-node\"].output."
+        return ExpressionError(error.code, error.message, error.span, hint)
+    return error
 
 
 def _wrong_secret(place: TemplateExpression, reference: Reference) -> tuple[str, str] | None:
