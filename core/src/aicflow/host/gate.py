@@ -180,10 +180,11 @@ class _Answer:
             headers += [pair for pair in _SECURITY if pair[0] not in names]
             headers += [pair for pair in (_POLICY, _NO_STORE) if pair[0] not in names]
             message["headers"] = headers
-        elif kind in ("websocket.accept", "websocket.close"):
+        elif kind == "websocket.accept":
             self.started = True
-            if kind == "websocket.accept":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id)]
+        elif kind == "websocket.close" and not self.started:
+            raise Problem("not-found", "There is no stream at this path.")  # the router's way to say so
         await self._send(message)
 
 

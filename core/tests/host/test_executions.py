@@ -1,0 +1,170 @@
+"""Starting, reading, repeating and stopping executions over HTTP."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from .conftest import ECHO, GATE, Host, problem
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _workflows(host: Host) -> None:
+    host.save(ECHO, id="echo")
+    host.save(GATE, id="gate")
+
+
+def test_an_execution_from_its_start_to_its_events(host: Host) -> None:
+    answer = host.client.post("/executions?wait=10", json={"workflow_id": "echo", "input": {"ä": [1, None]}})
+    assert answer.status_code == 200
+    execution = answer.json()
+    assert answer.headers["location"] == f"/api/v1/executions/{execution['id']}"
+    assert execution["status"] == "succeeded"
+    assert execution["input"] == execution["output"] == {"ä": [1, None]}
+    assert execution["trigger"]["kind"] == "api"
+    assert execution["error"] is None
+    assert execution["created_at"] <= execution["started_at"] <= execution["finished_at"]
+
+    path = f"/executions/{execution['id']}"
+    assert host.client.get(path).json() == execution
+    steps = host.client.get(f"{path}/steps").json()["data"]
+    assert [(s["node_id"], s["status"], s["output"]) for s in steps] == [("say", "succeeded", {"ä": [1, None]})]
+    events = host.client.get(f"{path}/events").json()
+    assert [event["seq"] for event in events["data"]] == list(range(1, execution["last_seq"] + 1))
+    assert events["data"][0]["type"] == "execution.queued"
+    assert events["data"][-1]["type"] == "execution.succeeded"
+    later = host.client.get(f"{path}/events", params={"after": 2, "limit": 1}).json()
+    assert [event["seq"] for event in later["data"]] == [3]
+    assert later["last_seq"] == 3
+    assert host.client.get(f"{path}/events", params={"after": 999}).json() == {"data": [], "last_seq": 999}
+    assert "succeeded" in host.client.get(f"{path}/why").json()["sentence"]
+
+
+def test_waiting_ends_when_the_time_is_up(host: Host, gate: threading.Event) -> None:
+    answer = host.client.post("/executions", json={"workflow_id": "gate"}, headers={"prefer": "respond-async, wait=0"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "running")
+    gate.set()
+    second = host.client.post("/executions", json={"workflow_id": "gate"}, headers={"prefer": "wait=10"})
+    assert (second.status_code, second.json()["status"]) == (200, "succeeded")
+
+
+def test_the_same_idempotency_key_is_the_same_execution(host: Host) -> None:
+    def start(key: str, body: dict[str, Any]) -> Any:
+        return host.client.post("/executions", json=body, headers={"idempotency-key": key})
+
+    first = start("once", {"workflow_id": "echo", "input": {"a": 1, "b": 2}})
+    assert first.status_code == 202
+    assert "idempotent-replayed" not in first.headers
+    again = start("once", {"input": {"b": 2, "a": 1}, "workflow_id": "echo"})
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (200, "true")
+    assert again.json()["id"] == first.json()["id"]
+    problem(start("once", {"workflow_id": "echo", "input": {"a": 2}}), 422, "idempotency-mismatch")
+    assert start("twice", {"workflow_id": "echo"}).json()["id"] != first.json()["id"]
+
+
+def test_a_key_used_at_the_same_time_starts_one_execution(host: Host) -> None:
+    def start(_: int) -> str:
+        body = {"workflow_id": "echo", "input": "race"}
+        return host.client.post("/executions", json=body, headers={"idempotency-key": "race"}).json()["id"]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(start, range(24)))) == 1
+
+
+def test_keys_of_different_callers_do_not_meet(host: Host) -> None:
+    made = host.client.post("/api-keys", json={"name": "other", "scopes": ["execute"]}).json()
+    headers = {"idempotency-key": "shared"}
+    mine = host.client.post("/executions", json={"workflow_id": "echo", "input": 1}, headers=headers)
+    with host.bare(**{"x-api-key": made["key"]}) as other:
+        theirs = other.post("/executions", json={"workflow_id": "echo", "input": 2}, headers=headers)
+    assert theirs.status_code == 202
+    assert theirs.json()["id"] != mine.json()["id"]
+
+
+def test_cancelling_stops_the_work(host: Host, gate: threading.Event) -> None:
+    execution = host.start("gate", wait=None)
+    answer = host.client.post(f"/executions/{execution['id']}/cancel")
+    assert answer.status_code == 202
+    ended = host.until(lambda: (e := host.client.get(f"/executions/{execution['id']}").json())["finished_at"] and e)
+    assert ended["status"] == "cancelled"
+    assert not gate.is_set()
+    assert host.client.post(f"/executions/{execution['id']}/cancel").json()["status"] == "cancelled"
+
+
+def test_rerunning_with_the_same_and_with_another_input(host: Host) -> None:
+    first = host.start("echo", {"a": 1})
+    path = f"/executions/{first['id']}/rerun"
+    for body, expected in (({}, {"a": 1}), ({"input": None}, None), ({"input": 7, "version": "latest"}, 7)):
+        answer = host.client.post(path, json=body)
+        assert answer.status_code == 202
+        again = answer.json()
+        assert again["rerun_of"] == first["id"]
+        ended = host.until(lambda e=again: host.client.get(f"/executions/{e['id']}").json()["finished_at"])
+        assert ended
+        assert host.client.get(f"/executions/{again['id']}").json()["output"] == expected
+    assert host.client.post(path).status_code == 202, "a body is not needed"
+    problem(host.client.post(path, json={"version": "newest"}), 422, "request-invalid")
+
+
+def test_answering_a_waiting_step(host: Host) -> None:
+    node = {"id": "ask", "type": "wait", "params": {"answer_schema": {"type": "integer"}}}
+    host.save({"aicflow": 1, "name": "ask", "nodes": [node], "output": "${{ nodes.ask.output.answer }}"}, id="ask")
+    execution = host.start("ask", wait=None)
+    path = f"/executions/{execution['id']}"
+    host.until(lambda: host.client.get(path).json()["status"] == "waiting" or _waiting(host, path), "waiting")
+    body = problem(host.client.post(f"{path}/resume", json={"value": "no"}), 422, "input-invalid")
+    assert body["errors"][0]["message"]
+    assert host.client.post(f"{path}/resume", json={"value": 42}).status_code == 202
+    host.until(lambda: host.client.get(path).json()["finished_at"])
+    assert host.client.get(path).json()["output"] == 42
+    problem(host.client.post(f"{path}/resume", json={"value": 42}), 409, "not-waiting")
+
+
+def _waiting(host: Host, path: str) -> bool:
+    return any(step["status"] == "waiting" for step in host.client.get(f"{path}/steps").json()["data"])
+
+
+def test_lists_are_filtered(host: Host, gate: threading.Event) -> None:
+    workflow = host.save(GATE)["id"]
+    before = datetime.now(UTC).isoformat()
+    time.sleep(0.002)
+    held = [host.start(workflow, wait=None)["id"] for _ in range(3)]
+    host.client.post(f"/executions/{held[0]}/cancel")
+    host.until(lambda: host.client.get(f"/executions/{held[0]}").json()["finished_at"])
+
+    def ids(**params: Any) -> list[str]:
+        page = host.client.get("/executions", params={"workflow_id": workflow, **params}).json()
+        assert all("input" not in one and "output" not in one for one in page["data"])
+        return [one["id"] for one in page["data"]]
+
+    assert ids() == held[::-1]
+    assert ids(status="cancelled") == [held[0]]
+    assert set(ids(status="running,queued")) == set(held[1:])
+    assert ids(created_before=before) == []
+    assert ids(created_after=before, limit=2) == held[:0:-1]
+    assert ids(trigger_kind="trigger") == []
+
+    bulk = host.client.post("/executions/bulk-cancel", json={"workflow_id": workflow})
+    assert set(bulk.json()["execution_ids"]) == set(held[1:])
+    host.until(lambda: len(ids(status="cancelled")) == 3)
+    gate.set()
+    rerun = host.client.post(
+        "/executions/bulk-rerun", json={"workflow_id": workflow, "status": ["cancelled"], "limit": 2}
+    )
+    assert rerun.json()["count"] == 2
+    assert not set(rerun.json()["execution_ids"]) & set(held)
+
+
+def test_many_at_once_all_succeed(host: Host) -> None:
+    def start(number: int) -> Any:
+        return host.client.post("/executions?wait=30", json={"workflow_id": "echo", "input": number}).json()
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(start, range(200)))
+    assert [answer["output"] for answer in answers] == list(range(200))
+    assert {answer["status"] for answer in answers} == {"succeeded"}

@@ -1,0 +1,117 @@
+"""API keys: the first start, scopes, expiry, revoking."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aicflow.host.keys import is_well_formed, new_key
+
+from .conftest import ECHO, Host, problem
+
+
+def test_a_key_tells_typing_errors_by_itself() -> None:
+    keys = {new_key() for _ in range(200)}
+    assert len(keys) == 200
+    for key in list(keys)[:20]:
+        assert is_well_formed(key)
+        for place in range(5, len(key)):
+            other = "A" if key[place] != "A" else "B"
+            assert not is_well_formed(key[:place] + other + key[place + 1 :])
+    for odd in ("", "aicf_", "aicf_" + "a" * 38, next(iter(keys)) + "x", "ä" * 43, "\0" * 43):
+        assert not is_well_formed(odd)
+
+
+def test_the_first_start_makes_an_admin_key_and_later_ones_use_it(new_host: Callable[..., Any], tmp_path: Path) -> None:
+    with new_host() as host:
+        assert host.runtime.new_admin_key == host.key
+        assert host.client.get("/api-keys").json()["data"][0]["name"] == "admin"
+    for name in ("admin.key", "server.secret"):
+        assert stat.S_IMODE((tmp_path / "data" / name).stat().st_mode) == 0o600
+    database = b"".join(path.read_bytes() for path in (tmp_path / "data").glob("aicflow.db*"))
+    assert host.key.encode() not in database, "the key itself is never kept in the store"
+    with new_host() as again:
+        assert again.runtime.new_admin_key is None
+        assert again.key == host.key
+        assert again.client.get("/workflows").status_code == 200
+
+
+def test_every_path_but_health_and_docs_needs_a_key(host: Host) -> None:
+    with host.bare() as nobody:
+        for path in ("/workflows", "/executions", "/plugins", "/nothing", "/../hooks/x", "/schema/workflow"):
+            assert problem(nobody.get(path), 401, "unauthorized")
+        problem(nobody.post("/executions", content=b"x" * 100), 401, "unauthorized")
+        for path in ("/livez", "/readyz", "/openapi.json", "/docs"):
+            assert nobody.get(host.url + path).status_code == 200
+    for given in ("aicf_", new_key(), host.key[:-1], host.key + "x", "Basic abc"):
+        with host.bare(authorization=f"Bearer {given}") as wrong:
+            assert "www-authenticate" in wrong.get("/workflows").headers
+            problem(wrong.get("/workflows"), 401, "unauthorized")
+    with host.bare(**{"x-api-key": host.key}) as right:
+        assert right.get("/workflows").status_code == 200
+
+
+CALLS = {
+    "read": [("GET", "/workflows", None), ("GET", "/executions", None), ("POST", "/workflows/validate", ECHO)],
+    "write": [("POST", "/workflows?enabled=false", ECHO), ("PATCH", "/workflows/scoped", {"enabled": True})],
+    "execute": [("POST", "/executions", {"workflow_id": "scoped"}), ("POST", "/executions/none/cancel", None)],
+    "admin": [("GET", "/api-keys", None), ("PATCH", "/node-types/test.echo", {"enabled": True})],
+}
+
+
+@pytest.mark.parametrize("scope", CALLS)
+def test_a_key_may_do_what_its_scopes_say(host: Host, scope: str) -> None:
+    host.client.post("/workflows?id=scoped", json=ECHO)
+    made = host.client.post("/api-keys", json={"name": f"only {scope}", "scopes": [scope]}).json()
+    with host.bare(authorization=f"bearer {made['key']}") as client:
+        for wanted, calls in CALLS.items():
+            for method, path, body in calls:
+                answer = client.request(method, path, json=body)
+                if scope in (wanted, "admin"):
+                    assert answer.status_code not in (401, 403), (method, path, answer.text)
+                else:
+                    problem(answer, 403, "forbidden")
+        problem_or_fine = client.get("/executions/none/stream")
+        assert problem_or_fine.status_code == (404 if scope in ("read", "admin") else 403)
+
+
+def test_a_revoked_key_is_refused_at_once(host: Host) -> None:
+    made = host.client.post("/api-keys", json={"name": "short", "scopes": ["read", "read"]}).json()
+    assert made["scopes"] == ["read"]
+    with host.bare(authorization=f"Bearer {made['key']}") as client:
+        assert client.get("/workflows").status_code == 200
+        assert host.client.delete(f"/api-keys/{made['id']}").status_code == 204
+        problem(client.get("/workflows"), 401, "unauthorized")
+    listed = {one["id"]: one for one in host.client.get("/api-keys").json()["data"]}
+    assert listed[made["id"]]["revoked_at"] is not None
+    assert listed[made["id"]]["last_used_at"] is not None
+    assert "key" not in listed[made["id"]]
+    problem(host.client.delete("/api-keys/none"), 404, "not-found")
+
+
+def test_a_key_stops_to_count_when_it_expires(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    made = host.client.post("/api-keys", json={"name": "brief", "scopes": ["read"], "expires_at": soon}).json()
+    with host.bare(authorization=f"Bearer {made['key']}") as client:
+        assert client.get("/workflows").status_code == 200
+        now = host.runtime.clock.now()
+        monkeypatch.setattr(host.runtime.keys._clock, "now", lambda: now + 3601)
+        problem(client.get("/workflows"), 401, "unauthorized")
+
+
+def test_the_list_of_keys_has_pages(host: Host) -> None:
+    for number in range(3):
+        host.client.post("/api-keys", json={"name": f"k{number}", "scopes": ["read"]})
+    seen: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = host.client.get("/api-keys", params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        seen += [one["id"] for one in page["data"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen)) == len(host.client.get("/api-keys?limit=200").json()["data"])

@@ -1,0 +1,124 @@
+"""The OpenAPI document: it is the code's, it is valid, and answers are as it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from aicflow.host.app import create_app
+from aicflow.host.openapi import document, text
+from aicflow.host.settings import Settings, settings_table
+
+from .conftest import ECHO, Host
+
+ROOT = Path(__file__).parents[3]
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+@pytest.fixture(scope="module")
+def api() -> dict[str, Any]:
+    return document(create_app(Settings()))
+
+
+def test_the_exported_document_is_the_codes() -> None:
+    exported = ROOT / "docs" / "openapi" / "openapi.json"
+    assert exported.read_text("utf-8") == text(), (
+        "Write it again: python -m aicflow.host.openapi > docs/openapi/openapi.json"
+    )
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_one(api: dict[str, Any]) -> None:
+    assert api["openapi"].startswith("3.1")
+    known = {f"#/components/schemas/{name}" for name in api["components"]["schemas"]}
+    assert set(re.findall(r'"\$ref": ?"([^"]+)"', text())) <= known
+    for schema in api["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    ids = [call["operationId"] for path in api["paths"].values() for call in path.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_route_is_documented_and_asks_for_a_scope(api: dict[str, Any]) -> None:
+    app = create_app(Settings())
+    for path, calls in api["paths"].items():
+        for method, call in calls.items():
+            assert method in METHODS
+            assert call["summary"]
+            assert call["description"]
+            if path.startswith("/api/"):
+                assert call["security"], (method, path)
+                assert {"401", "403"} <= set(call["responses"])
+    scoped = 0
+    for context in app.router.routes:
+        for route in getattr(getattr(context, "original_router", None), "routes", ()):
+            scopes = [getattr(d.dependency, "aicflow_scope", None) for d in route.dependencies]
+            if route.path.startswith("/api/"):
+                assert len([scope for scope in scopes if scope]) == 1, route.path
+                scoped += 1
+    assert scoped >= 45
+
+
+def fits(api: dict[str, Any], name: str, value: Any) -> None:
+    schema = {"$ref": f"#/components/schemas/{name}", "components": api["components"]}
+    jsonschema.Draft202012Validator(schema).validate(value)
+
+
+def test_answers_are_as_the_document_says(host: Host, api: dict[str, Any]) -> None:
+    workflow = host.save({**ECHO, "triggers": [{"id": "bell", "type": "test.bell"}]})
+    execution = host.start(workflow["id"], {"a": 1})
+    failing = {**ECHO, "nodes": [{"id": "say", "type": "test.chatter", "params": {"lines": "${{ input.n }}"}}], "output": 1}
+    host.save(failing, id="failing")
+    failed = host.start("failing", {"n": "many"})
+    assert failed["status"] == "failed"
+    path = f"/executions/{execution['id']}"
+    for name, value in {
+        "Workflow": workflow,
+        "Execution": execution,
+        "WorkflowPage": host.client.get("/workflows").json(),
+        "WorkflowVersion": host.client.get(f"/workflows/{workflow['id']}/versions/1").json(),
+        "WorkflowVersionPage": host.client.get(f"/workflows/{workflow['id']}/versions").json(),
+        "ExecutionPage": host.client.get("/executions").json(),
+        "Steps": host.client.get(f"{path}/steps").json(),
+        "Events": host.client.get(f"{path}/events").json(),
+        "Why": host.client.get(f"{path}/why").json(),
+        "NodeTypePage": host.client.get("/node-types").json(),
+        "TriggerTypePage": host.client.get("/trigger-types").json(),
+        "PluginPage": host.client.get("/plugins").json(),
+        "TriggerPage": host.client.get("/triggers").json(),
+        "ApiKeyPage": host.client.get("/api-keys").json(),
+        "ApiKeyCreated": host.client.post("/api-keys", json={"name": "x", "scopes": ["read"]}).json(),
+        "ValidationResult": host.client.post("/workflows/validate", json={**ECHO, "nodes": []}).json(),
+        "ProblemDocument": host.client.get("/workflows/none").json(),
+        "Ready": host.client.get(host.url + "/readyz").json(),
+        "WorkflowDocument": ECHO,
+    }.items():
+        fits(api, name, value)
+    fits(api, "Execution", failed)
+    fits(api, "Steps", host.client.get(f"/executions/{failed['id']}/steps").json())
+    for event in host.client.get(f"{path}/events").json()["data"]:
+        fits(api, "Event", event)
+
+
+def test_the_page_of_the_document_loads_nothing_from_elsewhere(host: Host) -> None:
+    page = host.client.get(host.url + "/docs").text
+    assert "start_execution" not in page
+    assert "/api/v1/executions/{execution_id}/cancel" in page
+    assert not re.findall(r'(?:src|href)="https?://', page)
+    assert host.client.get(host.url + "/openapi.json").json()["info"]["title"] == "AIC Flow"
+
+
+@pytest.mark.parametrize("name", ["settings.md"])
+def test_every_setting_is_in_the_reference(name: str) -> None:
+    page = (ROOT / "docs" / "reference" / name).read_text("utf-8")
+    for variable, default, description in settings_table():
+        assert f"| `{variable}` | {default} | {description} |" in page, f"{variable} is missing or differs"
+
+
+def test_every_call_is_in_the_reference(api: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "reference" / "http-api.md").read_text("utf-8")
+    for path, calls in api["paths"].items():
+        for method in calls:
+            assert f"{method.upper()} {path.removeprefix('/api/v1')}" in page, (method, path)
