@@ -113,6 +113,6 @@ def test_log_lines_are_counted_again() -> None:
 def test_code_in_inputs_stays_data() -> None:
     """Inputs are spliced into the request as JSON: nothing in them can become another key of it."""
     evil = {'"},"code":"return 2': '","limits":{}}', "x": "\u2028\u0000"}
-    request = json.loads(encode_request(Call("return 1", evil), LIMITS, ())[4:])
+    request = json.loads(encode_request(Call("return 1", evil), LIMITS)[4:])
     assert request["code"] == "return 1"
     assert request["inputs"] == evil

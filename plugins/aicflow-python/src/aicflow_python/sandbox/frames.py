@@ -40,11 +40,11 @@ class Forged(Exception):
     """A reply that the runner would never send."""
 
 
-def encode_request(call: Call, limits: Limits, allowed: Sequence[str] | None) -> bytes:
+def encode_request(call: Call, limits: Limits) -> bytes:
     """The frame that asks a child to run this. Raises InputRefused or LimitExceeded."""
     try:
         inputs = to_json(call.inputs, inf_nan_mode="constants")
-        head = to_json({"code": call.code, "allowed": allowed, "limits": limits.for_child()})
+        head = to_json({"code": call.code, "limits": limits.for_child()})
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise InputRefused(f"The inputs are not JSON: {error}") from None
     if len(inputs) > limits.input_bytes:

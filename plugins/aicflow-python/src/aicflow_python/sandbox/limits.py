@@ -39,6 +39,8 @@ class Limits:
 
     def within(self, ceiling: Limits) -> Limits:
         """The lower of each."""
+        if self == ceiling:
+            return self
         return Limits(**{name: min(value, getattr(ceiling, name)) for name, value in asdict(self).items()})
 
     def for_child(self) -> dict[str, Any]:

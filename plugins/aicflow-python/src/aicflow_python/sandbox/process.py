@@ -121,7 +121,7 @@ class ProcessSandbox:
             )
         limits = call.limits.within(self.ceiling)
         try:
-            request = encode_request(call, limits, pool.environment.allowed)
+            request = encode_request(call, limits)
         except SandboxFailure as failure:
             return Outcome(failure=failure)
         key = (call.environment, scope) if scope is not None else None

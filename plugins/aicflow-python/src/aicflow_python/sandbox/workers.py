@@ -104,13 +104,12 @@ class WorkerSandbox:
         """Run the code; see `Sandbox.call`."""
         if self._reason is not None:
             raise SandboxUnavailable(f"The sandbox does not run: {self._reason}.")
-        environment = self._environments.get(call.environment)
-        if environment is None:
+        if call.environment not in self._environments:
             known = ", ".join(sorted(self._environments))
             raise SandboxUnavailable(f"There is no sandbox environment {call.environment!r}; there are: {known}.")
         limits = call.limits.within(self.ceiling)
         try:
-            request = encode_request(call, limits, None if self._kind == "trusted" else environment.allowed)
+            request = encode_request(call, limits)
         except SandboxFailure as failure:
             return Outcome(failure=failure)
         async with self._gate:

@@ -73,7 +73,7 @@ class Printer:
         print(*objects, **options)  # noqa: T201 - it is the author's
 
 
-def restricted_namespace(_: Sequence[str] | None) -> dict[str, Any]:
+def restricted_namespace(_: tuple[str, ...] | None) -> dict[str, Any]:
     """Built-in names for one call; the guards that compiled code calls stand among them."""
     from RestrictedPython import Guards, Utilities
     from RestrictedPython.Eval import default_guarded_getitem, default_guarded_getiter

@@ -6,7 +6,6 @@ import asyncio
 import builtins
 import gc
 import inspect
-import random
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,14 +23,19 @@ from .wire import decode, encode
 __all__ = ["Runner"]
 
 CACHED: Final = 64
-SPARE: Final = 1 << 20
+SPARE: Final = 1 << 16
+"""Bytes let go of when there is no more memory, so that this can be told."""
 MIB: Final = 1 << 20
 
-type Namespace = Callable[[list[str] | None], dict[str, Any]]
+type Namespace = Callable[[tuple[str, ...] | None], dict[str, Any]]
 
 
 class Runner:
-    """Answers requests. One of these lives in each child; nothing of a call stays in it but compiled code."""
+    """Answers requests. One of these lives in each child; nothing of a call stays in it but compiled code.
+
+    `address_space`: bytes in use before any call, None where memory cannot be limited. `allowed`: modules that may be
+    imported, None for no guard at all.
+    """
 
     def __init__(
         self,
@@ -39,25 +43,25 @@ class Runner:
         timers: Timers,
         *,
         address_space: int | None,
-        guarded: bool = True,
+        allowed: tuple[str, ...] | None,
         compiler: Callable[[str], CodeType] = compile_body,
         namespace: Namespace | None = None,
     ) -> None:
         self._send = send
         self._timers = timers
         self._address_space = address_space
-        self._guarded = guarded
+        self._allowed = allowed
         self._compiler = compiler
         self._namespace = namespace or self._plain_namespace
         self._codes: OrderedDict[str, CodeType] = OrderedDict()
         self._recursion = sys.getrecursionlimit()
         self._digits = sys.get_int_max_str_digits()
-        self._spare: bytearray | None = None
+        self._spare: bytearray | None = bytearray(SPARE)
 
     def answer(self, frame: bytes) -> None:
         """Read one request and send its reply.
 
-        A request is `{"code", "inputs", "allowed", "limits"}`, or `{"check", "allowed"}`; a reply holds `value`,
+        A request is `{"code", "inputs", "limits"}`, or `{"check", "allowed"}`; a reply holds `value`,
         `fault`, `limit` or `problems`, and the log entries not sent before.
         """
         try:
@@ -76,7 +80,6 @@ class Runner:
         # Soft memory limit: what this process had when it was sealed, plus what the call may have.
         base = self._address_space
         timers.tighten(None if base is None else base + limits["memory_mb"] * MIB, limits["cpu_seconds"])
-        self._spare = bytearray(SPARE)
         self._reset(capture)
         reply: tuple[bytes, ...]
         try:
@@ -126,7 +129,7 @@ class Runner:
             return {"type": "Exception", "message": "(an exception that cannot be described)", "line": None}
 
     def _evaluate(self, request: dict[str, Any], capture: Capture) -> bytes:
-        names: dict[str, Any] = {"__name__": ENTRY, "__builtins__": self._namespace(request["allowed"])}
+        names: dict[str, Any] = {"__name__": ENTRY, "__builtins__": self._namespace(self._allowed)}
         try:
             exec(self._compiled(request["code"]), names)  # noqa: S102 - this is the place it is all about
             value = names.pop(ENTRY)(request.pop("inputs"), Log(capture))
@@ -152,17 +155,15 @@ class Runner:
             self._codes.move_to_end(source)
         return code
 
-    def _plain_namespace(self, allowed: list[str] | None) -> dict[str, Any]:
-        if self._guarded and allowed is not None:
-            return guards.guarded_builtins(allowed)
-        return dict(vars(builtins))
+    @staticmethod
+    def _plain_namespace(allowed: tuple[str, ...] | None) -> dict[str, Any]:
+        return dict(vars(builtins)) if allowed is None else guards.guarded_builtins(allowed)
 
     def _reset(self, capture: Capture) -> None:
         """Undo what an earlier call of the same execution may have set."""
         sys.stdout = sys.stderr = capture
         sys.setrecursionlimit(self._recursion)
         sys.set_int_max_str_digits(self._digits)
-        random.seed()
         asyncio.set_event_loop(None)
         if not gc.isenabled():
             gc.enable()

@@ -35,11 +35,14 @@ class SealLimits:
 
 
 class Seal:
-    """Prepared once in the zygote, applied in every child. `parent`: who must still be there; this process if None."""
+    """Prepared once in the zygote, applied in every child.
+
+    `base`: bytes of address space in use before. `parent`: who must still be there; this process if None.
+    """
 
     def __init__(self, limits: SealLimits, parent: int | None = None) -> None:
-        self.address_space = own_address_space() + limits.memory_mb * MIB
-        self._cpu_seconds = limits.cpu_seconds
+        self.limits = limits
+        self.base = own_address_space()
         machine = arch.native()
         self._kernel = Kernel(machine) if machine else None
         self._ruleset = -1
@@ -59,7 +62,6 @@ class Seal:
     def apply(self) -> dict[str, str]:
         """Take every layer on offer and say which were taken, with a word of detail each."""
         layers: dict[str, str] = {}
-        prefer_as_victim()
         if os.geteuid() == 0:
             drop_user(layers)
         self._limit(layers)
@@ -84,8 +86,8 @@ class Seal:
 
     def _limit(self, layers: dict[str, str]) -> None:
         for name, value in (
-            (resource.RLIMIT_AS, self.address_space),
-            (resource.RLIMIT_CPU, self._cpu_seconds),
+            (resource.RLIMIT_AS, self.base + self.limits.memory_mb * MIB),
+            (resource.RLIMIT_CPU, self.limits.cpu_seconds),
             (resource.RLIMIT_FSIZE, 0),
             (resource.RLIMIT_NOFILE, 0),
             (resource.RLIMIT_NPROC, 0),
@@ -118,7 +120,7 @@ def own_address_space() -> int:
 
 
 def prefer_as_victim() -> None:
-    """When the machine runs out of memory, the kernel should take this process first."""
+    """When the machine runs out of memory, the kernel should take this process and its children first."""
     try:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")

@@ -39,12 +39,13 @@ def main(argument: str) -> None:
             channel.send,
             timers,
             address_space=base,
+            allowed=None,
             compiler=compile_restricted_body,
             namespace=restricted_namespace,
         )
     else:
         sys.path[:] = options["paths"]
-        runner = Runner(channel.send, timers, address_space=None, guarded=False)
+        runner = Runner(channel.send, timers, address_space=None, allowed=None)
     channel.send(encode({"hello": layers}))
     while (frame := channel.receive()) is not None:
         runner.answer(frame)

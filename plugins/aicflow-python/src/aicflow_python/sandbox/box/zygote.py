@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import sys
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from .aio import settle_asyncio
@@ -19,7 +20,7 @@ from .bpf import BLACK_BOX, CHANNEL
 from .guards import forbid_events
 from .preload import MODULES, preload
 from .running import Runner
-from .seal import Leak, Seal, SealLimits
+from .seal import Leak, Seal, SealLimits, prefer_as_victim
 from .timers import Timers
 from .wire import Channel, encode
 
@@ -29,7 +30,7 @@ DESCRIPTORS: Final = 64
 """No descriptor number in here reaches this, so closing all below it closes all."""
 REHEARSAL: Final = (
     b'{"code": "import math\\nx = [math.sqrt(i) for i in range(9)]\\nprint(x)\\nreturn {\'x\': x, **inputs}", '
-    b'"inputs": {"a": [1, 2.5, "t", null]}, "allowed": ["math"], "limits": {"timeout": 5, "cpu_seconds": 5, '
+    b'"inputs": {"a": [1, 2.5, "t", null]}, "limits": {"timeout": 5, "cpu_seconds": 5, '
     b'"memory_mb": %d, "stdout_bytes": 9999, "result_bytes": 9999}}'
 )
 
@@ -52,16 +53,30 @@ def main(argument: str, control_descriptor: int) -> None:
         sys.meta_path.clear()
         sys.path_hooks.clear()
         sys.path_importer_cache.clear()
-    limits = SealLimits(options["memory_mb"], options["cpu_seconds"])
+    prefer_as_victim()
+    timers = Timers()
+    timers.install()
+    faulthandler.enable(file=BLACK_BOX)
+    faulthandler.register(signal.SIGUSR1, file=BLACK_BOX, all_threads=False)
     control = socket.socket(fileno=control_descriptor)
     gc.collect()
     gc.freeze()
-    seal = Seal(limits)
-    control.send(json.dumps({"ready": os.getpid(), "modules": len(MODULES) + len(extra)}).encode())
-    serve(control, seal, limits, guarded=options["guards"])
+    seal = Seal(SealLimits(options["memory_mb"], options["cpu_seconds"]))
+    allowed = (*MODULES, *extra) if options["guards"] else None
+    control.send(json.dumps({"ready": os.getpid()}).encode())
+    serve(control, Mould(seal, timers, allowed))
 
 
-def serve(control: socket.socket, seal: Seal, limits: SealLimits, *, guarded: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Mould:
+    """What every child is made from; `allowed` None takes the Python-level guards off."""
+
+    seal: Seal
+    timers: Timers
+    allowed: tuple[str, ...] | None
+
+
+def serve(control: socket.socket, mould: Mould) -> None:
     """Fork on `fork`, tell how children ended, leave when the host closes."""
     bell, clapper = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(clapper, warn_on_full_buffer=False)
@@ -75,7 +90,7 @@ def serve(control: socket.socket, seal: Seal, limits: SealLimits, *, guarded: bo
                 os.read(bell, 4096)
                 report_ends(control)
             elif control.recv(64) == b"fork":
-                fork_child(control, seal, limits, guarded=guarded)
+                fork_child(control, mould)
             else:
                 os._exit(0)  # the kernel ends the children with their parent
 
@@ -92,7 +107,7 @@ def report_ends(control: socket.socket) -> None:
         control.send(json.dumps({"ended": pid, "code": os.waitstatus_to_exitcode(status)}).encode())
 
 
-def fork_child(control: socket.socket, seal: Seal, limits: SealLimits, *, guarded: bool) -> None:
+def fork_child(control: socket.socket, mould: Mould) -> None:
     """One child; the host gets its socket, its black box and its pidfd."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     box_out, box_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -100,7 +115,7 @@ def fork_child(control: socket.socket, seal: Seal, limits: SealLimits, *, guarde
     try:
         pid = os.fork()
         if pid == 0:
-            become_child(theirs.fileno(), box_in, seal, limits, guarded=guarded)
+            become_child(theirs.fileno(), box_in, mould)
         pidfd = os.pidfd_open(pid)
         news = json.dumps({"child": pid}).encode()
         socket.send_fds(control, [news], [ours.fileno(), box_out, pidfd])
@@ -114,7 +129,7 @@ def fork_child(control: socket.socket, seal: Seal, limits: SealLimits, *, guarde
                 os.close(descriptor)
 
 
-def become_child(channel: int, black_box: int, seal: Seal, limits: SealLimits, *, guarded: bool) -> NoReturn:
+def become_child(channel: int, black_box: int, mould: Mould) -> NoReturn:
     """Close everything, seal, rehearse, say hello, answer until the host closes. Never returns."""
     status = 1
     try:
@@ -123,25 +138,21 @@ def become_child(channel: int, black_box: int, seal: Seal, limits: SealLimits, *
         os.dup2(channel, CHANNEL)
         os.dup2(black_box, BLACK_BOX)
         os.close(1)
-        close_all_but({CHANNEL, BLACK_BOX, *seal.keep})
-        timers = Timers()
-        timers.install()
-        faulthandler.enable(file=BLACK_BOX)
-        faulthandler.register(signal.SIGUSR1, file=BLACK_BOX, all_threads=False)
+        close_all_but({CHANNEL, BLACK_BOX, *mould.seal.keep})
         wire = Channel(CHANNEL, CHANNEL)
-        layers = seal.apply()
-        if guarded:
+        layers = mould.seal.apply()
+        if mould.allowed is not None:
             sys.modules.pop("ctypes", None)
             sys.modules.pop("_ctypes", None)
             forbid_events()
         # A call before the first: it touches the pages that every call touches, and proves that the seal allows it.
         rehearsed: list[bytes] = []
-        base = seal.address_space - (limits.memory_mb << 20)
-        rehearsal = Runner(lambda *parts: rehearsed.extend(parts), timers, address_space=base, guarded=guarded)
-        rehearsal.answer(REHEARSAL % limits.memory_mb)
+        settings: Any = {"address_space": mould.seal.base, "allowed": mould.allowed}
+        rehearsal = Runner(lambda *parts: rehearsed.extend(parts), mould.timers, **settings)
+        rehearsal.answer(REHEARSAL % mould.seal.limits.memory_mb)
         if b'"value":' not in rehearsed:
             raise Leak("the rehearsal failed: " + b"".join(rehearsed).decode())
-        runner = Runner(wire.send, timers, address_space=base, guarded=guarded)
+        runner = Runner(wire.send, mould.timers, **settings)
         wire.send(encode({"hello": layers}))
         while (frame := wire.receive()) is not None:
             runner.answer(frame)
