@@ -24,14 +24,17 @@ def test_every_category_has_cases(corpus: ModuleType) -> None:
     assert {case.category for case in corpus.cases()} == CATEGORIES
 
 
+@pytest.mark.slow
 async def test_every_case_ends_as_expected_and_leaves_a_healthy_sandbox(corpus: ModuleType) -> None:
     assert await corpus.run_all(corpus.cases(), guarded=True) == []
 
 
+@pytest.mark.slow
 async def test_the_operating_system_alone_holds(corpus: ModuleType) -> None:
     assert await corpus.run_all(corpus.cases(), guarded=False) == []
 
 
+@pytest.mark.slow
 def test_an_ordinary_user_is_held_too(corpus: ModuleType) -> None:
     """Seccomp, Landlock and limits need no privilege; there is no user to drop to."""
     runner = [sys.executable, str(Path(__file__).with_name("corpus_runner.py")), "--unguarded"]

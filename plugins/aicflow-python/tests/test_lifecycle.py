@@ -51,6 +51,7 @@ async def settled(expected: int) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_a_soak_leaves_nothing_behind() -> None:
     before = len(below(os.getpid()))
     descriptors = set(os.listdir("/proc/self/fd"))

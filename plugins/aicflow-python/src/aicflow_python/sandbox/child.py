@@ -171,6 +171,8 @@ class Child:
             self._read_frames()
         except Forged as error:
             self._fail(error)
+        except Exception as error:  # whatever a hostile frame provokes must not be lost in a callback of the loop
+            self._fail(Forged(f"a frame could not be read ({type(error).__name__})"))
 
     def _read_frames(self) -> None:
         while len(self._buffer) >= HEADER:

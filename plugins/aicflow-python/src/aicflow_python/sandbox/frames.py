@@ -113,7 +113,12 @@ class Logs:
             raise Forged("a log line is not a list of two or three")
         level, message = raw[0], raw[1]
         fields = raw[2] if len(raw) == 3 else None
-        if level not in LEVELS or type(message) is not str or type(fields) not in (dict, type(None)):
+        if (
+            type(level) is not str
+            or level not in LEVELS
+            or type(message) is not str
+            or type(fields) not in (dict, type(None))
+        ):
             raise Forged("a log line has the wrong shape")
         self.used += len(message) + (len(to_json(fields)) if fields else 0) + LINE_COST
         # The child counts a line before it keeps it; one unfinished line may come on top.
