@@ -19,7 +19,7 @@ from aicflow.kernel.schema.patterns import compile_pattern
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("AICFLOW_FUZZ_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("AICFLOW_FUZZ_EXAMPLES", "40"))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, database=None)
 
 NAMES = ["a", "b", "c"]

@@ -19,7 +19,7 @@ from aicflow.kernel.schema.shape import plain_atoms, unite
 from aicflow.kernel.schema.shapes import Shaper
 from aicflow.kernel.schema.verdict import Compatibility, Gap, Verdict
 
-STEPS: Final = 100_000  # some tenths of a second at the worst
+STEPS: Final = 60_000  # some tenths of a second at the worst
 
 
 def compatible(producer: Schema | SchemaView, consumer: Schema | SchemaView) -> Compatibility:
