@@ -14,6 +14,7 @@ from .limits import Limits
 from .outcomes import (
     InputRefused,
     LimitExceeded,
+    LogLevel,
     LogLine,
     SandboxFailure,
     UserCodeError,
@@ -24,7 +25,7 @@ from .protocol import Call
 __all__ = ["HEADER", "Forged", "Logs", "allowance", "encode_check", "encode_request", "failure_in", "read_reply"]
 
 HEADER: Final = 4
-LEVELS: Final = frozenset({"debug", "info", "warning", "error"})
+LEVELS: Final[Mapping[str, LogLevel]] = {"debug": "debug", "info": "info", "warning": "warning", "error": "error"}
 LIMITS: Final = frozenset({"timeout", "cpu_seconds", "memory_mb", "stdout_bytes", "result_bytes"})
 KEYS: Final = frozenset({"logs", "value", "fault", "limit", "problems", "hello"})
 LINE_COST: Final = 16
@@ -111,14 +112,10 @@ class Logs:
     def _line(self, raw: Any) -> LogLine:
         if type(raw) is not list or len(raw) not in (2, 3):
             raise Forged("a log line is not a list of two or three")
-        level, message = raw[0], raw[1]
+        level = LEVELS.get(raw[0]) if type(raw[0]) is str else None
+        message = raw[1]
         fields = raw[2] if len(raw) == 3 else None
-        if (
-            type(level) is not str
-            or level not in LEVELS
-            or type(message) is not str
-            or type(fields) not in (dict, type(None))
-        ):
+        if level is None or type(message) is not str or type(fields) not in (dict, type(None)):
             raise Forged("a log line has the wrong shape")
         self.used += len(message) + (len(to_json(fields)) if fields else 0) + LINE_COST
         # The child counts a line before it keeps it; one unfinished line may come on top.

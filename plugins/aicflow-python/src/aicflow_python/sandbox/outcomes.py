@@ -21,6 +21,7 @@ __all__ = [
     "ForgedAnswer",
     "InputRefused",
     "LimitExceeded",
+    "LogLevel",
     "LogLine",
     "Outcome",
     "SandboxCrashed",

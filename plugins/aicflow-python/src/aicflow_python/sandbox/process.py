@@ -94,6 +94,7 @@ class ProcessSandbox:
                 memory_mb=self.ceiling.memory_mb,
                 cpu_seconds=self._cpu_life,
                 modules=environment.packages,
+                allowed=environment.allowed,
                 paths=environment.paths,
                 guards=self._guards,
             )

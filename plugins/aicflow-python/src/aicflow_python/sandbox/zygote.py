@@ -37,6 +37,7 @@ class ZygoteOptions:
     memory_mb: int
     cpu_seconds: int
     modules: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     guards: bool = True
 
@@ -201,6 +202,7 @@ def launch(options: ZygoteOptions, control: socket.socket, errors: int) -> subpr
             "memory_mb": options.memory_mb,
             "cpu_seconds": options.cpu_seconds,
             "modules": options.modules,
+            "allowed": options.allowed,
             "paths": options.paths,
             "guards": options.guards,
             "zones": zone_paths(),

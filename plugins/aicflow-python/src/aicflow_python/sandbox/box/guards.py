@@ -38,8 +38,8 @@ IMPLICIT: Final = frozenset({"_strptime", "_pydatetime", "zoneinfo._common", "zo
 
 
 def import_problem(name: str, allowed: Sequence[str]) -> str | None:
-    """Why this module may not be imported, in a sentence, or None."""
-    if name in allowed:
+    """Why this module may not be imported, in a sentence, or None. `allowed` holds names, and `package.*`."""
+    if name in allowed or f"{name.partition('.')[0]}.*" in allowed:
         return None
     near = difflib.get_close_matches(name, allowed, 1, 0.75)
     hint = f" Did you mean {near[0]!r}?" if near else ""

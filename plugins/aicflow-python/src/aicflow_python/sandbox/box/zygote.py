@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 from .aio import settle_asyncio
 from .bpf import BLACK_BOX, CHANNEL
 from .guards import forbid_events
-from .preload import MODULES, preload
+from .preload import preload
 from .running import Runner
 from .seal import Leak, Seal, SealLimits, prefer_as_victim
 from .timers import Timers
@@ -62,7 +62,7 @@ def main(argument: str, control_descriptor: int) -> None:
     gc.collect()
     gc.freeze()
     seal = Seal(SealLimits(options["memory_mb"], options["cpu_seconds"]))
-    allowed = (*MODULES, *extra) if options["guards"] else None
+    allowed = tuple(options["allowed"]) if options["guards"] else None
     control.send(json.dumps({"ready": os.getpid()}).encode())
     serve(control, Mould(seal, timers, allowed))
 
