@@ -1,0 +1,208 @@
+"""What a Python node costs: the sealed backend beside `exec` in the same process and beside a new interpreter a call.
+
+python tests/benchmarks/python_node.py [--calls N] [--json FILE]
+
+Figures are medians in milliseconds unless they say otherwise. Nothing here passes or fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aicflow_python.sandbox import Call, Limits, ProcessSandbox
+
+CODE = "total = sum(inputs['values'])\nreturn {'total': total, 'mean': total / len(inputs['values'])}"
+INPUTS = {"values": [1, 2, 3, 4, 5, 6, 7, 8]}
+ROWS = {
+    "rows": [
+        {"id": n, "name": f"customer {n}", "total": n * 1.25, "tags": ["new", "eu"], "active": True, "note": None}
+        for n in range(5000)
+    ]
+}
+GOALS = {
+    "warm call, scope execution": 0.3,
+    "warm call, scope call": 2.0,
+    "calls a second, scope execution": 2000.0,
+    "cold start": 300.0,
+    "5,000 rows there and back": 40.0,
+    "runaway dead after its limit (worst)": 300.0,
+}
+
+
+async def each(count: int, call: Callable[[], Awaitable[object]], pause: float = 0.0) -> list[float]:
+    """Milliseconds of each of so many calls."""
+    times = []
+    for _ in range(count):
+        start = time.perf_counter()
+        await call()
+        times.append((time.perf_counter() - start) * 1000)
+        if pause:
+            await asyncio.sleep(pause)
+    return times
+
+
+async def warm(sandbox: ProcessSandbox, calls: int) -> dict[str, float]:
+    """Single calls, one after another, in an execution's own process and in fresh ones from the pool."""
+    call = Call(CODE, INPUTS)
+
+    async def run(scope: str | None) -> None:
+        (await sandbox.call(call, scope)).unwrap()
+
+    await each(50, lambda: run("warm"))
+    shared = await each(calls, lambda: run("warm"))
+    # The pause lets the pool fill up again: this is the cost of a call, not of a fork.
+    fresh = await each(min(calls, 200), lambda: run(None), pause=0.02)
+    return {
+        "warm call, scope execution": statistics.median(shared),
+        "warm call, scope execution (p95)": statistics.quantiles(shared, n=20)[-1],
+        "warm call, scope call": statistics.median(fresh),
+        "warm call, scope call (p95)": statistics.quantiles(fresh, n=20)[-1],
+    }
+
+
+async def throughput(sandbox: ProcessSandbox, calls: int) -> dict[str, float]:
+    """As many calls as go through, from two executions at once, and from calls that each want a fresh process."""
+    call = Call(CODE, INPUTS)
+
+    async def many(scope: str | None, count: int) -> None:
+        for _ in range(count):
+            (await sandbox.call(call, scope)).unwrap()
+
+    start = time.perf_counter()
+    await asyncio.gather(many("one", calls), many("two", calls))
+    shared = 2 * calls / (time.perf_counter() - start)
+    start = time.perf_counter()
+    await many(None, 100)
+    return {
+        "calls a second, scope execution": shared,
+        "calls a second, scope call": 100 / (time.perf_counter() - start),
+    }
+
+
+async def rows(sandbox: ProcessSandbox) -> dict[str, float]:
+    """A large input in, the same out."""
+    call = Call("return inputs['rows']", ROWS)
+
+    async def run() -> None:
+        (await sandbox.call(call, "rows")).unwrap()
+
+    await run()
+    return {"5,000 rows there and back": statistics.median(await each(20, run))}
+
+
+async def kills(sandbox: ProcessSandbox) -> dict[str, float]:
+    """How long after its limit a runaway is gone: in Python, in C, asleep, and by cancelling."""
+    late = []
+    for code in ("while True: pass", "sum(range(10**12))", "import time\ntime.sleep(60)"):
+        for limits in (Limits(timeout=0.1), Limits(cpu_seconds=0.1, timeout=5)):
+            if "sleep" in code and limits.timeout > 1:
+                continue
+            start = time.perf_counter()
+            await sandbox.call(Call(code, limits=limits), None)
+            late.append((time.perf_counter() - start) * 1000 - 100)
+    cancelled = []
+    for _ in range(10):
+        task = asyncio.create_task(sandbox.call(Call("while True: pass"), None))
+        await asyncio.sleep(0.05)
+        start = time.perf_counter()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        cancelled.append((time.perf_counter() - start) * 1000)
+    return {
+        "runaway dead after its limit (worst)": max(late),
+        "cancelled call ended": statistics.median(cancelled),
+    }
+
+
+async def cold() -> dict[str, float]:
+    """From nothing to a full pool."""
+    times = []
+    for _ in range(5):
+        sandbox = ProcessSandbox()
+        start = time.perf_counter()
+        await sandbox.start()
+        times.append((time.perf_counter() - start) * 1000)
+        await sandbox.close()
+    return {"cold start": statistics.median(times)}
+
+
+def baselines(calls: int) -> dict[str, float]:
+    """The same work without any isolation, and with a new interpreter each time."""
+    body = "def node(inputs):\n" + "".join(f"    {line}\n" for line in CODE.splitlines())
+    compiled = compile(body, "<node>", "exec")
+    inside = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        inputs = json.loads(json.dumps(INPUTS))
+        names: dict[str, Any] = {}
+        exec(compiled, names)
+        json.loads(json.dumps(names["node"](inputs)))
+        inside.append((time.perf_counter() - start) * 1000)
+    program = f"import json, sys\n{body}\nprint(json.dumps(node(json.load(sys.stdin))))"
+    outside = []
+    for _ in range(20):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-I", "-c", program], input=json.dumps(INPUTS).encode(), capture_output=True)
+        outside.append((time.perf_counter() - start) * 1000)
+    start = time.perf_counter()
+    for _ in range(10):
+        json.loads(json.dumps(json.loads(json.dumps(ROWS))))
+    return {
+        "baseline: exec in the same process": statistics.median(inside),
+        "baseline: subprocess.run([python, …])": statistics.median(outside),
+        "baseline: 5,000 rows through json twice": (time.perf_counter() - start) * 100,
+    }
+
+
+async def measure(calls: int) -> dict[str, float]:
+    """Everything."""
+    figures = await cold()
+    sandbox = ProcessSandbox(warm=4)
+    await sandbox.start()
+    try:
+        figures |= await warm(sandbox, calls)
+        figures |= await throughput(sandbox, calls)
+        figures |= await rows(sandbox)
+        figures |= await kills(sandbox)
+    finally:
+        await sandbox.close()
+    return figures | baselines(calls)
+
+
+def main() -> None:
+    """Measure, print a table, write JSON on request."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=1000)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    figures = asyncio.run(measure(options.calls))
+    exec_ms, python_ms = (
+        figures["baseline: exec in the same process"],
+        figures["baseline: subprocess.run([python, …])"],
+    )
+    print(f"{'':46}{'measured':>12}{'goal':>10}")
+    for name, value in figures.items():
+        goal = GOALS.get(name)
+        print(f"{name:46}{value:12.3f}{goal if goal is not None else '':>10}")
+    shared = figures["warm call, scope execution"]
+    print(
+        f"\nA sealed call costs {shared / exec_ms:.0f} times an exec and {shared / python_ms:.4f} of a new interpreter."
+    )
+    print(f"Load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors.")
+    if options.json:
+        report = {"figures": figures, "goals": GOALS, "load": os.getloadavg()[0], "processors": os.cpu_count()}
+        options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
