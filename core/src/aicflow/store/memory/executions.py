@@ -279,10 +279,10 @@ class MemoryExecutions:
 
 
 def _turn(row: ExecutionRow) -> tuple[int, float, int, int]:
-    """First what was begun and goes on, by the instant it fell due, then queued ones by priority; the oldest first."""
+    """First what was begun and goes on, by the instant it fell due, then queued ones by priority, each oldest first."""
     assert row.due_at is not None
     fresh = row.status == "queued" and row.due_at != AT_ONCE
-    return int(fresh), 0.0 if fresh else row.due_at, -row.new.priority, row.n
+    return (1, 0.0, -row.new.priority, row.n) if fresh else (0, row.due_at, 0, row.n)
 
 
 def _fits(row: ExecutionRow, where: ExecutionFilter) -> bool:

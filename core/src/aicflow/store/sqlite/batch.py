@@ -322,7 +322,8 @@ def request_cancel(connection: sqlite3.Connection, ids: Sequence[str]) -> None:
 
 _LIMITED = """
 SELECT json_group_array(json_array(id, priority, limits, admitted, cancel_requested)) FROM (
-  SELECT * FROM executions WHERE limits IS NOT NULL AND finished_at IS NULL ORDER BY n)
+  SELECT * FROM executions INDEXED BY executions_limited
+    WHERE limits IS NOT NULL AND finished_at IS NULL ORDER BY n)
 """
 _EARLIER = """
 SELECT json_group_array(json_array(kind, scope, key, execution_id, fingerprint)) FROM (
@@ -337,7 +338,7 @@ SELECT json_group_array(json_array(kind, scope, key, execution_id, fingerprint))
 """
 _PROMOTE = """
 UPDATE executions SET admitted = 1, due_at = CASE WHEN cancel_requested THEN -1 ELSE available_at END
-  WHERE id IN (SELECT value FROM json_each(?)) AND status = 'queued'
+  WHERE id IN (SELECT value FROM json_each(?)) AND +status = 'queued'
 """
 _REQUEST_CANCEL = """
 UPDATE executions SET cancel_requested = 1, due_at = CASE WHEN status = 'running' THEN due_at ELSE -1 END

@@ -154,7 +154,7 @@ def _get(connection: sqlite3.Connection, execution_id: str) -> Execution:
 
 def _events(connection: sqlite3.Connection, execution_id: str, after: int, limit: int) -> list[bytes]:
     # seq is gapless, so a range of numbers bounds how much is read; whole batches come back, cut at the front only
-    first, body = connection.execute(_EVENTS, (execution_id, after, after + limit)).fetchone()
+    first, body = connection.execute(_EVENTS, {"id": execution_id, "after": after, "limit": limit}).fetchone()
     if body is None:
         return []
     events: list[bytes] = body.split(b"\n")
@@ -169,7 +169,9 @@ FROM executions WHERE id = ?
 """  # noqa: S608
 _EVENTS = """
 SELECT min(first_seq), CAST(group_concat(CAST(body AS TEXT), char(10)) AS BLOB) FROM (
-  SELECT first_seq, body FROM events WHERE execution_id = ? AND last_seq > ? AND first_seq <= ? ORDER BY first_seq)
+  SELECT first_seq, body FROM events WHERE execution_id = :id AND first_seq <= :after + :limit AND first_seq >= (
+      SELECT max(first_seq) FROM events WHERE execution_id = :id AND first_seq <= :after + 1)
+    AND last_seq > :after ORDER BY first_seq)
 """
 _OUTPUTS = """
 SELECT name, body FROM payloads WHERE execution_id = :id AND name NOT LIKE '$%'
@@ -177,6 +179,6 @@ SELECT name, body FROM payloads WHERE execution_id = :id AND name NOT LIKE '$%'
 """
 _HOLDERS = """
 SELECT json_group_array(id) FROM (
-  SELECT id FROM executions WHERE limits IS NOT NULL AND finished_at IS NULL AND admitted
+  SELECT id FROM executions WHERE limits IS NOT NULL AND finished_at IS NULL AND admitted = 1
     AND EXISTS (SELECT 1 FROM json_each(limits) AS l WHERE json_extract(l.value, '$[0]') = ?) ORDER BY n)
 """

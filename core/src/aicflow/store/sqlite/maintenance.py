@@ -126,8 +126,11 @@ def _outdated(
             found = connection.execute(_TOO_OLD, {**values, "cutoff": micros(now - rule.max_age)}).fetchone()[0]
             numbers.update(dict.fromkeys(loads(found)))
         if rule.max_count is not None:
-            found = connection.execute(_TOO_MANY, {**values, "keep": rule.max_count}).fetchone()[0]
-            numbers.update(dict.fromkeys(loads(found)))
+            # two statements: each is a range of the index, while a join of them would sort all that is outdated
+            first = connection.execute(_FIRST_TOO_MANY, {**values, "keep": rule.max_count}).fetchone()
+            if first is not None:
+                found = connection.execute(_TOO_MANY, {**values, "at": first[0], "n": first[1]}).fetchone()[0]
+                numbers.update(dict.fromkeys(loads(found)))
     return list(numbers)[:limit] if limit >= 0 else list(numbers)
 
 
@@ -167,12 +170,13 @@ SELECT json_group_array(n) FROM (
   SELECT n FROM executions WHERE workflow_id = :workflow AND status = :status AND created_at <= :cutoff
     AND finished_at <= :cutoff ORDER BY created_at, n LIMIT :limit)
 """
+_FIRST_TOO_MANY = """
+SELECT created_at, n FROM executions WHERE workflow_id = :workflow AND status = :status
+  ORDER BY created_at DESC, n DESC LIMIT 1 OFFSET :keep
+"""
 _TOO_MANY = """
 SELECT json_group_array(n) FROM (
-  SELECT n FROM executions AS e, (
-      SELECT created_at AS at, n AS m FROM executions WHERE workflow_id = :workflow AND status = :status
-        ORDER BY created_at DESC, n DESC LIMIT 1 OFFSET :keep) AS first
-    WHERE workflow_id = :workflow AND status = :status AND (created_at, n) <= (first.at, first.m)
+  SELECT n FROM executions WHERE workflow_id = :workflow AND status = :status AND (created_at, n) <= (:at, :n)
     ORDER BY created_at, n LIMIT :limit)
 """
 _IDS = """

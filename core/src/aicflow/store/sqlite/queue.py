@@ -123,18 +123,20 @@ def _row(connection: sqlite3.Connection, execution_id: str) -> Execution:
     return execution_from(loads(found[0]))
 
 
+# the planner cannot know how few rows these partial indexes hold, so they are named
 _NEXT = f"""
 SELECT json_group_array(json_array(n, {ROW}, CAST(input AS TEXT),
     EXISTS (SELECT 1 FROM payloads AS p WHERE p.execution_id = e.id)
     OR EXISTS (SELECT 1 FROM answers AS a WHERE a.execution_id = e.id)))
 FROM (
-  SELECT * FROM (SELECT n AS m, 0 AS lane, due_at AS turn, priority AS rank FROM executions
-    WHERE status <> 'queued' AND due_at <= :now ORDER BY due_at LIMIT :limit)
+  SELECT * FROM (SELECT n AS m, 0 AS lane, due_at AS turn, 0 AS rank
+    FROM executions INDEXED BY executions_due
+    WHERE status <> 'queued' AND due_at <= :now ORDER BY due_at, n LIMIT :limit)
   UNION ALL
-  SELECT * FROM (SELECT n, 0, due_at, priority FROM executions
-    WHERE status = 'queued' AND due_at = -1 LIMIT :limit)
+  SELECT * FROM (SELECT n, 0, due_at, 0 FROM executions INDEXED BY executions_queued_due
+    WHERE status = 'queued' AND due_at = -1 ORDER BY due_at, n LIMIT :limit)
   UNION ALL
-  SELECT * FROM (SELECT n, 1, 0, priority FROM executions
+  SELECT * FROM (SELECT n, 1, 0, priority FROM executions INDEXED BY executions_ready
     WHERE status = 'queued' AND due_at IS NOT NULL AND due_at BETWEEN 0 AND :now ORDER BY priority DESC, n LIMIT :limit)
   ORDER BY lane, turn, rank DESC, m LIMIT :limit
 ) CROSS JOIN executions AS e ON e.n = m
@@ -153,15 +155,15 @@ FROM executions AS e WHERE n IN (SELECT value FROM json_each(?))
 """
 _RENEW = """
 UPDATE executions SET due_at = ?
-  WHERE id IN (SELECT value FROM json_each(?)) AND worker = ? AND status = 'running'
+  WHERE id IN (SELECT value FROM json_each(?)) AND worker = ? AND +status = 'running'
 """
 _TO_CANCEL = """
 SELECT json_group_array(id) FROM executions
-  WHERE id IN (SELECT value FROM json_each(?)) AND worker = ? AND status = 'running' AND cancel_requested
+  WHERE id IN (SELECT value FROM json_each(?)) AND worker = ? AND +status = 'running' AND cancel_requested
 """
 _NEXT_DUE = """
 SELECT min(due) FROM (
-  SELECT min(due_at) AS due FROM executions WHERE status <> 'queued' AND due_at IS NOT NULL
+  SELECT min(due_at) AS due FROM executions INDEXED BY executions_due WHERE status <> 'queued' AND due_at IS NOT NULL
   UNION ALL
-  SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at IS NOT NULL)
+  SELECT min(due_at) FROM executions INDEXED BY executions_queued_due WHERE status = 'queued' AND due_at IS NOT NULL)
 """

@@ -48,16 +48,17 @@ CREATE UNIQUE INDEX executions_by_idempotency ON executions (idempotency_scope, 
 CREATE INDEX executions_ready ON executions (priority DESC, n, due_at) WHERE status = 'queued' AND due_at IS NOT NULL;
 CREATE INDEX executions_queued_due ON executions (due_at) WHERE status = 'queued' AND due_at IS NOT NULL;
 CREATE INDEX executions_due ON executions (due_at) WHERE status <> 'queued' AND due_at IS NOT NULL;
-CREATE INDEX executions_limited ON executions (n) WHERE limits IS NOT NULL AND finished_at IS NULL;
+CREATE INDEX executions_limited ON executions (admitted, n) WHERE limits IS NOT NULL AND finished_at IS NULL;
 
--- one row a batch: consecutive events, one JSON object a line
+-- one row a batch: consecutive events, one JSON object a line. With rowids, because rows of this size would spill out
+-- of an index's pages: measured, that costs a tenth of the space and of the time
 CREATE TABLE events (
   execution_id TEXT NOT NULL,
   first_seq INTEGER NOT NULL,
   last_seq INTEGER NOT NULL,
   body BLOB NOT NULL,
   PRIMARY KEY (execution_id, first_seq)
-) WITHOUT ROWID;
+);
 
 -- what is too large for a row that is written again: step outputs by node id, $input, $trigger
 CREATE TABLE payloads (
