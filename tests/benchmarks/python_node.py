@@ -15,11 +15,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aicflow_python.sandbox import Call, Limits, ProcessSandbox
+
+if TYPE_CHECKING:
+    from tests.benchmarks.lab import Row
 
 CODE = "total = sum(inputs['values'])\nreturn {'total': total, 'mean': total / len(inputs['values'])}"
 INPUTS = {"values": [1, 2, 3, 4, 5, 6, 7, 8]}
@@ -177,6 +180,23 @@ async def measure(calls: int) -> dict[str, float]:
     finally:
         await sandbox.close()
     return figures | baselines(calls)
+
+
+async def run() -> Sequence[Row]:
+    """The same as rows of the table that all benchmarks share."""
+    from tests.benchmarks.lab import Row
+
+    figures = await measure(300)
+    base = figures["baseline: exec in the same process"]
+    return [
+        Row("python node", name, value, "/s" if "a second" in name else "ms", *comparison(name, value, base))
+        for name, value in figures.items()
+    ]
+
+
+def comparison(name: str, value: float, base: float) -> tuple[str, float | None]:
+    """Calls are compared with an exec; the rest stands by itself."""
+    return ("exec", value / base) if name.startswith("warm call") else ("", None)
 
 
 def main() -> None:

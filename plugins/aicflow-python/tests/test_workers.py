@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from aicflow_python.backends import open_sandbox
+from aicflow_python.backends import open_sandbox, probe
 from aicflow_python.sandbox import (
     Call,
     LimitExceeded,
@@ -157,6 +157,15 @@ async def test_only_backends_that_were_named_are_tried() -> None:
         assert "seccomp" in sandbox.layers().missing
     finally:
         await sandbox.close()
+
+
+async def test_doctor_can_ask() -> None:
+    good = await probe(PythonSettings(warm=1))
+    assert (good.backend, good.ready) == ("process", True)
+    assert "seccomp" in good.active
+    bad = await probe(PythonSettings(require=("moat",)))
+    assert not bad.ready
+    assert "moat" in str(bad.reason)
 
 
 async def test_the_sealed_backend_is_the_default() -> None:

@@ -5,11 +5,12 @@ from typing import Any
 
 from aicflow import Node, hookimpl
 
+from aicflow_python.backends import probe
 from aicflow_python.node import PythonCode, TrustedPythonCode
 from aicflow_python.params import PythonParams
 from aicflow_python.settings import PythonSettings
 
-__all__ = ["PythonCode", "PythonParams", "PythonSettings", "TrustedPythonCode", "aicflow_nodes"]
+__all__ = ["PythonCode", "PythonParams", "PythonSettings", "TrustedPythonCode", "aicflow_nodes", "probe"]
 
 
 @hookimpl

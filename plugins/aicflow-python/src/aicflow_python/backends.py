@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from aicflow_python.sandbox import ProcessSandbox, Sandbox, SandboxUnavailable, WorkerSandbox
+from aicflow_python.sandbox import Layers, ProcessSandbox, Sandbox, SandboxUnavailable, WorkerSandbox
 from aicflow_python.settings import PythonSettings
 
-__all__ = ["open_sandbox"]
+__all__ = ["open_sandbox", "probe"]
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,18 @@ async def open_sandbox(settings: PythonSettings) -> Sandbox:
             log.warning("Python nodes run in the %s backend: %s", name, sandbox.layers().assurance)
         return sandbox
     raise SandboxUnavailable("No sandbox is available. " + " ".join(refusals))
+
+
+async def probe(settings: PythonSettings | None = None) -> Layers:
+    """Which protections Python nodes have on this machine, by trying; for doctor and readiness. Raises nothing."""
+    settings = settings or PythonSettings.from_environment()
+    try:
+        sandbox = await open_sandbox(settings)
+    except SandboxUnavailable as error:
+        return Layers(settings.backends[0], ready=False, reason=str(error))
+    layers = sandbox.layers()
+    await sandbox.close()
+    return layers
 
 
 def make(name: str, settings: PythonSettings) -> Sandbox:

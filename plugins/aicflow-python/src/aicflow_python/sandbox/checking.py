@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from .frames import HEADER, Forged, encode_check, read_reply
 
-__all__ = ["Checker", "Problem", "check"]
+__all__ = ["Checker", "Problem", "Unreadable", "check"]
 
 PATIENCE: Final = 2.0
 """Seconds that reading a piece of code may take."""
@@ -35,6 +35,10 @@ class Problem:
     column: int | None = None
 
 
+class Unreadable(Exception):
+    """The process that reads code did not survive this piece of it, or took too long."""
+
+
 class Checker:
     """Owns the process; started when first asked, started again when it dies."""
 
@@ -44,22 +48,34 @@ class Checker:
         self._channel: socket.socket | None = None
 
     def check(self, code: str, allowed: Sequence[str] | None) -> tuple[Problem, ...]:
-        """Syntax errors, and imports of modules that are not allowed (None: all are)."""
+        """Syntax errors, and imports of modules that are not allowed (None: all are). Raises Unreadable."""
         request = encode_check(code, allowed)
         with self._lock:
-            channel = self._open()
-            alarm = threading.Timer(PATIENCE, self._kill)
-            alarm.daemon = True
-            alarm.start()
+            used = self._process is not None
             try:
-                channel.sendall(request)
-                reply = read_reply(receive(channel))
+                reply = self._ask(request)
             except (OSError, EOFError, Forged):
-                self._drop()
-                return (Problem("The code could not be read: it is too large, too deep, or breaks the parser."),)
-            finally:
-                alarm.cancel()
+                if not used:
+                    raise Unreadable from None
+                try:  # the process may have ended long before, of something else
+                    reply = self._ask(request)
+                except (OSError, EOFError, Forged):
+                    raise Unreadable from None
         return problems_in(reply.get("problems"))
+
+    def _ask(self, request: bytes) -> dict[str, Any]:
+        channel = self._open()
+        alarm = threading.Timer(PATIENCE, self._kill)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            channel.sendall(request)
+            return read_reply(receive(channel))
+        except BaseException:
+            self._drop()
+            raise
+        finally:
+            alarm.cancel()
 
     def close(self) -> None:
         """End the process."""
@@ -135,6 +151,14 @@ atexit.register(_shared.close)
 
 
 @lru_cache(maxsize=1024)
-def check(code: str, allowed: tuple[str, ...] | None) -> tuple[Problem, ...]:
-    """As `Checker.check`, with the process's own checker, remembering what it found."""
+def remembered(code: str, allowed: tuple[str, ...] | None) -> tuple[Problem, ...]:
+    """What the process's own checker finds; only answers are remembered, not that there was none."""
     return _shared.check(code, allowed)
+
+
+def check(code: str, allowed: tuple[str, ...] | None) -> tuple[Problem, ...]:
+    """Problems of the code, with the process's own checker. Code that cannot be read is a problem too."""
+    try:
+        return remembered(code, allowed)
+    except Unreadable:
+        return (Problem("The code could not be read: it is too large, too deep, or breaks the parser."),)
