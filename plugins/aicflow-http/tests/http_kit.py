@@ -123,7 +123,10 @@ async def serving(
             with contextlib.suppress(Exception):
                 await writer.wait_closed()
 
-    listening = await asyncio.start_server(connection, "127.0.0.1", 0, ssl=tls, limit=2**20)
+    patience = 0.1 if tls else None  # for clients that keep a connection when the test is over
+    listening = await asyncio.start_server(
+        connection, "127.0.0.1", 0, ssl=tls, limit=2**20, ssl_shutdown_timeout=patience
+    )
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server

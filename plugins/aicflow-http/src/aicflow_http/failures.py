@@ -21,6 +21,14 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "QUERY", "PR
 _AGAIN = frozenset({408, 425, 429})
 _NOT_DONE = frozenset({425, 429})  # by their definition the request was turned away, not carried out
 _EXCERPT = 500
+# The peer fell silent or left: ssl's way to say it, but nothing is wrong with TLS.
+_NOT_TLS = (
+    ssl.SSLEOFError,
+    ssl.SSLSyscallError,
+    ssl.SSLWantReadError,
+    ssl.SSLWantWriteError,
+    ssl.SSLZeroReturnError,
+)
 
 
 @dataclass(slots=True)
@@ -127,7 +135,7 @@ def _tls_problem(error: Exception) -> str | None:
     for cause in _chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"the server's certificate is not trusted: {cause.verify_message}"
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, _NOT_TLS):
             return f"TLS failed: {(cause.reason or 'unknown reason').replace('_', ' ').lower()}"
     return None
 

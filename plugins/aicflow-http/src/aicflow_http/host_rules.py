@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Self
@@ -11,7 +12,12 @@ from aicflow import AICFlowError
 
 from aicflow_http.addresses import NAT64, Address, Network, judged, refusal
 
-__all__ = ["NO_HOSTS", "HostRule", "HostRules", "plain_host"]
+__all__ = ["NO_HOSTS", "HostRule", "HostRules", "is_host", "plain_host"]
+
+
+def is_host(url: httpx2.URL) -> bool:
+    """Whether the URL has a host, and one that is written as names and addresses are."""
+    return _HOST.match(url.raw_host.decode("ascii", "replace")) is not None
 
 
 def plain_host(host: str) -> str:
@@ -74,6 +80,13 @@ class HostRules:
         """Whether the host is listed by name."""
         return self.everything or any(rule.names(plain_host(host), port) for rule in self.rules)
 
+    def holds(self, host: str, port: int) -> bool:
+        """Whether the host is listed, by its name or as the address that it is written as."""
+        try:
+            return self.covers(ip_address(plain_host(host)), port)
+        except ValueError:
+            return self.names(host, port)
+
     def covers(self, address: Address, port: int) -> bool:
         """Whether the address is listed. A NAT64 address in a listed range must carry an IPv4 address that is public or
         listed itself, or the range would open every private network behind the translator."""
@@ -89,6 +102,8 @@ class HostRules:
 
 
 NO_HOSTS = HostRules()
+_NAME = re.compile(r"[a-z0-9._-]+\Z")
+_HOST = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")
 
 
 def _split_port(text: str) -> tuple[str, int | None]:
@@ -113,7 +128,7 @@ def _ascii(text: str, name: str) -> str:
         host = plain_host(httpx2.URL(f"http://{name}/").raw_host.decode("ascii"))
     except (httpx2.InvalidURL, UnicodeError):
         host = ""
-    if not host or any(not part for part in host.split(".")) or any(c in host for c in "*@ ") or _is_address(host):
+    if not host or any(not part for part in host.split(".")) or not _NAME.match(host) or _is_address(host):
         raise _unreadable(text, "it is not a host name")
     return host
 

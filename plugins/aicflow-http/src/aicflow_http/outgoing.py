@@ -15,6 +15,7 @@ import httpx2
 from aicflow import PermanentError
 
 from aicflow_http.bodies import Body, FormBody, JsonBody, MultipartBody, Part
+from aicflow_http.host_rules import is_host
 from aicflow_http.params import HttpRequestParams
 
 __all__ = ["Outgoing", "build", "parse_url", "with_query"]
@@ -47,6 +48,8 @@ def parse_url(text: str, pointer: str = "/url") -> httpx2.URL:
         raise _bad_url(pointer, f"The URL must start with http:// or https://, not {url.scheme[:20]!r}.")
     if not host:
         raise _bad_url(pointer, "The URL has no host.")
+    if not is_host(url):
+        raise _bad_url(pointer, "The URL's host holds characters that no host name has.")
     if url.username or url.password:
         raise _bad_url(pointer, "The URL holds a user name or password.", hint="Put them in 'auth', type basic.")
     if port is not None and not 0 < port < 65536:

@@ -12,7 +12,7 @@ import httpx2
 from aicflow import AICFlowError
 
 from aicflow_http.guard import Resolver, system_resolver
-from aicflow_http.host_rules import NO_HOSTS, HostRules
+from aicflow_http.host_rules import NO_HOSTS, HostRules, is_host
 
 __all__ = ["HttpSettings", "read_proxy"]
 
@@ -43,7 +43,7 @@ class HttpSettings:
     def proxy_for(self, url: httpx2.URL) -> str | None:
         """The operator's proxy for a URL, or None."""
         port = url.port or (443 if url.scheme == "https" else 80)
-        if self.proxy is None or self.no_proxy.names(url.host, port):
+        if self.proxy is None or self.no_proxy.holds(url.raw_host.decode("ascii"), port):
             return None
         if self.proxy != "environment":
             return self.proxy
@@ -69,7 +69,7 @@ def read_proxy(text: str, where: str) -> httpx2.URL:
         url = httpx2.URL(text)
     except httpx2.InvalidURL:
         url = httpx2.URL("")
-    if url.scheme not in ("http", "https") or not url.host or url.raw_path not in (b"", b"/"):
+    if url.scheme not in ("http", "https") or not is_host(url) or url.raw_path not in (b"", b"/"):
         raise AICFlowError(
             f"{where} is not the URL of an HTTP proxy.",
             hint="Write http://host:port or https://user:password@host:port.",

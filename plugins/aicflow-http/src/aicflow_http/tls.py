@@ -27,7 +27,7 @@ def tls_context(tls: Tls | None) -> ssl.SSLContext:
     if tls.ca is not None:
         try:
             context.load_verify_locations(cadata=tls.ca)
-        except (ssl.SSLError, ValueError):
+        except (ssl.SSLError, ValueError, TypeError):  # TypeError: not ASCII
             raise _bad("/tls/ca", "is not a certificate in PEM") from None
     if not tls.verify:
         context.check_hostname = False

@@ -23,7 +23,7 @@ def split(text: str) -> list[str]:
     """The words. Raises CurlUnreadable for an open quote, a second command, or something the shell would expand."""
     if len(text) > _MOST_CHARACTERS:
         raise CurlUnreadable(f"The command line is longer than {_MOST_CHARACTERS} characters.")
-    return list(_Splitter(text.replace("\r\n", "\n").strip()).words())
+    return list(_Splitter(text.strip()).words())
 
 
 class _Splitter:
@@ -36,7 +36,7 @@ class _Splitter:
         word: list[str] | None = None
         while self._at < len(self._text):
             char = self._text[self._at]
-            if char in " \t\n":
+            if char in " \t\r\n":
                 if word is not None:
                     yield "".join(word)
                 if char == "\n" and self._text[self._at :].strip():
@@ -67,9 +67,9 @@ class _Splitter:
         if text.startswith("$'", start):
             return self._ansi()
         if char == "\\":
-            self._at += 2
+            self._at += 3 if text.startswith("\r\n", start + 1) else 2
             following = text[start + 1 : start + 2]
-            return None if following == "\n" else following
+            return None if following in ("\n", "\r") else following
         self._refuse_expansion()
         self._at += 1
         return char
