@@ -238,6 +238,7 @@ class ExecutionCases:
             *(create(executions, f"ex_{i}", idempotency=Idempotency("api", "k", f"print-{i}")) for i in range(4))
         )
         first = next(created for created in made if not created.duplicate)
+        assert first.execution_id is not None
         assert {created.execution_id for created in made} == {first.execution_id}
         again = await create(executions, "ex_later", idempotency=Idempotency("api", "k", "print-other"))
         assert (again.duplicate, again.execution_id) == (True, first.execution_id)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from aicflow.kernel.ports import SlotLimit, Store
+from aicflow.kernel.ports import Fire, SlotLimit, Store
 from aicflow.testing.store_samples import LEASE, NOW, claim, claimed_ids, create, end, park, start
 
 __all__ = ["SlotCases"]
@@ -69,7 +69,7 @@ class SlotCases:
         limits = (SlotLimit("k", 3),)
         made = await asyncio.gather(*(start(store.executions, f"ex_{i}", limits=limits) for i in range(8)))
         assert sum(created.admitted for created in made) == 3
-        running, most = [created.execution_id for created in made if created.admitted], 0
+        running, most = [created.execution_id or "" for created in made if created.admitted], 0
         while running:
             most = max(most, len(running))
             running += (await end(store.executions, running.pop(0))).admitted
@@ -108,11 +108,27 @@ class SlotCases:
         limits = (SlotLimit("k", 1, "skip"),)
         await start(store.executions, "ex_1", limits=limits)
         refused = await start(store.executions, "ex_2", limits=limits)
-        assert (refused.skipped, refused.admitted, refused.epoch) == (True, False, 0)
+        assert (refused.skipped, refused.admitted, refused.epoch, refused.execution_id) == (True, False, 0, None)
         with pytest.raises(Exception, match="ex_2"):
             await store.executions.get("ex_2")
         assert (await end(store.executions, "ex_1")).admitted == ()
         assert not (await start(store.executions, "ex_2", limits=limits)).skipped
+
+    async def test_a_skipped_fire_uses_its_key_up(self, store: Store) -> None:
+        executions = store.executions
+        limits = (SlotLimit("k", 1, "skip"),)
+        await start(executions, "ex_1", limits=limits)
+        fires = [Fire("wf_a:hook", "k1", f"d_{i}", received_at=NOW, payload=b'{"n":1}') for i in range(3)]
+        made = await asyncio.gather(
+            *(create(executions, f"ex_f{i}", limits=limits, fire=fire) for i, fire in enumerate(fires[:2]))
+        )
+        assert sorted((one.skipped, one.duplicate) for one in made) == [(False, True), (True, False)]
+        kept = (await store.triggers.deliveries("wf_a:hook", limit=5)).items
+        assert [(delivery.execution_id, delivery.error) for delivery in kept] == [(None, "skipped")]
+        assert (await store.triggers.delivery(kept[0].id)).payload == {"n": 1}
+        await end(executions, "ex_1")
+        again = await create(executions, "ex_f2", limits=limits, fire=fires[2])
+        assert (again.duplicate, again.execution_id) == (True, None)
 
     async def test_cancel_oldest_makes_room(self, store: Store) -> None:
         executions = store.executions

@@ -8,6 +8,7 @@ import pytest
 
 from aicflow.kernel.errors import Conflict, NotFound
 from aicflow.kernel.ports import ApiKeyRecord, Fire, NodeSetting, RetentionRule, Store
+from aicflow.kernel.trigger import Delivery
 from aicflow.testing.store_samples import NOW, create, end, start
 
 __all__ = ["TableCases"]
@@ -136,12 +137,42 @@ class TableCases:
             await create(store.executions, f"ex_{i}", fire=fire)
         first = await store.triggers.deliveries("wf_a:hook", limit=3)
         newest = first.items[0]
-        assert (newest.id, newest.key, newest.payload, newest.execution_id) == ("d_4", "k4", {}, "ex_4")
+        assert (newest.id, newest.key, newest.payload, newest.execution_id) == ("d_4", "k4", None, "ex_4")
         rest = await store.triggers.deliveries("wf_a:hook", limit=3, cursor=first.next_cursor)
         assert [d.id for d in rest.items] == ["d_1", "d_0"]
         assert (await store.triggers.deliveries("wf_b:hook", limit=3)).items == []
         with pytest.raises(NotFound, match="d_x"):
             await store.triggers.delivery("d_x")
+
+    async def test_a_delivery_that_started_nothing(self, store: Store) -> None:
+        delivery = Delivery("d_1", "wf_a:hook", NOW, "k", ["payload"], error="The input does not fit.")
+        await store.triggers.keep_delivery(delivery)
+        assert await store.triggers.delivery("d_1") == delivery
+        [listed] = (await store.triggers.deliveries("wf_a:hook", limit=5)).items
+        assert (listed.id, listed.error, listed.execution_id) == ("d_1", "The input does not fit.", None)
+        with pytest.raises(Conflict):
+            await store.triggers.keep_delivery(delivery)
+        # it did not use its key up, and goes when failed executions of its age would
+        assert not (await create(store.executions, "ex_1", fire=Fire("wf_a:hook", "k", "d_2"))).duplicate
+        await store.maintenance.remove([RetentionRule("failed", max_age=60)], now=NOW + 59)
+        await store.triggers.delivery("d_1")
+        await store.maintenance.remove([RetentionRule("failed", max_age=60)], now=NOW + 60)
+        with pytest.raises(NotFound):
+            await store.triggers.delivery("d_1")
+        await store.triggers.delivery("d_2")
+
+    async def test_a_draft_is_a_version_that_is_not_current(self, store: Store) -> None:
+        workflows = store.workflows
+        await workflows.create("wf_a", _document("one"), now=NOW)
+        draft = await workflows.add_draft("wf_a", _document("draft"), now=NOW + 1)
+        assert (draft.version, draft.created_at, draft.document) == (2, NOW + 1, _document("draft"))
+        assert await workflows.version("wf_a", 2) == draft
+        record = await workflows.get("wf_a")
+        assert (record.name, record.version, record.revision) == ("one", 1, 1)
+        assert (await workflows.update("wf_a", now=NOW + 2, document=_document("two"))).version == 3
+        assert [v.version for v in (await workflows.versions("wf_a", limit=5)).items] == [3, 2, 1]
+        with pytest.raises(NotFound, match="wf_x"):
+            await workflows.add_draft("wf_x", _document("draft"), now=NOW)
 
     async def test_a_deleted_workflow_takes_its_triggers_along(self, store: Store) -> None:
         for id in ("wf_a", "wf_ab"):

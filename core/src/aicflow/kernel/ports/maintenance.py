@@ -48,7 +48,7 @@ class Maintenance(Protocol):
 
     async def remove(self, rules: Sequence[RetentionRule], *, now: float, batch: int = 200) -> int:
         """Remove up to `batch` executions that the rules no longer keep, with all that belongs to them; call again
-        until it gives 0."""
+        until it gives 0. Deliveries that started nothing go by the age of the rule for `failed`."""
         ...
 
     async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:

@@ -14,11 +14,13 @@ from aicflow.kernel.ports import (
     Created,
     EventBatch,
     ExecutionFilter,
+    Fire,
     NewExecution,
     Page,
     Projection,
     SlotLimit,
 )
+from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import loads
 from aicflow.store.checks import check_append, check_events
 from aicflow.store.instants import micros
@@ -67,7 +69,7 @@ class MemoryExecutions:
         self.rows: dict[str, ExecutionRow] = {}
         self._triggers = triggers
         self._book = SlotBook()
-        self._fires: dict[tuple[str, str], str] = {}
+        self._fires: dict[tuple[str, str], str | None] = {}
         self._keys: dict[tuple[str, str], str] = {}
         self._n = 0
 
@@ -87,7 +89,9 @@ class MemoryExecutions:
         if new.limits:
             admission = self._book.admit(new.id, new.priority, new.limits)
             if admission.skipped:
-                return Created(new.id, admitted=False, skipped=True)
+                if fire is not None:
+                    self._keep_fire(fire, None)
+                return Created(None, admitted=False, skipped=True)
             admitted, cancelled = admission.admitted, admission.cancel
         claimed = worker is not None and admitted and new.available_at <= new.created_at
         self._add(new, worker if claimed else None, lease_until, admitted=admitted)
@@ -116,10 +120,18 @@ class MemoryExecutions:
         )
         if key is not None:
             self._keys[key.scope, key.key] = new.id
-        if fire is not None and fire.key is not None:
-            self._fires[fire.binding_id, fire.key] = new.id
-        if fire is not None and fire.delivery_id is not None:
-            self._triggers.keep(fire.delivery_id, fire.binding_id, fire.received_at, fire.key, fire.payload, new.id)
+        if fire is not None:
+            self._keep_fire(fire, new.id)
+
+    def _keep_fire(self, fire: Fire, execution_id: str | None) -> None:
+        if fire.key is not None:
+            self._fires[fire.binding_id, fire.key] = execution_id
+        if fire.delivery_id is not None:
+            error = "skipped" if execution_id is None else None
+            delivery = Delivery(
+                fire.delivery_id, fire.binding_id, fire.received_at, fire.key, None, execution_id, error
+            )
+            self._triggers.keep(delivery, fire.payload)
 
     async def append(
         self,

@@ -9,6 +9,7 @@ from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.execution import TERMINAL_STATUSES
 from aicflow.kernel.ports import RetentionRule, SizeReport, WorkflowSize
 from aicflow.store.memory.executions import ExecutionRow, MemoryExecutions
+from aicflow.store.memory.tables import MemoryTriggers
 from aicflow.store.memory.workflows import MemoryWorkflows
 
 __all__ = ["MemoryMaintenance"]
@@ -17,8 +18,9 @@ __all__ = ["MemoryMaintenance"]
 class MemoryMaintenance:
     """Housekeeping where there is no file: space goes back by itself, and there is nothing to copy."""
 
-    def __init__(self, executions: MemoryExecutions, workflows: MemoryWorkflows) -> None:
+    def __init__(self, executions: MemoryExecutions, workflows: MemoryWorkflows, triggers: MemoryTriggers) -> None:
         self._executions = executions
+        self._triggers = triggers
         self._workflows = workflows
 
     async def removable(self, rules: Sequence[RetentionRule], *, now: float) -> dict[str, int]:
@@ -28,6 +30,9 @@ class MemoryMaintenance:
         return counts
 
     async def remove(self, rules: Sequence[RetentionRule], *, now: float, batch: int = 200) -> int:
+        for rule in rules:
+            if rule.status == "failed" and rule.max_age is not None:
+                self._triggers.forget_refused(now - rule.max_age)
         rows = self._outdated(rules, now)[:batch]
         self._executions.forget({row.new.id for row in rows})
         self._workflows.forget_versions({row.new.workflow_id for row in rows})

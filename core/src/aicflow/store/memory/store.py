@@ -22,7 +22,7 @@ class MemoryStore:
         self.workflows = MemoryWorkflows(self.triggers, self.executions)
         self.keys = MemoryKeys()
         self.node_settings = MemoryNodeSettings()
-        self.maintenance = MemoryMaintenance(self.executions, self.workflows)
+        self.maintenance = MemoryMaintenance(self.executions, self.workflows, self.triggers)
         self._open = False
 
     async def open(self) -> None:

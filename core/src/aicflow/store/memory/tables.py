@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aicflow.kernel.errors import Conflict, NotFound
@@ -11,20 +12,14 @@ from aicflow.kernel.values import JsonObject, dumps, loads
 from aicflow.store.instants import micros
 from aicflow.store.memory.pages import page_of
 
-__all__ = ["DeliveryRow", "MemoryKeys", "MemoryNodeSettings", "MemoryTriggers"]
+__all__ = ["MemoryKeys", "MemoryNodeSettings", "MemoryTriggers"]
 
 
 @dataclass(slots=True)
-class DeliveryRow:
-    """A delivery as kept: its payload encoded."""
-
+class _Row:
     n: int
-    id: str
-    binding_id: str
-    received_at: float
-    key: str | None
+    delivery: Delivery
     payload: bytes
-    execution_id: str
 
 
 class MemoryTriggers:
@@ -33,7 +28,7 @@ class MemoryTriggers:
     def __init__(self) -> None:
         self._states: dict[str, bytes] = {}
         self._paused: set[str] = set()
-        self._deliveries: dict[str, DeliveryRow] = {}
+        self._deliveries: dict[str, _Row] = {}
         self._n = 0
 
     async def load_state(self, binding_id: str) -> JsonObject:
@@ -50,12 +45,12 @@ class MemoryTriggers:
         (self._paused.add if paused else self._paused.discard)(binding_id)
 
     async def deliveries(self, binding_id: str, *, limit: int, cursor: str | None = None) -> Page[Delivery]:
-        mine = (row for row in self._deliveries.values() if row.binding_id == binding_id)
+        mine = (row for row in self._deliveries.values() if row.delivery.binding_id == binding_id)
         return page_of(
             "deliveries",
             mine,
-            lambda row: (micros(row.received_at), row.n),
-            lambda row: Delivery(row.id, row.binding_id, row.received_at, row.key, {}, row.execution_id),
+            lambda row: (micros(row.delivery.received_at), row.n),
+            lambda row: row.delivery,
             limit=limit,
             cursor=cursor,
         )
@@ -64,14 +59,17 @@ class MemoryTriggers:
         row = self._deliveries.get(delivery_id)
         if row is None:
             raise NotFound("delivery", delivery_id)
-        return Delivery(row.id, row.binding_id, row.received_at, row.key, loads(row.payload), row.execution_id)
+        return replace(row.delivery, payload=loads(row.payload))
 
-    def keep(
-        self, id: str, binding_id: str, received_at: float, key: str | None, payload: bytes, execution_id: str
-    ) -> None:
-        """Keep a delivery."""
+    async def keep_delivery(self, delivery: Delivery) -> None:
+        if delivery.id in self._deliveries:
+            raise Conflict(f"Delivery {delivery.id!r} exists already.")
+        self.keep(replace(delivery, payload=None), dumps(delivery.payload))
+
+    def keep(self, delivery: Delivery, payload: bytes) -> None:
+        """Keep a delivery with its payload encoded beside it."""
         self._n += 1
-        self._deliveries[id] = DeliveryRow(self._n, id, binding_id, received_at, key, payload, execution_id)
+        self._deliveries[delivery.id] = _Row(self._n, delivery, payload)
 
     def has(self, delivery_id: str) -> bool:
         return delivery_id in self._deliveries
@@ -81,11 +79,18 @@ class MemoryTriggers:
         prefix = f"{workflow_id}:"
         self._states = {id: state for id, state in self._states.items() if not id.startswith(prefix)}
         self._paused = {id for id in self._paused if not id.startswith(prefix)}
-        self._deliveries = {id: row for id, row in self._deliveries.items() if not row.binding_id.startswith(prefix)}
+        self._keep_only(lambda delivery: not delivery.binding_id.startswith(prefix))
 
     def forget_executions(self, ids: set[str]) -> None:
         """Remove the deliveries that started these."""
-        self._deliveries = {id: row for id, row in self._deliveries.items() if row.execution_id not in ids}
+        self._keep_only(lambda delivery: delivery.execution_id not in ids)
+
+    def forget_refused(self, before: float) -> None:
+        """Remove old deliveries that started nothing."""
+        self._keep_only(lambda delivery: delivery.execution_id is not None or delivery.received_at > before)
+
+    def _keep_only(self, wanted: Callable[[Delivery], bool]) -> None:
+        self._deliveries = {id: row for id, row in self._deliveries.items() if wanted(row.delivery)}
 
 
 class MemoryKeys:

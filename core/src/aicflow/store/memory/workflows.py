@@ -97,6 +97,11 @@ class MemoryWorkflows:
         created_at, document = versions.kept[version]
         return WorkflowVersion(workflow_id, version, created_at, loads(document))
 
+    async def add_draft(self, workflow_id: str, document: dict[str, Any], *, now: float) -> WorkflowVersion:
+        self._row(workflow_id)
+        encoded = dumps(document)
+        return WorkflowVersion(workflow_id, self._versions[workflow_id].add(now, encoded), now, loads(encoded))
+
     async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
         self._row(workflow_id)
         return page_of(

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.execution import TERMINAL_STATUSES
-from aicflow.kernel.ports import Appended, Created, EventBatch, NewExecution, Projection
+from aicflow.kernel.ports import Appended, Created, EventBatch, Fire, NewExecution, Projection
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros
 from aicflow.store.slots import SlotBook, limits_from_json, limits_to_json
@@ -23,7 +23,7 @@ __all__ = ["INLINE", "Append", "Batch", "Create"]
 INLINE: Final = 1024
 """Inputs and triggers up to so many bytes stay in the execution's row, which is written again when it ends."""
 
-_CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME = 1, 2, 3, 4, 5, 6
+_CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP = 1, 2, 3, 4, 5, 6, 7
 _STALE, _CANCEL = 1, 2
 _COLUMNS: Final = 38
 _MOST_ROWS: Final = 256
@@ -147,7 +147,10 @@ class Batch:
             if new.limits:
                 admission = book.admit(new.id, new.priority, new.limits)
                 if admission.skipped:
-                    op.result = Created(new.id, admitted=False, skipped=True)
+                    op.result = Created(None, admitted=False, skipped=True)
+                    if new.fire is not None:
+                        earlier.add_skipped(new.fire)
+                        rows.append(_skip_row(i, new.fire))
                     continue
                 admitted, cancelled = admission.admitted, admission.cancel
                 cancel += cancelled
@@ -219,7 +222,7 @@ class _Earlier:
                     fires.append([op.new.fire.binding_id, op.new.fire.key])
                 if op.new.idempotency is not None:
                     keys.append([op.new.idempotency.scope, op.new.idempotency.key])
-        self._found: dict[tuple[str, str, str], tuple[str, str | None]] = {}
+        self._found: dict[tuple[str, str, str], tuple[str | None, str | None]] = {}
         if fires or keys:
             asked = {"fires": dumps(fires).decode(), "keys": dumps(keys).decode()}
             for kind, scope, key, *found in loads(connection.execute(_EARLIER, asked).fetchone()[0]):
@@ -236,6 +239,10 @@ class _Earlier:
         fingerprint = new.idempotency.fingerprint if new.idempotency else None
         for name in self._names(new):
             self._found[name] = (new.id, fingerprint if name[0] == "key" else None)
+
+    def add_skipped(self, fire: Fire) -> None:
+        if fire.key is not None:
+            self._found["fire", fire.binding_id, fire.key] = (None, None)
 
     @staticmethod
     def _names(new: NewExecution) -> Iterator[tuple[str, str, str]]:
@@ -284,6 +291,11 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
         payloads["$trigger"] = new.trigger
     rows.extend(_named(_PAYLOAD, i, new.id, None, None, name, body) for name, body in payloads.items())
     return rows
+
+
+def _skip_row(i: int, fire: Fire) -> _Row:
+    fired = (fire.key, fire.delivery_id, micros(fire.received_at), fire.payload)
+    return (_SKIP, i, *(None,) * 11, "skipped", *(None,) * 11, fire.binding_id, *(None,) * 8, *fired)
 
 
 def _append_rows(i: int, op: Append) -> list[_Row]:

@@ -55,6 +55,14 @@ CREATE TEMP TRIGGER batch_settle INSTEAD OF INSERT ON batch WHEN NEW.kind = 3 BE
     SELECT 1 FROM executions WHERE id = NEW.id AND finished_at IS NOT NULL);
 END;
 
+-- a fire that a full limit refused: its key is used up
+CREATE TEMP TRIGGER batch_skip INSTEAD OF INSERT ON batch WHEN NEW.kind = 7 BEGIN
+  INSERT INTO fires SELECT NEW.binding_id, NEW.fire_key, NULL WHERE NEW.fire_key IS NOT NULL;
+  INSERT INTO deliveries (id, binding_id, received_at, key, error, payload)
+    SELECT NEW.delivery_id, NEW.binding_id, NEW.received_at, NEW.fire_key, NEW.error, NEW.delivered
+    WHERE NEW.delivery_id IS NOT NULL;
+END;
+
 -- what is large of a new execution
 CREATE TEMP TRIGGER batch_payload INSTEAD OF INSERT ON batch WHEN NEW.kind = 4 BEGIN
   INSERT INTO payloads VALUES (NEW.id, NEW.name, NEW.body);

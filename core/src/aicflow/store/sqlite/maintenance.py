@@ -50,6 +50,7 @@ class SQLiteMaintenance:
                     room -= len(numbers)
             return found
 
+        await self._remove_refused(rules, now, batch)
         found = await self._readers.run(read)
         if not found:
             return 0
@@ -70,6 +71,20 @@ class SQLiteMaintenance:
             return removed
 
         return await self._writer.run(run)
+
+    async def _remove_refused(self, rules: Sequence[RetentionRule], now: float, batch: int) -> None:
+        """Remove old deliveries that started nothing: no execution will take them along."""
+        ages = [rule.max_age for rule in rules if rule.status == "failed" and rule.max_age is not None]
+        if not ages:
+            return
+        values = (micros(now - min(ages)), batch * 10)
+        if await self._readers.run(lambda connection: connection.execute(_REFUSED, values).fetchall()):
+            await self._writer.run(
+                lambda connection: (
+                    connection.execute(f"DELETE FROM deliveries WHERE n IN ({_REFUSED})", values)  # noqa: S608
+                    and None
+                )
+            )
 
     async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:
         def run(connection: sqlite3.Connection) -> int:
@@ -179,6 +194,7 @@ SELECT json_group_array(n) FROM (
   SELECT n FROM executions WHERE workflow_id = :workflow AND status = :status AND (created_at, n) <= (:at, :n)
     ORDER BY created_at, n LIMIT :limit)
 """
+_REFUSED = "SELECT n FROM deliveries WHERE execution_id IS NULL AND received_at <= ? LIMIT ?"
 _IDS = """
 SELECT json_group_array(id) FROM executions
   WHERE n IN (SELECT value FROM json_each(?)) AND finished_at IS NOT NULL

@@ -10,7 +10,7 @@ from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject, dumps, loads
 from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor
-from aicflow.store.instants import seconds
+from aicflow.store.instants import micros, seconds
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.writer import Writer
 
@@ -43,7 +43,7 @@ class SQLiteTriggers:
         check_limit(limit)
         after = read_cursor("deliveries", cursor, int, int) if cursor is not None else [2**62, 0]
         rows = await self._rows(_DELIVERIES, binding_id, *after, limit + 1)
-        items = [Delivery(id, binding_id, seconds(at), key, {}, made) for n, id, at, key, made in rows[:limit]]
+        items = [Delivery(id, binding_id, seconds(at), key, None, *made) for _, id, at, key, *made in rows[:limit]]
         last = rows[limit - 1] if len(rows) > limit else None
         return Page(items, make_cursor("deliveries", last[2], last[0]) if last else None)
 
@@ -51,8 +51,20 @@ class SQLiteTriggers:
         rows = await self._rows(_DELIVERY, delivery_id)
         if not rows:
             raise NotFound("delivery", delivery_id)
-        id, binding_id, at, key, payload, execution_id = rows[0]
-        return Delivery(id, binding_id, seconds(at), key, loads(payload), execution_id)
+        id, binding_id, at, key, payload, *made = rows[0]
+        return Delivery(id, binding_id, seconds(at), key, loads(payload), *made)
+
+    async def keep_delivery(self, delivery: Delivery) -> None:
+        await self._write(
+            _KEEP,
+            delivery.id,
+            delivery.binding_id,
+            micros(delivery.received_at),
+            delivery.key,
+            delivery.execution_id,
+            delivery.error,
+            dumps(delivery.payload),
+        )
 
     async def _rows(self, sql: str, *values: Any) -> list[Any]:
         return await self._readers.run(lambda connection: connection.execute(sql, values).fetchall())
@@ -69,10 +81,13 @@ _PAUSE = """
 INSERT INTO triggers (binding_id, paused) VALUES (?, ?)
   ON CONFLICT (binding_id) DO UPDATE SET paused = excluded.paused
 """
+_KEEP = """
+INSERT INTO deliveries (id, binding_id, received_at, key, execution_id, error, payload) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
 _DELIVERIES = """
-SELECT n, id, received_at, key, execution_id FROM deliveries
+SELECT n, id, received_at, key, execution_id, error FROM deliveries
   WHERE binding_id = ? AND (received_at, n) < (?, ?) ORDER BY received_at DESC, n DESC LIMIT ?
 """
 _DELIVERY = """
-SELECT id, binding_id, received_at, key, payload, execution_id FROM deliveries WHERE id = ?
+SELECT id, binding_id, received_at, key, payload, execution_id, error FROM deliveries WHERE id = ?
 """

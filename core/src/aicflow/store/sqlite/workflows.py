@@ -38,13 +38,7 @@ class SQLiteWorkflows:
         def run(connection: sqlite3.Connection) -> WorkflowRecord:
             if connection.execute("SELECT 1 FROM workflows WHERE id = ?", (workflow_id,)).fetchone():
                 raise Conflict(f"Workflow {workflow_id!r} exists already.")
-            # executions of a deleted workflow of this name still refer to its versions
-            version = connection.execute(
-                "SELECT coalesce(max(version), 0) + 1 FROM workflow_versions WHERE workflow_id = ?", (workflow_id,)
-            ).fetchone()[0]
-            connection.execute(
-                "INSERT INTO workflow_versions VALUES (?, ?, ?, ?)", (workflow_id, version, micros(now), text)
-            )
+            version = _add_version(connection, workflow_id, now, text)
             connection.execute(
                 "INSERT INTO workflows (id, name, folded_name, description, version, revision, enabled, created_at,"
                 " updated_at) VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?)",
@@ -75,10 +69,8 @@ class SQLiteWorkflows:
             version = old.version
             if changed:
                 assert document is not None
-                version += 1
-                connection.execute(
-                    "INSERT INTO workflow_versions VALUES (?, ?, ?, ?)", (workflow_id, version, micros(now), text)
-                )
+                assert text is not None
+                version = _add_version(connection, workflow_id, now, text)
                 connection.execute(
                     "UPDATE workflows SET name = ?, folded_name = ?, description = ? WHERE id = ?",
                     (*_names(workflow_id, document), workflow_id),
@@ -116,6 +108,15 @@ class SQLiteWorkflows:
             return WorkflowVersion(workflow_id, version, seconds(found[0]), loads(found[1]))
 
         return await self._readers.run(read)
+
+    async def add_draft(self, workflow_id: str, document: dict[str, Any], *, now: float) -> WorkflowVersion:
+        text = dumps(document).decode()
+
+        def run(connection: sqlite3.Connection) -> WorkflowVersion:
+            _get(connection, workflow_id)
+            return WorkflowVersion(workflow_id, _add_version(connection, workflow_id, now, text), now, loads(text))
+
+        return await self._writer.run(run)
 
     async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
         check_limit(limit)
@@ -161,6 +162,15 @@ class SQLiteWorkflows:
 def forget_versions(connection: sqlite3.Connection, workflow_ids: list[str]) -> None:
     """Remove the versions of those workflows that are deleted and have no executions left."""
     connection.execute(_FORGET_VERSIONS, (dumps(workflow_ids).decode(),))
+
+
+def _add_version(connection: sqlite3.Connection, workflow_id: str, now: float, text: str) -> int:
+    # after drafts, and after versions of a deleted workflow of this name that executions still refer to
+    version: int = connection.execute(
+        "SELECT coalesce(max(version), 0) + 1 FROM workflow_versions WHERE workflow_id = ?", (workflow_id,)
+    ).fetchone()[0]
+    connection.execute("INSERT INTO workflow_versions VALUES (?, ?, ?, ?)", (workflow_id, version, micros(now), text))
+    return version
 
 
 def _get(connection: sqlite3.Connection, workflow_id: str) -> WorkflowRecord:

@@ -79,7 +79,7 @@ CREATE TABLE answers (
 CREATE TABLE fires (
   binding_id TEXT NOT NULL,
   key TEXT NOT NULL,
-  execution_id TEXT NOT NULL,
+  execution_id TEXT,              -- NULL when the fire was skipped
   PRIMARY KEY (binding_id, key)
 ) WITHOUT ROWID;
 
@@ -90,6 +90,7 @@ CREATE TABLE deliveries (
   received_at INTEGER NOT NULL,
   key TEXT,
   execution_id TEXT,
+  error TEXT,                     -- why it started nothing
   payload BLOB NOT NULL
 );
 CREATE INDEX deliveries_by_binding ON deliveries (binding_id, received_at);
