@@ -40,6 +40,18 @@ def test_the_first_start_makes_an_admin_key_and_later_ones_use_it(new_host: Call
         assert again.client.get("/workflows").status_code == 200
 
 
+def test_losing_every_admin_key_is_mended_by_the_next_start(new_host: Callable[..., Any]) -> None:
+    with new_host() as host:
+        mine = host.client.get("/api-keys").json()["data"][0]["id"]
+        assert host.client.delete(f"/api-keys/{mine}").status_code == 204
+        problem(host.client.get("/workflows"), 401, "unauthorized")
+    with new_host() as again:
+        assert again.key != host.key
+        assert again.client.get("/workflows").status_code == 200
+        with again.bare(**{"x-api-key": host.key}) as old:
+            problem(old.get("/workflows"), 401, "unauthorized")
+
+
 def test_every_path_but_health_and_docs_needs_a_key(host: Host) -> None:
     with host.bare() as nobody:
         for path in ("/workflows", "/executions", "/plugins", "/nothing", "/../hooks/x", "/schema/workflow"):

@@ -117,7 +117,8 @@ def test_a_reader_that_goes_away_is_noticed_while_nothing_happens(host: Host, ga
         headers={"authorization": f"Bearer {host.key}"},
         timeout=10,
     ) as answer:
-        next(answer.iter_bytes())
+        chunks = answer.iter_bytes()
+        next(chunks)
         host.until(lambda: execution["id"] in channels)
     host.until(lambda: execution["id"] not in channels, "letting go")
 

@@ -14,7 +14,7 @@ from aicflow.kernel.errors import AICFlowError, DocumentUnreadable
 if TYPE_CHECKING:
     from aicflow.host.settings import Settings
 
-__all__ = ["Unreadable", "load_settings", "read_file", "read_input"]
+__all__ = ["Unreadable", "load_settings", "no_options", "read_file", "read_input"]
 
 _SUFFIXES: Mapping[str, DocumentFormat] = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
@@ -43,6 +43,15 @@ def _bytes(name: str) -> bytes:
         raise AICFlowError(f"{name} is a folder; give a file.") from None
     except (OSError, ValueError) as error:
         raise AICFlowError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
+def no_options(*names: str) -> None:
+    """Raise AICFlowError when a file's name is a misspelt option; `-` alone is standard input."""
+    for name in names:
+        if name.startswith("-") and name != "-":
+            raise AICFlowError(
+                f"There is no option {name.partition('=')[0]}.", hint=f"A file of this name is ./{name}."
+            )
 
 
 def read_file(name: str) -> SourceDocument:

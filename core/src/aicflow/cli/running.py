@@ -26,7 +26,7 @@ __all__ = ["run_command"]
 
 
 def run_command(
-    file: Annotated[str, Parameter(help="The workflow, JSON or YAML; - is standard input")],
+    file: Annotated[str, Parameter(help="The workflow, JSON or YAML; - is standard input", allow_leading_hyphen=True)],
     /,
     *,
     input: Annotated[str | None, Parameter(help="Its input: JSON, or @FILE")] = None,
@@ -40,9 +40,10 @@ def run_command(
     Progress goes to standard error, the output to standard output. Leaves with 0 when it succeeded, 1 when it failed,
     2 when the file or the input is wrong, 130 when it was cancelled with Ctrl-C.
     """
-    from aicflow.cli.files import Unreadable, load_settings, read_file, read_input
+    from aicflow.cli.files import Unreadable, load_settings, no_options, read_file, read_input
     from aicflow.cli.plugins import quiet_plugins
 
+    no_options(file)
     try:
         document = read_file(file)
     except Unreadable as error:

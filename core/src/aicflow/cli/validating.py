@@ -12,14 +12,14 @@ __all__ = ["validate_command"]
 
 
 def validate_command(
-    *files: Annotated[str, Parameter(help="JSON or YAML; - is standard input")],
+    *files: Annotated[str, Parameter(help="JSON or YAML; - is standard input", allow_leading_hyphen=True)],
     output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",
 ) -> int:
     """Check workflow files against what is installed and tell everything that is wrong, with its place.
 
     Leaves with 0 when all are valid (warnings are allowed), 1 when one has errors, 2 when one cannot be read.
     """
-    from aicflow.cli.files import Unreadable, read_file
+    from aicflow.cli.files import Unreadable, no_options, read_file
     from aicflow.cli.plugins import quiet_plugins
     from aicflow.cli.say import print_json
     from aicflow.kernel.errors import AICFlowError
@@ -27,6 +27,7 @@ def validate_command(
 
     if not files:
         raise AICFlowError("No file is given.", hint="Say which: aicflow validate workflow.yaml")
+    no_options(*files)
     registry = quiet_plugins().registry
     reports: list[dict[str, Any]] = []
     for name in files:

@@ -20,7 +20,7 @@ from aicflow.host.workflows import WorkflowService
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.plugins import Plugins
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.records import Mount
+from aicflow.kernel.records import DraftTrigger, Mount
 from aicflow.kernel.trigger import TriggerRuntime
 from aicflow.kernel.validation import Limits
 
@@ -56,7 +56,7 @@ class HostRuntime:
             plugins, store, options, secrets=self.secrets, observers=observers, clock=self.clock
         )
         self.trigger_runtime = HostTriggerRuntime(self.executions, store, self.secrets, self.clock)
-        self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime)
+        self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime, self.secrets)
         limits = Limits(depth=settings.max_document_depth, nodes=settings.max_document_nodes)
         self.workflows = WorkflowService(store, self.registry, self.secrets, self.trigger_service, self.clock, limits)
         self.keys = KeyRing(store.keys, self.data.server_secret(), self.clock)
@@ -72,17 +72,25 @@ class HostRuntime:
         """This process's instance of a trigger type. Raises NotFound."""
         return self.trigger_service.trigger_type(type_id)
 
+    async def draft_trigger(self, workflow_id: str, trigger_id: str, type_id: str) -> DraftTrigger:
+        """A trigger as its workflow's newest version has it. Raises NotFound."""
+        return await self.trigger_service.draft(workflow_id, trigger_id, type_id)
+
     def mounts(self) -> list[Mount]:
         """The apps that plugins add."""
         return self.plugins.collect("aicflow_routes", runtime=self)
 
     async def ensure_admin_key(self) -> None:
-        """At the first start, make the admin key. A key file that is there already is used again, so that a store in
-        memory keeps its key over restarts."""
-        if await self.keys.list():
+        """Make the admin key when there is none that counts: at the first start. A key file that is there already is
+        used again, so that a store in memory keeps its key over restarts."""
+        now = self.clock.now()
+        records = await self.keys.list()
+        if any(
+            "admin" in one.scopes and one.revoked_at is None and (one.expires_at or now + 1) > now for one in records
+        ):
             return
         key = self.data.admin_key()
-        if key is None or not is_well_formed(key):
+        if key is None or not is_well_formed(key) or any(one.hash == self.keys.hash(key) for one in records):
             key = self.new_admin_key = new_key()
             await asyncio.to_thread(write_private, self.data.admin_key_file, key + "\n")
         await self.keys.create("admin", ["admin"], key=key)

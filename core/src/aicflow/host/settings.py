@@ -88,6 +88,8 @@ def settings_table(model: type[BaseModel] = Settings) -> list[tuple[str, str, st
     """Each setting's variable, default and description, for the reference page and `aicflow doctor`."""
     rows = []
     for name, field in model.model_fields.items():
-        default = "`~/.aicflow`" if name == "data_dir" else f"`{field.default}`" if field.default else "none"
+        default = (
+            "`~/.aicflow`" if name == "data_dir" else f"`{str(field.default).lower()}`" if field.default else "none"
+        )
         rows.append((f"AICFLOW_{name.upper()}", default, field.description or ""))
     return rows

@@ -8,13 +8,13 @@ from typing import Any
 from aicflow.engine import Executions
 from aicflow.engine.secrets import Secrets
 from aicflow.kernel.clock import Clock
-from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.execution import ACTIVE_STATUSES, Execution
+from aicflow.kernel.errors import AICFlowError, Conflict, NotFound, StoreUnavailable
+from aicflow.kernel.execution import ACTIVE_STATUSES, Execution, Step
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.executions import ExecutionFilter, Fire
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.trigger import Binding, Fired
-from aicflow.kernel.values import JsonObject, dumps
+from aicflow.kernel.trigger import Binding, Delivery, Fired, Overlap
+from aicflow.kernel.values import JsonObject, dumps, loads
 
 __all__ = ["HostTriggerRuntime"]
 
@@ -29,23 +29,44 @@ class HostTriggerRuntime:
         self._secrets = secrets
 
     async def fire(
-        self, binding: Binding, payload: Any, *, key: str | None = None, scheduled_for: float | None = None
+        self,
+        binding: Binding,
+        payload: Any,
+        *,
+        key: str | None = None,
+        scheduled_for: float | None = None,
+        overlap: Overlap = "allow",
+        version: int | None = None,
     ) -> Fired:
-        """As `TriggerRuntime.fire`. Raises ReferenceFailed when the trigger's `input` does not fit the payload, and
-        Conflict when the workflow is at its concurrency limit and its rule is to skip."""
+        """As `TriggerRuntime.fire`."""
         now = self.clock.now()
+        encoded = dumps(payload)
         fire = Fire(
             binding.id,
             key,
             delivery_id=new_id("dl", now),
             received_at=now,
             scheduled_for=scheduled_for,
-            payload=dumps(payload),
+            payload=encoded,
         )
-        started = await self._executions.fire(binding.workflow_id, binding.trigger_id, payload, fire)
-        if started.skipped:
-            raise Conflict("The workflow is at its concurrency limit and its rule is to skip.", code="skipped")
+        try:
+            started = await self._executions.fire(
+                binding.workflow_id, binding.trigger_id, payload, fire, overlap=overlap, version=version
+            )
+        except StoreUnavailable:
+            raise
+        except AICFlowError as error:
+            if isinstance(error, Conflict) and error.code == "limit-reached":
+                return Fired(None, skipped=True)
+            assert fire.delivery_id is not None
+            kept = Delivery(fire.delivery_id, binding.id, now, key, loads(encoded), error=error.message)
+            await self._store.triggers.keep_delivery(kept)
+            raise
         return Fired(started.execution_id, started.duplicate)
+
+    async def wait_step(self, execution_id: str, node_id: str, timeout: float) -> Step | None:
+        """As `TriggerRuntime.wait_step`."""
+        return await self._executions.wait_step(execution_id, node_id, timeout)
 
     async def wait(self, execution_id: str, timeout: float) -> Execution | None:
         """As `TriggerRuntime.wait`."""

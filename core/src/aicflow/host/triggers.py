@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from aicflow.engine.params import resolved
+from aicflow.engine.secrets import Secrets, SecretsView
 from aicflow.host.trigger_runtime import HostTriggerRuntime
 from aicflow.kernel.document import TriggerEntry, WorkflowDocument
 from aicflow.kernel.errors import NotFound
@@ -16,7 +18,9 @@ from aicflow.kernel.issues import Issue, Related
 from aicflow.kernel.node import Params
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import WorkflowRecord
+from aicflow.kernel.records import DraftTrigger
 from aicflow.kernel.registry import Registry
+from aicflow.kernel.template import compile_template
 from aicflow.kernel.trigger import Binding, Trigger, TriggerType
 from aicflow.kernel.values import pointer
 
@@ -47,8 +51,9 @@ class ActiveTrigger:
 class TriggerService:
     """Every trigger of every enabled workflow of one host."""
 
-    def __init__(self, store: Store, registry: Registry, runtime: HostTriggerRuntime) -> None:
+    def __init__(self, store: Store, registry: Registry, runtime: HostTriggerRuntime, secrets: Secrets) -> None:
         self._store = store
+        self._secrets = secrets
         self._registry = registry
         self._active: dict[str, ActiveTrigger] = {}
         self._instances: dict[TriggerType, Trigger[Any, Any]] = {}
@@ -174,12 +179,30 @@ class TriggerService:
             if cls in self._broken:
                 active.problem = self._broken[cls]
             else:
-                active.params = cls.params_model.model_validate(entry.params)
+                active.params = self._params(cls, entry, document)
                 await active.instance.activate(binding, active.params)
         except Exception as error:
             _log.exception("Trigger %s could not be activated", binding.id)
             active.problem = f"{type(error).__name__}: {error}"
         self._active[binding.id] = active
+
+    def _params(self, cls: TriggerType, entry: TriggerEntry, document: WorkflowDocument) -> Params:
+        """The trigger's params with their references to `vars` and `secrets` resolved. Raises AICFlowError."""
+        template = compile_template(entry.params, cls.params_schema())
+        scope = {"vars": document.vars, "secrets": SecretsView()}
+        return cls.params_model.model_validate(resolved(template, scope, self._secrets.value, "params"))
+
+    async def draft(self, workflow_id: str, trigger_id: str, type_id: str) -> DraftTrigger:
+        """A trigger as the newest version of its workflow has it, active or not. Raises NotFound."""
+        page = await self._store.workflows.versions(workflow_id, limit=1)
+        newest = await self._store.workflows.version(workflow_id, page.items[0].version)
+        document = WorkflowDocument.model_validate(newest.document)
+        for entry in document.triggers:
+            if entry.id == trigger_id and entry.type == type_id:
+                binding = Binding(f"{workflow_id}:{entry.id}", workflow_id, entry.id, entry.type, newest.version)
+                cls = self._registry.trigger(entry.type, entry.version).cls
+                return DraftTrigger(binding, self._params(cls, entry, document), newest.version)
+        raise NotFound("trigger", f"{workflow_id}:{trigger_id}", hint=f"Its version {newest.version} has none.")
 
     async def set_paused(self, binding_id: str, paused: bool) -> ActiveTrigger:
         """Pause a trigger or let it go on; kept over restarts. Raises NotFound."""

@@ -17,7 +17,7 @@ from aicflow.host.auth import caller_of, require
 from aicflow.host.bodies import json_body, raw_json
 from aicflow.host.idempotency import idempotency_of, mismatch
 from aicflow.host.pages import PageQuery, json_response, page_response
-from aicflow.host.problems import Problem, of_validation, request_invalid
+from aicflow.host.problems import of_validation, request_invalid
 from aicflow.host.routes.common import Id, NoQuery, body_of, problems, router, runtime_of, scoped
 from aicflow.host.views import execution_view, step_view
 from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, ExecutionStatus
@@ -155,8 +155,6 @@ async def start_execution(request: Request) -> Response:
         engine=body.engine,
         idempotency=idempotency,
     )
-    if started.skipped:
-        raise Problem("conflict", "The workflow is at its concurrency limit and its rule is to skip.")
     replayed = started.duplicate
     if replayed and idempotency is not None and started.fingerprint != idempotency.fingerprint:
         assert key is not None

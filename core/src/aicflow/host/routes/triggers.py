@@ -40,6 +40,14 @@ class NextQuery(BaseModel):
     count: int = Field(default=5, ge=1, le=100)
 
 
+class ReplayQuery(BaseModel):
+    """By which version."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int | None = Field(default=None, ge=1)
+
+
 def _view(active: ActiveTrigger) -> dict[str, Any]:
     return {
         "id": active.binding.id,
@@ -111,9 +119,11 @@ async def resume_trigger(request: Request, binding_id: Id, query: NoQuery) -> Re
     return json_response(_view(await runtime_of(request).trigger_service.set_paused(binding_id, False)))
 
 
-async def _fired(request: Request, active: ActiveTrigger, payload: Any) -> Response:
+async def _fired(request: Request, active: ActiveTrigger, payload: Any, version: int | None = None) -> Response:
     runtime = runtime_of(request)
-    fired = await runtime.triggers.fire(active.binding, payload)
+    fired = await runtime.triggers.fire(active.binding, payload, version=version)
+    if fired.execution_id is None:
+        raise Problem("conflict", "The concurrency limit is full and its rule is to skip; nothing was started.")
     execution = await runtime.executions.get(fired.execution_id)
     return json_response(execution_view(execution), 202, {"location": f"/api/v1/executions/{execution.id}"})
 
@@ -129,10 +139,14 @@ async def _fired(request: Request, active: ActiveTrigger, payload: Any) -> Respo
     dependencies=scoped("execute"),
 )
 async def fire_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
-    """With the payload given, also when it is paused."""
+    """With the payload given, or with what the trigger type makes up for now; also when it is paused."""
     runtime = runtime_of(request)
     body = await json_body(request, runtime.settings, schemas.FireTrigger, optional=True)
-    return await _fired(request, runtime.trigger_service.get(binding_id), body.payload)
+    active = runtime.trigger_service.get(binding_id)
+    payload = body.payload
+    if payload is None and active.instance is not None and active.params is not None:
+        payload = active.instance.manual_payload(active.params, runtime.clock.now())
+    return await _fired(request, active, payload)
 
 
 @routes.get(
@@ -204,7 +218,10 @@ async def get_delivery(request: Request, binding_id: Id, delivery_id: Id, query:
     responses=problems(404, 409),
     dependencies=scoped("execute"),
 )
-async def replay_delivery(request: Request, binding_id: Id, delivery_id: Id, query: NoQuery) -> Response:
-    """A new execution by today's version, whatever became of the first."""
+async def replay_delivery(
+    request: Request, binding_id: Id, delivery_id: Id, query: Annotated[ReplayQuery, Query()]
+) -> Response:
+    """A new execution by today's version, or by the one named (a draft), whatever became of the first."""
     delivery = await _delivery(request, binding_id, delivery_id)
-    return await _fired(request, runtime_of(request).trigger_service.get(binding_id), delivery.payload)
+    active = runtime_of(request).trigger_service.get(binding_id)
+    return await _fired(request, active, delivery.payload, query.version)

@@ -1,0 +1,141 @@
+"""The other commands, and wrong ones."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import httpx2
+import pytest
+from aicflow import __version__
+from aicflow.cli.program import run_program
+
+from .conftest import PROGRAM, Run
+
+
+def test_help_and_version(aicflow: Run) -> None:
+    done = aicflow("--help")
+    assert done.returncode == 0
+    for command in ("serve", "run", "validate", "nodes", "plugins", "keys", "doctor", "version"):
+        assert command in done.stdout
+    assert aicflow("version").stdout.strip() == __version__
+    assert aicflow("--version").stdout.strip() == __version__
+    for command in ("serve", "run", "validate", "nodes", "plugins", "doctor"):
+        assert aicflow(command, "--help").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["bogus"], ["nodes", "none.such"], ["nodes", "--output", "xml"], ["keys", "create"], ["keys", "bogus"],
+     ["keys", "create", "x", "--scope", "root"], ["keys", "create", "x", "--expires-in-days", "-1"],
+     ["keys", "revoke", "none"], ["serve", "--port", "many"], ["version", "extra"], ["run", "a", "b"]],
+)  # fmt: skip
+def test_wrong_input_is_one_sentence_and_2(aicflow: Run, arguments: list[str]) -> None:
+    done = aicflow(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stdout == ""
+
+
+def test_wrong_settings_name_their_variable(aicflow: Run) -> None:
+    for name, value in (("AICFLOW_PORT", "x"), ("AICFLOW_LOG_LEVEL", "loud"), ("AICFLOW_CORS_ORIGINS", "*")):
+        done = aicflow("serve", env={name: value})
+        assert done.returncode == 2
+        assert name in done.stderr
+
+
+def test_nodes_are_listed_and_shown(aicflow: Run) -> None:
+    listed = aicflow("nodes").stdout
+    assert "logic.if_else" in listed
+    assert "aicflow-ifelse" in listed
+    shown = aicflow("nodes", "wait").stdout
+    for word in ("Wait for a time or for a person's answer.", "seconds", "number", "Ports: main, timeout"):
+        assert word in shown
+    assert {one["type_id"] for one in json.loads(aicflow("nodes", "--output", "json").stdout)} >= {"wait"}
+    assert "Did you mean 'wait'?" in aicflow("nodes", "wiat").stderr
+
+
+def test_plugins_tell_their_problems(aicflow: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert aicflow("plugins").returncode == 0
+    site = tmp_path / "site"
+    info = site / "sad-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sad\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[aicflow]\nsad = sad_module\n")
+    (site / "sad_module.py").write_text("raise RuntimeError('so sad')\n")
+    monkeypatch.syspath_prepend(str(site))
+    done = aicflow("plugins")
+    assert done.returncode == 1
+    assert "import-failed: RuntimeError: so sad" in done.stdout
+    assert aicflow("nodes").returncode == 0, "it stops nobody else"
+
+
+def test_a_plugin_adds_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from types import SimpleNamespace
+
+    from aicflow import Command, hookimpl
+
+    def greet(name: str, *, times: int = 1) -> int:
+        """Greet someone."""
+        print(f"hello {name} " * times)
+        return 3
+
+    class Plugin:
+        @hookimpl
+        def aicflow_commands(self) -> list[Command]:
+            return [
+                Command("greet", greet, help="Greet someone."),
+                Command("next", greet, group="polite", help="Greet in a group."),
+                Command("run", greet),
+            ]
+
+    entry = SimpleNamespace(name="polite", value="polite", dist=None, load=Plugin)
+    monkeypatch.setattr("aicflow.kernel.plugins.entry_points", lambda group: [entry])
+    assert run_program(["greet", "Ada", "--times", "2"]) == 3
+    assert run_program(["polite", "next", "Ada"]) == 3
+    said = capsys.readouterr()
+    assert said.out == "hello Ada hello Ada \nhello Ada \n"
+    assert "'run' is left out" in said.err
+    assert run_program(["greet"]) == 2
+
+
+def test_keys_without_and_with_a_running_server(aicflow: Run, environment: dict[str, str]) -> None:
+    done = aicflow("keys", "create", "before", "--scope", "read", "--scope", "execute")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("aicf_")
+    assert "before" in aicflow("keys", "list").stdout
+    before = done.stdout.strip()
+    server = subprocess.Popen([*PROGRAM, "serve", "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        url = server.stdout.readline().split()[-1]
+
+        def status(key: str) -> int:
+            return httpx2.get(f"{url}/api/v1/workflows", headers={"x-api-key": key}).status_code
+
+        assert status(before) == 200
+        made = json.loads(aicflow("keys", "create", "during", "--expires-in-days", "2", "--output", "json").stdout)
+        assert made["expires_at"] > made["created_at"]
+        assert status(made["key"]) == 200
+        assert aicflow("keys", "revoke", made["id"]).returncode == 0
+        assert status(made["key"]) == 401
+        done = aicflow("keys", "revoke", "none")
+        assert (done.returncode, done.stderr) == (2, "error: There is no API key 'none'.\n")
+        assert "is ready" in aicflow("doctor").stdout
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
+
+
+def test_the_doctor_finds_what_is_wrong(aicflow: Run, tmp_path: Path) -> None:
+    assert aicflow("doctor").returncode == 0
+    aicflow("keys", "create", "x")
+    (tmp_path / "data" / "server.secret").chmod(0o644)
+    done = aicflow("doctor", env={"AICFLOW_PROT": "8700", "AICFLOW_ENGINE": "steam"})
+    assert done.returncode == 1
+    assert "chmod 600" in done.stdout
+    assert "Did you mean 'AICFLOW_PORT'?" in done.stdout
+    assert "There is no engine 'steam'" in done.stdout
+    findings = json.loads(aicflow("doctor", "--output", "json").stdout)["findings"]
+    assert {"version", "store", "engine"} <= {finding["subject"] for finding in findings}
