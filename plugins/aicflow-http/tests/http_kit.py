@@ -79,13 +79,14 @@ type Handler = Callable[[Asked, Talk], Awaitable[None]]
 
 @dataclass
 class Server:
-    """A listening server. `asked` grows with each request; `connections` counts those accepted."""
+    """A listening server. `asked` grows with each request; `connections` were accepted, `open` are open still."""
 
     host: str
     port: int
     scheme: str
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
+    open: int = 0
 
     def url(self, path: str = "/") -> str:
         return f"{self.scheme}://{self.host}:{self.port}{path}"
@@ -104,6 +105,7 @@ async def serving(
         assert task is not None
         tasks.add(task)
         server.connections += 1
+        server.open += 1
         try:
             while True:
                 asked = await read_request(reader)
@@ -118,6 +120,7 @@ async def serving(
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             pass
         finally:
+            server.open -= 1
             tasks.discard(task)
             writer.close()
             with contextlib.suppress(Exception):
