@@ -48,10 +48,11 @@ async def test_when_full_skip_starts_nothing(lab: Any) -> None:
     workflow = await lab.workflow([HOLD], settings={"concurrency": {"key": "k", "limit": 1, "when_full": "skip"}})
     first = await start(lab, workflow, "h")
     await lab.ledger.entered["h"].wait()
-    assert (await lab.executions.start(workflow, {"name": "h"})).skipped
+    with pytest.raises(Conflict, match="its rule is to skip"):
+        await lab.executions.start(workflow, {"name": "h"})
     lab.ledger.gates["h"].set()
     await lab.end(first)
-    assert not (await lab.executions.start(workflow, {"name": "h"})).skipped
+    await lab.end((await lab.executions.start(workflow, {"name": "h"})).execution_id)
 
 
 async def test_when_full_cancel_oldest_makes_room(lab: Any) -> None:

@@ -50,8 +50,6 @@ class ChildExecutions:
             raise
         except AICFlowError as error:
             raise PermanentError(f"The sub-workflow could not start: {error.message}", hint=error.hint) from error
-        if started.skipped:
-            raise PermanentError("The sub-workflow's concurrency limit is full.", code="limit-reached")
         return started.execution_id
 
     async def _depth(self, execution: Execution) -> int:

@@ -22,7 +22,7 @@ __all__ = ["StepContext"]
 class StepContext:
     """One attempt of one step, as its node sees it. It also is the `nodes` caller, which agents use for tools."""
 
-    __slots__ = ("_run", "answer", "attempt", "cancelled", "idempotency_key", "node_id")
+    __slots__ = ("_calls", "_run", "answer", "attempt", "cancelled", "idempotency_key", "node_id")
 
     def __init__(self, run: ExecutionRun, node_id: str, attempt: int, answer: Answer | None) -> None:
         self._run = run
@@ -31,6 +31,7 @@ class StepContext:
         self.answer = answer
         self.idempotency_key = f"{run.execution_id}:{node_id}"
         self.cancelled = False
+        self._calls = 0
 
     @property
     def execution_id(self) -> str:
@@ -85,7 +86,11 @@ class StepContext:
             raise PermanentError(f"Node type {type_id!r} is disabled.", code="node-type-disabled")
         cls = registered.cls
         checked = validated(cls, {**registered.setting.default_params, **params})
-        result = await self._run.env.nodes.invoke(cls, self, checked)
+        self._calls += 1
+        inner = StepContext(self._run, self.node_id, self.attempt, None)
+        # each call has a key of its own, or a receiver would take the second for a repeat of the first
+        inner.idempotency_key = f"{self.idempotency_key}:{self._calls}"
+        result = await self._run.env.nodes.invoke(cls, inner, checked)
         self._run.used.add(cls)
         if isinstance(result, Wait | StartChild):
             raise PermanentError(f"{type_id} waits, which it cannot do inside another step.", code="cannot-wait")

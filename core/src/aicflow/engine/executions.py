@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from os import getpid
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from aicflow.engine.children import ChildExecutions
 from aicflow.engine.clock import SystemClock
@@ -24,7 +24,7 @@ from aicflow.engine.why import explain
 from aicflow.engine.worker import Worker
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import Conflict, InputInvalid, NotFound
-from aicflow.kernel.events import fold
+from aicflow.kernel.events import event_type, fold
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step, TriggerInfo
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.engine import Engine
@@ -35,17 +35,25 @@ from aicflow.kernel.ports.executions import (
     Fire,
     Idempotency,
     NewExecution,
+    SlotLimit,
 )
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import Observer
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.schema import SchemaValidator
 from aicflow.kernel.template import compile_template
+from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps
 
 __all__ = ["Executions"]
 
 _EVENT_PAGE = 2_000
+_SETTLED: Final = frozenset({"step.succeeded", "step.failed", "step.skipped", "step.cancelled"})
+_WHEN_FULL: Final[dict[str, Literal["queue", "skip", "cancel_oldest"]]] = {
+    "skip": "skip",
+    "queue": "queue",
+    "cancel_other": "cancel_oldest",
+}
 
 
 class Executions:
@@ -125,11 +133,14 @@ class Executions:
         engine: str | None = None,
         idempotency: Idempotency | None = None,
         fire: Fire | None = None,
+        limits: tuple[SlotLimit, ...] = (),
+        draft: bool = False,
     ) -> Started:
-        """Accept an execution. Durable when it returns. Raises NotFound (workflow, version, engine, node type),
-        Conflict (`disabled`, `node-type-disabled`), InputInvalid, ReferenceFailed."""
+        """Accept an execution. Durable when it returns. `limits` are kept beside the workflow's own; a `draft` runs
+        though the workflow is disabled. Raises NotFound (workflow, version, engine, node type), Conflict (`disabled`,
+        `node-type-disabled`, `limit-reached`), InputInvalid, ReferenceFailed."""
         record = await self.store.workflows.get(workflow_id)
-        if not record.enabled:
+        if not record.enabled and not draft:
             raise Conflict(
                 f"Workflow {workflow_id} is disabled.", code="disabled", hint="Enable it to start executions."
             )
@@ -147,13 +158,23 @@ class Executions:
             idempotency=idempotency,
             fire=fire,
         )
+        new.limits += limits
         return await self._create(new, trigger, input)
 
-    async def fire(self, workflow_id: str, trigger_id: str, payload: Any, fire: Fire) -> Started:
+    async def fire(
+        self,
+        workflow_id: str,
+        trigger_id: str,
+        payload: Any,
+        fire: Fire,
+        *,
+        overlap: Overlap = "allow",
+        version: int | None = None,
+    ) -> Started:
         """Accept an execution for a trigger: its payload, mapped by the trigger's `input`, is the input. Raises as
-        `start` does; NotFound when the workflow has no such trigger."""
+        `start` does; NotFound when the version has no such trigger."""
         record = await self.store.workflows.get(workflow_id)
-        plan = await self.plans.get(workflow_id, record.version)
+        plan = await self.plans.get(workflow_id, version or record.version)
         entry = next((one for one in plan.document.triggers if one.id == trigger_id), None)
         if entry is None:
             raise NotFound("trigger", f"{workflow_id}:{trigger_id}")
@@ -169,7 +190,17 @@ class Executions:
             scheduled_for=fire.scheduled_for,
             payload=payload,
         )
-        return await self.start(workflow_id, input, trigger=trigger, fire=fire)
+        when_full = _WHEN_FULL.get(overlap)
+        limits = () if when_full is None else (SlotLimit(f"trigger:{fire.binding_id}", 1, when_full),)
+        return await self.start(
+            workflow_id,
+            input,
+            version=plan.version,
+            trigger=trigger,
+            fire=fire,
+            limits=limits,
+            draft=version is not None,
+        )
 
     async def _create(self, new: NewExecution, trigger: TriggerInfo, input: Any) -> Started:
         worker = self.worker
@@ -177,10 +208,14 @@ class Executions:
         created = await self.store.executions.create(
             new, worker=worker.id if born_claimed else None, lease_until=worker.lease_until() if born_claimed else 0.0
         )
+        if created.skipped or created.execution_id is None:
+            raise Conflict(
+                "The concurrency limit is full and its rule is to skip.",
+                code="limit-reached",
+                hint="Nothing was started. Ask again when an execution has ended.",
+            )
         if created.duplicate:
             return Started(created.execution_id, duplicate=True, fingerprint=created.fingerprint)
-        if created.skipped:
-            return Started(created.execution_id, skipped=True)
         for execution_id in created.cancelled:
             worker.cancel(execution_id)
             worker.wake()
@@ -304,6 +339,21 @@ class Executions:
                 return execution
         except TimeoutError:
             return None
+
+    async def wait_step(self, execution_id: str, node_id: str, timeout: float) -> Step | None:
+        """A node's step once it has settled; None when the execution ended without it, or not within `timeout`
+        seconds. Raises NotFound."""
+        marks = f'"node_id":"{node_id}"'.encode()
+        try:
+            async with asyncio.timeout(timeout):
+                async for batch in self.watch(execution_id):
+                    for event in batch:
+                        if marks in event and event_type(event) in _SETTLED:
+                            steps = {step.node_id: step for step in await self.steps(execution_id)}
+                            return steps.get(node_id)
+        except TimeoutError:
+            pass
+        return None
 
     async def watch(self, execution_id: str, *, after: int = 0) -> AsyncIterator[Sequence[bytes]]:
         """Batches of encoded events after `after`: stored ones, then live ones with deltas in between, until the

@@ -34,12 +34,11 @@ KEEP: Final = _Keep()
 @dataclass(frozen=True, slots=True)
 class Started:
     """What came of a start. `duplicate`: the key was used before and `execution_id` is that earlier execution, with
-    the fingerprint it was started with. `skipped`: a full concurrency limit with `when_full: skip` refused it."""
+    the fingerprint it was started with."""
 
     execution_id: str
     duplicate: bool = False
     fingerprint: str | None = None
-    skipped: bool = False
 
 
 def accept(

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from aicflow.kernel.execution import Event
 from aicflow.kernel.ports.engine import Engine
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.trigger import TriggerRuntime
+from aicflow.kernel.trigger import Binding, TriggerRuntime
 
-__all__ = ["Command", "EngineType", "Mount", "Observer", "Runtime", "SecretSource", "StoreType"]
+__all__ = ["Command", "DraftTrigger", "EngineType", "Mount", "Observer", "Runtime", "SecretSource", "StoreType"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,15 @@ class Observer(Protocol):
     def events(self, events: Sequence[Event]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class DraftTrigger:
+    """A trigger as its workflow's newest version has it: `params` is an instance of the type's params model."""
+
+    binding: Binding
+    params: Any
+    version: int
+
+
 class Runtime(Protocol):
     """What the host lends to routes."""
 
@@ -54,6 +63,10 @@ class Runtime(Protocol):
 
     def trigger_type(self, type_id: str) -> Any:
         """The process's instance of a trigger type (`Trigger`). Raises NotFound."""
+        ...
+
+    async def draft_trigger(self, workflow_id: str, trigger_id: str, type_id: str) -> DraftTrigger:
+        """A trigger of a workflow's newest version, which may be a draft. Raises NotFound."""
         ...
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args, get_origin
 
 from aicflow.kernel.clock import Clock
-from aicflow.kernel.execution import Execution
+from aicflow.kernel.execution import Execution, Step
 from aicflow.kernel.ids import is_type_id
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.node import Params, output_adapter
-from aicflow.kernel.values import JsonObject
+from aicflow.kernel.values import JsonObject, JsonValue
 
-__all__ = ["Binding", "Delivery", "Fired", "Trigger", "TriggerRuntime", "TriggerType"]
+__all__ = ["Binding", "Delivery", "Fired", "Overlap", "Trigger", "TriggerRuntime", "TriggerType"]
+
+type Overlap = Literal["allow", "skip", "queue", "cancel_other"]
+"""What a fire does while an execution that the same trigger started has not ended."""
 
 P = TypeVar("P", bound=Params)
 Y = TypeVar("Y")
@@ -34,22 +37,26 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """What came of a fire: the execution, and whether the same key had fired before (then nothing was started)."""
+    """What came of a fire. `duplicate`: the same key fired before, and `execution_id` is what it started then (None
+    when it was skipped). `skipped`: the overlap rule, or a full concurrency limit, refused it; its key is used up."""
 
-    execution_id: str
-    duplicate: bool
+    execution_id: str | None
+    duplicate: bool = False
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Something that arrived from outside for a trigger (a webhook call), stored before it is answered."""
+    """Something that arrived from outside for a trigger (a webhook call), stored before it is answered. `error` says
+    why it started nothing."""
 
     id: str
     binding_id: str
     received_at: float
     key: str | None
-    payload: JsonObject
+    payload: JsonValue
     execution_id: str | None = None
+    error: str | None = None
 
 
 class TriggerRuntime(Protocol):
@@ -58,11 +65,25 @@ class TriggerRuntime(Protocol):
     clock: Clock
 
     async def fire(
-        self, binding: Binding, payload: Any, *, key: str | None = None, scheduled_for: float | None = None
+        self,
+        binding: Binding,
+        payload: Any,
+        *,
+        key: str | None = None,
+        scheduled_for: float | None = None,
+        overlap: Overlap = "allow",
+        version: int | None = None,
     ) -> Fired:
-        """Start an execution with the trigger's payload. Returns once that is durable. With `key`, at most one
-        execution is ever started per (binding, key), over restarts and any number of hosts; a delivery of the
-        payload is recorded in the same transaction. Raises WorkflowInvalid, NotFound, InputInvalid."""
+        """Start an execution with the trigger's payload. Returns once that is durable.
+
+        With `key`, at most one execution is ever started per (binding, key), over restarts and any number of hosts; a
+        delivery of the payload is recorded in the same transaction, also when nothing is started. `overlap` says what
+        happens while an execution of this binding has not ended. `version` names another version than the active one.
+        Raises InputInvalid, ReferenceFailed, NotFound, Conflict; the delivery is then kept with the error."""
+        ...
+
+    async def wait_step(self, execution_id: str, node_id: str, timeout: float) -> Step | None:
+        """The step of a node once it has settled; None when the execution ended without it, or not in time."""
         ...
 
     async def wait(self, execution_id: str, timeout: float) -> Execution | None:
@@ -128,6 +149,11 @@ class Trigger(ABC, Generic[P, Y]):  # noqa: UP046 - __init_subclass__ reads the 
     @abstractmethod
     async def deactivate(self, binding: Binding) -> None:
         """Stop firing for the binding at once: its workflow was disabled or deleted, or the trigger removed."""
+
+    @classmethod
+    def manual_payload(cls, params: P, now: float) -> Any:
+        """What a person's "fire now" hands to the workflow when they give no payload."""
+        return None
 
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:

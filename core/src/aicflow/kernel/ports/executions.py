@@ -107,11 +107,12 @@ class NewExecution:
 @dataclass(slots=True)
 class Created:
     """What came of `create`. `duplicate`: the fire key or the idempotency key was used before, `execution_id` is the
-    earlier one (its `fingerprint` beside it) and nothing was written. `epoch` is 1 when the execution was born
-    claimed, else 0: it is queued, and `admitted` says whether it holds its slots. `cancelled` lists executions whose
-    cancel was requested by `cancel_oldest`; `skipped` says that `when_full: skip` refused it and nothing was written."""
+    earlier one (its `fingerprint` beside it; None when that fire was skipped) and nothing was written. `epoch` is 1
+    when the execution was born claimed, else 0: it is queued, and `admitted` says whether it holds its slots.
+    `cancelled` lists executions whose cancel was requested by `cancel_oldest`. `skipped`: `when_full: skip` refused
+    it; no execution was written, but its fire's key is used up and its delivery kept with the error `skipped`."""
 
-    execution_id: str
+    execution_id: str | None
     duplicate: bool = False
     fingerprint: str | None = None
     epoch: int = 0

@@ -82,6 +82,10 @@ class WorkflowStore(Protocol):
         """Raises NotFound. Versions of a deleted workflow that executions still refer to can be read."""
         ...
 
+    async def add_draft(self, workflow_id: str, document: dict[str, Any], *, now: float) -> WorkflowVersion:
+        """A new version that does not become the current one. Raises NotFound."""
+        ...
+
     async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
         """Newest first, without documents. Raises NotFound."""
         ...
@@ -116,6 +120,10 @@ class TriggerStore(Protocol):
 
     async def delivery(self, delivery_id: str) -> Delivery:
         """Raises NotFound."""
+        ...
+
+    async def keep_delivery(self, delivery: Delivery) -> None:
+        """Keep a delivery that started nothing."""
         ...
 
 

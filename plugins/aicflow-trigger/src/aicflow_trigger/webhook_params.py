@@ -1,0 +1,129 @@
+"""How a trigger.webhook is configured."""
+
+from typing import Annotated, Any, Literal
+
+from aicflow import Output, Params, SecretText
+from pydantic import Field, field_validator, model_validator
+
+from aicflow_trigger.bodies import BodyKind
+from aicflow_trigger.hmacs import Algorithm, Encoding
+from aicflow_trigger.multipart_bodies import UploadedFile
+from aicflow_trigger.paths import PathPattern
+from aicflow_trigger.signatures import PlainScheme, Preset, check_settings
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+_TOKEN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"  # noqa: S105 - the grammar of a header's name
+
+
+class NoAuth(Params):
+    """Anyone who knows the URL may call."""
+
+    type: Literal["none"] = "none"
+
+
+class ApiKeyAuth(Params):
+    """A key in a header. Several keys are live at once, so that they can be changed without a gap."""
+
+    type: Literal["api_key"]
+    header: str = Field(default="X-API-Key", max_length=128, pattern=_TOKEN)
+    keys: list[SecretText] = Field(min_length=1, max_length=10)
+    prefix: str = Field(default="", max_length=40, description="What stands before the key, such as `Bearer `")
+
+
+class BasicAuth(Params):
+    """A user name and a password; two passwords may be live at once."""
+
+    type: Literal["basic"]
+    username: str = Field(min_length=1, max_length=200)
+    passwords: list[SecretText] = Field(min_length=1, max_length=2)
+
+
+class HmacAuth(Params):
+    """A signature over the raw bytes, the way a well-known sender makes it. Two secrets may be live at once.
+
+    `window` is how far the sender's time may be off, in seconds. The keys from `header` on are for `plain` only.
+    """
+
+    type: Literal["hmac"]
+    preset: Preset
+    secrets: list[SecretText] = Field(min_length=1, max_length=2)
+    window: float = Field(default=300, gt=0, le=86_400)
+    header: str = Field(default="X-Signature", max_length=128, pattern=_TOKEN)
+    algorithm: Algorithm = "sha256"
+    encoding: Encoding = "hex"
+    prefix: str = Field(default="", max_length=40)
+    delivery_header: str | None = Field(default=None, max_length=128, pattern=_TOKEN)
+
+    @property
+    def plain(self) -> PlainScheme:
+        """The scheme of the preset `plain`."""
+        return PlainScheme(self.header, self.algorithm, self.encoding, self.prefix, self.delivery_header)
+
+    @model_validator(mode="after")
+    def _usable(self) -> "HmacAuth":
+        if not any("${{" in secret for secret in self.secrets):
+            check_settings(self.preset, self.secrets, self.plain)
+        return self
+
+
+class RespondAtOnce(Params):
+    """Answer 202 with the execution's id as soon as the delivery is stored."""
+
+    mode: Literal["at_once"] = "at_once"
+
+
+class RespondWithOutput(Params):
+    """Answer with the execution's output when it ends; 202 with its id when that takes longer than `timeout`."""
+
+    mode: Literal["output"]
+    timeout: float = Field(default=30, gt=0, le=300)
+
+
+class RespondFromNode(Params):
+    """Answer with what a `webhook.respond` node gives, while the execution goes on."""
+
+    mode: Literal["node"]
+    node: str = Field(min_length=1, max_length=64)
+    timeout: float = Field(default=30, gt=0, le=300)
+
+
+class WebhookParams(Params):
+    """A URL below `/hooks/`. `{name}` in the path matches one segment and is given as `path_params.name`."""
+
+    path: str = Field(min_length=1, max_length=500)
+    methods: list[Method] = Field(default=["POST"], min_length=1)
+    auth: Annotated[NoAuth | ApiKeyAuth | BasicAuth | HmacAuth, Field(discriminator="type")] = NoAuth()
+    accept: list[BodyKind] | None = Field(default=None, description="Kinds of body that are taken; all by default")
+    max_body_bytes: int = Field(default=1_048_576, ge=0, le=104_857_600)
+    delivery_header: str | None = Field(
+        default=None,
+        max_length=128,
+        pattern=_TOKEN,
+        description="Header with the sender's id of the delivery; the same id starts one execution only",
+    )
+    respond: Annotated[RespondAtOnce | RespondWithOutput | RespondFromNode, Field(discriminator="mode")] = (
+        RespondAtOnce()
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _usable_path(cls, value: str) -> str:
+        PathPattern.parse(value)
+        return value
+
+
+class WebhookPayload(Output):
+    """What a call hands to the workflow. `body` is decoded by its content type; header names are in lower case, and
+    the headers that prove who called are left out. A header or query parameter that came several times is a list in
+    `query`, joined with commas in `headers`."""
+
+    method: str
+    path: str
+    path_params: dict[str, str]
+    query: dict[str, str | list[str]]
+    headers: dict[str, str]
+    body: Any
+    content_type: str
+    files: list[UploadedFile]
+    delivery_id: str | None
+    received_at: str
