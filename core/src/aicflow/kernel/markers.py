@@ -17,10 +17,8 @@ Url = Annotated[str, Field(json_schema_extra={"x-aicflow": {"kind": "url"}})]
 HeaderText = Annotated[str, Field(json_schema_extra={"x-aicflow": {"kind": "header"}})]
 """A header value: line breaks never get in."""
 
-SecretText = Annotated[str, Field(json_schema_extra={"x-aicflow": {"secret": True}}, repr=False)]
+SecretText = Annotated[str, Field(json_schema_extra={"x-aicflow": {"secret": True}})]
 """Text in which `secrets.NAME` may be used."""
 
-SecretHeaderText = Annotated[
-    str, Field(json_schema_extra={"x-aicflow": {"kind": "header", "secret": True}}, repr=False)
-]
+SecretHeaderText = Annotated[str, Field(json_schema_extra={"x-aicflow": {"kind": "header", "secret": True}})]
 """A header value in which `secrets.NAME` may be used."""
