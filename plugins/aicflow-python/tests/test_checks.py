@@ -35,9 +35,9 @@ def test_a_syntax_error_has_a_place(checker: Checker) -> None:
 def test_every_forbidden_import_is_told_even_in_branches(checker: Checker) -> None:
     problems = found(checker, "if False:\n    import os\ndef f():\n    from jsn import x\nimport math, sys")
     assert [(problem.line, problem.message.split("'")[1]) for problem in problems] == [
-        (5, "sys"),
         (2, "os"),
         (4, "jsn"),
+        (5, "sys"),
     ]
 
 
@@ -95,6 +95,15 @@ def test_limits_and_environment_are_checked_with_the_operators_settings(monkeypa
     monkeypatch.setenv("AICFLOW_PYTHON_MEMORY_MB", "512")
     monkeypatch.setenv("AICFLOW_PYTHON_ENVIRONMENTS", "science=numpy")
     assert PythonCode.check(params) == []
+
+
+def test_an_input_that_is_not_given_is_a_warning() -> None:
+    code = "total = inputs['total']\nreturn [inputs.get('other'), inputs['totl'], {'a': 1}['b']]"
+    (issue,) = PythonCode.check({"code": code, "inputs": {"total": 1}})
+    assert issue.severity == "warning"
+    assert issue.message == "The node is given no input 'totl'. Did you mean 'total'? (line 2)"
+    assert PythonCode.check({"code": code, "inputs": "${{ input }}"}) == []
+    assert PythonCode.check({"code": f"inputs = {{}}\n{code}", "inputs": {}}) == []
 
 
 def test_params_that_are_references_are_left_alone() -> None:

@@ -86,11 +86,11 @@ async def test_an_execution_keeps_its_process_until_it_is_released() -> None:
 
 async def test_without_a_sandbox_nothing_runs_and_the_step_says_why() -> None:
     node = PythonCode(PythonSettings(require=("seccomp", "moat")))
-    await node.start()
-    error = await fails({"code": "return 1"}, node)
-    assert error.code == "sandbox-unavailable"
-    assert "moat" in str(error)
+    with pytest.raises(PermanentError, match="moat") as caught:
+        await node.start()
+    assert caught.value.code == "sandbox-unavailable"
     assert not node.layers().ready
+    assert (await fails({"code": "return 1"}, node)).code == "sandbox-unavailable"
     await node.stop()
 
 

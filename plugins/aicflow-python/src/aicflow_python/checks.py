@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from aicflow import AICFlowError, Issue
 
@@ -11,6 +11,8 @@ from aicflow_python.sandbox import DEFAULT, Problem, check
 from aicflow_python.settings import PythonSettings
 
 __all__ = ["check_params", "over_ceiling"]
+
+type Severity = Literal["error", "warning"]
 
 
 def check_params(params: Mapping[str, Any]) -> Sequence[Issue]:
@@ -38,11 +40,12 @@ def code_issues(params: Mapping[str, Any], settings: PythonSettings) -> Iterator
     if not isinstance(code, str):
         return
     allowed = known.get(environment, DEFAULT).allowed if isinstance(environment, str) else DEFAULT.allowed
-    for found in check(code, None if settings.backends == ("trusted",) else allowed):
-        where = f" (line {found.line})" if found.line else ""
-        yield Issue(
-            "param.invalid", "error", "/code", found.message + where, excerpt_hint(code, found), span(code, found)
-        )
+    given = params.get("inputs", {})
+    inputs = tuple(sorted(given)) if isinstance(given, Mapping) else None
+    for found in check(code, None if settings.backends == ("trusted",) else allowed, inputs):
+        message = f"{found.message} (line {found.line})" if found.line else found.message
+        severity: Severity = "warning" if found.warning else "error"
+        yield Issue("param.invalid", severity, "/code", message, excerpt_hint(code, found), span(code, found))
 
 
 def limit_issues(params: Mapping[str, Any], settings: PythonSettings) -> Iterator[Issue]:

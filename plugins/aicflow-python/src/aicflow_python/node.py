@@ -38,7 +38,6 @@ class PythonCode(Node[PythonParams, Any]):
     def __init__(self, settings: PythonSettings | None = None) -> None:
         self._settings = settings
         self._sandbox: Sandbox | None = None
-        self._refused: str | None = None
 
     @property
     def settings(self) -> PythonSettings:
@@ -48,11 +47,15 @@ class PythonCode(Node[PythonParams, Any]):
         return self._settings
 
     async def start(self) -> None:
-        """Open the sandbox. Without one the node type stays, and its steps fail saying why."""
+        """Open the sandbox. Raises PermanentError when there is none that the operator allows."""
         try:
             self._sandbox = await open_sandbox(self.settings)
         except SandboxUnavailable as error:
-            self._refused = str(error)
+            raise PermanentError(
+                str(error),
+                code="sandbox-unavailable",
+                hint="Nothing was run. `aicflow doctor` says what is missing on this machine.",
+            ) from None
 
     async def stop(self) -> None:
         """Close the sandbox."""
@@ -68,11 +71,7 @@ class PythonCode(Node[PythonParams, Any]):
     async def run(self, ctx: Context, params: PythonParams) -> Any:
         """Run the code once. Raises CodeRaised, PermanentError or TransientError with the line in question."""
         if self._sandbox is None:
-            raise PermanentError(
-                self._refused or "The Python sandbox is not open.",
-                code="sandbox-unavailable",
-                hint="See `aicflow doctor`. Nothing was run.",
-            )
+            raise TransientError("The Python sandbox is not open.", code="sandbox-unavailable")
         call = Call(params.code, params.inputs, self._limits(params), params.environment)
         scope = ctx.execution_id if params.scope == "execution" else None
         try:
@@ -86,7 +85,7 @@ class PythonCode(Node[PythonParams, Any]):
     def layers(self) -> Layers:
         """Which protections stand, for doctor and readiness."""
         if self._sandbox is None:
-            return Layers(self.settings.backends[0], ready=False, reason=self._refused or "not started")
+            return Layers(self.settings.backends[0], ready=False, reason="not started")
         return self._sandbox.layers()
 
     @classmethod

@@ -18,6 +18,8 @@ from .frames import HEADER, Forged, encode_check, read_reply
 
 __all__ = ["Checker", "Problem", "Unreadable", "check"]
 
+type Names = tuple[str, ...] | None
+
 PATIENCE: Final = 2.0
 """Seconds that reading a piece of code may take."""
 LARGEST_REPLY: Final = 1 << 20
@@ -33,6 +35,7 @@ class Problem:
     message: str
     line: int | None = None
     column: int | None = None
+    warning: bool = False
 
 
 class Unreadable(Exception):
@@ -47,9 +50,12 @@ class Checker:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
 
-    def check(self, code: str, allowed: Sequence[str] | None) -> tuple[Problem, ...]:
-        """Syntax errors, and imports of modules that are not allowed (None: all are). Raises Unreadable."""
-        request = encode_check(code, allowed)
+    def check(
+        self, code: str, allowed: Sequence[str] | None, inputs: Sequence[str] | None = None
+    ) -> tuple[Problem, ...]:
+        """Syntax errors, imports of modules that are not allowed (None: all are), uses of inputs that are not given
+        (None: not known). Raises Unreadable."""
+        request = encode_check(code, allowed, inputs)
         with self._lock:
             used = self._process is not None
             try:
@@ -141,6 +147,7 @@ def problems_in(raw: object) -> tuple[Problem, ...]:
                     item["message"][:1000],
                     line if isinstance(line, int) and line > 0 else None,
                     column if isinstance(column, int) and column > 0 else None,
+                    item.get("warning") is True,
                 )
             )
     return tuple(found)
@@ -151,14 +158,14 @@ atexit.register(_shared.close)
 
 
 @lru_cache(maxsize=1024)
-def remembered(code: str, allowed: tuple[str, ...] | None) -> tuple[Problem, ...]:
+def remembered(code: str, allowed: Names, inputs: Names) -> tuple[Problem, ...]:
     """What the process's own checker finds; only answers are remembered, not that there was none."""
-    return _shared.check(code, allowed)
+    return _shared.check(code, allowed, inputs)
 
 
-def check(code: str, allowed: tuple[str, ...] | None) -> tuple[Problem, ...]:
+def check(code: str, allowed: Names, inputs: Names = None) -> tuple[Problem, ...]:
     """Problems of the code, with the process's own checker. Code that cannot be read is a problem too."""
     try:
-        return remembered(code, allowed)
+        return remembered(code, allowed, inputs)
     except Unreadable:
         return (Problem("The code could not be read: it is too large, too deep, or breaks the parser."),)

@@ -26,6 +26,9 @@ IDLE_CPU: Final = 0.02
 """Seconds of CPU that a child may use between two calls before it is thought to be up to something."""
 CHUNK: Final = 1 << 18
 MIB: Final = 1 << 20
+BATCH: Final = 0.1
+"""Seconds between two batches of log lines, at the least."""
+SPARE_FRAMES: Final = 20
 PARSE_RATE: Final = 20e6
 """Bytes of request a second that a child reads at the very least."""
 
@@ -75,6 +78,7 @@ class Child:
         self._unsent: memoryview | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._budget = MIB
+        self._frames = 1
         self._words = b""
         # The first frame comes unasked: it says that the child is sealed.
         self.hello: asyncio.Future[dict[str, Any]] = loop.create_future()
@@ -94,6 +98,7 @@ class Child:
         self._meter = Logs(limits.stdout_bytes)
         self._on_logs = on_logs
         self._budget = allowance(limits)
+        self._frames = int(limits.timeout / BATCH) + SPARE_FRAMES
         self._limits = limits
         self._cpu_before = self._read_clock()
         self._due = self._loop.time() + limits.timeout + GRACE + len(request) / PARSE_RATE
@@ -181,6 +186,9 @@ class Child:
                 raise Forged("a frame is announced that is longer than the limits allow")
             if len(self._buffer) < end:
                 return
+            self._frames -= 1
+            if self._frames < 0:
+                raise Forged("more frames came than the runner ever sends")
             reply = read_reply(bytes(memoryview(self._buffer)[HEADER:end]))
             del self._buffer[:end]
             if "logs" in reply:

@@ -53,9 +53,9 @@ def encode_request(call: Call, limits: Limits) -> bytes:
     return framed(head[:-1] + b',"inputs":' + inputs + b"}")
 
 
-def encode_check(code: str, allowed: Sequence[str] | None) -> bytes:
+def encode_check(code: str, allowed: Sequence[str] | None, inputs: Sequence[str] | None) -> bytes:
     """The frame that asks for what can be seen without running."""
-    return framed(to_json({"check": code, "allowed": allowed}))
+    return framed(to_json({"check": code, "allowed": allowed, "inputs": inputs}))
 
 
 def framed(body: bytes) -> bytes:

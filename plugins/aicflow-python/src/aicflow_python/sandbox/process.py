@@ -37,6 +37,8 @@ SIGXCPU: Final = 24
 CPU_LIVES: Final = 60
 """How many times its CPU limit a child may use in its life before a new one takes over."""
 
+type Key = tuple[str, str]
+
 
 @dataclass(slots=True)
 class Scope:
@@ -45,7 +47,6 @@ class Scope:
     idle: list[Child] = field(default_factory=list)
     busy: int = 0
     used_at: float = 0.0
-    released: bool = False
 
 
 class ProcessSandbox:
@@ -76,7 +77,7 @@ class ProcessSandbox:
         self._required = frozenset(required if required is not None else default_required())
         self._guards = guards
         self._pools: dict[str, Pool] = {}
-        self._scopes: OrderedDict[tuple[str, str], Scope] = OrderedDict()
+        self._scopes: OrderedDict[Key, Scope] = OrderedDict()
         self._out = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
@@ -126,14 +127,15 @@ class ProcessSandbox:
         except SandboxFailure as failure:
             return Outcome(failure=failure)
         key = (call.environment, scope) if scope is not None else None
-        child = await self._take(pool, key, limits)
+        scope_of = self._scopes.setdefault(key, Scope()) if key is not None else None
+        child = await self._take(pool, key, scope_of, limits)
         try:
             return await self._converse(child, request, call, limits, on_logs)
         except BaseException:
             child.kill()
             raise
         finally:
-            self._give_back(child, key)
+            self._give_back(child, key, scope_of)
 
     async def release(self, scope: str) -> None:
         """End the children of a scope; those at work end with their call."""
@@ -193,8 +195,7 @@ class ProcessSandbox:
         duration = asyncio.get_running_loop().time() - started
         return Outcome(value, failure, tuple(child.logs), Stats(duration, child.cpu, fresh))
 
-    async def _take(self, pool: Pool, key: tuple[str, str] | None, limits: Limits) -> Child:
-        scope = self._scopes.setdefault(key, Scope()) if key is not None else None
+    async def _take(self, pool: Pool, key: Key | None, scope: Scope | None, limits: Limits) -> Child:
         if scope is not None:
             while scope.idle:
                 child = scope.idle.pop()
@@ -213,29 +214,33 @@ class ProcessSandbox:
         except BaseException:
             if scope is not None:
                 scope.busy -= 1
+                self._tidy(key, scope)
             raise
         child.counted = True
         if child.dead:  # it ended between being taken and being counted
             self._on_dead(child)
         return child
 
-    def _give_back(self, child: Child, key: tuple[str, str] | None) -> None:
-        scope = self._scopes.get(key) if key is not None else None
+    def _give_back(self, child: Child, key: Key | None, scope: Scope | None) -> None:
+        if scope is not None:
+            scope.busy -= 1
+        # Not into a scope that was released meanwhile, nor when somebody needs the place more.
+        if scope is None or key is None or self._scopes.get(key) is not scope or self._waiting:
+            child.kill()
         if scope is None or key is None:
-            child.kill()
             return
-        scope.busy -= 1
-        scope.used_at = asyncio.get_running_loop().time()
-        self._scopes.move_to_end(key)
         if child.dead:
-            if not scope.busy and not scope.idle:
-                del self._scopes[key]
+            self._tidy(key, scope)
             return
-        if self._waiting:  # somebody needs the place more than this scope does its memory
-            child.kill()
-            return
+        scope.used_at = asyncio.get_running_loop().time()
         scope.idle.append(child)
+        self._scopes.move_to_end(key)
         self._sweep_later()
+
+    def _tidy(self, key: Key | None, scope: Scope) -> None:
+        """Forget a scope without children."""
+        if key is not None and not scope.busy and not scope.idle and self._scopes.get(key) is scope:
+            del self._scopes[key]
 
     async def _admit(self) -> None:
         """Wait for a place among the children. An idle scope gives its place up, the one unused longest first."""
@@ -257,8 +262,7 @@ class ProcessSandbox:
         for key, scope in self._scopes.items():
             if scope.idle:
                 scope.idle.pop().kill()
-                if not scope.busy and not scope.idle:
-                    del self._scopes[key]
+                self._tidy(key, scope)
                 return True
         return False
 
@@ -279,11 +283,12 @@ class ProcessSandbox:
             self._leave()
         for pool in self._pools.values():
             pool.forget(child)
-        for scope in self._scopes.values():
+        for key, scope in list(self._scopes.items()):
             if child in scope.idle:
                 scope.idle.remove(child)
+                self._tidy(key, scope)
 
-    def _drop(self, key: tuple[str, str]) -> None:
+    def _drop(self, key: Key) -> None:
         scope = self._scopes.pop(key)
         for child in tuple(scope.idle):
             child.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__ as futures
 
 import ast
+import difflib
 import warnings
 from collections.abc import Iterator, Sequence
 from types import CodeType
@@ -96,30 +97,68 @@ def located(message: str, node: ast.AST) -> SyntaxError:
     return SyntaxError(message, (FILENAME, line, column, None))
 
 
-def find_problems(source: str, allowed: Sequence[str] | None) -> list[dict[str, Any]]:
-    """What can be seen without running: syntax errors, modules that may not be imported (`allowed` None: any may).
+def find_problems(
+    source: str, allowed: Sequence[str] | None, inputs: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """What can be seen without running: syntax errors, modules that may not be imported, inputs that are not given.
 
-    Each problem is `{"message", "line", "column"}`; line and column start at 1 and may be None.
+    `allowed` None: any module may be imported; `inputs` None: what is given is not known. Each problem is
+    `{"message", "line", "column", "warning"}`; line and column start at 1 and may be None.
     """
     try:
         compile_body(source)
     except SyntaxError as error:
-        return [{"message": error.msg, "line": error.lineno, "column": error.offset}]
+        return [problem(error.msg, error.lineno, error.offset)]
     except (ValueError, RecursionError, MemoryError) as error:
-        reason = str(error) or "the code is nested too deeply"
-        return [{"message": reason, "line": None, "column": None}]
-    problems: list[dict[str, Any]] = []
-    if allowed is None:
-        return problems
-    for node in ast.walk(compile(source, FILENAME, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)):
-        names: list[str] = []
+        return [problem(str(error) or "the code is nested too deeply", None, None)]
+    tree = compile(source, FILENAME, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
+    nodes = list(ast.walk(tree))
+    found: list[dict[str, Any]] = []
+    if allowed is not None:
+        found += import_problems(nodes, allowed)
+    if inputs is not None:
+        found += input_problems(nodes, inputs)
+    return sorted(found, key=lambda one: (one["line"], one["column"]))
+
+
+def import_problems(nodes: Sequence[ast.AST], allowed: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Imports that will be refused."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module] if node.module != "__future__" else []
+        elif isinstance(node, ast.ImportFrom) and node.module not in (None, "__future__") and not node.level:
+            names = [str(node.module)]
+        else:
+            continue
         for name in names:
-            problem = import_problem(name, allowed)
-            if problem:
-                assert isinstance(node, ast.Import | ast.ImportFrom)
-                problems.append({"message": problem, "line": node.lineno, "column": node.col_offset + 1})
-    return problems
+            reason = import_problem(name, allowed)
+            if reason:
+                yield problem(reason, node.lineno, node.col_offset + 1)
+
+
+def input_problems(nodes: Sequence[ast.AST], inputs: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """`inputs["name"]` where no such input is given; not when the code gives `inputs` another meaning."""
+    for node in nodes:
+        named = isinstance(node, ast.Name) and node.id == "inputs" and not isinstance(node.ctx, ast.Load)
+        if named or (isinstance(node, ast.arg) and node.arg == "inputs"):
+            return
+    for node in nodes:
+        if (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.ctx, ast.Load)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "inputs"
+            and isinstance(node.slice, ast.Constant)
+            and isinstance(node.slice.value, str)
+            and node.slice.value not in inputs
+        ):
+            name = node.slice.value
+            near = difflib.get_close_matches(name, inputs, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            message = f"The node is given no input {name!r}.{hint}"
+            yield problem(message, node.lineno, node.col_offset + 1, warning=True)
+
+
+def problem(message: str, line: int | None, column: int | None, *, warning: bool = False) -> dict[str, Any]:
+    """One finding."""
+    return {"message": message, "line": line, "column": column, "warning": warning}

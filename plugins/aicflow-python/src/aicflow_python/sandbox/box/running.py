@@ -61,7 +61,7 @@ class Runner:
     def answer(self, frame: bytes) -> None:
         """Read one request and send its reply.
 
-        A request is `{"code", "inputs", "limits"}`, or `{"check", "allowed"}`; a reply holds `value`,
+        A request is `{"code", "inputs", "limits"}`, or `{"check", "allowed", "inputs"}`; a reply holds `value`,
         `fault`, `limit` or `problems`, and the log entries not sent before.
         """
         try:
@@ -70,7 +70,9 @@ class Runner:
             self._send(encode({"fault": {"type": "InvalidInput", "message": str(error), "line": None}}))
             return
         if "check" in request:
-            self._send(encode({"problems": find_problems(request["check"], request["allowed"])[:50]}))
+            self._send(
+                encode({"problems": find_problems(request["check"], request["allowed"], request["inputs"])[:50]})
+            )
             return
         self._run(request)
 
