@@ -103,6 +103,7 @@ EVALUATED = {
     ),
     "parsing an integer": ("parse_json(replace(input.text[0:9000], 'x', '9'))", "eval.overflow"),
     "building depth": ("[input.deep]", "eval.limit"),
+    "empty objects": (each(f"[{','.join(['{}'] * 300)}]"), "eval.limit"),
     "strip": (each("strip(input.text, 'abcdefgh')"), "eval.limit"),
 }
 
@@ -125,7 +126,9 @@ def test_stopped_when_evaluated(name):
     assert raised.value.code == code
 
 
-@pytest.mark.parametrize("name", ["many texts", "split", "parsing much", "values", "comparison", "JSON of escapes"])
+@pytest.mark.parametrize(
+    "name", ["many texts", "empty objects", "split", "parsing much", "values", "comparison", "JSON of escapes"]
+)
 def test_memory_stays_small(name):
     expression = compile_expression(EVALUATED[name][0])
     tracemalloc.start()
