@@ -23,6 +23,7 @@ INTERRUPTED: Final = 130
 _COMMANDS: Final = {
     "serve": ("aicflow.cli.serving:serve_command", "Serve the REST and WebSocket API."),
     "run": ("aicflow.cli.running:run_command", "Run a workflow file here, without a server."),
+    "demo": ("aicflow.cli.demo:demo_command", "See the main job from end to end."),
     "validate": ("aicflow.cli.validating:validate_command", "Check workflow files."),
     "nodes": ("aicflow.cli.listing:nodes_command", "List the installed node types, or show one."),
     "plugins": ("aicflow.cli.listing:plugins_command", "List the installed plugins and their problems."),

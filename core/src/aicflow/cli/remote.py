@@ -6,6 +6,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +23,14 @@ class Remote:
     url: str
     key: str
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         """The answer's JSON, None when it has none. Raises AICFlowError with what the server said."""
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(  # noqa: S310 - the address is the operator's own
             self.url.rstrip("/") + path,
             data=data,
             method=method,
-            headers={"authorization": f"Bearer {self.key}", "content-type": "application/json"},
+            headers={"authorization": f"Bearer {self.key}", "content-type": "application/json", **(headers or {})},
         )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310

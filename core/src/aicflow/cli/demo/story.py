@@ -1,0 +1,128 @@
+"""What the demo does, in order: save a workflow, fire it by webhook and by cron, watch it, show the result."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.panel import Panel
+
+from aicflow.cli.demo.servers import aicflow_server, data_server, model_environment
+from aicflow.cli.progress import progress
+from aicflow.cli.remote import Remote
+from aicflow.cli.say import console
+from aicflow.kernel.errors import AICFlowError
+
+__all__ = ["demo_command"]
+
+_WORKFLOW = "weather-watch"
+_CRON = {
+    "id": "tick",
+    "type": "trigger.cron",
+    "params": {"schedule": "* * * * * *", "overlap": "skip"},
+    "input": {"year": 2012},
+}
+_PATIENCE = 60.0
+
+
+def demo_command(*, keep: bool = False) -> int:
+    """Run the main job: a real server, real data, an agent, a webhook and a schedule.
+
+    Args:
+        keep: Leave the server running until Ctrl-C, to look around.
+    """
+    say = console()
+    here = Path(str(files(__package__)))
+    with (
+        tempfile.TemporaryDirectory(prefix="aicflow-demo-") as scratch,
+        data_server(here) as data,
+        model_environment() as (model, model_name),
+    ):
+        say.print("Starting a server with an empty data folder …")
+        environment = {**model, "AICFLOW_HTTP_ALLOW_HOSTS": data.removeprefix("http://")}
+        with aicflow_server(Path(scratch), environment) as remote:
+            say.print(f"It listens on {remote.url}. Agents ask the model [bold]{model_name}[/].\n")
+            ended = _story(remote, f"{data}/seattle-weather.csv")
+            if keep and ended == 0:
+                _stay(remote)
+    return ended
+
+
+def _story(remote: Remote, data_url: str) -> int:
+    say = console()
+    document = yaml.safe_load(files(__package__).joinpath("weather.yaml").read_text(encoding="utf-8"))
+    document["vars"]["data_url"] = data_url
+    remote.call("POST", f"/api/v1/workflows?id={_WORKFLOW}", document)
+    nodes = [node["id"] for node in document["nodes"]]
+
+    say.print(f"[bold]1.[/] The workflow is saved; its URL is live. POST {remote.url}/hooks/weather")
+    answer = remote.call("POST", "/hooks/weather", {"year": 2015})
+    first = _follow(remote, answer["execution_id"], nodes)
+
+    say.print("\n[bold]2.[/] Version 2 adds a schedule; it fires by itself.")
+    document["triggers"].append(_CRON)
+    remote.call("PUT", f"/api/v1/workflows/{_WORKFLOW}", document, {"if-match": "*"})
+    second = _follow(remote, _first_fire(remote), nodes)
+
+    ok = True
+    for execution in (first, second):
+        ok = ok and execution["status"] == "succeeded"
+        title = f"{execution['trigger']['type_id']}: {execution['status']}"
+        shown = execution["output"] if execution["status"] == "succeeded" else execution["error"]
+        say.print(Panel(json.dumps(shown, indent=2, ensure_ascii=False), title=title, title_align="left"))
+    say.print(
+        "Where to look next:\n"
+        "  README.md                                   a workflow and a node in ten lines each\n"
+        "  core/src/aicflow/cli/demo/weather.yaml      the workflow you just saw\n"
+        "  .venv/bin/aicflow run FILE                  run a workflow file without a server\n"
+        "  .venv/bin/aicflow serve                     the server, with its API documentation under /docs\n"
+        "  .venv/bin/aicflow demo --keep               this demo, with the server left running",
+        highlight=False,
+    )
+    return 0 if ok else 1
+
+
+def _first_fire(remote: Remote) -> str:
+    """Wait for the schedule's first execution, then pause the schedule: one is enough."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        page = remote.call("GET", f"/api/v1/executions?workflow_id={_WORKFLOW}&trigger_kind=trigger&limit=50")
+        fired = [one for one in page["data"] if one["trigger"]["trigger_id"] == _CRON["id"]]
+        if fired:
+            remote.call("POST", f"/api/v1/triggers/{_WORKFLOW}:{_CRON['id']}/pause")
+            return str(fired[-1]["id"])
+        time.sleep(0.1)
+    raise AICFlowError("The schedule did not fire within a minute.")
+
+
+def _follow(remote: Remote, execution_id: str, nodes: list[str]) -> dict[str, Any]:
+    """Show an execution's events as they come over the WebSocket; gives the execution when it has ended."""
+    from websockets.sync.client import connect
+
+    address = f"{remote.url.replace('http', 'ws', 1)}/api/v1/executions/{execution_id}/stream"
+    headers = {"authorization": f"Bearer {remote.key}"}
+    with (
+        connect(address, additional_headers=headers, subprotocols=["aicflow.v1"], open_timeout=15) as stream,  # type: ignore[list-item]
+        progress(nodes) as table,
+    ):
+        for frame in stream:
+            data = frame.encode() if isinstance(frame, str) else frame
+            for event in data.splitlines():
+                table.event(event)
+    execution: dict[str, Any] = remote.call("GET", f"/api/v1/executions/{execution_id}")
+    return execution
+
+
+def _stay(remote: Remote) -> None:
+    say = console()
+    say.print(f"\nThe server goes on at {remote.url} (API key {remote.key}). Ctrl-C ends it.", highlight=False)
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        say.print("Stopped.")
