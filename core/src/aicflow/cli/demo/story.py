@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from importlib.resources import files
@@ -10,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.panel import Panel
 
 from aicflow.cli.demo.servers import aicflow_server, data_server, model_environment
 from aicflow.cli.progress import progress
 from aicflow.cli.remote import Remote
-from aicflow.cli.say import console
+from aicflow.cli.say import console, print_json
 from aicflow.kernel.errors import AICFlowError
 
 __all__ = ["demo_command"]
@@ -25,7 +23,7 @@ _CRON = {
     "id": "tick",
     "type": "trigger.cron",
     "params": {"schedule": "* * * * * *", "overlap": "skip"},
-    "input": {"year": 2012},
+    "input": {"year": 2013},
 }
 _PATIENCE = 60.0
 
@@ -72,11 +70,11 @@ def _story(remote: Remote, data_url: str) -> int:
     ok = True
     for execution in (first, second):
         ok = ok and execution["status"] == "succeeded"
-        title = f"{execution['trigger']['type_id']}: {execution['status']}"
         shown = execution["output"] if execution["status"] == "succeeded" else execution["error"]
-        say.print(Panel(json.dumps(shown, indent=2, ensure_ascii=False), title=title, title_align="left"))
+        say.print(f"\n[bold]{execution['trigger']['type_id']}[/]: {execution['status']}")
+        print_json(shown)
     say.print(
-        "Where to look next:\n"
+        "\nWhere to look next:\n"
         "  README.md                                   a workflow and a node in ten lines each\n"
         "  core/src/aicflow/cli/demo/weather.yaml      the workflow you just saw\n"
         "  .venv/bin/aicflow run FILE                  run a workflow file without a server\n"
