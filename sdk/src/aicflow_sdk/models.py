@@ -1,0 +1,370 @@
+"""What the server gives, as frozen dataclasses. Instants are aware datetimes; unknown fields are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from aicflow_sdk.errors import ExecutionCancelled, ExecutionFailed, ExecutionUnsuccessful
+
+__all__ = [
+    "ENDED",
+    "ApiKey",
+    "BulkResult",
+    "CreatedApiKey",
+    "Delivery",
+    "Event",
+    "Execution",
+    "ExecutionStatus",
+    "FailureReport",
+    "Issue",
+    "NodeType",
+    "Page",
+    "Plugin",
+    "PluginProblem",
+    "Provider",
+    "Readiness",
+    "Related",
+    "Step",
+    "StepStatus",
+    "Trigger",
+    "TriggerInfo",
+    "TriggerType",
+    "Validation",
+    "Workflow",
+    "WorkflowVersion",
+]
+
+type ExecutionStatus = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
+type StepStatus = Literal["running", "waiting", "retrying", "succeeded", "failed", "skipped", "cancelled"]
+type Json = Mapping[str, Any]
+
+ENDED: Final[frozenset[str]] = frozenset({"succeeded", "failed", "cancelled"})
+"""The statuses of executions that have ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Related:
+    """Another place that an issue is about."""
+
+    pointer: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue:
+    """A finding of validation at a JSON pointer into the document; `span` is (start, end) in the string there.
+    `line` and `column` are known when a file was read."""
+
+    code: str
+    severity: Literal["error", "warning"]
+    pointer: str
+    message: str
+    hint: str | None = None
+    span: tuple[int, ...] | None = None
+    related: tuple[Related, ...] = ()
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.severity} {self.code} at {self.pointer or '/'}: {self.message}"
+        return f"{text}\n    {self.hint}" if self.hint else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """All findings in document order; `valid` when none is an error."""
+
+    valid: bool
+    issues: tuple[Issue, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(["valid" if self.valid else "not valid", *map(str, self.issues)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """A saved workflow. Lists leave `document` and `etag` out; `issues` are the warnings, given when it was saved."""
+
+    id: str
+    name: str
+    description: str | None
+    version: int
+    revision: int
+    enabled: bool
+    created_at: datetime
+    updated_at: datetime
+    document: Json | None = None
+    issues: tuple[Issue, ...] = ()
+    etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowVersion:
+    """One immutable version; the list leaves the document out."""
+
+    workflow_id: str
+    version: int
+    created_at: datetime
+    document: Json | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureReport:
+    """Why an execution or a step failed. `pointer` leads into the node's params; `line` and `excerpt` into its code."""
+
+    code: str
+    message: str
+    node_id: str | None = None
+    attempt: int | None = None
+    error_type: str | None = None
+    pointer: str | None = None
+    hint: str | None = None
+    line: int | None = None
+    excerpt: str | None = None
+    details: Json | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerInfo:
+    """What started an execution."""
+
+    kind: str
+    trigger_id: str | None = None
+    type_id: str | None = None
+    key: str | None = None
+    scheduled_for: datetime | None = None
+    parent_execution_id: str | None = None
+    parent_node_id: str | None = None
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One running of one version of a workflow. Lists leave `input` and `output` out."""
+
+    id: str
+    workflow_id: str
+    version: int
+    status: ExecutionStatus
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    input: Any = None
+    output: Any = None
+    error: FailureReport | None = None
+    trigger: TriggerInfo
+    engine: str | None = None
+    priority: int = 0
+    last_seq: int = 0
+    cancel_requested: bool = False
+    wake_at: datetime | None = None
+    rerun_of: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status in ENDED
+
+    def result(self) -> Any:
+        """The output. Raises ExecutionFailed, ExecutionCancelled, or ExecutionUnsuccessful when it has not ended."""
+        if self.status == "succeeded":
+            return self.output
+        if self.status == "cancelled":
+            raise ExecutionCancelled(f"Execution {self.id} was cancelled.", self)
+        if self.status != "failed":
+            raise ExecutionUnsuccessful(
+                f"Execution {self.id} is {self.status}; it has no result yet.",
+                self,
+                hint="Wait for its end: client.executions.wait(execution_id).",
+            )
+        error = self.error
+        if error is None:
+            raise ExecutionFailed(f"Execution {self.id} failed.", self)
+        place = f" at node {error.node_id!r}" if error.node_id else ""
+        code = f"\n{error.excerpt}" if error.excerpt else ""
+        raise ExecutionFailed(
+            f"Execution {self.id} failed{place}: {error.message} [{error.code}]{code}", self, hint=error.hint
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One node's turn in one execution. `port` is the exit it left by; `logs` counts its log lines."""
+
+    node_id: str
+    status: StepStatus
+    attempt: int
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    port: str | None = None
+    output: Any = None
+    error: FailureReport | None = None
+    retry_at: datetime | None = None
+    wait: Json | None = None
+    logs: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A numbered fact about an execution. Live-only ones (`step.delta`: what a node emits while it runs) have neither
+    `seq` nor `time`. `stream.lost` in the stream of all executions says how many events were left out, and belongs to
+    no execution."""
+
+    type: str
+    data: Any = None
+    seq: int | None = None
+    time: datetime | None = None
+    execution_id: str | None = None
+    node_id: str | None = None
+    attempt: int | None = None
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is the last event of its execution."""
+        return self.type in ("execution.succeeded", "execution.failed", "execution.cancelled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkResult:
+    """What was done."""
+
+    count: int
+    execution_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Where a type comes from."""
+
+    plugin: str
+    distribution: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeType:
+    """An installed node type and how it is configured."""
+
+    type_id: str
+    version: int
+    versions: tuple[int, ...]
+    title: str
+    category: str
+    summary: str
+    documentation: str
+    ports: tuple[str, ...]
+    pure: bool
+    params_schema: Json
+    output_schema: Json | None
+    provider: Provider
+    enabled: bool
+    default_params: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerType:
+    """An installed trigger type."""
+
+    type_id: str
+    version: int
+    title: str
+    summary: str
+    documentation: str
+    params_schema: Json
+    payload_schema: Json | None
+    provider: Provider
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginProblem:
+    """Why a plugin, or a part of it, is not in use."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """What became of an installed plugin: loaded, partial, failed or blocked."""
+
+    name: str
+    distribution: str | None
+    version: str | None
+    status: str
+    node_types: tuple[str, ...]
+    trigger_types: tuple[str, ...]
+    problems: tuple[PluginProblem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """One trigger of a saved, enabled workflow; `id` is `workflow_id:trigger_id`. `problem` says why it cannot fire."""
+
+    id: str
+    workflow_id: str
+    trigger_id: str
+    type_id: str
+    version: int
+    status: str
+    params: Json
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Something that arrived for a trigger. The list leaves the payload out."""
+
+    id: str
+    binding_id: str
+    received_at: datetime
+    key: str | None = None
+    execution_id: str | None = None
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key; never the key itself."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedApiKey(ApiKey):
+    """A new API key. `key` is shown this once."""
+
+    key: str
+
+    def __repr__(self) -> str:
+        return f"CreatedApiKey(id={self.id!r}, name={self.name!r}, scopes={self.scopes!r}, key='…')"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Whether executions can be accepted and run."""
+
+    status: str
+    checks: Json
+    plugins: Json
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is well."""
+        return self.status == "ready"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page[T]:
+    """One page of a list; `next_cursor` is None at the end."""
+
+    data: tuple[T, ...]
+    next_cursor: str | None

@@ -1,0 +1,53 @@
+"""When a call is sent again, and after how long. Decides; waits for nothing."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aicflow_sdk.call import Call
+from aicflow_sdk.effects import Unreached
+from aicflow_sdk.replies import Reply
+
+__all__ = ["Retry"]
+
+_REFUSED: Final = frozenset({429})
+"""The server did not do it and says when to come back."""
+_UNCERTAIN: Final = frozenset({502, 503, 504})
+"""It may have been done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Up to `attempts` tries of a call, with exponential delays in seconds and full jitter: a random part of
+    `initial * 2**n`, at most `longest`. A `Retry-After` of the server counts instead of the delay, with a little
+    jitter; one above `patience` is not waited for: the error is raised at once."""
+
+    attempts: int = 5
+    initial: float = 0.25
+    longest: float = 8.0
+    patience: float = 60.0
+    random: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.initial < 0 or self.longest < 0 or self.patience < 0:
+            raise ValueError("attempts is at least 1, delays are not negative")
+
+    def delay(self, tried: int) -> float:
+        """The seconds before the next try, after so many."""
+        return self.random() * min(self.longest, self.initial * 2.0 ** min(tried - 1, 30))
+
+    def after(self, call: Call[object], outcome: Reply | Unreached, tried: int) -> float | None:
+        """The seconds after which to send the call again; None when the outcome stands."""
+        if tried >= self.attempts:
+            return None
+        if isinstance(outcome, Unreached):
+            return self.delay(tried) if call.repeatable or not outcome.sent else None
+        if outcome.status not in _REFUSED and not (call.repeatable and outcome.status in _UNCERTAIN):
+            return None
+        asked = outcome.retry_after()
+        if asked is None:
+            return self.delay(tried)
+        return asked + self.random() * min(1.0, self.initial) if asked <= self.patience else None
