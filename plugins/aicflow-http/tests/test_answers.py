@@ -218,6 +218,7 @@ async def test_truncated_json_is_text_unless_json_was_asked_for(send: Send) -> N
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
         b"HTTP/1.1 OK\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
         b"hello\r\n\r\n",
         b"\x00" * 100 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000,

@@ -183,6 +183,12 @@ async def test_a_proxy_that_wants_or_refuses_credentials() -> None:
             await ask(node, f"http://api.example:{server.port}/")
 
 
+async def test_a_tunnel_that_fails_carried_nothing_out() -> None:
+    async with proxying() as proxy, started(HttpSettings(proxy=proxy.url(), resolver=unknown)) as node:
+        with pytest.raises(TransientError):
+            await ask(node, "https://api.example:1/", method="POST")  # the proxy finds nobody there and hangs up
+
+
 async def test_a_proxy_that_is_gone_may_come_back() -> None:
     async with proxying() as proxy:
         pass

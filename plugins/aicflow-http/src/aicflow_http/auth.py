@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from aicflow import HeaderText, Params, SecretHeaderText, SecretText, Url
-from pydantic import Field
+from aicflow import HeaderText, Params, Url
+from pydantic import Field, model_validator
+
+from aicflow_http.header_names import HeaderName, header_name
+from aicflow_http.marks import SECRET_HEADERS, SECRETS
 
 __all__ = [
     "ApiKeyAuth",
     "Auth",
     "BasicAuth",
     "BearerAuth",
-    "HeaderName",
     "HmacAuth",
     "HmacPart",
     "NoAuth",
     "OAuth2ClientCredentials",
 ]
-
-HeaderName = Annotated[HeaderText, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=256)]
 
 HmacPart = Literal[
     "id", "timestamp", "method", "host", "path", "query", "path_and_query", "body", "body_sha256", "key_id"
@@ -36,15 +36,15 @@ class BasicAuth(Params):
     """User name and password, as RFC 7617."""
 
     type: Literal["basic"]
-    username: SecretText
-    password: SecretText = ""
+    username: Annotated[str, SECRETS]
+    password: Annotated[str, SECRETS] = ""
 
 
 class BearerAuth(Params):
     """A token in the Authorization header, as RFC 6750. `scheme` is the word before it."""
 
     type: Literal["bearer"]
-    token: Annotated[SecretHeaderText, Field(min_length=1)]
+    token: Annotated[str, SECRET_HEADERS, Field(min_length=1)]
     scheme: Annotated[HeaderText, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")] = "Bearer"
 
 
@@ -55,8 +55,14 @@ class ApiKeyAuth(Params):
     name: Annotated[HeaderText, Field(min_length=1, description="Name of the header or of the query parameter.")] = (
         "X-API-Key"
     )
-    value: Annotated[SecretHeaderText, Field(min_length=1)]
+    value: Annotated[str, SECRET_HEADERS, Field(min_length=1)]
     location: Literal["header", "query"] = "header"
+
+    @model_validator(mode="after")
+    def _name_fits(self) -> Self:
+        if self.location == "header":
+            header_name(self.name)
+        return self
 
 
 class HmacAuth(Params):
@@ -66,7 +72,7 @@ class HmacAuth(Params):
     """
 
     type: Literal["hmac"]
-    secret: Annotated[SecretText, Field(min_length=1)]
+    secret: Annotated[str, SECRETS, Field(min_length=1)]
     secret_encoding: Annotated[
         Literal["text", "base64", "hex"],
         Field(description="How the key's bytes are written; `whsec_` before base64 is dropped."),
@@ -90,8 +96,8 @@ class OAuth2ClientCredentials(Params):
 
     type: Literal["oauth2_client_credentials"]
     token_url: Url
-    client_id: SecretText
-    client_secret: SecretText
+    client_id: Annotated[str, SECRETS]
+    client_secret: Annotated[str, SECRETS]
     scope: str | None = None
     audience: str | None = None
     credentials_in: Annotated[

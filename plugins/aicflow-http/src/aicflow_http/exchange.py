@@ -20,6 +20,7 @@ __all__ = ["Reply", "exchange"]
 
 _REDIRECT_BYTES = 65_536
 _SPARE = 65_536
+_BREATH = 8  # pieces that are unpacked before other tasks have their turn: half a megabyte
 _TRANSPORT = (
     httpcore2.TimeoutException,
     httpcore2.NetworkError,
@@ -107,10 +108,12 @@ async def _read(response: httpcore2.Response, decoder: Decoder, most: int) -> tu
     async with aclosing(response.aiter_stream()) as stream:
         async for data in stream:
             raw += len(data)
-            for piece in decoder.feed(data):
+            for count, piece in enumerate(decoder.feed(data)):
                 kept += piece
                 if len(kept) > most:
                     return bytes(kept[:most]), True
+                if count % _BREATH == _BREATH - 1:
+                    await asyncio.sleep(0)
             if raw > most + _SPARE:
                 return bytes(kept), True
     return bytes(kept), False

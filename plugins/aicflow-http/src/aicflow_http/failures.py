@@ -7,8 +7,10 @@ http-url, http-header, http-body, http-auth, http-redirect, http-too-large, http
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import httpcore2
 from aicflow import NodeError, PermanentError, TransientError
@@ -40,11 +42,11 @@ class Progress:
     sent: bool = False
     answered: bool = False
 
-    async def trace(self, event: str, info: object) -> None:
-        """httpcore calls this on its way."""
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """httpcore calls this on its way. CONNECT only asks a proxy for a tunnel."""
         if event == "connection.connect_tcp.started":
             self.connected = True
-        elif event.endswith("send_request_headers.started"):
+        elif event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
             self.sent = True
 
 

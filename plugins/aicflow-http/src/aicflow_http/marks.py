@@ -1,4 +1,5 @@
-"""The kernel's marks for params that are not a single text: they hold for everything inside the value."""
+"""The kernel's marks for params in which secrets may be used. They hold for everything inside the value, and keep it
+out of `repr`, which tracebacks and debuggers show."""
 
 from __future__ import annotations
 

@@ -94,6 +94,5 @@ class Mask:
 
 
 def shown_url(url: httpx2.URL, *, query: bool) -> str:
-    """The URL for people: without user and fragment; without the query too, unless asked for."""
-    url = url.copy_with(username=None, password=None, fragment=None)
-    return str(url if query else url.copy_with(query=None))
+    """The URL for people: without its query, unless asked for. User and fragment were refused or dropped before."""
+    return str(url) if query else str(url).partition("?")[0]

@@ -44,7 +44,9 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
 
     async def start(self) -> None:
         """Read the operator's settings. Raises AICFlowError for ones that cannot be read."""
-        self._shared = Shared(self._settings or HttpSettings.from_environment())
+        shared = Shared(self._settings or HttpSettings.from_environment())
+        await shared.clients.warm_up()
+        self._shared = shared
 
     async def stop(self) -> None:
         """Close all connections."""

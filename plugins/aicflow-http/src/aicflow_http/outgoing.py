@@ -55,8 +55,9 @@ def parse_url(text: str, pointer: str = "/url") -> httpx2.URL:
     if port is not None and not 0 < port < 65536:
         raise _bad_url(pointer, "The URL's port is not between 1 and 65535.")
     # A final dot means the same host, but not the same certificate, cookie domain or allow-list entry.
-    bare = host.removesuffix(".")
-    return url.copy_with(host=bare if bare != host else url.host, fragment=None)
+    if host.endswith("."):
+        url = url.copy_with(host=host.removesuffix("."))
+    return url.copy_with(fragment=None) if url.fragment else url
 
 
 def _bad_url(pointer: str, message: str, hint: str | None = None) -> PermanentError:

@@ -21,7 +21,7 @@ class Caps(Params):
     items: Path = ""
     max_pages: Annotated[int, Field(ge=1, le=10_000)] = 100
     max_items: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    max_bytes: Annotated[int, Field(ge=1, le=1_000_000_000, description="Of all pages together.")] = 50_000_000
+    max_bytes: Annotated[int, Field(ge=1, le=100_000_000, description="Of all pages together.")] = 50_000_000
 
 
 class LinkPagination(Caps):

@@ -9,18 +9,14 @@ from aicflow import Output, Params, Url
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from aicflow_http.auth import Auth, HeaderName, NoAuth
+from aicflow_http.auth import Auth, NoAuth
 from aicflow_http.bodies import Body
+from aicflow_http.header_names import TOKEN, HeaderName, header_name
 from aicflow_http.marks import SECRET_HEADERS, SECRETS
 from aicflow_http.pagination import Pagination
 
 __all__ = ["HttpRequestParams", "HttpResponse", "Redirects", "ResponseOptions", "Timeouts", "Tls"]
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-# Headers that say how the message travels; a wrong value would let one request look like two.
-_OURS = frozenset(
-    {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
-)
 _STATUSES = re.compile(r"([1-5])xx\Z|([1-5]\d\d)(?:-([1-5]\d\d))?\Z")
 
 QueryValue = str | int | float | bool | None | list[str | int | float | bool]
@@ -45,7 +41,7 @@ class ResponseOptions(Params):
     """How the answer is read. `auto` goes by its content type. `max_bytes` counts bytes after decompression."""
 
     as_: Annotated[Literal["auto", "json", "text", "bytes"], Field(alias="as")] = "auto"
-    max_bytes: Annotated[int, Field(ge=0, le=1_000_000_000)] = 10_000_000
+    max_bytes: Annotated[int, Field(ge=0, le=100_000_000)] = 10_000_000
     on_too_large: Annotated[Literal["fail", "truncate"], Field(description="`truncate` keeps the first bytes.")] = (
         "fail"
     )
@@ -106,7 +102,7 @@ class HttpRequestParams(Params):
     @field_validator("method")
     @classmethod
     def _method(cls, value: str) -> str:
-        if not _TOKEN.match(value) or value.upper() in ("CONNECT", "TRACE"):
+        if not TOKEN.match(value) or value.upper() in ("CONNECT", "TRACE"):
             raise PydanticCustomError("method", "not a method that can be sent; use GET, POST, PUT, PATCH, DELETE, …")
         return value.upper()
 
@@ -114,19 +110,14 @@ class HttpRequestParams(Params):
     @classmethod
     def _headers(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
-            if not _TOKEN.match(name):
-                raise PydanticCustomError("header", "{name} is not a header name", {"name": repr(name[:80])})
-            if name.lower() in _OURS or name.lower().startswith("proxy-"):
-                raise PydanticCustomError(
-                    "header", "the header {name} is set by the connection, not by you", {"name": name}
-                )
+            header_name(name)
         return value
 
     @field_validator("cookies")
     @classmethod
     def _cookies(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
-            if not _TOKEN.match(name):
+            if not TOKEN.match(name):
                 raise PydanticCustomError("cookie", "{name} is not a cookie name", {"name": repr(name[:80])})
         return value
 
