@@ -74,6 +74,9 @@ def test_firing_maps_the_payload_and_keeps_the_delivery(host: Host) -> None:
 
     misfit = host.client.post(f"/triggers/{binding}/fire", json={"payload": {"other": 1}})
     problem(misfit, 422, "input-invalid")
+    newest = host.client.get(f"/triggers/{binding}/deliveries").json()["data"][0]
+    assert newest["execution_id"] is None
+    assert "word" in newest["error"]
 
 
 def test_a_key_fires_once(host: Host) -> None:

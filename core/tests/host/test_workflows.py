@@ -163,3 +163,19 @@ def test_a_weak_tag_never_allows_a_change(host: Host) -> None:
     problem(answer, 412, "revision-mismatch")
     both = f'"x-1", {tag.headers["etag"]}'
     assert host.client.put(path, json=ECHO, headers={"if-match": both}).status_code == 200
+
+
+def test_a_draft_is_kept_and_tried_without_becoming_the_current_version(host: Host) -> None:
+    workflow = host.save(ECHO)
+    path = f"/workflows/{workflow['id']}"
+    draft = {**ECHO, "output": "from the draft"}
+    kept = host.client.post(f"{path}/drafts", json=draft)
+    assert (kept.status_code, kept.json()["version"]) == (201, 2)
+    assert kept.headers["location"] == f"/api/v1{path}/versions/2"
+    assert host.client.get(path).json()["version"] == 1
+    assert host.start(workflow["id"], "now")["output"] == "now"
+    body = {"workflow_id": workflow["id"], "version": 2}
+    assert host.client.post("/executions?wait=10", json=body).json()["output"] == "from the draft"
+    problem(host.client.post(f"{path}/drafts", json={**ECHO, "nodes": []}), 422, "workflow-invalid")
+    restored = host.client.post(f"{path}/versions/2/restore").json()
+    assert (restored["version"], restored["document"]) == (3, draft)

@@ -6,6 +6,7 @@ Plain ASGI, because a layer that every request passes has to cost microseconds.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 import time
@@ -65,13 +66,15 @@ class Gate:
         self._limit = settings.max_body_bytes
         self._origins = frozenset(settings.cors_origins)
         self._access = access
+        self._prefix = new_id("rq", time.time()) + "-"  # random once: a system call for each request would cost more
+        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         headers = _Headers(scope["headers"])
-        request_id = headers.request_id or new_id("rq", time.time())
+        request_id = headers.request_id or f"{self._prefix}{next(self._numbers):x}"
         scope[REQUEST_ID] = request_id
         answer = _Answer(send, request_id)
         body = _Body(receive, self._limit) if scope["type"] == "http" else None

@@ -396,13 +396,14 @@ class Fires(_Given):
 
 
 class Delivery(_Given):
-    """Something that arrived for a trigger. The list leaves the payload out."""
+    """Something that arrived for a trigger; `error` says why it started nothing. The list leaves the payload out."""
 
     id: str
     binding_id: str
     received_at: datetime
     key: str | None
     execution_id: str | None
+    error: str | None
     payload: Any = None
 
 

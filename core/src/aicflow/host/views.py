@@ -194,6 +194,7 @@ def delivery_view(delivery: Delivery, *, payload: bool = True) -> dict[str, Any]
         "received_at": iso(delivery.received_at),
         "key": delivery.key,
         "execution_id": delivery.execution_id,
+        "error": delivery.error,
     }
     if payload:
         out["payload"] = delivery.payload

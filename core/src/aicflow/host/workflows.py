@@ -13,7 +13,7 @@ from aicflow.kernel.errors import WorkflowInvalid
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import WorkflowRecord
+from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.validation import Limits, validate
 
@@ -85,6 +85,11 @@ class WorkflowService:
             )
             await self._triggers.apply(record)
         return record, issues
+
+    async def add_draft(self, workflow_id: str, document: Any) -> tuple[WorkflowVersion, list[Issue]]:
+        """Keep a new version that does not become the current one. Raises NotFound, WorkflowInvalid."""
+        issues = await self._checked(document)
+        return await self._store.workflows.add_draft(workflow_id, document, now=self._clock.now()), issues
 
     async def restore(self, workflow_id: str, version: int) -> tuple[WorkflowRecord, list[Issue]]:
         """Make an old version's document the newest version. It must be valid today. Raises as `replace`."""

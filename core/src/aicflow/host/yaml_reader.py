@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from aicflow.host.positions import Position, Positions
+from aicflow.host.positions import Position, Positions, place_of_index
 from aicflow.kernel.errors import DocumentUnreadable
 from aicflow.kernel.values import escape_pointer
 
@@ -69,6 +69,15 @@ def read_yaml(text: str, limits: Limits) -> tuple[Any, Positions]:
             f"The document is not YAML: {problem}.",
             line=mark.line + 1 if mark else None,
             column=mark.column + 1 if mark else None,
+        ) from None
+    except yaml.reader.ReaderError as error:
+        found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        line, column = place_of_index(text, found.start() if found else 0)
+        raise DocumentUnreadable(
+            f"The document is not YAML: the control character U+{ord(found[0]) if found else error.character:04X} "
+            "is not allowed.",
+            line=line,
+            column=column,
         ) from None
     except yaml.YAMLError as error:
         raise DocumentUnreadable(f"The document is not YAML: {' '.join(str(error).split())}.") from None

@@ -11,7 +11,7 @@ from fastapi import Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.responses import Response
 
-from aicflow.engine import KEEP
+from aicflow.engine import KEEP, Executions
 from aicflow.host import schemas
 from aicflow.host.auth import caller_of, require
 from aicflow.host.bodies import json_body, raw_json
@@ -101,6 +101,12 @@ def _wait_of(request: Request, longest: float) -> float | None:
     return float(text) if text is not None else None
 
 
+def _as_accepted(executions: Executions, execution_id: str) -> Execution | None:
+    """The execution as this process just accepted it, which saves reading it back; None when it is not here."""
+    run = executions.worker.run_of(execution_id)
+    return run.execution if run is not None and run.execution.status == "running" else None
+
+
 @routes.post(
     "/executions",
     operation_id="start_execution",
@@ -161,7 +167,9 @@ async def start_execution(request: Request) -> Response:
         raise mismatch(key, started.execution_id)
     if wait:
         await executions.wait(started.execution_id, wait)
-    execution = await executions.get(started.execution_id)
+    execution = None if wait or replayed else _as_accepted(executions, started.execution_id)
+    if execution is None:
+        execution = await executions.get(started.execution_id)
     headers = _location(execution.id)
     if replayed:
         headers["idempotent-replayed"] = "true"

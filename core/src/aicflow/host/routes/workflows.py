@@ -197,6 +197,25 @@ async def delete_workflow(request: Request, workflow_id: Id, query: NoQuery) -> 
     return Response(status_code=204)
 
 
+@routes.post(
+    "/workflows/{workflow_id}/drafts",
+    operation_id="create_draft",
+    summary="Keep a new version without making it the current one",
+    status_code=201,
+    response_model=schemas.WorkflowVersion,
+    responses=problems(400, 404, 413, 415),
+    openapi_extra=_DOCUMENT,
+    dependencies=scoped("write"),
+)
+async def create_draft(request: Request, workflow_id: Id, query: NoQuery) -> Response:
+    """To be tried by its number or by a webhook's test URL; restoring it makes it the current version."""
+    runtime = runtime_of(request)
+    document = await document_body(request, runtime.settings)
+    version, _ = await runtime.workflows.add_draft(workflow_id, document.value)
+    headers = {"location": f"/api/v1/workflows/{workflow_id}/versions/{version.version}"}
+    return json_response(version_view(version), 201, headers)
+
+
 @routes.get(
     "/workflows/{workflow_id}/versions",
     operation_id="list_workflow_versions",
