@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
+from urllib.parse import quote
 
 from aicflow.kernel.errors import PermanentError
 from aicflow.kernel.expr import Secret
@@ -93,8 +94,9 @@ class Mask:
         """Hide this value from now on. Very short ones are not hidden: they would blot out ordinary text."""
         if len(value) >= _SHORTEST_MASKED and value not in self._values:
             self._values.add(value)
-            # longest first, so that a secret that contains another is hidden whole
-            self._encoded = sorted((dumps(v)[1:-1] for v in self._values), key=len, reverse=True)
+            # as it is and as URLs hold it; longest first, so that a secret that contains another is hidden whole
+            forms = {dumps(form)[1:-1] for v in self._values for form in (v, quote(v, safe=""))}
+            self._encoded = sorted(forms, key=len, reverse=True)
 
     def __bool__(self) -> bool:
         return bool(self._encoded)
