@@ -24,8 +24,9 @@ type OnDead = Callable[[Child], None]
 
 START_TIMEOUT: Final = 30.0
 CHILD_TIMEOUT: Final = 10.0
+# asyncio would load OpenSSL's TLS, for servers and clients that nobody can have in there.
 BOOT: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from box.zygote import main; del sys.path[0];"
+    "import sys; sys.modules['ssl'] = None; sys.path.insert(0, sys.argv[1]); from box.zygote import main; del sys.path[0];"
     "main(sys.argv[2], int(sys.argv[3]))"
 )
 

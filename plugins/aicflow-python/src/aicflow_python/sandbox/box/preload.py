@@ -38,11 +38,9 @@ SUPPORT: Final = (
 
 def preload(zone_paths: list[str]) -> None:
     """Import all of it and keep the time zones in memory."""
-    # asyncio would load OpenSSL's TLS for servers and clients that nobody can have in here.
-    sys.modules["ssl"] = None  # type: ignore[assignment]
     for name in (*MODULES, *SUPPORT):
         importlib.import_module(name)
-    del sys.modules["ssl"]
+    sys.modules.pop("ssl", None)  # it was kept from being loaded; see the host's boot line
     settle_time()
     settle_hashes()
     settle_zones(zone_data(zone_paths))
@@ -76,7 +74,7 @@ def zone_data(paths: list[str]) -> dict[str, bytes]:
             for name in files:
                 path = os.path.join(folder, name)
                 with open(path, "rb") as file:
-                    data = file.read(1 << 20)
+                    data = file.read()
                 if data.startswith(b"TZif"):
                     zones[os.path.relpath(path, root).replace(os.sep, "/")] = data
         if zones:

@@ -59,10 +59,10 @@ def main(argument: str, control_descriptor: int) -> None:
     faulthandler.enable(file=BLACK_BOX)
     faulthandler.register(signal.SIGUSR1, file=BLACK_BOX, all_threads=False)
     control = socket.socket(fileno=control_descriptor)
+    allowed = tuple(options["allowed"]) if options["guards"] else None
     gc.collect()
     gc.freeze()
     seal = Seal(SealLimits(options["memory_mb"], options["cpu_seconds"]))
-    allowed = tuple(options["allowed"]) if options["guards"] else None
     control.send(json.dumps({"ready": os.getpid()}).encode())
     serve(control, Mould(seal, timers, allowed))
 
