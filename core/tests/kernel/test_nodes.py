@@ -100,6 +100,14 @@ def test_a_function_without_types_is_refused_at_once(function: Any, words: str) 
         node("text.bad")(function)
 
 
+def test_an_annotation_nobody_can_resolve_is_named() -> None:
+    def function(text: Nowhere) -> str:  # type: ignore[name-defined]  # noqa: F821
+        return str(text)
+
+    with pytest.raises(TypeError, match="'Nowhere'"):
+        node("text.bad")(function)
+
+
 async def test_exits_and_waits_come_through() -> None:
     class Gate(Node[GeocodeParams, GeocodeOutput]):
         type_id = "t.gate"

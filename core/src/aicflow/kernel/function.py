@@ -21,11 +21,16 @@ def node(
     """Make a node type of a function: its parameters are the params, its return annotation is the output.
 
     A parameter annotated `Context` is given the context. `def` functions run in a thread, `async def` ones on the
-    event loop. Raises TypeError at once for a parameter or a result without annotation.
+    event loop. Raises TypeError at once for a parameter or a result without a usable annotation.
     """
 
     def wrap(function: Callable[..., Any]) -> NodeType:
-        hints = get_type_hints(function, include_extras=True)
+        try:
+            hints = get_type_hints(function, include_extras=True)
+        except NameError as error:
+            raise TypeError(
+                f"@node({type_id!r}): an annotation names {error.name!r}, which the function's module does not define"
+            ) from error
         fields: dict[str, Any] = {}
         context_name: str | None = None
         for name, parameter in inspect.signature(function).parameters.items():
