@@ -99,7 +99,7 @@ def test_what_json_or_the_runner_would_not_say(frame: bytes) -> None:
 
 
 def test_ordinary_numbers_pass() -> None:
-    for value in (0, -1, 1.5e300, 2**100, 1e-300, int("9" * 300)):
+    for value in (0, -1, 1.5e300, 2**100, 1e-300, int("9" * 300), "Infinity", ["NaN", {"-Infinity": None}]):
         assert read_reply(json.dumps({"value": value}).encode())["value"] == value
 
 

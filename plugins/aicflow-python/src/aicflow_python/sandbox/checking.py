@@ -23,7 +23,10 @@ type Names = tuple[str, ...] | None
 PATIENCE: Final = 2.0
 """Seconds that reading a piece of code may take."""
 LARGEST_REPLY: Final = 1 << 20
-BOOT: Final = "import sys; sys.modules['ssl'] = None; sys.path.insert(0, sys.argv[1]); from box.checker import main; del sys.path[0];main(int(sys.argv[2]))"
+BOOT: Final = (
+    "import sys; sys.modules['ssl'] = None; sys.path.insert(0, sys.argv[1]);"
+    "from box.checker import main; del sys.path[0]; main(int(sys.argv[2]))"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ START_TIMEOUT: Final = 30.0
 CHILD_TIMEOUT: Final = 10.0
 # asyncio would load OpenSSL's TLS, for servers and clients that nobody can have in there.
 BOOT: Final = (
-    "import sys; sys.modules['ssl'] = None; sys.path.insert(0, sys.argv[1]); from box.zygote import main; del sys.path[0];"
-    "main(sys.argv[2], int(sys.argv[3]))"
+    "import sys; sys.modules['ssl'] = None; sys.path.insert(0, sys.argv[1]);"
+    "from box.zygote import main; del sys.path[0]; main(sys.argv[2], int(sys.argv[3]))"
 )
 
 
