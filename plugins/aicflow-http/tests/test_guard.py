@@ -164,6 +164,20 @@ async def test_no_spelling_reaches_loopback(host: str, scheme: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "host",
+    ["127.1", "2130706433", "0x7f000001", "0X7F.1", "0177.0.0.1", "127.0.0.01", "1.1.1.256", "a.0x7f", "8.8.8.08"],
+)
+async def test_a_number_in_disguise_is_refused_though_it_resolves_to_a_public_address(host: str) -> None:
+    """A proxy, or the next resolver, may read it otherwise than this machine does."""
+
+    async def resolver(name: str, port: int) -> Sequence[str]:
+        return ["8.8.8.8"]
+
+    with pytest.raises(PermanentError, match="not a plain IP address"):
+        await Guard(HostRules.parse("10.0.0.0/8"), resolver).addresses(host, 80)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "file:///etc/passwd",

@@ -98,6 +98,23 @@ async def test_a_key_with_a_password(send: Send, authority: trustme.CA, client: 
             assert "PRIVATE" not in caught.value.message
 
 
+async def test_openssl_is_never_left_to_ask_for_a_password(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one it asks on the terminal, and the whole process waits."""
+    passwords: list[Any] = []
+
+    def spy(self: ssl.SSLContext, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
+        passwords.append(password)
+        raise ssl.SSLError("enough seen")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", spy)
+    with pytest.raises(PermanentError, match="password must fit"):
+        await send(url="https://127.0.0.1:1/", tls={"client_cert": "x", "verify": False})
+    with pytest.raises(PermanentError, match="password must fit"):
+        await send(url="https://127.0.0.1:1/", tls={"client_cert": "x", "client_key_password": ""})
+    assert len(passwords) == 2
+    assert all(passwords)
+
+
 async def test_a_client_certificate_is_not_shown_to_a_stranger(
     send: Send, authority: trustme.CA, client: trustme.LeafCert
 ) -> None:
