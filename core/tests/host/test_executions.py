@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aicflow.kernel.ports.executions import ExecutionFilter
 
 from .conftest import ECHO, GATE, Host, problem
 
@@ -168,3 +170,13 @@ def test_many_at_once_all_succeed(host: Host) -> None:
         answers = list(pool.map(start, range(200)))
     assert [answer["output"] for answer in answers] == list(range(200))
     assert {answer["status"] for answer in answers} == {"succeeded"}
+
+
+def test_who_waits_is_answered_when_the_host_stops(new_host: Callable[..., Any], gate: threading.Event) -> None:
+    with new_host(store="memory://") as host, ThreadPoolExecutor(1) as pool:
+        host.save(GATE, id="gate")
+        waiting = pool.submit(host.client.post, "/executions?wait=60", json={"workflow_id": "gate"})
+        host.until(lambda: host.do(host.runtime.store.executions.count(ExecutionFilter())).get("running"))
+        host.server.should_exit = True
+        answer = waiting.result(timeout=20)
+        assert (answer.status_code, answer.json()["status"]) == (202, "running")

@@ -76,6 +76,18 @@ class HostRuntime:
         """A trigger as its workflow's newest version has it. Raises NotFound."""
         return await self.trigger_service.draft(workflow_id, trigger_id, type_id)
 
+    async def wait(self, execution_id: str, seconds: float) -> None:
+        """Wait for the execution's end, the time, or the host's stop, which must not be held up by who waits."""
+        ended = asyncio.ensure_future(self.executions.wait(execution_id, seconds))
+        closing = asyncio.ensure_future(self.closing.wait())
+        try:
+            await asyncio.wait((ended, closing), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                ended.result()
+        finally:
+            ended.cancel()
+            closing.cancel()
+
     def mounts(self) -> list[Mount]:
         """The apps that plugins add."""
         return self.plugins.collect("aicflow_routes", runtime=self)

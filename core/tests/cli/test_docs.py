@@ -1,0 +1,24 @@
+"""The page about the command line knows every command and every option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aicflow.cli import program
+
+from .conftest import Run
+
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "cli.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("command", program._COMMANDS)
+def test_every_command_is_described(aicflow: Run, command: str) -> None:
+    assert f"## aicflow {command}\n" in PAGE
+    section = PAGE.split(f"## aicflow {command}\n")[1].split("\n## ")[0]
+    shown = aicflow(command, "--help")
+    assert shown.returncode == 0
+    for word in shown.stdout.split():
+        if word.startswith("--") and word.strip("-").replace("-", "").isalpha() and word not in ("--help", "--version"):
+            assert word in section or word in PAGE, f"{command} {word}"
