@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-
 from aicflow.cli import program
 
 from .conftest import Run
@@ -19,6 +19,6 @@ def test_every_command_is_described(aicflow: Run, command: str) -> None:
     section = PAGE.split(f"## aicflow {command}\n")[1].split("\n## ")[0]
     shown = aicflow(command, "--help")
     assert shown.returncode == 0
-    for word in shown.stdout.split():
-        if word.startswith("--") and word.strip("-").replace("-", "").isalpha() and word not in ("--help", "--version"):
-            assert word in section or word in PAGE, f"{command} {word}"
+    options = set(re.findall(r"--[a-z][a-z-]+", shown.stdout)) - {"--help", "--version"}
+    for option in sorted(option for option in options if not option.startswith("--no-")):
+        assert option in section, f"{command} {option} is not described"
