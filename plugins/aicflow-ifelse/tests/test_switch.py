@@ -89,15 +89,22 @@ def test_the_output_names_one_of_the_ports() -> None:
 def test_what_is_written_is_checked_before_any_execution() -> None:
     assert list(Switch.check({"value": "${{ input.x }}", **ROUTE})) == []
     assert [issue.pointer for issue in Switch.check({"cases": "${{ input.cases }}"})] == ["/cases"]
+    reference = "${{ input.x }}"
     wrong = [
-        {"name": "a", "equals": 1},
-        {"name": "a", "condition": True},
-        {"name": "error", "condition": True},
-        {"name": "b"},
+        {"name": "a", "equals": reference},
+        {"name": "a", "condition": reference},
+        {"name": "error", "condition": reference},
+        {"name": "b", "conditions": [], "equals": reference},
         "c",
     ]
     found = [issue.pointer for issue in Switch.check({"cases": wrong})]
-    assert found == ["/cases/0/equals", "/cases/1/name", "/cases/2/name", "/cases/3"]
+    assert found == ["/cases/0/equals", "/cases/1/name", "/cases/2/name", "/cases/3/equals", "/cases/3"]
+
+
+def test_what_the_model_sees_is_not_said_twice() -> None:
+    wrong = [{"name": "error", "condition": True}, {"name": "a"}, {"name": "a", "equals": "$${{ no reference }}"}]
+    assert list(Switch.check({"cases": wrong})) == []
+    assert [issue.pointer for issue in Switch.check({"cases": wrong, "value": "${{ input.x }}"})] == ["/cases/2/name"]
 
 
 def test_the_plugin_brings_both_nodes() -> None:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from aicflow_ifelse.conditions import Conditions, Match, holds
 from aicflow_ifelse.fields import may_be_left_out
+from aicflow_ifelse.written import refers
 
 __all__ = ["IfElse", "IfElseOutput", "IfElseParams"]
 
@@ -60,9 +61,9 @@ class IfElse(Node[IfElseParams, IfElseOutput]):
 
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
-        """Exactly one of `condition` and `conditions` must be written."""
+        """Exactly one of `condition` and `conditions` must be written; the model sees it only without references."""
         written = [key for key in ("condition", "conditions") if key in params]
-        if len(written) == 1:
+        if len(written) == 1 or not refers(params):
             return ()
         return (
             Issue(

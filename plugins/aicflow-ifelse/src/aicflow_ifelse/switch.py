@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from aicflow_ifelse.conditions import Conditions, Match, holds
 from aicflow_ifelse.fields import may_be_left_out
 from aicflow_ifelse.json_values import json_equal
+from aicflow_ifelse.written import refers
 
 __all__ = ["DEFAULT", "Switch", "SwitchCase", "SwitchOutput", "SwitchParams"]
 
@@ -107,7 +108,8 @@ class Switch(Node[SwitchParams, SwitchOutput]):
 
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
-        """Names that clash or are taken, cases that say two things, and `equals` without a value."""
+        """Names that clash or are taken, cases that say two things, and `equals` without a value, where references keep
+        the model from seeing it."""
         issues: list[Issue] = []
         cases = params.get("cases")
         if isinstance(cases, str):
@@ -115,20 +117,22 @@ class Switch(Node[SwitchParams, SwitchOutput]):
             return (
                 Issue("param.invalid", "error", "/cases", message, hint="Compute 'value' or the conditions instead."),
             )
+        anywhere = refers(params)
         first: dict[str, int] = {}
-        for index, case in enumerate(cases if isinstance(cases, list) else ()):
+        for index, case in enumerate(cases if anywhere and isinstance(cases, list) else ()):
             if not isinstance(case, Mapping):
                 continue
-            at = f"/cases/{index}"
-            name = case.get("name")
+            at, name = f"/cases/{index}", case.get("name")
+            if isinstance(name, str) and first.setdefault(name, index) != index:
+                issues.append(_error(f"{at}/name", f"Case {first[name] + 1} is called {name!r} already."))
+            if "equals" in case and "value" not in params:
+                issues.append(_error(f"{at}/equals", "There is no 'value' on the switch to compare with."))
+            if not refers(case):
+                continue
             if name in _RESERVED:
                 issues.append(_error(f"{at}/name", f"{name!r} is a port already; use another name."))
-            elif isinstance(name, str) and first.setdefault(name, index) != index:
-                issues.append(_error(f"{at}/name", f"Case {first[name] + 1} is called {name!r} already."))
             if sum(way in case for way in _WAYS) != 1:
                 issues.append(_error(at, f"{_ONE_OF[0].upper()}{_ONE_OF[1:]}."))
-            elif "equals" in case and "value" not in params:
-                issues.append(_error(f"{at}/equals", "There is no 'value' on the switch to compare with."))
         return issues
 
 
