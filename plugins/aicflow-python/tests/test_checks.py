@@ -106,6 +106,15 @@ def test_an_input_that_is_not_given_is_a_warning() -> None:
     assert PythonCode.check({"code": f"inputs = {{}}\n{code}", "inputs": {}}) == []
 
 
+def test_what_may_be_imported_depends_on_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = {"code": "import csv\nimport os"}
+    assert [issue.hint for issue in PythonCode.check(params)] == ["import os"]
+    monkeypatch.setenv("AICFLOW_PYTHON_BACKENDS", "restricted")
+    assert [issue.hint for issue in PythonCode.check(params)] == ["import csv", "import os"]
+    monkeypatch.setenv("AICFLOW_PYTHON_BACKENDS", "trusted")
+    assert PythonCode.check(params) == []
+
+
 def test_params_that_are_references_are_left_alone() -> None:
     assert PythonCode.check({"code": "return 1", "timeout": "${{ vars.t }}", "environment": "${{ vars.e }}"}) == []
     assert PythonCode.check({}) == []

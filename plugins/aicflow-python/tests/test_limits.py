@@ -44,6 +44,15 @@ async def test_a_low_memory_request_does_not_stay_for_the_next_call(run: Any) ->
     assert (await run("return len(bytearray(64 << 20))")).value == 64 << 20
 
 
+async def test_inputs_count_against_memory(run: Any) -> None:
+    """A tight limit of an earlier call stands until the next one is read; that is still told as what it is."""
+    many: dict[str, Any] = {"rows": [{} for _ in range(900_000)]}
+    assert (await run("return 1", memory_mb=16)).value == 1
+    failure = (await run("return 1", many, memory_mb=16)).failure
+    assert isinstance(failure, LimitExceeded)
+    assert failure.limit == "memory_mb"
+
+
 async def test_cpu_of_earlier_calls_is_not_counted(run: Any) -> None:
     code = "import time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass"
     for _ in range(4):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from aicflow import AICFlowError, Issue
 
-from aicflow_python.sandbox import DEFAULT, Problem, check
+from aicflow_python.sandbox import DEFAULT, RESTRICTED_MODULES, Environment, Problem, check
 from aicflow_python.settings import PythonSettings
 
 __all__ = ["check_params", "over_ceiling"]
@@ -39,13 +39,21 @@ def code_issues(params: Mapping[str, Any], settings: PythonSettings) -> Iterator
     code = params.get("code")
     if not isinstance(code, str):
         return
-    allowed = known.get(environment, DEFAULT).allowed if isinstance(environment, str) else DEFAULT.allowed
     given = params.get("inputs", {})
     inputs = tuple(sorted(given)) if isinstance(given, Mapping) else None
-    for found in check(code, None if settings.backends == ("trusted",) else allowed, inputs):
+    for found in check(code, importable(environment, known, settings), inputs):
         message = f"{found.message} (line {found.line})" if found.line else found.message
         severity: Severity = "warning" if found.warning else "error"
         yield Issue("param.invalid", severity, "/code", message, excerpt_hint(code, found), span(code, found))
+
+
+def importable(environment: Any, known: Mapping[str, Environment], settings: PythonSettings) -> tuple[str, ...] | None:
+    """Modules that the code may import where it will run; None for all."""
+    if settings.backends == ("trusted",):
+        return None
+    if settings.backends[0] == "restricted":
+        return RESTRICTED_MODULES
+    return known.get(environment, DEFAULT).allowed if isinstance(environment, str) else DEFAULT.allowed
 
 
 def limit_issues(params: Mapping[str, Any], settings: PythonSettings) -> Iterator[Issue]:

@@ -1,5 +1,6 @@
 """Sandboxes for Python code: one port, three backends. Knows nothing of nodes or workflows."""
 
+from .box.restricting import MODULES as RESTRICTED_MODULES
 from .checking import Problem, check
 from .environments import DEFAULT, Environment
 from .limits import Limits
@@ -21,6 +22,7 @@ from .workers import WorkerSandbox
 
 __all__ = [
     "DEFAULT",
+    "RESTRICTED_MODULES",
     "Call",
     "Environment",
     "ForgedAnswer",

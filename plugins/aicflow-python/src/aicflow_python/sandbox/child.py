@@ -16,7 +16,7 @@ from .limits import Limits
 from .outcomes import LogLine
 from .protocol import OnLogs
 
-__all__ = ["Child", "Ended", "Overdue"]
+__all__ = ["AUTHOR_LINE", "Child", "Ended", "Overdue"]
 
 GRACE: Final = 0.1
 """Seconds after a limit in which the child may report it itself."""
@@ -214,6 +214,7 @@ class Child:
 
     def _fail(self, error: Exception) -> None:
         future, self._reply = self._reply, None
+        self.cpu = max(0.0, self._read_clock() - self._cpu_before)
         if isinstance(error, Ended):
             error.args = (self.last_words(),)
         self.kill()

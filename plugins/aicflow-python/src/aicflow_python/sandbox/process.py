@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .child import Child, Ended, Overdue
+from .child import AUTHOR_LINE, Child, Ended, Overdue
 from .environments import DEFAULT, Environment
 from .frames import Forged, encode_request, failure_in
 from .limits import Limits
@@ -308,8 +308,6 @@ class ProcessSandbox:
 
 async def crash(child: Child, call: Call, limits: Limits, words: bytes) -> SandboxFailure:
     """Why a child is gone, by the word of its parent."""
-    from .child import AUTHOR_LINE
-
     try:
         async with asyncio.timeout(EXIT_WAIT):
             code = await asyncio.shield(child.exit_code)

@@ -66,6 +66,9 @@ class Runner:
         """
         try:
             request = decode(frame)
+        except MemoryError:
+            self._send(b"{", *limit_reply(LimitStruck("memory_mb", None)), b"}")
+            return
         except (ValueError, RecursionError) as error:
             self._send(encode({"fault": {"type": "InvalidInput", "message": str(error), "line": None}}))
             return

@@ -46,7 +46,7 @@ def main(argument: str, control_descriptor: int) -> None:
         for name in extra:
             importlib.import_module(name)
     settle_asyncio()
-    sys.argv = [""]
+    sys.argv, sys.orig_argv = [""], [""]
     os.environ.clear()
     if options["guards"]:
         sys.path.clear()
@@ -109,24 +109,22 @@ def report_ends(control: socket.socket) -> None:
 
 def fork_child(control: socket.socket, mould: Mould) -> None:
     """One child; the host gets its socket, its black box and its pidfd."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    box_out, box_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    pidfd = -1
+    opened: list[int] = []
     try:
+        opened += (end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
+        opened += os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        ours, theirs, box_out, box_in = opened
         pid = os.fork()
         if pid == 0:
-            become_child(theirs.fileno(), box_in, mould)
-        pidfd = os.pidfd_open(pid)
+            become_child(theirs, box_in, mould)
+        opened.append(os.pidfd_open(pid))
         news = json.dumps({"child": pid}).encode()
-        socket.send_fds(control, [news], [ours.fileno(), box_out, pidfd])
+        socket.send_fds(control, [news], [ours, box_out, opened[-1]])
     except OSError as error:
         control.send(json.dumps({"failed": str(error)}).encode())
     finally:
-        ours.close()
-        theirs.close()
-        for descriptor in (box_out, box_in, pidfd):
-            if descriptor >= 0:
-                os.close(descriptor)
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def become_child(channel: int, black_box: int, mould: Mould) -> NoReturn:
