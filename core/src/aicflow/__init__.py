@@ -4,10 +4,13 @@ from aicflow.kernel.context import Answer, Context
 from aicflow.kernel.document import WorkflowDocument
 from aicflow.kernel.errors import (
     AICFlowError,
+    Conflict,
+    InputInvalid,
     NodeError,
     NotFound,
     PermanentError,
     StepTimeout,
+    StoreUnavailable,
     TransientError,
     WorkflowInvalid,
 )
@@ -28,6 +31,7 @@ __all__ = [
     "Binding",
     "Code",
     "Command",
+    "Conflict",
     "Context",
     "Delivery",
     "EngineType",
@@ -37,6 +41,7 @@ __all__ = [
     "FailureReport",
     "Fired",
     "HeaderText",
+    "InputInvalid",
     "Issue",
     "Mount",
     "Node",
@@ -54,6 +59,7 @@ __all__ = [
     "Step",
     "StepTimeout",
     "StoreType",
+    "StoreUnavailable",
     "TransientError",
     "Trigger",
     "TriggerRuntime",

@@ -11,10 +11,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aicflow import __version__
 from aicflow.engine.options import EngineOptions
 from aicflow.host import openapi
+from aicflow.host.auth import require
 from aicflow.host.docs_page import docs_html
 from aicflow.host.gate import Access, Gate
 from aicflow.host.pages import json_response
@@ -107,7 +109,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _mount(app: FastAPI, mount: PluginMount) -> Callable[[], None]:
     """Add a plugin's app; gives what takes it away again."""
-    route = Mount(mount.path, app=mount.app)
+    route = Mount(mount.path, app=mount.app if mount.public else _guarded(mount))
     public: list[str] = app.state.access.prefixes
     app.router.routes.append(route)
     if mount.public:
@@ -119,6 +121,16 @@ def _mount(app: FastAPI, mount: PluginMount) -> Callable[[], None]:
             public.remove(mount.path.rstrip("/"))
 
     return remove
+
+
+def _guarded(mount: PluginMount) -> ASGIApp:
+    """The app, for callers whose key has the mount's scope."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        require(scope, mount.scope)
+        await mount.app(scope, receive, send)
+
+    return app
 
 
 def _serve_docs(app: FastAPI, access: Access) -> None:

@@ -14,7 +14,7 @@ from aicflow.host.problems import Problem
 __all__ = ["caller_of", "need", "require"]
 
 
-def require(scope: MutableMapping[str, Any], wanted: Scope) -> Caller:
+def require(scope: MutableMapping[str, Any], wanted: str) -> Caller:
     """The caller of this request, when its key has the scope. Raises Problem `forbidden` or `unauthorized`."""
     caller: Caller | None = scope.get(CALLER)
     if caller is None:

@@ -73,8 +73,12 @@ class HostRuntime:
         return self.trigger_service.trigger_type(type_id)
 
     async def draft_trigger(self, workflow_id: str, trigger_id: str, type_id: str) -> DraftTrigger:
-        """A trigger as its workflow's newest version has it. Raises NotFound."""
+        """A trigger as its workflow's newest version has it. Raises NotFound, Conflict."""
         return await self.trigger_service.draft(workflow_id, trigger_id, type_id)
+
+    async def stopping(self) -> None:
+        """Returns when the host begins to stop."""
+        await self.closing.wait()
 
     async def wait(self, execution_id: str, seconds: float) -> None:
         """Wait for the execution's end, the time, or the host's stop, which must not be held up by who waits."""

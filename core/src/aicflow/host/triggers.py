@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -13,7 +16,7 @@ from aicflow.engine.params import resolved
 from aicflow.engine.secrets import Secrets, SecretsView
 from aicflow.host.trigger_runtime import HostTriggerRuntime
 from aicflow.kernel.document import TriggerEntry, WorkflowDocument
-from aicflow.kernel.errors import NotFound
+from aicflow.kernel.errors import AICFlowError, Conflict, NotFound, ParamsInvalid, StoreUnavailable
 from aicflow.kernel.issues import Issue, Related
 from aicflow.kernel.node import Params
 from aicflow.kernel.ports.store import Store
@@ -27,18 +30,24 @@ from aicflow.kernel.values import pointer
 __all__ = ["ActiveTrigger", "TriggerService"]
 
 _log = logging.getLogger("aicflow.triggers")
+_RETRY_SECONDS: Final = 2.0
+_ANY_SECRET: Final = "c2VjcmV0"  # noqa: S105 - stands for a value not needed; readable as text and as base64
 
 
 @dataclass(slots=True)
 class ActiveTrigger:
-    """A binding and what it is made of. `problem` says why it is not active."""
+    """A binding and what it is made of. `problem` says why it is not active, `passing` that it is tried again soon;
+    `live` tells that its type serves it, maybe still as it was before."""
 
     binding: Binding
     entry: TriggerEntry
-    workflow_name: str
-    params: Params | None
-    instance: Trigger[Any, Any] | None
+    document: WorkflowDocument
+    params: Params | None = None
+    instance: Trigger[Any, Any] | None = None
     problem: str | None = None
+    passing: bool = False
+    live: bool = False
+    declared: tuple[TriggerType, Params] | None = None
 
     @property
     def status(self) -> str:
@@ -59,6 +68,8 @@ class TriggerService:
         self._instances: dict[TriggerType, Trigger[Any, Any]] = {}
         self._broken: dict[TriggerType, str] = {}
         self._paused: frozenset[str] = frozenset()
+        self._lock = asyncio.Lock()
+        self._retrying: asyncio.Task[None] | None = None
         self.runtime = runtime
 
     def trigger_type(self, type_id: str) -> Trigger[Any, Any]:
@@ -88,6 +99,10 @@ class TriggerService:
 
     async def stop(self) -> None:
         """Stop firing."""
+        if self._retrying is not None:
+            self._retrying.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._retrying
         self._active.clear()
         for cls, instance in self._instances.items():
             try:
@@ -114,46 +129,57 @@ class TriggerService:
         """Errors for triggers of a valid document that cannot be active beside others: in it, or of other workflows."""
         issues: list[Issue] = []
         own: list[tuple[int, TriggerEntry, TriggerType, Params]] = []
-        for index, entry in enumerate(WorkflowDocument.model_validate(document).triggers):
-            if not entry.enabled:
+        whole = WorkflowDocument.model_validate(document)
+        for index, entry in enumerate(whole.triggers):
+            found = self._declared(entry, whole) if entry.enabled else None
+            if found is None:
                 continue
-            try:
-                cls = self._registry.trigger(entry.type, entry.version).cls
-                params = cls.params_model.model_validate(entry.params)
-            except (NotFound, ValidationError):
-                continue  # validation says this better
+            cls, params = found
             place = pointer("triggers", index, "params")
             for other_index, other, other_cls, other_params in own:
                 if other_cls is cls and (why := cls.conflict(params, other_params)) is not None:
                     related = (Related(pointer("triggers", other_index, "params"), f"trigger {other.id!r}"),)
                     issues.append(Issue("trigger.conflict", "error", place, why, related=related))
             for active in self._active.values():
-                if active.binding.workflow_id == workflow_id or type(active.instance) is not cls:
+                if active.binding.workflow_id == workflow_id or active.entry.type != entry.type:
                     continue
-                if active.params is not None and (why := cls.conflict(params, active.params)) is not None:
-                    hint = f"It is trigger {active.binding.trigger_id!r} of workflow {active.workflow_name!r}."
+                theirs = active.declared = active.declared or self._declared(active.entry, active.document)
+                if theirs is None or theirs[0] is not cls:
+                    continue
+                if (why := cls.conflict(params, theirs[1])) is not None:
+                    hint = f"It is trigger {active.binding.trigger_id!r} of workflow {active.document.name!r}."
                     issues.append(Issue("trigger.conflict", "error", place, why, hint))
             own.append((index, entry, cls, params))
         return issues
+
+    def _declared(self, entry: TriggerEntry, document: WorkflowDocument) -> tuple[TriggerType, Params] | None:
+        """A trigger's type and params whatever its secrets are; None when validation has more to say about it."""
+        try:
+            cls = self._registry.trigger(entry.type, entry.version).cls
+            return cls, _params(cls, entry, document, lambda name: _ANY_SECRET)
+        except AICFlowError:
+            return None
 
     async def apply(self, record: WorkflowRecord) -> None:
         """Make what is active follow a saved workflow: new triggers begin, changed ones change, removed ones stop."""
         document = WorkflowDocument.model_validate(record.document) if record.enabled else None
         wanted = {f"{record.id}:{e.id}": e for e in document.triggers if e.enabled} if document else {}
-        await self._deactivate_others(record.id, wanted)
-        for binding_id, entry in wanted.items():
-            binding = Binding(
-                binding_id, record.id, entry.id, entry.type, record.version, paused=binding_id in self._paused
-            )
-            before = self._active.get(binding_id)
-            if before is not None and before.problem is None and (before.binding, before.entry) == (binding, entry):
-                continue
-            assert document is not None
-            await self._activate(binding, entry, document)
+        async with self._lock:
+            await self._deactivate_others(record.id, wanted)
+            for binding_id, entry in wanted.items():
+                binding = Binding(
+                    binding_id, record.id, entry.id, entry.type, record.version, paused=binding_id in self._paused
+                )
+                before = self._active.get(binding_id)
+                if before is not None and before.problem is None and (before.binding, before.entry) == (binding, entry):
+                    continue
+                assert document is not None
+                await self._activate(ActiveTrigger(binding, entry, document))
 
     async def remove(self, workflow_id: str) -> None:
         """The workflow was deleted."""
-        await self._deactivate_others(workflow_id, {})
+        async with self._lock:
+            await self._deactivate_others(workflow_id, {})
 
     async def _deactivate_others(self, workflow_id: str, wanted: Mapping[str, TriggerEntry]) -> None:
         """Stop the workflow's triggers that are not wanted any more, or are of another type now."""
@@ -161,57 +187,126 @@ class TriggerService:
             entry = wanted.get(active.binding.id)
             same_type = entry is not None and (entry.type, entry.version) == (active.entry.type, active.entry.version)
             if not same_type:
+                del self._active[active.binding.id]
                 await self._deactivate(active)
 
     async def _deactivate(self, active: ActiveTrigger) -> None:
-        del self._active[active.binding.id]
-        if active.instance is not None and active.problem is None:
-            try:
-                await active.instance.deactivate(active.binding)
-            except Exception:
-                _log.exception("Trigger %s could not be deactivated", active.binding.id)
-
-    async def _activate(self, binding: Binding, entry: TriggerEntry, document: WorkflowDocument) -> None:
-        active = ActiveTrigger(binding, entry, document.name, None, None)
+        active.live = False
+        if active.instance is None or type(active.instance) in self._broken:
+            return
         try:
-            cls = self._registry.trigger(entry.type, entry.version).cls
+            await active.instance.deactivate(active.binding)
+        except Exception:
+            _log.exception("Trigger %s could not be deactivated", active.binding.id)
+
+    async def _activate(self, active: ActiveTrigger) -> None:
+        """Activate a trigger, or find out why it cannot be. While only the store is away, it goes on as it was."""
+        before = self._active.get(active.binding.id)
+        active.live = before is not None and before.live
+        self._active[active.binding.id] = active
+        try:
+            cls = self._registry.trigger(active.entry.type, active.entry.version).cls
             active.instance = self._instance(cls)
             if cls in self._broken:
                 active.problem = self._broken[cls]
-            else:
-                active.params = self._params(cls, entry, document)
-                await active.instance.activate(binding, active.params)
+                return
+            active.params = _params(cls, active.entry, active.document, self._secrets.value)
+            await active.instance.activate(active.binding, active.params)
+            active.live = True
+            return
+        except StoreUnavailable as error:
+            _log.warning("Trigger %s could not be activated yet: %s", active.binding.id, error.message)
+            active.problem, active.passing = error.message, True
+            if self._retrying is None:
+                self._retrying = asyncio.get_running_loop().create_task(self._retry(), name="aicflow-triggers")
+            return
+        except AICFlowError as error:
+            active.problem = f"{error.message} {error.hint or ''}".rstrip()
+            _log.warning("Trigger %s could not be activated: %s", active.binding.id, active.problem)
         except Exception as error:
-            _log.exception("Trigger %s could not be activated", binding.id)
+            _log.exception("Trigger %s could not be activated", active.binding.id)
             active.problem = f"{type(error).__name__}: {error}"
-        self._active[binding.id] = active
+        await self._set_aside(active)
 
-    def _params(self, cls: TriggerType, entry: TriggerEntry, document: WorkflowDocument) -> Params:
-        """The trigger's params with their references to `vars` and `secrets` resolved. Raises AICFlowError."""
-        template = compile_template(entry.params, cls.params_schema())
-        scope = {"vars": document.vars, "secrets": SecretsView()}
-        return cls.params_model.model_validate(resolved(template, scope, self._secrets.value, "params"))
+    async def _set_aside(self, active: ActiveTrigger) -> None:
+        """Let the type know of a trigger that cannot be activated; what it served under the binding before ends."""
+        if active.live:
+            await self._deactivate(active)
+        if active.instance is not None:
+            try:
+                await active.instance.unavailable(active.binding, active.entry.params, active.problem or "")
+            except Exception:
+                _log.exception("Trigger %s could not be set aside", active.binding.id)
+
+    async def _retry(self) -> None:
+        """Activate what the store was in the way of, until nothing is left."""
+        while any(active.passing for active in self._active.values()):
+            await asyncio.sleep(_RETRY_SECONDS)
+            async with self._lock:
+                for active in [one for one in self._active.values() if one.passing]:
+                    await self._activate(ActiveTrigger(active.binding, active.entry, active.document))
+        self._retrying = None
 
     async def draft(self, workflow_id: str, trigger_id: str, type_id: str) -> DraftTrigger:
-        """A trigger as the newest version of its workflow has it, active or not. Raises NotFound."""
+        """A trigger as the newest version of its workflow has it, active or not. Raises NotFound; Conflict when its
+        params cannot be resolved."""
         page = await self._store.workflows.versions(workflow_id, limit=1)
-        newest = await self._store.workflows.version(workflow_id, page.items[0].version)
-        document = WorkflowDocument.model_validate(newest.document)
+        newest = page.items[0].version
+        binding, entry, document = await self._entry_of(workflow_id, trigger_id, newest)
+        if entry.type != type_id:
+            raise NotFound("trigger", binding.id, hint=f"In version {newest} it is a {entry.type}.")
+        cls = self._registry.trigger(entry.type, entry.version).cls
+        try:
+            return DraftTrigger(binding, _params(cls, entry, document, self._secrets.value), newest)
+        except AICFlowError as error:
+            raise Conflict(error.message, code="trigger-failed", hint=error.hint) from None
+
+    async def binding(self, binding_id: str, version: int | None = None) -> Binding:
+        """The binding of an active trigger, or of one that some version of its workflow has. Raises NotFound."""
+        active = self._active.get(binding_id)
+        if active is not None:
+            return active.binding
+        workflow_id, _, trigger_id = binding_id.rpartition(":")
+        record = await self._store.workflows.get(workflow_id)
+        return (await self._entry_of(workflow_id, trigger_id, version or record.version))[0]
+
+    async def _entry_of(
+        self, workflow_id: str, trigger_id: str, version: int
+    ) -> tuple[Binding, TriggerEntry, WorkflowDocument]:
+        found = await self._store.workflows.version(workflow_id, version)
+        document = WorkflowDocument.model_validate(found.document)
         for entry in document.triggers:
-            if entry.id == trigger_id and entry.type == type_id:
-                binding = Binding(f"{workflow_id}:{entry.id}", workflow_id, entry.id, entry.type, newest.version)
-                cls = self._registry.trigger(entry.type, entry.version).cls
-                return DraftTrigger(binding, self._params(cls, entry, document), newest.version)
-        raise NotFound("trigger", f"{workflow_id}:{trigger_id}", hint=f"Its version {newest.version} has none.")
+            if entry.id == trigger_id:
+                binding = Binding(f"{workflow_id}:{entry.id}", workflow_id, entry.id, entry.type, version)
+                return binding, entry, document
+        raise NotFound("trigger", f"{workflow_id}:{trigger_id}", hint=f"Version {version} has none of that id.")
 
     async def set_paused(self, binding_id: str, paused: bool) -> ActiveTrigger:
-        """Pause a trigger or let it go on; kept over restarts. Raises NotFound."""
-        active = self.get(binding_id)
-        if active.binding.paused == paused:
-            return active
-        await self._store.triggers.set_paused(binding_id, paused)
-        self._paused = self._paused | {binding_id} if paused else self._paused - {binding_id}
-        active.binding = replace(active.binding, paused=paused)
-        if active.instance is not None and active.params is not None:
-            await active.instance.activate(active.binding, active.params)
-        return active
+        """Pause a trigger or let it go on; kept over restarts. One that failed is tried again. Raises NotFound."""
+        async with self._lock:
+            active = self.get(binding_id)
+            if active.binding.paused == paused and active.problem is None:
+                return active
+            await self._store.triggers.set_paused(binding_id, paused)
+            self._paused = self._paused | {binding_id} if paused else self._paused - {binding_id}
+            await self._activate(ActiveTrigger(replace(active.binding, paused=paused), active.entry, active.document))
+        return self.get(binding_id)
+
+
+@cache
+def _schema(cls: TriggerType) -> dict[str, Any]:
+    return cls.params_schema()
+
+
+def _params(cls: TriggerType, entry: TriggerEntry, document: WorkflowDocument, reveal: Callable[[str], str]) -> Params:
+    """The trigger's params with their references to `vars` and `secrets` resolved. Raises AICFlowError."""
+    template = compile_template(entry.params, _schema(cls))
+    scope = {"vars": document.vars, "secrets": SecretsView()}
+    values = resolved(template, scope, reveal, "params")
+    try:
+        return cls.params_model.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        raise ParamsInvalid(
+            "; ".join(f"params{pointer(*problem['loc'])}: {problem['msg']}" for problem in problems[:10])
+        ) from None

@@ -66,17 +66,24 @@ class Runtime(Protocol):
         ...
 
     async def draft_trigger(self, workflow_id: str, trigger_id: str, type_id: str) -> DraftTrigger:
-        """A trigger of a workflow's newest version, which may be a draft. Raises NotFound."""
+        """A trigger of a workflow's newest version, which may be a draft. Raises NotFound, Conflict when its params
+        cannot be resolved."""
+        ...
+
+    async def stopping(self) -> None:
+        """Returns when the host begins to stop: answers that never end by themselves end then."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """An ASGI app under a path prefix. `public` routes need no API key: the app checks who calls by itself."""
+    """An ASGI app under a path prefix. `public` routes need no API key: the app checks who calls by itself. The others
+    need one with `scope` (`read`, `write`, `execute` or `admin`; an `admin` key has all)."""
 
     path: str
     app: Callable[..., Any]
     public: bool = False
+    scope: str = "admin"
 
 
 @dataclass(frozen=True, slots=True)

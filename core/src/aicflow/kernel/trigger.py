@@ -148,7 +148,12 @@ class Trigger(ABC, Generic[P, Y]):  # noqa: UP046 - __init_subclass__ reads the 
 
     @abstractmethod
     async def deactivate(self, binding: Binding) -> None:
-        """Stop firing for the binding at once: its workflow was disabled or deleted, or the trigger removed."""
+        """Stop firing for the binding at once: its workflow was disabled or deleted, or the trigger removed. Also
+        called for one that was only `unavailable`."""
+
+    async def unavailable(self, binding: Binding, params: Mapping[str, Any], problem: str) -> None:
+        """Told that the binding is wanted and cannot be activated (a secret is missing, say), with its params as
+        written. It fires nothing until `activate` is called."""
 
     @classmethod
     def manual_payload(cls, params: P, now: float) -> Any:

@@ -17,7 +17,7 @@ from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, r
 from aicflow.host.triggers import ActiveTrigger
 from aicflow.host.views import delivery_view, execution_view
 from aicflow.kernel.errors import NotFound
-from aicflow.kernel.trigger import Delivery
+from aicflow.kernel.trigger import Binding, Delivery
 
 __all__ = ["routes"]
 
@@ -119,9 +119,9 @@ async def resume_trigger(request: Request, binding_id: Id, query: NoQuery) -> Re
     return json_response(_view(await runtime_of(request).trigger_service.set_paused(binding_id, False)))
 
 
-async def _fired(request: Request, active: ActiveTrigger, payload: Any, version: int | None = None) -> Response:
+async def _fired(request: Request, binding: Binding, payload: Any, version: int | None = None) -> Response:
     runtime = runtime_of(request)
-    fired = await runtime.triggers.fire(active.binding, payload, version=version)
+    fired = await runtime.triggers.fire(binding, payload, version=version)
     if fired.execution_id is None:
         raise Problem("conflict", "The concurrency limit is full and its rule is to skip; nothing was started.")
     execution = await runtime.executions.get(fired.execution_id)
@@ -146,7 +146,7 @@ async def fire_trigger(request: Request, binding_id: Id, query: NoQuery) -> Resp
     payload = body.payload
     if payload is None and active.instance is not None and active.params is not None:
         payload = active.instance.manual_payload(active.params, runtime.clock.now())
-    return await _fired(request, active, payload)
+    return await _fired(request, active.binding, payload)
 
 
 @routes.get(
@@ -182,14 +182,22 @@ async def next_fires(request: Request, binding_id: Id, query: Annotated[NextQuer
 async def list_deliveries(request: Request, binding_id: Id, query: Paging) -> Response:
     """Without the payloads."""
     runtime = runtime_of(request)
-    runtime.trigger_service.get(binding_id)
+    await _known(request, binding_id)
     read = runtime.store.triggers.deliveries(binding_id, limit=query.limit, cursor=query.cursor)
     return await page_response(read, lambda delivery: delivery_view(delivery, payload=False))
 
 
+async def _known(request: Request, binding_id: str) -> None:
+    """Deliveries stay when a workflow is switched off, when a trigger is taken out of it, and while it is a draft.
+    Raises NotFound when there is no such workflow."""
+    runtime = runtime_of(request)
+    if not any(active.binding.id == binding_id for active in runtime.trigger_service.all()):
+        await runtime.store.workflows.get(binding_id.rpartition(":")[0])
+
+
 async def _delivery(request: Request, binding_id: str, delivery_id: str) -> Delivery:
     runtime = runtime_of(request)
-    runtime.trigger_service.get(binding_id)
+    await _known(request, binding_id)
     delivery = await runtime.store.triggers.delivery(delivery_id)
     if delivery.binding_id != binding_id:
         raise NotFound("delivery", delivery_id)
@@ -223,5 +231,5 @@ async def replay_delivery(
 ) -> Response:
     """A new execution by today's version, or by the one named (a draft), whatever became of the first."""
     delivery = await _delivery(request, binding_id, delivery_id)
-    active = runtime_of(request).trigger_service.get(binding_id)
-    return await _fired(request, active, delivery.payload, query.version)
+    binding = await runtime_of(request).trigger_service.binding(binding_id, query.version)
+    return await _fired(request, binding, delivery.payload, query.version)
