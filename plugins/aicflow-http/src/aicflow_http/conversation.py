@@ -126,9 +126,14 @@ class Conversation:
         tls = self._params.tls if trusted else _without_client(self._params.tls)
         async with self._shared.clients.pool(tls, proxy) as pool:
             reply = await exchange(pool, request, self._params, most=most, deadline=deadline)
-        if "set-cookie" in reply.headers:
-            whole = httpx2.Request(request.method, request.url)
-            self._jar.extract_cookies(httpx2.Response(reply.status, headers=reply.headers, request=whole))
+        lines = [line for line in reply.headers.get_list("set-cookie") if line.isascii()]
+        if lines:  # others could not be sent back
+            given = httpx2.Response(
+                reply.status,
+                headers=[("set-cookie", line) for line in lines],
+                request=httpx2.Request(request.method, request.url),
+            )
+            self._jar.extract_cookies(given)
         return reply
 
     def _proxy(self, url: httpx2.URL) -> ProxyChoice | None:
