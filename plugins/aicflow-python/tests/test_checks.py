@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from aicflow_python import PythonCode
+from aicflow_python.sandbox import checking
 from aicflow_python.sandbox.checking import Checker, Problem, Unreadable, check
 
 ALLOWED = ("math", "json")
@@ -78,6 +79,15 @@ def test_a_killed_checker_comes_back(checker: Checker) -> None:
     checker._process.kill()
     checker._process.wait()
     assert found(checker, "return 1") == ()
+
+
+def test_where_no_process_can_be_started_nothing_is_said_of_the_code(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(checking, "_shared", Checker())
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    assert check("never (checked", ALLOWED) == ()
+    assert "code is not checked before it runs" in caplog.text
 
 
 def test_the_node_points_at_the_characters() -> None:

@@ -43,6 +43,12 @@ async def test_modules_never_outlive_an_execution(sandbox: ProcessSandbox) -> No
     assert outcome.value == [False, True]
 
 
+async def test_processes_do_not_share_their_randomness(sandbox: ProcessSandbox) -> None:
+    call = Call("import random, uuid\nreturn [random.random(), str(uuid.uuid4())]")
+    drawn = [(await sandbox.call(call)).unwrap() for _ in range(4)]
+    assert len({number for number, _ in drawn}) == len({name for _, name in drawn}) == 4
+
+
 async def test_parallel_nodes_of_one_execution_do_not_wait_for_each_other(sandbox: ProcessSandbox) -> None:
     slow = asyncio.create_task(sandbox.call(Call("import time\ntime.sleep(30)", limits=Limits(timeout=30)), "both"))
     await asyncio.sleep(0.05)

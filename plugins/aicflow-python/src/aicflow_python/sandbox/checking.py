@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import socket
 import subprocess
@@ -16,7 +17,9 @@ from typing import Any, Final
 
 from .frames import HEADER, Forged, encode_check, read_reply
 
-__all__ = ["Checker", "Problem", "Unreadable", "check"]
+__all__ = ["Checker", "CheckerUnavailable", "Problem", "Unreadable", "check"]
+
+log: Final = logging.getLogger(__name__)
 
 type Names = tuple[str, ...] | None
 
@@ -43,6 +46,10 @@ class Unreadable(Exception):
     """The process that reads code did not survive this piece of it, or took too long."""
 
 
+class CheckerUnavailable(Exception):
+    """The process that reads code cannot be started here."""
+
+
 class Checker:
     """Owns the process; started when first asked, started again when it dies."""
 
@@ -50,12 +57,13 @@ class Checker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
+        self._owner = os.getpid()
 
     def check(
         self, code: str, allowed: Sequence[str] | None, inputs: Sequence[str] | None = None
     ) -> tuple[Problem, ...]:
         """Syntax errors, imports of modules that are not allowed (None: all are), uses of inputs that are not given
-        (None: not known). Raises Unreadable."""
+        (None: not known). Raises Unreadable, CheckerUnavailable."""
         request = encode_check(code, allowed, inputs)
         with self._lock:
             used = self._process is not None
@@ -90,18 +98,27 @@ class Checker:
             self._drop()
 
     def _open(self) -> socket.socket:
-        if self._channel is None:
-            self._channel, theirs = socket.socketpair()
-            with theirs:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-X", "utf8", "-c", BOOT, str(Path(__file__).parent), "0"],
-                    env={"LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")},
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-        return self._channel
+        if self._owner != os.getpid():  # the server was forked: the channel is its parent's
+            self._owner, self._process, self._channel = os.getpid(), None, None
+        if self._channel is not None:
+            return self._channel
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-X", "utf8", "-c", BOOT, str(Path(__file__).parent), "0"],
+                env={"LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")},
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise CheckerUnavailable(str(error)) from None
+        finally:
+            theirs.close()
+        self._channel = ours
+        return ours
 
     def _kill(self) -> None:
         process = self._process
@@ -168,5 +185,8 @@ def check(code: str, allowed: Names, inputs: Names = None) -> tuple[Problem, ...
     """Problems of the code, with the process's own checker. Code that cannot be read is a problem too."""
     try:
         return remembered(code, allowed, inputs)
+    except CheckerUnavailable as error:
+        log.warning("code is not checked before it runs: %s", error)
+        return ()
     except Unreadable:
         return (Problem("The code could not be read: it is too large, too deep, or breaks the parser."),)
