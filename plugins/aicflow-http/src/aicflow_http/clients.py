@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ import httpx2
 from aicflow_http.dial import GuardedBackend
 from aicflow_http.guard import Guard
 from aicflow_http.params import Tls
-from aicflow_http.tls import tls_context
+from aicflow_http.tls import public_context, tls_context
 
 __all__ = ["Clients", "ProxyChoice"]
 
@@ -46,11 +45,10 @@ class Clients:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
         self._pools: OrderedDict[bytes, _Pool] = OrderedDict()
-        self._public: ssl.SSLContext | None = None
 
     async def warm_up(self) -> None:
         """Read the public certificate authorities, which takes tens of milliseconds, off the event loop."""
-        self._public = await asyncio.to_thread(tls_context, None)
+        await asyncio.to_thread(public_context)
 
     @asynccontextmanager
     async def pool(self, tls: Tls | None, proxy: ProxyChoice | None) -> AsyncIterator[httpcore2.AsyncConnectionPool]:
@@ -79,16 +77,10 @@ class Clients:
         for key in [key for key, pool in self._pools.items() if pool.users == 0][: max(spare, 0)]:
             await self._pools.pop(key).connections.aclose()
 
-    def _context(self, tls: Tls | None) -> ssl.SSLContext:
-        if tls is not None:
-            return tls_context(tls)
-        self._public = self._public or tls_context(None)
-        return self._public
-
     def _open(self, tls: Tls | None, proxy: ProxyChoice | None) -> httpcore2.AsyncConnectionPool:
         if proxy is None:
             return httpcore2.AsyncConnectionPool(
-                ssl_context=self._context(tls),
+                ssl_context=tls_context(tls),
                 max_connections=_MOST_CONNECTIONS,
                 max_keepalive_connections=_MOST_IDLE,
                 keepalive_expiry=_IDLE_SECONDS,
@@ -99,8 +91,8 @@ class Clients:
         return httpcore2.AsyncHTTPProxy(
             proxy_url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=b"/"),
             proxy_auth=(url.username.encode(), url.password.encode()) if url.username or url.password else None,
-            ssl_context=self._context(tls),
-            proxy_ssl_context=self._context(None) if url.scheme == "https" else None,
+            ssl_context=tls_context(tls),
+            proxy_ssl_context=tls_context(None) if url.scheme == "https" else None,
             max_connections=_MOST_CONNECTIONS,
             max_keepalive_connections=_MOST_IDLE,
             keepalive_expiry=_IDLE_SECONDS,

@@ -7,23 +7,30 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import httpcore2
 from aicflow import PermanentError
 
 from aicflow_http.params import Tls
 
-__all__ = ["tls_context"]
+__all__ = ["public_context", "tls_context"]
+
+
+@cache
+def public_context() -> ssl.SSLContext:
+    """The context that trusts the public authorities; read once in a process, which takes tens of milliseconds."""
+    return httpcore2.default_ssl_context()
 
 
 def tls_context(tls: Tls | None) -> ssl.SSLContext:
     """The context for connections with these certificates. Raises PermanentError with the pointer of what is wrong."""
-    if tls is None or (tls.ca is None and tls.verify):
+    if tls is None:
+        return public_context()
+    if tls.ca is None and tls.verify:
         context = httpcore2.default_ssl_context()
     else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if tls is None:
-        return context
     if tls.ca is not None:
         try:
             context.load_verify_locations(cadata=tls.ca)
