@@ -17,10 +17,12 @@ CAP: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The fires to start now, oldest first; `more` tells that older ones were left out by the cap."""
+    """The fires to start now, oldest first. `waiting` is the first whose moment has not come because of jitter: only
+    what is before it has been dealt with. `more` tells that older fires were left out by the cap."""
 
     fires: tuple[Fire, ...]
     more: bool = False
+    waiting: Fire | None = None
 
 
 def due_fires(
@@ -32,31 +34,47 @@ def due_fires(
     window: timedelta = WINDOW,
     grace: timedelta = GRACE,
     cap: int = CAP,
+    trigger_id: str = "",
+    max_jitter: float = 0.0,
 ) -> Due:
     """The fires due at `now`, when everything up to `last` (aware) has been dealt with.
 
-    A fire is on time until it is `grace` old and missed afterwards. On-time fires are always due. Of the missed
-    ones, "none" gives none; "latest" the newest, and only if nothing is on time; "all" those of the last
-    `window`. At most `cap` fires are given, the newest. Cost grows with `cap`, not with the length of the pause.
+    A fire's moment is its instant, put off by its jitter. It is on time until its moment is `grace` ago and missed
+    afterwards. On-time fires are always due. Of the missed ones, "none" gives none; "latest" the newest, and only
+    if nothing is on time; "all" those of the last `window`. At most `cap` fires are given, the newest. Cost grows
+    with `cap`, not with the length of the pause.
     """
     if now <= last or cap < 1:
         return Due(())
-    on_time_after = max(last, now - grace)
+    start = max(last, now - grace - timedelta(seconds=max_jitter))
+    if policy == "all":
+        start = min(start, max(last, now - window))
+    found, more = _newest(schedule, start, now, cap)
+    on_time: list[Fire] = []
+    missed: list[Fire] = []
+    waiting = None
+    moment = 0.0
+    for fire in found:
+        # one after the other, also where jitter would turn them round
+        moment = max(moment, fire.at.timestamp() + jitter(trigger_id, fire, max_jitter))
+        if moment > now.timestamp():
+            waiting = fire
+            break
+        (on_time if moment >= (now - grace).timestamp() else missed).append(fire)
     match policy:
         case "none":
-            found = _newest(schedule, on_time_after, now, cap)
-        case "latest":
-            found = _newest(schedule, on_time_after, now, cap)
-            if not found.fires:
-                found = Due(_newest(schedule, last, now, 1).fires)
+            return Due(tuple(on_time), more, waiting)
         case "all":
-            found = _newest(schedule, min(on_time_after, max(last, now - window)), now, cap)
-    return found
+            return Due((*missed, *on_time), more, waiting)
+    if on_time:
+        return Due(tuple(on_time), more, waiting)
+    latest = tuple(missed[-1:]) or tuple(_newest(schedule, last, start, 1)[0])
+    return Due(latest, waiting=waiting)
 
 
-def _newest(schedule: Schedule, after: datetime, until: datetime, cap: int) -> Due:
+def _newest(schedule: Schedule, after: datetime, until: datetime, cap: int) -> tuple[list[Fire], bool]:
     back = list(islice(schedule.fires_back(after, until), cap + 1))
-    return Due(tuple(reversed(back[:cap])), more=len(back) > cap)
+    return back[:cap][::-1], len(back) > cap
 
 
 def jitter(trigger_id: str, fire: Fire, max_seconds: float) -> float:

@@ -1,26 +1,26 @@
-"""The trigger type trigger.cron: its params, its payload, and the one timer that serves every schedule."""
+"""The trigger type trigger.cron: its params, its payload, and what becomes of each fire."""
 
 import asyncio
-import heapq
-import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import islice, pairwise
+from typing import Any, Final, Literal
 
-from aicflow import AICFlowError, Binding, Issue, Output, Params, Trigger, TriggerRuntime
+from aicflow import AICFlowError, Binding, Issue, Output, Params, StoreUnavailable, Trigger, TriggerRuntime
 from pydantic import Field, field_validator, model_validator
 
 from aicflow_trigger.catchup import CatchUp, due_fires, jitter
 from aicflow_trigger.errors import ScheduleError
 from aicflow_trigger.schedule import Fire, Schedule
+from aicflow_trigger.timer import Timer, Wait
 from aicflow_trigger.zones import find_zone
 
 _log = logging.getLogger("aicflow.triggers.cron")
-_LONGEST_SLEEP = 30.0
-_AFTER_ERROR = 1.0
+_RETRY_FIRST: Final = 1.0
+_RETRY_LAST: Final = 30.0
+_SAMPLE: Final = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 class CronParams(Params):
@@ -29,10 +29,8 @@ class CronParams(Params):
 
     schedule: str = Field(max_length=1_000)
     timezone: str = Field(default="UTC", max_length=100, description="IANA name, such as Europe/Amsterdam")
-    overlap: str = Field(
-        default="skip",
-        pattern="^(skip|queue|cancel_other|allow)$",
-        description="What a fire does while the last execution has not ended",
+    overlap: Literal["skip", "queue", "cancel_other", "allow"] = Field(
+        default="skip", description="What a fire does while the last execution has not ended"
     )
     catchup: CatchUp = Field(default="latest", description="Which fires that were missed are made up for")
     window: float = Field(default=86_400, gt=0, le=31_536_000, description="How far back `catchup: all` reaches")
@@ -46,7 +44,15 @@ class CronParams(Params):
 
     @model_validator(mode="after")
     def _readable(self) -> "CronParams":
-        Schedule.parse(self.schedule, self.timezone)
+        schedule = Schedule.parse(self.schedule, self.timezone)
+        if self.jitter:
+            fires = islice(schedule.fires_after(_SAMPLE), 60)
+            shortest = min((b.at - a.at for a, b in pairwise(fires)), default=timedelta(hours=1)).total_seconds()
+            if self.jitter > shortest:
+                raise ValueError(
+                    f"a jitter of {self.jitter:g} s is longer than the {shortest:g} s between two fires; "
+                    f"allow {shortest:g} s at most"
+                )
         return self
 
 
@@ -68,7 +74,8 @@ class _Entry:
     schedule: Schedule
     last: datetime
     """Everything up to this instant has been dealt with."""
-    generation: int = 0
+    unsaved: bool = False
+    failures: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -82,57 +89,42 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
     type_id = "trigger.cron"
     title = "Schedule"
 
-    def __init__(self, sleep: Callable[[float], Awaitable[None]] | None = None) -> None:
+    def __init__(self, wait: Wait | None = None) -> None:
+        self._wait = wait
         self._entries: dict[str, _Entry] = {}
-        self._heap: list[tuple[float, int, str, int]] = []
-        self._order = itertools.count()
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._fires: set[asyncio.Task[None]] = set()
-        self._sleep = sleep or self._sleep_until_woken
+        self._turns: set[asyncio.Task[None]] = set()
 
     async def start(self, runtime: TriggerRuntime) -> None:
         """Start the timer."""
         self._runtime = runtime
-        self._wake = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="aicflow-cron")
+        self._timer = Timer(runtime.clock.now, self._due, self._set_back, self._wait)
 
     async def stop(self) -> None:
         """Stop the timer; fires under way are let finish."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-        await asyncio.gather(*self._fires, return_exceptions=True)
+        await self._timer.stop()
         self._entries.clear()
-        self._heap.clear()
+        await asyncio.gather(*self._turns, return_exceptions=True)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._runtime.clock.now(), UTC)
 
     async def activate(self, binding: Binding, params: CronParams) -> None:
-        """Take a schedule up, or a changed one. What the old one owes by now is fired first, so that editing a
-        schedule while it is due neither loses nor doubles the fire."""
+        """Take a schedule up, or a changed one. What the old one owes by now is fired first and the new one begins
+        right after, so that a schedule edited while it is due neither loses nor doubles the fire."""
         schedule = Schedule.parse(params.schedule, params.timezone)
         old = self._entries.get(binding.id)
-        if old is not None:
-            if not old.binding.paused:
-                await self._fire_due(old)
-            if not binding.paused and not old.binding.paused and _same(old.params, params):
-                old.binding, old.params = binding, params
-                return
-        if binding.paused:
-            entry = _Entry(binding, params, schedule, self._now(), (old.generation + 1) if old else 0)
-            self._entries[binding.id] = entry
-            await self._save(entry, paused=True)
-            return
         last = self._now()
-        if old is None:
+        if old is not None and not old.binding.paused:
+            last = await self._fire_due(old)
+            if old.schedule == schedule and not binding.paused:
+                old.binding, old.params = binding, params
+                self._arm(old)
+                return
+        elif old is None and not binding.paused:
             last = await self._resume_at(binding, params, last)
-        entry = _Entry(binding, params, schedule, last, (old.generation + 1) if old else 0)
+        entry = _Entry(binding, params, schedule, last)
+        await self._save(entry, paused=binding.paused)
         self._entries[binding.id] = entry
-        await self._save(entry)
         self._arm(entry)
 
     async def _resume_at(self, binding: Binding, params: CronParams, now: datetime) -> datetime:
@@ -146,8 +138,12 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
         return min(datetime.fromtimestamp(last, UTC), now)
 
     async def deactivate(self, binding: Binding) -> None:
-        """Drop a schedule."""
-        self._entries.pop(binding.id, None)
+        """Drop a schedule. Should it come back, it goes on from then: what it named meanwhile was not missed."""
+        entry = self._entries.pop(binding.id, None)
+        self._timer.drop(binding.id)
+        # no state: the workflow was deleted, and nothing is to be left of it
+        if entry is not None and await self._runtime.load_state(binding):
+            await self._save(entry, paused=True)
 
     async def _save(self, entry: _Entry, *, paused: bool = False) -> None:
         state: dict[str, Any] = {
@@ -158,72 +154,83 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
         if paused:
             state["paused"] = True
         await self._runtime.save_state(entry.binding, state)
+        entry.unsaved = False
 
     def _arm(self, entry: _Entry, not_before: float = 0.0) -> None:
-        """Put the entry's next fire on the heap: one entry a schedule, so that idle schedules cost nothing."""
-        fire = entry.schedule.next_after(entry.last)
+        fire = None if entry.binding.paused else entry.schedule.next_after(entry.last)
         if fire is None:
+            self._timer.drop(entry.binding.id)
             return
-        due = max(self._due(entry, fire), not_before)
-        heapq.heappush(self._heap, (due, next(self._order), entry.binding.id, entry.generation))
-        self._wake.set()
+        moment = fire.at.timestamp() + jitter(entry.binding.id, fire, entry.params.jitter)
+        self._timer.arm(entry.binding.id, max(moment, not_before))
 
-    @staticmethod
-    def _due(entry: _Entry, fire: Fire) -> float:
-        return fire.at.timestamp() + jitter(entry.binding.id, fire, entry.params.jitter)
+    def _due(self, binding_id: str) -> None:
+        entry = self._entries.get(binding_id)
+        if entry is not None:
+            turn = asyncio.get_running_loop().create_task(self._turn(entry))
+            self._turns.add(turn)
+            turn.add_done_callback(self._turns.discard)
 
-    async def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            now = self._runtime.clock.now()
-            while self._heap and self._heap[0][0] <= now:
-                _, _, binding_id, generation = heapq.heappop(self._heap)
-                entry = self._entries.get(binding_id)
-                if entry is not None and entry.generation == generation:
-                    self._spawn(self._turn(entry))
-            # at most half a minute, so that a clock that jumped is noticed
-            left = self._heap[0][0] - now if self._heap else _LONGEST_SLEEP
-            await self._sleep(min(max(left, 0.0), _LONGEST_SLEEP))
-
-    async def _sleep_until_woken(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._fires.add(task)
-        task.add_done_callback(self._fires.discard)
+    def _set_back(self, now: float) -> None:
+        """The clock was set back: go on from where it stands. What was fired before the change does not fire again,
+        since each fire's instant is its key."""
+        at = datetime.fromtimestamp(now, UTC)
+        for entry in self._entries.values():
+            entry.last = min(entry.last, at)
+            self._arm(entry)
 
     async def _turn(self, entry: _Entry) -> None:
         """One turn of one schedule: fire what is due, then wait for the next."""
         not_before = 0.0
         try:
             await self._fire_due(entry)
-        except Exception:
-            _log.exception("Trigger %s could not fire; trying again", entry.binding.id)
-            not_before = self._runtime.clock.now() + _AFTER_ERROR
-        if self._entries.get(entry.binding.id) is entry:
+            entry.failures = 0
+        except Exception as error:
+            pause = min(_RETRY_FIRST * 2.0**entry.failures, _RETRY_LAST)
+            entry.failures = min(entry.failures + 1, 10)
+            not_before = self._runtime.clock.now() + pause
+            unexpected = not isinstance(error, StoreUnavailable)
+            _log.warning(
+                "Trigger %s could not fire (%s); trying again in %g s",
+                entry.binding.id,
+                error,
+                pause,
+                exc_info=unexpected,
+            )
+        if self._is_live(entry):
             self._arm(entry, not_before)
 
-    async def _fire_due(self, entry: _Entry) -> None:
+    def _is_live(self, entry: _Entry) -> bool:
+        return self._entries.get(entry.binding.id) is entry
+
+    async def _fire_due(self, entry: _Entry) -> datetime:
+        """Fire what is due; gives the instant up to which the schedule has been dealt with. Raises StoreUnavailable;
+        what was fired until then is noted."""
         async with entry.lock:
-            now = self._now()
-            window = timedelta(seconds=entry.params.window)
-            due = due_fires(entry.schedule, entry.last, now, entry.params.catchup, window=window)
+            if not self._is_live(entry):
+                return entry.last
+            now, params = self._now(), entry.params
+            due = due_fires(
+                entry.schedule,
+                entry.last,
+                now,
+                params.catchup,
+                window=timedelta(seconds=params.window),
+                trigger_id=entry.binding.id,
+                max_jitter=params.jitter,
+            )
             if due.more:
                 _log.warning("Trigger %s missed more fires than are made up for", entry.binding.id)
-            reached = now
             for fire in due.fires:
-                if self._due(entry, fire) > now.timestamp():
-                    reached = fire.at - timedelta(microseconds=1)
-                    break
+                if not self._is_live(entry):
+                    return entry.last
                 await self._fire(entry, fire)
-                entry.last = fire.at
-            if reached > entry.last:
-                entry.last = reached
-            if due.fires:
+                entry.last, entry.unsaved = max(entry.last, fire.at), True
+            reached = now if due.waiting is None else due.waiting.at - timedelta(microseconds=1)
+            entry.last = max(entry.last, reached)
+            if entry.unsaved:
                 await self._save(entry)
+            return entry.last
 
     async def _fire(self, entry: _Entry, fire: Fire) -> None:
         binding, params = entry.binding, entry.params
@@ -234,11 +241,11 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
                 payload,
                 key=payload["scheduled_for"],
                 scheduled_for=fire.at.timestamp(),
-                overlap=params.overlap,  # type: ignore[arg-type]
+                overlap=params.overlap,
             )
+        except StoreUnavailable:
+            raise
         except AICFlowError as error:
-            if type(error).__name__ == "StoreUnavailable":
-                raise
             _log.warning("Trigger %s started nothing for %s: %s", binding.id, payload["scheduled_for"], error)
             return
         if fired.skipped:
@@ -268,6 +275,9 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
         text, timezone = params.get("schedule"), params.get("timezone", "UTC")
         if not isinstance(text, str) or not isinstance(timezone, str):
             return ()
+        for name, value in (("schedule", text), ("timezone", timezone)):
+            if "${{" in value:
+                return (Issue("param.invalid", "error", f"/{name}", f"The {name} is written out, without references."),)
         try:
             Schedule.parse(text, timezone)
         except ScheduleError as error:
@@ -284,10 +294,6 @@ def preview(schedule: Schedule, count: int, after: datetime) -> list[dict[str, A
         {"kind": row.kind, "at": _iso(row.at), "local": row.local, "text": row.text}
         for row in schedule.preview(after, count)
     ]
-
-
-def _same(one: CronParams, other: CronParams) -> bool:
-    return (one.schedule, one.timezone) == (other.schedule, other.timezone)
 
 
 def _iso(at: datetime) -> str:
