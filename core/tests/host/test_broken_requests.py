@@ -137,6 +137,7 @@ WRONG: dict[str, tuple[str, str, Any, str]] = {
     ),
     "bulk without a condition": ("POST", "/executions/bulk-cancel", {"limit": 5}, ""),
     "unknown param": ("PATCH", "/node-types/test.echo", {"default_params": {"valeu": 1}}, "/default_params/valeu"),
+    "misfit param": ("PATCH", "/node-types/test.chatter", {"default_params": {"size": "big"}}, "/default_params/size"),
     "after is no number": ("GET", "/executions/x/stream?after=-1", None, "/after"),
     "unknown stream query": ("GET", "/executions/x/stream?before=1", None, "/before"),
     "unknown stream status": ("GET", "/executions/stream?status=x", None, "/status"),

@@ -84,10 +84,13 @@ class DataDir:
         try:
             data = json.loads(self.server_file.read_text("utf-8"))
             info = ServerInfo(str(data["url"]), int(data["pid"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        try:
             os.kill(info.pid, 0)
         except PermissionError:
-            return info
-        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            return info  # it lives and belongs to another user
+        except (OSError, OverflowError):
             return None
         return info
 

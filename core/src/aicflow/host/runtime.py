@@ -61,6 +61,7 @@ class HostRuntime:
         self.workflows = WorkflowService(store, self.registry, self.secrets, self.trigger_service, self.clock, limits)
         self.keys = KeyRing(store.keys, self.data.server_secret(), self.clock)
         self.closing = asyncio.Event()
+        self.configuring = asyncio.Lock()
         self.new_admin_key: str | None = None
 
     @property

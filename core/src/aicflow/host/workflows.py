@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aicflow.engine.secrets import Secrets
-from aicflow.host.triggers import TriggerService
+from aicflow.host.triggers import ActiveTrigger, TriggerService
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import WorkflowInvalid
 from aicflow.kernel.ids import new_id
@@ -114,3 +114,8 @@ class WorkflowService:
         async with self._lock:
             await self._store.workflows.delete(workflow_id, expected_revision=expected_revision)
             await self._triggers.remove(workflow_id)
+
+    async def pause_trigger(self, binding_id: str, paused: bool) -> ActiveTrigger:
+        """Pause a trigger or let it go on, in turn with saves of its workflow. Raises NotFound."""
+        async with self._lock:
+            return await self._triggers.set_paused(binding_id, paused)

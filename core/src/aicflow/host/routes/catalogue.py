@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Request
 from starlette.responses import Response
 
@@ -14,7 +16,9 @@ from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, r
 from aicflow.host.views import node_type_view, plugin_view, trigger_type_view
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.tables import NodeSetting
+from aicflow.kernel.schema import SchemaValidator
 from aicflow.kernel.suggest import did_you_mean
+from aicflow.kernel.values import dumps, pointer
 
 __all__ = ["routes"]
 
@@ -78,27 +82,36 @@ async def configure_node_type(request: Request, type_id: Id, query: NoQuery) -> 
     """Switch it off or on, or give it default params, which a node's own params override. Works at once."""
     runtime = runtime_of(request)
     body = await json_body(request, runtime.settings, schemas.PatchNodeType)
-    node = runtime.registry.node(type_id)
-    params = node.setting.default_params if body.default_params is None else body.default_params
-    known = node.cls.params_schema().get("properties", {})
-    unknown = [
-        {
-            "code": "param.unknown",
-            "pointer": f"/default_params/{name}",
-            "in": "body",
-            "message": f"{type_id} has no param {name!r}",
-            "hint": did_you_mean(name, known) or f"Its params are {', '.join(known) or 'none'}.",
-        }
-        for name in params
-        if name not in known
-    ]
-    if unknown:
-        raise Problem("request-invalid", unknown[0]["message"] + ".", errors=unknown)
-    enabled = node.setting.enabled if body.enabled is None else body.enabled
-    setting = NodeSetting(type_id, enabled, params)
-    await runtime.store.node_settings.put(setting)
-    runtime.registry.configure(setting)
+    async with runtime.configuring:  # two at once must not undo each other
+        node = runtime.registry.node(type_id)
+        params = node.setting.default_params if body.default_params is None else body.default_params
+        _check_defaults(type_id, node.cls.params_schema(), params)
+        enabled = node.setting.enabled if body.enabled is None else body.enabled
+        setting = NodeSetting(type_id, enabled, params)
+        await runtime.store.node_settings.put(setting)
+        runtime.registry.configure(setting)
     return json_response(node_type_view(runtime.registry.node(type_id), runtime.registry))
+
+
+def _check_defaults(type_id: str, schema: dict[str, Any], params: dict[str, Any]) -> None:
+    """Raise Problem for default params that the type does not have or whose values cannot fit. Values with references
+    are known only when a step runs."""
+    known = schema.get("properties", {})
+    errors: list[dict[str, Any]] = []
+    for name, value in params.items():
+        place = pointer("default_params", name)
+        if name not in known:
+            hint = did_you_mean(name, known) or f"Its params are {', '.join(known) or 'none'}."
+            message = f"{type_id} has no param {name!r}"
+            errors.append({"code": "param.unknown", "pointer": place, "in": "body", "message": message, "hint": hint})
+        elif b"${{" not in dumps(value):
+            part = {"$defs": schema.get("$defs", {}), "allOf": [known[name]]}
+            errors.extend(
+                {"code": "param.type", "pointer": place + found.pointer, "in": "body", "message": found.message}
+                for found in SchemaValidator(part).validate(value, limit=5)
+            )
+    if errors:
+        raise Problem("request-invalid", f"{errors[0]['pointer']}: {errors[0]['message']}.", errors=errors)
 
 
 @routes.get(

@@ -144,7 +144,11 @@ async def start_execution(request: Request) -> Response:
     """Durable when this answers. Served by the plain route in `app.py`: this is the call that must be quick."""
     require(request.scope, "execute")
     runtime = runtime_of(request)
-    wait = _wait_of(request, runtime.settings.max_wait) if request.url.query or "prefer" in request.headers else None
+    wait = (
+        _wait_of(request, runtime.settings.max_wait)
+        if request.scope["query_string"] or "prefer" in request.headers
+        else None
+    )
     data, value = await raw_json(request, runtime.settings)
     try:
         body = schemas.StartExecution.model_validate_json(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,7 @@ from aicflow.kernel.errors import AICFlowError
 __all__ = ["PATHS", "routes"]
 
 routes = APIRouter(tags=["health"])
+_log = logging.getLogger("aicflow.host")
 PATHS = ("/livez", "/readyz")
 
 
@@ -38,7 +40,8 @@ async def readyz(request: Request, query: NoQuery) -> Response:
     try:
         await runtime.store.check()
     except AICFlowError as error:
-        checks["store"] = error.message
+        _log.warning("The store is not ready: %s", error.message)  # with paths, which are nobody's business outside
+        checks["store"] = "it cannot be written to now"
     if not runtime.executions.worker.alive:
         checks["worker"] = "it has stopped"
     if runtime.closing.is_set():

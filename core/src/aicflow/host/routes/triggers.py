@@ -103,7 +103,7 @@ async def get_trigger(request: Request, binding_id: Id, query: NoQuery) -> Respo
 )
 async def pause_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
     """Kept over restarts and new versions."""
-    return json_response(_view(await runtime_of(request).trigger_service.set_paused(binding_id, True)))
+    return json_response(_view(await runtime_of(request).workflows.pause_trigger(binding_id, True)))
 
 
 @routes.post(
@@ -116,7 +116,7 @@ async def pause_trigger(request: Request, binding_id: Id, query: NoQuery) -> Res
 )
 async def resume_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
     """At once."""
-    return json_response(_view(await runtime_of(request).trigger_service.set_paused(binding_id, False)))
+    return json_response(_view(await runtime_of(request).workflows.pause_trigger(binding_id, False)))
 
 
 async def _fired(request: Request, binding: Binding, payload: Any, version: int | None = None) -> Response:
