@@ -156,9 +156,11 @@ class Conversation:
 
     def _cookies(self, hop: Hop) -> str:
         """The Cookie header: what the jar holds for this URL, and the step's own cookies where they belong."""
-        request = httpx2.Request(hop.request.method, hop.request.url)
-        self._jar.set_cookie_header(request)
-        pairs = [request.headers["cookie"]] if "cookie" in request.headers else []
+        pairs: list[str] = []
+        if self._jar:
+            request = httpx2.Request(hop.request.method, hop.request.url)
+            self._jar.set_cookie_header(request)
+            pairs.append(request.headers.get("cookie", ""))
         if hop.trusted:
             own = self._params.cookies.items()
             pairs = [hop.request.headers.get("cookie", ""), *(f"{name}={value}" for name, value in own), *pairs]

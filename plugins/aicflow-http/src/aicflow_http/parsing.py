@@ -41,6 +41,8 @@ def content_type(reply: Reply) -> tuple[str | None, str | None]:
     text = reply.headers.get("content-type", "").strip()
     if not text:
         return None, None
+    if ";" not in text:
+        return text.lower(), None
     message = Message()
     message["content-type"] = text[:1000]
     charset = message.get_param("charset")
