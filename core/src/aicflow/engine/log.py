@@ -130,6 +130,8 @@ class ExecutionLog:
             self._lost(error)
         finally:
             self._task = None
+            if self._timer is None:
+                self._due()  # what was added meanwhile found this flush under way and set no timer of its own
 
     async def flush(self, projection: Projection | None = None) -> Appended | None:
         """Commit every pending event, with `projection` as the execution's row after them. Raises StaleClaim."""

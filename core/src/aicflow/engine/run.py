@@ -102,6 +102,9 @@ class ExecutionRun:
         if execution.cancel_requested:
             self.stop("cancelled")
             return
+        if self._resumption.failures and self.plan.document.settings.fail_fast:
+            self.stop("failed")  # a crash came between the failure and the end
+            return
         timeout = self.plan.document.settings.timeout
         if timeout is not None:
             left = execution.started_at + timeout - now
@@ -191,10 +194,9 @@ class ExecutionRun:
         if reason is None and self.steps.is_parked:
             await self._park()
             return
-        for node_id, attempt in self.steps.unfinished():
-            self.log.add("step.cancelled", node_id, attempt)
-        if reason == "cancelled":
+        if reason is not None:
             await self.env.children.cancel_children(self.execution_id)
+        if reason == "cancelled":
             await self._end("cancelled", {}, None, None)
             return
         report = self._failure(reason)
@@ -221,8 +223,6 @@ class ExecutionRun:
             # the failed steps are durable first, so that a crash after the start comes to the same end
             await self.log.flush()
             await self.env.children.start_on_failure(self.execution, on_failure, report)
-        if reason == "timeout":
-            await self.env.children.cancel_children(self.execution_id)
         shown = dumps(report)
         if self.log.mask:
             shown = self.log.mask.bytes(shown)
@@ -256,6 +256,9 @@ class ExecutionRun:
     ) -> None:
         execution = self.execution
         finished = self.env.clock.now()
+        # in one batch with the end: a crash leaves both or none
+        for node_id, attempt in self.steps.unfinished():
+            self.log.add("step.cancelled", node_id, attempt)
         self.log.add(f"execution.{status}", data=data)
         appended = await self.log.flush(
             Projection(status, started_at=execution.started_at, finished_at=finished, output=output, error=error)
