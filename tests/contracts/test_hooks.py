@@ -1,0 +1,69 @@
+"""Every hook is documented with its exact signature, and used by a plugin of ours."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from aicflow.host.wiring import installed_plugins
+from aicflow.kernel import hookspecs
+
+ROOT = Path(__file__).parents[2]
+HOOKS = {name: function for name, function in vars(hookspecs).items() if name.startswith("aicflow_")}
+
+
+def test_there_are_hooks() -> None:
+    assert len(HOOKS) == 8
+
+
+@pytest.mark.parametrize("name", sorted(HOOKS))
+def test_the_hook_is_documented_with_its_signature(name: str) -> None:
+    page = (ROOT / "docs" / "reference" / "hooks.md").read_text(encoding="utf-8")
+    parameters = ", ".join(inspect.signature(HOOKS[name]).parameters)
+    assert f"`{name}({parameters})`" in page
+    assert inspect.getdoc(HOOKS[name])
+
+
+@pytest.mark.parametrize("name", sorted(HOOKS))
+def test_the_hook_has_a_real_user(name: str) -> None:
+    manager = installed_plugins().manager
+    assert getattr(manager.hook, name).get_hookimpls(), f"no plugin of ours implements {name}"
+
+
+def test_the_public_face_is_sorted_and_whole() -> None:
+    import aicflow
+
+    assert list(aicflow.__all__) == sorted(aicflow.__all__)
+    for name in aicflow.__all__:
+        assert getattr(aicflow, name) is not None
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "plugins").glob("*/src/*/**/*.py")), ids=lambda p: p.name)
+def test_plugins_reach_no_deeper_than_the_public_face(path: Path) -> None:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        match = re.match(r"\s*(?:from|import) (aicflow(?:\.\w+)+)", line)
+        assert match is None or match[1] == "aicflow.testing", f"{path}: {line.strip()}"
+
+
+def test_every_module_says_what_lives_there() -> None:
+    sources = [*ROOT.glob("core/src/**/*.py"), *ROOT.glob("sdk/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")]
+    missing = [
+        str(path) for path in sources if not path.read_text(encoding="utf-8").lstrip().startswith(('"""', "'''"))
+    ]
+    assert missing == []
+
+
+def test_versions_agree() -> None:
+    import tomllib
+
+    import aicflow
+
+    projects = [
+        *ROOT.glob("core/pyproject.toml"),
+        *ROOT.glob("sdk/pyproject.toml"),
+        *ROOT.glob("plugins/*/pyproject.toml"),
+    ]
+    versions = {tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"] for path in projects}
+    assert versions == {aicflow.__version__}

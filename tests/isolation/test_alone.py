@@ -1,0 +1,87 @@
+"""One distribution, installed from its wheel beside nothing but what it declares: it loads, and it works.
+
+AICFLOW_ALONE names it: `core`, `sdk`, or `plugin-NAME`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+from typing import Any
+
+import pytest
+
+ALONE = os.environ.get("AICFLOW_ALONE", "")
+pytestmark = pytest.mark.skipif(not ALONE, reason="AICFLOW_ALONE is not set; tox sets it")
+
+SMALL: dict[str, list[dict[str, Any]]] = {
+    "plugin-python": [{"id": "a", "type": "python.code", "params": {"code": "return 40 + 2"}}],
+    "plugin-ifelse": [{"id": "a", "type": "logic.if_else", "params": {"condition": "${{ 1 < 2 }}"}}],
+    "plugin-trigger": [{"id": "a", "type": "webhook.respond", "params": {"body": "hello"}}],
+    "plugin-http": [{"id": "a", "type": "http.request", "params": {"url": "http://127.0.0.1:9/"}}],
+    "plugin-agent": [
+        {
+            "id": "a",
+            "type": "ai.agent",
+            "params": {"model": "openai:x", "prompt": "hi", "base_url": "http://127.0.0.1:9"},
+        }
+    ],
+}
+EXPECTED = {
+    "plugin-python": 42,
+    "plugin-ifelse": {"result": True},
+    "plugin-trigger": {"status": 200, "headers": {}, "body": "hello"},
+}
+
+
+def installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def test_nothing_else_of_ours_is_installed() -> None:
+    ours = {dist.name for dist in importlib.metadata.distributions() if dist.name.startswith("aicflow")}
+    if ALONE == "sdk":
+        assert ours == {"aicflow-sdk"}
+    elif ALONE == "core":
+        assert ours == {"aicflow"}
+        assert not installed("fastapi")
+        assert not installed("langgraph")
+    else:
+        assert ours == {"aicflow", ALONE.replace("plugin", "aicflow")}
+
+
+@pytest.mark.skipif(ALONE == "sdk", reason="the SDK does not know aicflow")
+def test_every_plugin_loads_without_a_problem() -> None:
+    from aicflow.host.wiring import installed_plugins
+
+    plugins = installed_plugins()
+    assert {info.name: info.problems for info in plugins.infos if info.problems} == {}
+    for registered in plugins.registry.nodes():
+        assert registered.cls.params_schema()["type"] == "object"
+        assert registered.cls.__doc__
+    for trigger in plugins.registry.triggers():
+        assert trigger.cls.params_schema()["type"] == "object"
+
+
+@pytest.mark.skipif(ALONE not in SMALL, reason="it has no nodes")
+async def test_its_node_runs() -> None:
+    from aicflow.testing import run_workflow
+
+    result = await run_workflow({"aicflow": 1, "name": "alone", "nodes": SMALL[ALONE]})
+    if ALONE in EXPECTED:
+        assert (result.status, result.output) == ("succeeded", EXPECTED[ALONE])
+    else:
+        assert result.error is not None
+        assert result.error.node_id == "a"
+        assert result.error.code not in ("unexpected-error", "params-invalid")
+
+
+@pytest.mark.skipif(ALONE != "sdk", reason="only where the SDK is")
+def test_the_sdk_builds_a_workflow_without_aicflow() -> None:
+    import aicflow_sdk
+
+    assert not installed("aicflow")
+    workflow = aicflow_sdk.Workflow("alone")
+    workflow.node("wait", id="a", seconds=1)
+    assert workflow.to_dict()["nodes"] == [{"id": "a", "type": "wait", "params": {"seconds": 1}}]
