@@ -1,4 +1,4 @@
-"""Finding the server and the key: arguments, environment, then what a server on this machine left in its data folder."""
+"""Finding the server and the key: as given, in the environment, or in the data folder of a server on this machine."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _make_reader(hint: Any) -> Reader:
         (inner,) = (argument for argument in arguments if argument is not type(None))
         return _optional(_reader(inner))
     if origin is tuple:
-        return _sequence(_reader(arguments[0])) if arguments[1:] == (...,) else _sequence(_reader(arguments[0]))
+        return _sequence(_reader(arguments[0]))
     if origin is Mapping:
         return _exactly(dict)
     raise TypeError(f"no reader for {hint!r}")

@@ -1,29 +1,29 @@
 """Every error that this package raises.
 
-    AICFlowError
-    ├── ConfigurationError            no address, no key, or an address that is none
-    ├── BuildError                    a workflow that cannot be written as a document
-    ├── ConnectionFailed              the server was not reached, or the connection broke
-    │   └── RequestTimeout            it did not answer in time
-    ├── UnexpectedReply               something answered that does not speak this API
-    ├── ExecutionUnsuccessful         asked for the result of an execution that has none
-    │   ├── ExecutionFailed
-    │   └── ExecutionCancelled
-    ├── WaitTimeout                   the execution goes on, the waiting has ended
-    └── APIError                      the server said no; by status
-        ├── BadRequest                400
-        ├── Unauthorized              401
-        ├── Forbidden                 403
-        ├── NotFound                  404
-        ├── Conflict                  409
-        ├── RevisionMismatch          412
-        ├── TooLarge                  413
-        ├── Invalid                   422
-        │   ├── WorkflowInvalid       the document has errors
-        │   └── InputInvalid          the input does not fit the workflow's input_schema
-        ├── RateLimited               429
-        └── ServerError               5xx
-            └── Unavailable           503
+AICFlowError
+├── ConfigurationError            no address, no key, or an address that is none
+├── BuildError                    a workflow that cannot be written as a document
+├── ConnectionFailed              the server was not reached, or the connection broke
+│   └── RequestTimeout            it did not answer in time
+├── UnexpectedReply               something answered that does not speak this API
+├── ExecutionUnsuccessful         asked for the result of an execution that has none
+│   ├── ExecutionFailed
+│   └── ExecutionCancelled
+├── WaitTimeout                   the execution goes on, the waiting has ended
+└── APIError                      the server said no; by status
+    ├── BadRequest                400
+    ├── Unauthorized              401
+    ├── Forbidden                 403
+    ├── NotFound                  404
+    ├── Conflict                  409
+    ├── RevisionMismatch          412
+    ├── TooLarge                  413
+    ├── Invalid                   422
+    │   ├── WorkflowInvalid       the document has errors
+    │   └── InputInvalid          the input does not fit the workflow's input_schema
+    ├── RateLimited               429
+    └── ServerError               5xx
+        └── Unavailable           503
 """
 
 from __future__ import annotations

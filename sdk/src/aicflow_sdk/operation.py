@@ -17,7 +17,7 @@ from aicflow_sdk.models import Page
 from aicflow_sdk.programs import Toolbox, all_pages, perform
 from aicflow_sdk.runners import AsyncRunner, Runner
 
-__all__ = ["AsyncItems", "AsyncPages", "Items", "Operation", "Pages", "Paged", "Procedure", "Resource", "Streamed"]
+__all__ = ["AsyncItems", "AsyncPages", "Items", "Operation", "Paged", "Pages", "Procedure", "Resource", "Streamed"]
 
 
 class Resource[R: Runner | AsyncRunner]:

@@ -12,9 +12,8 @@ from aicflow_sdk.calls.executions import Statuses
 from aicflow_sdk.diff import Diff
 from aicflow_sdk.diff import diff as compare
 from aicflow_sdk.effects import Emit, Program
-from aicflow_sdk.follow import follow, follow_all
+from aicflow_sdk.follow import follow, follow_all, wait_for
 from aicflow_sdk.follow import run as start_and_wait
-from aicflow_sdk.follow import wait_for
 from aicflow_sdk.models import Event, Execution, Workflow
 from aicflow_sdk.programs import Toolbox, perform
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aicflow_sdk.call import Call, Listing
@@ -19,8 +19,8 @@ __all__ = ["Toolbox", "all_pages", "perform", "without_items"]
 class Toolbox:
     """What every program needs to know: how often calls are sent again, and how often a broken stream is reopened."""
 
-    retry: Retry = Retry()
-    reconnect: Retry = Retry(attempts=12)
+    retry: Retry = field(default_factory=Retry)
+    reconnect: Retry = field(default_factory=lambda: Retry(attempts=12))
 
 
 def perform[T](call: Call[T], tools: Toolbox) -> Program[T]:

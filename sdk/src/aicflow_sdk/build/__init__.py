@@ -1,0 +1,1 @@
+"""Building workflow documents in Python: expressions as objects, nodes, edges, triggers."""

@@ -1,4 +1,4 @@
-"""Calls on what is installed: node types, trigger types, plugins, the document's schema; and whether the host is ready."""
+"""Calls on what is installed: node types, trigger types, plugins, the document's schema; is the host ready."""
 
 from __future__ import annotations
 

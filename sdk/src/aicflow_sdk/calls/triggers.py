@@ -55,7 +55,9 @@ def next_fires(trigger_id: str, *, count: int = 5) -> Call[tuple[Mapping[str, An
     def parse(reply: Reply) -> tuple[Mapping[str, Any], ...]:
         return decode(_Fires, reply.json()).data
 
-    return Call(method="GET", path=path("triggers", trigger_id, "next") + query(count=count), parse=parse, repeatable=True)
+    return Call(
+        method="GET", path=path("triggers", trigger_id, "next") + query(count=count), parse=parse, repeatable=True
+    )
 
 
 def deliveries(trigger_id: str, *, limit: int | None = None) -> Listing[Delivery]:

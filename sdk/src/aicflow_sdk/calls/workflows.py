@@ -48,9 +48,7 @@ def get(workflow_id: str) -> Call[Workflow]:
     return Call(method="GET", path=path("workflows", workflow_id), parse=_workflow, repeatable=True)
 
 
-def list_(
-    *, name: str | None = None, enabled: bool | None = None, limit: int | None = None
-) -> Listing[Workflow]:
+def list_(*, name: str | None = None, enabled: bool | None = None, limit: int | None = None) -> Listing[Workflow]:
     """Workflows without their documents, newest first; `name` is a part of the name in any case. At most `limit`."""
     return Listing(path=path("workflows") + query(name=name, enabled=enabled), item=Workflow, limit=limit)
 

@@ -1,0 +1,314 @@
+"""References and expressions as Python objects. They compute nothing here: they are written into the document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+from aicflow_sdk.build.parse import parse
+from aicflow_sdk.build.text import Code, mark, text_tree
+from aicflow_sdk.build.trees import (
+    NAME,
+    Binary,
+    Call,
+    Chain,
+    Conditional,
+    Field,
+    Index,
+    ListDisplay,
+    Literal,
+    Method,
+    Not,
+    ObjectDisplay,
+    Root,
+    Slice,
+    Step,
+    Tree,
+    Unary,
+    source,
+)
+
+__all__ = ["METHODS", "RESERVED", "Expr", "Maybe", "expr", "root", "tree_of", "unusable", "when"]
+
+METHODS: Final = frozenset(
+    ("lower", "upper", "strip", "split", "replace", "startswith", "endswith", "join", "keys", "values", "get", "has")
+)
+"""The functions that may be written behind a value."""
+RESERVED: Final = frozenset({"maybe", "coalesce", "if_else"})
+"""Names that are not fields; write `value["maybe"]` for a field of this name."""
+
+
+class Expr:
+    """An expression of a workflow: a reference such as `fetch.output.body["id"]`, or what operators make of some.
+
+    `+ - * / // %`, comparisons, `&`, `|`, `~` for and, or, not; `a.coalesce(b)` for `a ?? b`; `a.maybe.b` for `a?.b`;
+    `test.if_else(a, b)`; slices; `text.lower()` and the other methods; `fn.len(a)` for functions. In an f-string it
+    becomes text. Python itself cannot ask for its value: that raises TypeError, which says what to write instead.
+    """
+
+    __slots__ = ("__tree",)
+
+    def __init__(self, tree: Tree) -> None:
+        object.__setattr__(self, "_Expr__tree", tree)
+
+    # paths
+
+    def __getattr__(self, name: str) -> Expr:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        return Expr(_extended(self, Field(name)))
+
+    def __getitem__(self, key: Any) -> Expr:
+        return Expr(_extended(self, _subscript(key, optional=False)))
+
+    @property
+    def maybe(self) -> Maybe:
+        """What follows may be missing: `a.maybe.b` is null when `a` is missing or null, or has no `b`."""
+        return Maybe(self)
+
+    def __call__(self, *arguments: Any) -> Expr:
+        tree = tree_of(self)
+        last = tree.steps[-1] if isinstance(tree, Chain) else None
+        if isinstance(tree, Chain) and isinstance(last, Field) and last.name in METHODS:
+            called = Method(last.name, tuple(map(tree_of, arguments)), last.optional)
+            return Expr(Chain(tree.base, (*tree.steps[:-1], called)))
+        raise TypeError(
+            f"{source(tree)} is not a function. Functions are in fn: fn.len(value), fn.sorted(value); "
+            f"methods are {', '.join(sorted(METHODS))}."
+        )
+
+    # operators
+
+    def __add__(self, other: Any) -> Expr:
+        return _binary("+", self, other)
+
+    def __radd__(self, other: Any) -> Expr:
+        return _binary("+", other, self)
+
+    def __sub__(self, other: Any) -> Expr:
+        return _binary("-", self, other)
+
+    def __rsub__(self, other: Any) -> Expr:
+        return _binary("-", other, self)
+
+    def __mul__(self, other: Any) -> Expr:
+        return _binary("*", self, other)
+
+    def __rmul__(self, other: Any) -> Expr:
+        return _binary("*", other, self)
+
+    def __truediv__(self, other: Any) -> Expr:
+        return _binary("/", self, other)
+
+    def __rtruediv__(self, other: Any) -> Expr:
+        return _binary("/", other, self)
+
+    def __floordiv__(self, other: Any) -> Expr:
+        return _binary("//", self, other)
+
+    def __rfloordiv__(self, other: Any) -> Expr:
+        return _binary("//", other, self)
+
+    def __mod__(self, other: Any) -> Expr:
+        return _binary("%", self, other)
+
+    def __rmod__(self, other: Any) -> Expr:
+        return _binary("%", other, self)
+
+    def __neg__(self) -> Expr:
+        return Expr(Unary("-", tree_of(self)))
+
+    def __pos__(self) -> Expr:
+        return Expr(Unary("+", tree_of(self)))
+
+    def __abs__(self) -> Expr:
+        return Expr(Call("abs", (tree_of(self),)))
+
+    def __round__(self, digits: Any = None) -> Expr:
+        more = () if digits is None else (tree_of(digits),)
+        return Expr(Call("round", (tree_of(self), *more)))
+
+    def __eq__(self, other: object) -> Expr:  # type: ignore[override]
+        return _binary("==", self, other)
+
+    def __ne__(self, other: object) -> Expr:  # type: ignore[override]
+        return _binary("!=", self, other)
+
+    def __lt__(self, other: Any) -> Expr:
+        return _binary("<", self, other)
+
+    def __le__(self, other: Any) -> Expr:
+        return _binary("<=", self, other)
+
+    def __gt__(self, other: Any) -> Expr:
+        return _binary(">", self, other)
+
+    def __ge__(self, other: Any) -> Expr:
+        return _binary(">=", self, other)
+
+    def __and__(self, other: Any) -> Expr:
+        return _binary("and", self, other)
+
+    def __rand__(self, other: Any) -> Expr:
+        return _binary("and", other, self)
+
+    def __or__(self, other: Any) -> Expr:
+        return _binary("or", self, other)
+
+    def __ror__(self, other: Any) -> Expr:
+        return _binary("or", other, self)
+
+    def __invert__(self) -> Expr:
+        return Expr(Not(tree_of(self)))
+
+    def coalesce(self, *others: Any) -> Expr:
+        """`a ?? b`: the first that is neither missing nor null, else the last."""
+        result = self
+        for other in others:
+            result = _binary("??", result, other)
+        return result
+
+    def if_else(self, then: Any, otherwise: Any) -> Expr:
+        """`then if this else otherwise`; this must be a boolean."""
+        return when(self, then, otherwise)
+
+    # text
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise TypeError(
+                f"the format {spec!r} cannot be applied while the workflow is built; "
+                "compute the text: fn.str(fn.round(value, 2))"
+            )
+        return mark(tree_of(self))
+
+    def __str__(self) -> str:
+        return mark(tree_of(self))
+
+    def __repr__(self) -> str:
+        return f"<expression {source(tree_of(self))}>"
+
+    # what Python cannot do with it
+
+    def __hash__(self) -> int:
+        raise TypeError("an expression cannot be a key or a member of a set: its value is known only when it runs")
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            "an expression has no truth value while the workflow is built; write `a & b`, `a | b`, `~a` for and, or, "
+            "not (with parentheses around comparisons), `test.if_else(a, b)` for a choice, `(a < b) & (b < c)` for "
+            "`a < b < c`, and logic.if_else for branches"
+        )
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "an expression cannot be looped over while the workflow is built; write "
+            "`fn.each(items, lambda item: item.name)` for a list of values, or use a python.code node"
+        )
+
+    def __contains__(self, item: Any) -> NoReturn:
+        raise TypeError("`in` cannot be used on an expression; write `fn.contains(items, item)`")
+
+    def __len__(self) -> NoReturn:
+        raise TypeError("the length is known only when it runs; write `fn.len(value)`")
+
+    def __int__(self) -> NoReturn:
+        raise TypeError("the value is known only when it runs; write `fn.int(value)`")
+
+    def __float__(self) -> NoReturn:
+        raise TypeError("the value is known only when it runs; write `fn.float(value)`")
+
+    def __index__(self) -> NoReturn:
+        raise TypeError("the value is known only when it runs; it cannot be an index or a count here")
+
+    def __pow__(self, other: Any) -> NoReturn:
+        raise TypeError("there is no power operator; write the product `a * a`, or use a python.code node")
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise TypeError(f"an expression cannot be changed; .{name} is what the workflow will find there")
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        raise TypeError("an expression cannot be changed; make a new object, or use a python.code node")
+
+
+class Maybe:
+    """An expression whose next step may lead nowhere."""
+
+    __slots__ = ("_expr",)
+
+    def __init__(self, expr: Expr) -> None:
+        self._expr = expr
+
+    def __getattr__(self, name: str) -> Expr:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        return Expr(_extended(self._expr, Field(name, optional=True)))
+
+    def __getitem__(self, key: Any) -> Expr:
+        return Expr(_extended(self._expr, _subscript(key, optional=True)))
+
+    def __repr__(self) -> str:
+        return f"<expression {source(tree_of(self._expr))}?>"
+
+
+def when(test: Any, then: Any, otherwise: Any) -> Expr:
+    """`then if test else otherwise`; only the side that is chosen is computed."""
+    return Expr(Conditional(tree_of(then), tree_of(test), tree_of(otherwise)))
+
+
+def expr(text: str) -> Expr:
+    """An expression from its source, as it stands between `${{` and `}}`. Raises BuildError that shows the place."""
+    return Expr(parse(text))
+
+
+def tree_of(value: Any) -> Tree:
+    """The tree of an expression or of a plain value. Raises TypeError for what JSON cannot say."""
+    if isinstance(value, Expr):
+        tree: Tree = object.__getattribute__(value, "_Expr__tree")
+        return tree
+    if isinstance(value, str):
+        return Literal(str(value)) if isinstance(value, Code) else text_tree(value)
+    if value is None or isinstance(value, bool | int | float):
+        return Literal(value)
+    if isinstance(value, list | tuple):
+        return ListDisplay(tuple(map(tree_of, value)))
+    if isinstance(value, Mapping):
+        return ObjectDisplay(tuple((tree_of(key), tree_of(item)) for key, item in value.items()))
+    raise TypeError(unusable(value))
+
+
+def unusable(value: Any) -> str:
+    """Why a value cannot stand in a document."""
+    name = type(value).__name__
+    if hasattr(value, "output") and hasattr(value, "port"):
+        return f"a node is not a value; write {getattr(value, 'id', 'node')}.output"
+    hints = {"datetime": "write value.isoformat()", "Decimal": "write float(value) or str(value)",
+             "set": "write sorted(value)", "bytes": "write base64.b64encode(value).decode()",
+             "Maybe": "name the field that may be missing: value.maybe.field"}  # fmt: skip
+    return f"a {name} is not a JSON value; {hints.get(name, 'give text, numbers, booleans, None, lists and dicts')}"
+
+
+def _binary(operator: str, left: Any, right: Any) -> Expr:
+    return Expr(Binary(operator, tree_of(left), tree_of(right)))
+
+
+def _extended(expr: Expr, step: Step) -> Tree:
+    tree = tree_of(expr)
+    return Chain(tree.base, (*tree.steps, step)) if isinstance(tree, Chain) else Chain(tree, (step,))
+
+
+def _subscript(key: Any, *, optional: bool) -> Step:
+    if isinstance(key, slice):
+        if key.step is not None:
+            raise TypeError("slices have no step; write value[start:end]")
+        lower, upper = (None if end is None else tree_of(end) for end in (key.start, key.stop))
+        return Slice(lower, upper, optional)
+    if isinstance(key, bool) or not isinstance(key, str | int | Expr):
+        raise TypeError(f"a key is text, an integer or an expression, not {type(key).__name__}")
+    return Index(tree_of(key), optional)
+
+
+def root(name: str, *fields: str) -> Expr:
+    """The expression `name.field.field`; fields that are no names stand in brackets."""
+    steps = tuple(Field(field) if NAME.match(field) else Index(Literal(field)) for field in fields)
+    return Expr(Chain(Root(name), steps) if steps else Root(name))

@@ -1,0 +1,179 @@
+"""Constructors for the first-party node and trigger types, with their params spelled out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, overload
+
+from aicflow_sdk.build.functions import code_of
+from aicflow_sdk.build.nodes import Node
+
+__all__ = ["Helpers"]
+
+type Case = Mapping[str, Any]
+type Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+
+
+class Helpers(ABC):
+    """What Workflow offers besides `node` and `add_trigger`. Every helper takes the node options of `node`."""
+
+    @abstractmethod
+    def node(self, type: str, id: str | None = None, **params: Any) -> Node:
+        """Add a node."""
+
+    @abstractmethod
+    def add_trigger(self, type: str, id: str | None = None, **params: Any) -> str:
+        """Add a trigger."""
+
+    @overload
+    def python(
+        self, code: str, id: str | None = None, *, inputs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Node: ...
+    @overload
+    def python(self, code: Callable[..., Any], id: str | None = None, **options: Any) -> Node: ...
+    @overload
+    def python(
+        self, code: None = None, id: str | None = None, *, inputs: Mapping[str, Any] | None = None, **options: Any
+    ) -> Callable[[Callable[..., Any]], Node]: ...
+    def python(
+        self,
+        code: str | Callable[..., Any] | None = None,
+        id: str | None = None,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """A python.code node from text, or as a decorator from a function, whose body it takes:
+
+            @wf.python
+            def total(lines=fetch.output.body["lines"]):
+                return sum(line["price"] for line in lines)
+
+        A parameter's default, or `inputs`, is what it receives. The body runs alone in the sandbox: imports stand
+        inside it. Params besides: `scope`, `environment`, `cpu_seconds`, `memory_mb`, and `timeout` in `params={…}`.
+        Raises BuildError for names from outside.
+        """
+        if isinstance(code, str):
+            given = {"inputs": dict(inputs)} if inputs else {}
+            return self.node("python.code", id or self._free("python"), code=code, **given, **options)
+        if code is None:
+            return lambda function: self._function(function, id, inputs, options)
+        return self._function(code, id, inputs, options)
+
+    def _function(
+        self,
+        function: Callable[..., Any],
+        id: str | None,
+        inputs: Mapping[str, Any] | None,
+        options: Mapping[str, Any],
+    ) -> Node:
+        made = code_of(function, dict(inputs or {}))
+        given = {"inputs": made.inputs} if made.inputs else {}
+        described = {"description": made.description} if made.description else {}
+        return self.node("python.code", id or made.name, **{**described, **options}, code=made.code, **given)
+
+    def http(self, url: Any, id: str | None = None, *, method: str | None = None, **options: Any) -> Node:
+        """An http.request node. Params besides: `query`, `headers`, `body`, `auth`, `pagination`, `timeouts`, …"""
+        more = {} if method is None else {"method": method}
+        return self.node("http.request", id or self._free("http"), url=url, **more, **options)
+
+    def agent(
+        self,
+        prompt: Any = None,
+        id: str | None = None,
+        *,
+        model: str | None = None,
+        tools: Sequence[Mapping[str, Any] | str] | None = None,
+        output_schema: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Node:
+        """An ai.agent node. A tool is a node type's id, or {"node": id, "params": {…}, …}. `output_schema` is the
+        shape of the answer, found as `output.structured`. Params besides: `system_prompt`, `messages`, `base_url`,
+        `temperature`, `max_model_calls`, …"""
+        given = dict(params or {})
+        if prompt is not None:
+            given["prompt"] = prompt
+        if model is not None:
+            given["model"] = model
+        if tools is not None:
+            given["tools"] = [{"node": tool} if isinstance(tool, str) else dict(tool) for tool in tools]
+        if output_schema is not None:
+            given["output_schema"] = output_schema
+        return self.node("ai.agent", id or self._free("agent"), params=given, **options)
+
+    def if_else(
+        self,
+        condition: Any = None,
+        id: str | None = None,
+        *,
+        conditions: Sequence[Mapping[str, Any]] | None = None,
+        match: Literal["all", "any"] | None = None,
+        **options: Any,
+    ) -> Node:
+        """A logic.if_else node: `check.true >> a`, `check.false >> b`. Give `condition`, or `conditions`."""
+        given = {"condition": condition, "conditions": conditions, "match": match}
+        return self.node("logic.if_else", id or self._free("if_else"), **_said(given), **options)
+
+    def switch(self, id: str | None = None, *, cases: Sequence[Case], value: Any = None, **options: Any) -> Node:
+        """A logic.switch node: a port for each case by its `name`, and `default`. A case has `equals` (compared with
+        `value`), `condition` or `conditions`."""
+        given = {} if value is None else {"value": value}
+        return self.node("logic.switch", id or self._free("switch"), **given, cases=list(cases), **options)
+
+    def wait(
+        self,
+        id: str | None = None,
+        *,
+        seconds: Any = None,
+        until: Any = None,
+        answer_schema: Mapping[str, Any] | bool | None = None,
+        message: Any = None,
+        **options: Any,
+    ) -> Node:
+        """A wait node: for a time, or for a person's answer (`answer_schema`), which `output.answer` holds. With both,
+        port `timeout` is taken when no answer came in time."""
+        given = {"seconds": seconds, "until": until, "answer_schema": answer_schema, "message": message}
+        return self.node("wait", id or self._free("wait"), **_said(given), **options)
+
+    def call(self, workflow: Any, id: str | None = None, *, input: Any = None, **options: Any) -> Node:
+        """A workflow.call node: run another workflow by its id; `output.output` is what it gave."""
+        given = {} if input is None else {"input": input}
+        return self.node("workflow.call", id or self._free("call"), workflow=workflow, **given, **options)
+
+    def respond(self, id: str | None = None, *, body: Any = None, status: int | None = None, **options: Any) -> Node:
+        """A webhook.respond node: what the caller of a webhook is answered."""
+        return self.node(
+            "webhook.respond", id or self._free("respond"), **_said({"status": status, "body": body}), **options
+        )
+
+    def webhook(
+        self,
+        path: str,
+        id: str | None = None,
+        *,
+        methods: Sequence[Method] | None = None,
+        input: Any = None,
+        **params: Any,
+    ) -> str:
+        """A trigger.webhook at `/hooks/{path}`. `wf.trigger.body` and its kin are what arrived, for `input`. Params
+        besides: `auth`, `respond`, `accept`, … Gives the trigger's id."""
+        more = {} if methods is None else {"methods": list(methods)}
+        return self.add_trigger("trigger.webhook", id, input=input, path=path, **more, **params)
+
+    def cron(
+        self, schedule: str, id: str | None = None, *, timezone: str | None = None, input: Any = None, **params: Any
+    ) -> str:
+        """A trigger.cron: five or six fields or an alias, in an IANA time zone (UTC unless given). Params besides:
+        `overlap`, `catchup`, `jitter`. Gives the trigger's id."""
+        more = {} if timezone is None else {"timezone": timezone}
+        return self.add_trigger("trigger.cron", id, input=input, schedule=schedule, **more, **params)
+
+    @abstractmethod
+    def _free(self, base: str) -> str:
+        """An id for a new node."""
+
+
+def _said(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,215 @@
+"""From values and expressions of a document to Python source that builds them again."""
+
+from __future__ import annotations
+
+import json
+import keyword
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aicflow_sdk.build.expr import METHODS, RESERVED
+from aicflow_sdk.build.fn import FUNCTIONS
+from aicflow_sdk.build.parse import parse
+from aicflow_sdk.build.template import Hole, scan
+from aicflow_sdk.build.trees import (
+    Binary,
+    Call,
+    Chain,
+    Conditional,
+    Field,
+    Index,
+    ListDisplay,
+    Literal,
+    Loop,
+    Method,
+    Not,
+    ObjectDisplay,
+    Root,
+    Slice,
+    Step,
+    Tree,
+    Unary,
+)
+from aicflow_sdk.errors import BuildError
+
+__all__ = ["Names", "python_value", "repr_text"]
+
+_OPERATORS: Final = {"and": "&", "or": "|"}
+_RANKS: Final = {
+    "|": 1, "&": 2, "==": 0, "!=": 0, "<": 0, "<=": 0, ">": 0, ">=": 0, "+": 3, "-": 3, "*": 4, "/": 4, "//": 4, "%": 4,
+}  # fmt: skip
+"""How tightly Python's operators bind. Comparisons bind least, so that they get parentheses inside of everything."""
+_ATOM: Final = 9
+_ROOTS: Final = frozenset({"input", "vars", "secrets", "execution", "trigger"})
+
+
+@dataclass(slots=True)
+class Names:
+    """The variables of nodes by id, and which are defined already."""
+
+    nodes: Mapping[str, str]
+    defined: set[str] = field(default_factory=set)
+
+
+class _Unwritable(Exception):
+    """This expression has no form in Python but its source."""
+
+
+def python_value(value: Any, names: Names) -> str:
+    """A value of a document as Python source; rendering what it builds gives a value that means the same."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{repr_text(key)}: {python_value(item, names)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(python_value(item, names) for item in value) + "]"
+    if not isinstance(value, str):
+        return repr(value)
+    parts = scan(value)
+    if parts is None:
+        return f"Code({repr_text(value)})"  # it cannot be read; it is left as it is
+    if all(isinstance(part, str) for part in parts):
+        return repr_text("".join(str(part) for part in parts))
+    holes = [part for part in parts if isinstance(part, Hole)]
+    if len(holes) == 1 and all(part.isspace() for part in parts if isinstance(part, str)):
+        return expression(holes[0], names)
+    return 'f"' + "".join(_piece(part, names) for part in parts) + '"'
+
+
+def _piece(part: str | Hole, names: Names) -> str:
+    """A part of an f-string."""
+    if isinstance(part, str):
+        return repr_text(part)[1:-1].replace("{", "{{").replace("}", "}}")
+    inner = expression(part, names)
+    return "{" + (f" {inner}" if inner.startswith("{") else inner) + "}"
+
+
+def expression(hole: Hole, names: Names) -> str:
+    """The expression as Python source."""
+    try:
+        tree = parse(hole.source)
+        written, _ = _python(tree, names, frozenset())
+        if not _is_expr(tree):
+            raise _Unwritable  # a plain value in Python: the document says an expression
+        return written
+    except (BuildError, _Unwritable):
+        return f"expr({repr_text(hole.source)})"
+
+
+def _is_expr(tree: Tree) -> bool:
+    """Whether Python makes an expression of what `_python` writes, and not a plain value."""
+    return not isinstance(tree, Literal | ListDisplay | ObjectDisplay)
+
+
+def _python(tree: Tree, names: Names, local: frozenset[str]) -> tuple[str, int]:
+    """The source and how tightly it binds. Raises _Unwritable."""
+
+    def inner(part: Tree, rank: int) -> str:
+        written, own = _python(part, names, local)
+        return written if own >= rank else f"({written})"
+
+    match tree:
+        case Literal(value):
+            return (repr_text(value) if isinstance(value, str) else repr(value)), 5 if str(value)[:1] == "-" else _ATOM
+        case Root(name) if name in local:
+            return name, _ATOM
+        case Root(name) if name in _ROOTS:
+            return f"wf.{name}", _ATOM
+        case Chain(base, steps):
+            return _chain(base, steps, names, local), _ATOM
+        case Unary(operator, operand) if _is_expr(operand):
+            return operator + inner(operand, 5), 5
+        case Not(operand) if _is_expr(operand):
+            return "~" + inner(operand, 5), 5
+        case Binary("??", left, right) if _is_expr(left):
+            return f"{inner(left, _ATOM)}.coalesce({inner(right, 0)})", _ATOM
+        case Binary("in", left, right):
+            return f"fn.contains({inner(right, 0)}, {inner(left, 0)})", _ATOM
+        case Binary("not in", left, right):
+            return f"~fn.contains({inner(right, 0)}, {inner(left, 0)})", 5
+        case Binary(operator, left, right) if operator != "??" and (_is_expr(left) or _is_expr(right)):
+            if not _is_expr(left) and operator in ("==", "!=", "<", "<=", ">", ">="):
+                raise _Unwritable  # Python would turn the comparison around
+            sign = _OPERATORS.get(operator, operator)
+            rank = _RANKS[sign]
+            return f"{inner(left, rank or 1)} {sign} {inner(right, rank + 1)}", rank
+        case Conditional(then, test, otherwise):
+            return f"when({inner(test, 0)}, {inner(then, 0)}, {inner(otherwise, 0)})", _ATOM
+        case Call(function, arguments) if function in FUNCTIONS:
+            return f"fn.{function}({', '.join(inner(argument, 0) for argument in arguments)})", _ATOM
+        case ListDisplay(items):
+            return "[" + ", ".join(inner(item, 0) for item in items) + "]", _ATOM
+        case ObjectDisplay(items) if all(isinstance(key, Literal) and isinstance(key.value, str) for key, _ in items):
+            return "{" + ", ".join(f"{inner(key, 0)}: {inner(item, 0)}" for key, item in items) + "}", _ATOM
+        case Loop():
+            return _loop(tree, names, local), _ATOM
+    raise _Unwritable
+
+
+def _chain(base: Tree, steps: tuple[Step, ...], names: Names, local: frozenset[str]) -> str:
+    rest = list(steps)
+    if base == Root("nodes") and "nodes" not in local:
+        written = _node(rest, names)
+    elif isinstance(base, Chain) or not _is_expr(base):
+        raise _Unwritable  # Python would make one path of it
+    else:
+        written, own = _python(base, names, local)
+        written = written if own == _ATOM else f"({written})"
+    for step in rest:
+        written += _step(step, names, local)
+    return written
+
+
+def _node(steps: list[Step], names: Names) -> str:
+    """`nodes.id.output` as the node's own attribute; takes the steps that it uses."""
+    if len(steps) < 2 or not isinstance(steps[0], Field) or not isinstance(steps[1], Field) or steps[0].optional:
+        raise _Unwritable
+    node_id, what = steps[0].name, steps[1]
+    if node_id not in names.nodes or what.name not in ("output", "error") or (what.optional and what.name == "error"):
+        raise _Unwritable
+    if node_id not in names.defined:
+        raise _Unwritable
+    del steps[:2]
+    return f"{names.nodes[node_id]}{'.maybe' if what.optional else ''}.{what.name}"
+
+
+def _step(step: Step, names: Names, local: frozenset[str]) -> str:
+    def inner(part: Tree | None) -> str:
+        return "" if part is None else _python(part, names, local)[0]
+
+    optional = ".maybe" if step.optional else ""
+    match step:
+        case Field(name):
+            if keyword.iskeyword(name) or name in RESERVED or name.startswith("__"):
+                raise _Unwritable
+            return f"{optional}.{name}"
+        case Index(index):
+            if isinstance(index, Literal) and (not isinstance(index.value, str | int) or isinstance(index.value, bool)):
+                raise _Unwritable
+            if isinstance(index, ListDisplay | ObjectDisplay):
+                raise _Unwritable
+            return f"{optional}[{inner(index)}]"
+        case Slice(lower, upper):
+            return f"{optional}[{inner(lower)}:{inner(upper)}]"
+        case Method(name, arguments):
+            if name not in METHODS:
+                raise _Unwritable
+            return f"{optional}.{name}({', '.join(map(inner, arguments))})"
+
+
+def _loop(tree: Loop, names: Names, local: frozenset[str]) -> str:
+    name = tree.variable
+    if keyword.iskeyword(name) or name in ("input", "trigger", "nodes", "vars", "secrets", "execution", "wf", "fn"):
+        raise _Unwritable
+    if name in ("when", "expr", *names.nodes.values()) or name in local:
+        raise _Unwritable
+    within = local | {name}
+    items, _ = _python(tree.items, names, local)
+    element, _ = _python(tree.element, names, within)
+    where = f", where=lambda {name}: {_python(tree.condition, names, within)[0]}" if tree.condition is not None else ""
+    return f"fn.each({items}, lambda {name}: {element}{where})"
+
+
+def repr_text(value: str) -> str:
+    """Text as Python source in double quotes."""
+    quoted = json.dumps(value, ensure_ascii=False)
+    return quoted if value.isprintable() else json.dumps(value)
