@@ -36,7 +36,7 @@ def create_command(
     output: _Output = "text",
 ) -> None:
     """Create an API key and print it. It cannot be shown again."""
-    from aicflow.host.schemas import CreateApiKey
+    from aicflow.host.requests import CreateApiKey
 
     scopes = [part for word in scope or ["read"] for part in word.split(",")]
     expires = None

@@ -10,20 +10,20 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from aicflow import __version__
-from aicflow.host import schemas
+from aicflow.host import requests, schemas
 from aicflow.kernel.document import WorkflowDocument
 
 __all__ = ["document", "text"]
 
 _READ_BY_ROUTES: Final = (
-    schemas.StartExecution,
-    schemas.PatchWorkflow,
-    schemas.ResumeExecution,
-    schemas.RerunExecution,
-    schemas.BulkRequest,
-    schemas.PatchNodeType,
-    schemas.FireTrigger,
-    schemas.CreateApiKey,
+    requests.StartExecution,
+    requests.PatchWorkflow,
+    requests.ResumeExecution,
+    requests.RerunExecution,
+    requests.BulkRequest,
+    requests.PatchNodeType,
+    requests.FireTrigger,
+    requests.CreateApiKey,
     WorkflowDocument,
 )
 _DESCRIPTION: Final = """\

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
-from aicflow.host import schemas
+from aicflow.host import requests, schemas
 from aicflow.host.bodies import json_body
 from aicflow.host.document_schema import document_schema
 from aicflow.host.pages import PageQuery, json_response
@@ -75,13 +75,13 @@ async def get_node_type(request: Request, type_id: Id, query: NoQuery) -> Respon
     summary="Configure a node type",
     response_model=schemas.NodeType,
     responses=problems(400, 404, 413, 415),
-    openapi_extra=body_of(schemas.PatchNodeType),
+    openapi_extra=body_of(requests.PatchNodeType),
     dependencies=scoped("admin"),
 )
 async def configure_node_type(request: Request, type_id: Id, query: NoQuery) -> Response:
     """Switch it off or on, or give it default params, which a node's own params override. Works at once."""
     runtime = runtime_of(request)
-    body = await json_body(request, runtime.settings, schemas.PatchNodeType)
+    body = await json_body(request, runtime.settings, requests.PatchNodeType)
     async with runtime.configuring:  # two at once must not undo each other
         node = runtime.registry.node(type_id)
         params = node.setting.default_params if body.default_params is None else body.default_params

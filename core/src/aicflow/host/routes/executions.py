@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from starlette.responses import Response
 
 from aicflow.engine import KEEP, Executions
-from aicflow.host import schemas
+from aicflow.host import requests, schemas
 from aicflow.host.auth import caller_of, require
 from aicflow.host.bodies import json_body, raw_json
 from aicflow.host.idempotency import idempotency_of, mismatch
@@ -72,8 +72,8 @@ def filter_of(
         workflow_id=workflow_id,
         statuses=frozenset(statuses) if statuses is not None else None,
         trigger_kind=trigger_kind,
-        created_after=schemas.instant(after),
-        created_before=schemas.instant(before),
+        created_after=requests.instant(after),
+        created_before=requests.instant(before),
     )
 
 
@@ -119,7 +119,7 @@ def _as_accepted(executions: Executions, execution_id: str) -> Execution | None:
         **problems(400, 404, 409, 413, 415, 503),
     },
     openapi_extra={
-        **body_of(schemas.StartExecution),
+        **body_of(requests.StartExecution),
         "parameters": [
             {
                 "name": "wait",
@@ -151,7 +151,7 @@ async def start_execution(request: Request) -> Response:
     )
     data, value = await raw_json(request, runtime.settings)
     try:
-        body = schemas.StartExecution.model_validate_json(data)
+        body = requests.StartExecution.model_validate_json(data)
     except ValidationError as error:
         raise of_validation(error.errors(include_url=False, include_input=False), "body") from None
     key = request.headers.get("idempotency-key")
@@ -271,13 +271,13 @@ async def cancel_execution(request: Request, execution_id: Id, query: NoQuery) -
     status_code=202,
     response_model=schemas.Execution,
     responses=problems(400, 404, 409, 413, 415),
-    openapi_extra=body_of(schemas.ResumeExecution, required=False),
+    openapi_extra=body_of(requests.ResumeExecution, required=False),
     dependencies=scoped("execute"),
 )
 async def resume_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
     """With `answered` the step runs again with the value; `retry`, `skip` and `fail` settle it otherwise."""
     runtime = runtime_of(request)
-    body = await json_body(request, runtime.settings, schemas.ResumeExecution, optional=True)
+    body = await json_body(request, runtime.settings, requests.ResumeExecution, optional=True)
     return _accepted(await runtime.executions.resume(execution_id, body.node_id, action=body.action, value=body.value))
 
 
@@ -288,13 +288,13 @@ async def resume_execution(request: Request, execution_id: Id, query: NoQuery) -
     status_code=202,
     response_model=schemas.Execution,
     responses=problems(400, 404, 409, 413, 415),
-    openapi_extra=body_of(schemas.RerunExecution, required=False),
+    openapi_extra=body_of(requests.RerunExecution, required=False),
     dependencies=scoped("execute"),
 )
 async def rerun_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
     """With the same input unless `input` is given, also null."""
     runtime = runtime_of(request)
-    body = await json_body(request, runtime.settings, schemas.RerunExecution, optional=True)
+    body = await json_body(request, runtime.settings, requests.RerunExecution, optional=True)
     started = await runtime.executions.rerun(
         execution_id,
         input=body.input if "input" in body.model_fields_set else KEEP,
@@ -319,7 +319,7 @@ async def why_execution(request: Request, execution_id: Id, query: NoQuery) -> R
 
 async def _bulk(request: Request, default: frozenset[str], act: Callable[..., Awaitable[list[str]]]) -> Response:
     """Read the conditions and do it to the executions that meet them."""
-    body = await json_body(request, runtime_of(request).settings, schemas.BulkRequest)
+    body = await json_body(request, runtime_of(request).settings, requests.BulkRequest)
     if not body.model_fields_set - {"limit"}:
         raise request_invalid("missing", "at least one condition must be given", name="", where="body")
     where = filter_of(body.workflow_id, list(body.status or default), body.created_after, body.created_before)
@@ -333,7 +333,7 @@ async def _bulk(request: Request, default: frozenset[str], act: Callable[..., Aw
     summary="Cancel many executions",
     response_model=schemas.BulkResult,
     responses=problems(400, 413, 415),
-    openapi_extra=body_of(schemas.BulkRequest),
+    openapi_extra=body_of(requests.BulkRequest),
     dependencies=scoped("execute"),
 )
 async def bulk_cancel(request: Request, query: NoQuery) -> Response:
@@ -347,7 +347,7 @@ async def bulk_cancel(request: Request, query: NoQuery) -> Response:
     summary="Rerun many executions",
     response_model=schemas.BulkResult,
     responses=problems(400, 409, 413, 415),
-    openapi_extra=body_of(schemas.BulkRequest),
+    openapi_extra=body_of(requests.BulkRequest),
     dependencies=scoped("execute"),
 )
 async def bulk_rerun(request: Request, query: NoQuery) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import Request
 from starlette.responses import Response
 
-from aicflow.host import schemas
+from aicflow.host import requests, schemas
 from aicflow.host.bodies import json_body
 from aicflow.host.pages import json_response, page_response
 from aicflow.host.problems import request_invalid
@@ -27,14 +27,14 @@ ApiKeyPage = schemas.page_of(schemas.ApiKey, "ApiKeyPage")
     status_code=201,
     response_model=schemas.ApiKeyCreated,
     responses=problems(400, 413, 415),
-    openapi_extra=body_of(schemas.CreateApiKey),
+    openapi_extra=body_of(requests.CreateApiKey),
     dependencies=scoped("admin"),
 )
 async def create_api_key(request: Request, query: NoQuery) -> Response:
     """The key itself is in this answer only."""
     runtime = runtime_of(request)
-    body = await json_body(request, runtime.settings, schemas.CreateApiKey)
-    expires_at = schemas.instant(body.expires_at)
+    body = await json_body(request, runtime.settings, requests.CreateApiKey)
+    expires_at = requests.instant(body.expires_at)
     if expires_at is not None and expires_at <= runtime.clock.now():
         raise request_invalid("invalid", "it lies in the past", name="expires_at", where="body")
     record, key = await runtime.keys.create(body.name, body.scopes, expires_at=expires_at)

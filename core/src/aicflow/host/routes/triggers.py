@@ -9,7 +9,7 @@ from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from aicflow.host import schemas
+from aicflow.host import requests, schemas
 from aicflow.host.bodies import json_body
 from aicflow.host.pages import PageQuery, json_response, page_response
 from aicflow.host.problems import Problem
@@ -135,13 +135,13 @@ async def _fired(request: Request, binding: Binding, payload: Any, version: int 
     status_code=202,
     response_model=schemas.Execution,
     responses=problems(400, 404, 409, 413, 415),
-    openapi_extra=body_of(schemas.FireTrigger, required=False),
+    openapi_extra=body_of(requests.FireTrigger, required=False),
     dependencies=scoped("execute"),
 )
 async def fire_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
     """With the payload given, or with what the trigger type makes up for now; also when it is paused."""
     runtime = runtime_of(request)
-    body = await json_body(request, runtime.settings, schemas.FireTrigger, optional=True)
+    body = await json_body(request, runtime.settings, requests.FireTrigger, optional=True)
     active = runtime.trigger_service.get(binding_id)
     payload = body.payload
     if payload is None and active.instance is not None and active.params is not None:

@@ -8,7 +8,7 @@ from fastapi import Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from aicflow.host import schemas
+from aicflow.host import requests, schemas
 from aicflow.host.bodies import document_body, json_body
 from aicflow.host.etag import etag_of, expected_revision, is_unchanged
 from aicflow.host.pages import PageQuery, json_response, page_response
@@ -165,13 +165,13 @@ async def replace_workflow(request: Request, workflow_id: Id, query: NoQuery) ->
     summary="Switch a workflow on or off",
     response_model=schemas.Workflow,
     responses={200: {"headers": _ETAG}, **problems(400, 404, 412, 413, 415)},
-    openapi_extra={**body_of(schemas.PatchWorkflow), **_IF_MATCH},
+    openapi_extra={**body_of(requests.PatchWorkflow), **_IF_MATCH},
     dependencies=scoped("write"),
 )
 async def patch_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
     """A workflow that is off starts nothing; executions under way go on."""
     runtime = runtime_of(request)
-    body = await json_body(request, runtime.settings, schemas.PatchWorkflow)
+    body = await json_body(request, runtime.settings, requests.PatchWorkflow)
     current = await runtime.store.workflows.get(workflow_id)
     expected = expected_revision(request.headers.get("if-match"), current, required=False)
     record = await runtime.workflows.set_enabled(workflow_id, body.enabled, expected)

@@ -1,0 +1,116 @@
+"""What the API takes in bodies, as models that check it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+from aicflow.host.keys import SCOPES
+from aicflow.kernel.execution import ExecutionStatus
+
+__all__ = [
+    "BulkRequest",
+    "CreateApiKey",
+    "FireTrigger",
+    "PatchNodeType",
+    "PatchWorkflow",
+    "RerunExecution",
+    "ResumeExecution",
+    "StartExecution",
+    "instant",
+]
+
+
+class _Request(BaseModel):
+    # strict: "3" is not 3; unknown keys are errors, never ignored
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+def _scopes(value: list[str]) -> list[str]:
+    for scope in value:
+        if scope not in SCOPES:
+            raise ValueError(f"{scope!r} is not a scope; there are {', '.join(SCOPES)}")
+    return value
+
+
+def _no_control(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("it contains characters that cannot be shown")
+    return value
+
+
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_no_control)
+]
+
+
+class StartExecution(_Request):
+    """Start an execution. `version` is the newest one unless named; higher `priority` is claimed first."""
+
+    workflow_id: str = Field(min_length=1, max_length=200)
+    input: JsonValue = None
+    version: int | None = Field(default=None, ge=1, le=2**53)
+    priority: int = Field(default=0, ge=-1000, le=1000)
+    engine: str | None = Field(default=None, max_length=64)
+
+
+class PatchWorkflow(_Request):
+    """Switch a workflow on or off."""
+
+    enabled: bool
+
+
+class ResumeExecution(_Request):
+    """Answer a waiting step. `node_id` may be left out when one step waits."""
+
+    node_id: str | None = Field(default=None, max_length=64)
+    action: Literal["answered", "retry", "skip", "fail"] = "answered"
+    value: JsonValue = None
+
+
+class RerunExecution(_Request):
+    """Make a new execution from an old one. `from_node` reuses the outputs of everything not downstream of it."""
+
+    input: JsonValue = None
+    version: Literal["pinned", "latest"] | int = "pinned"
+    from_node: str | None = Field(default=None, max_length=64)
+
+
+class BulkRequest(_Request):
+    """Which executions; every given condition must hold, and at least one must be given."""
+
+    workflow_id: str | None = Field(default=None, max_length=200)
+    status: list[ExecutionStatus] | None = Field(default=None, min_length=1)
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+    limit: int = Field(default=100, ge=1, le=1000)
+
+
+class PatchNodeType(_Request):
+    """Configure a node type; effective at once and kept. What is left out stays as it is."""
+
+    enabled: bool | None = None
+    default_params: dict[str, JsonValue] | None = None
+
+
+class FireTrigger(_Request):
+    """Fire a trigger now, with this payload."""
+
+    payload: JsonValue = None
+
+
+class CreateApiKey(_Request):
+    """A new API key. `admin` includes every other scope."""
+
+    name: Name
+    scopes: Annotated[list[str], AfterValidator(_scopes)] = Field(
+        min_length=1, max_length=8, json_schema_extra={"items": {"type": "string", "enum": list(SCOPES)}}
+    )
+    expires_at: AwareDatetime | None = None
+
+
+def instant(value: datetime | None) -> float | None:
+    """A request's instant as seconds since 1970 UTC."""
+    return value.astimezone(UTC).timestamp() if value is not None else None
