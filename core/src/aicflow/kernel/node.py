@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 from aicflow.kernel.context import Context
 from aicflow.kernel.ids import is_identifier, is_type_id
 from aicflow.kernel.issues import Issue
+from aicflow.kernel.values import dumps, loads
 
 __all__ = ["Exit", "Node", "NodeType", "OnRecovery", "Output", "Params", "StartChild", "Wait"]
 
@@ -27,9 +28,12 @@ class Params(BaseModel):
 
 
 class Output(BaseModel):
-    """What a node gives. Closed, so that a misspelt field in a reference can be found before the first execution."""
+    """What a node gives. Closed, so that a misspelt field in a reference can be found before the first execution.
+    Fields with a default are always written, and so the schema says."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, ser_json_inf_nan="constants", json_schema_serialization_defaults_required=True
+    )
 
 
 P = TypeVar("P", bound=Params)
@@ -136,7 +140,8 @@ class Node(ABC, Generic[P, O]):  # noqa: UP046 - __init_subclass__ reads the arg
         """JSON Schema of the output whatever the params; None when it may be anything."""
         if cls.output_type in (Any, object):
             return None
-        return output_adapter(cls.output_type).json_schema(mode="serialization")
+        schema: dict[str, Any] = loads(_output_schema(cls.output_type))
+        return schema
 
 
 type NodeType = type[Node[Any, Any]]
@@ -149,6 +154,12 @@ def output_adapter(output_type: Any) -> TypeAdapter[Any]:
         return TypeAdapter(output_type, config=ConfigDict(ser_json_inf_nan="constants"))
     except PydanticUserError:  # models bring their own configuration
         return TypeAdapter(output_type)
+
+
+@cache
+def _output_schema(output_type: Any) -> bytes:
+    """Kept as JSON: making a schema takes pydantic most of a millisecond, and whoever asks may change theirs."""
+    return dumps(output_adapter(output_type).json_schema(mode="serialization"))
 
 
 def definition_problem(cls: type) -> str | None:

@@ -83,6 +83,8 @@ def check_graph(subject: Subject, report: Report) -> None:
         source = _end(subject, report, i, "from", edge.source)
         target = _end(subject, report, i, "to", edge.target)
         if source is None or target is None:
+            if target is not None:
+                subject.loose.add(target)
             continue
         _check_port(subject, report, i, source, edge.port)
         key = (source, edge.port, target)

@@ -146,4 +146,5 @@ def check_schemas(subject: Subject, report: Report) -> None:
         if schema is None or isinstance(schema, bool):
             continue
         for problem in check_schema(schema):
+            subject.unusable_schemas.add(at)
             report.error("doc.schema", at + problem.pointer, problem.message)

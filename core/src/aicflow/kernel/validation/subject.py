@@ -11,7 +11,7 @@ from aicflow.kernel.graph import Graph
 from aicflow.kernel.registry import RegisteredNode, RegisteredTrigger, Registry
 from aicflow.kernel.template import Template
 
-__all__ = ["Site", "Subject"]
+__all__ = ["Place", "Site", "Subject"]
 
 type Place = Literal["node", "output", "trigger", "trigger-params", "concurrency"]
 
@@ -48,4 +48,8 @@ class Subject:
     types: list[RegisteredNode | None] = field(default_factory=list)
     trigger_types: list[RegisteredTrigger | None] = field(default_factory=list)
     graph: Graph | None = None
+    loose: set[int] = field(default_factory=set)
+    """Nodes with an incoming edge whose source is not known."""
+    unusable_schemas: set[str] = field(default_factory=set)
+    """Pointers of declared schemas that are not JSON Schemas."""
     sites: list[Site] = field(default_factory=list)

@@ -8,6 +8,7 @@ from typing import Any
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.validation.entries import check_entries, check_graph
+from aicflow.kernel.validation.expressions import check_expressions, check_unreachable, paths_of
 from aicflow.kernel.validation.limits import Limits
 from aicflow.kernel.validation.params import check_params, check_templates
 from aicflow.kernel.validation.report import Report
@@ -41,4 +42,8 @@ def validate(
         check_graph(subject, report)
         check_params(subject, report)
         check_templates(subject, report)
+        paths = paths_of(subject)
+        if paths is not None:
+            check_unreachable(subject, paths, report)
+        check_expressions(subject, paths, report)
     return report.in_order(document)

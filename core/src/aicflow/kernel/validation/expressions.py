@@ -1,0 +1,134 @@
+"""All expressions of a document: what they refer to, what they give, and whether that fits where they stand."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aicflow.kernel.issues import Issue, Severity
+from aicflow.kernel.schema import SchemaView
+from aicflow.kernel.template import TemplateExpression
+from aicflow.kernel.validation.facts import Environment
+from aicflow.kernel.validation.finding import Finding
+from aicflow.kernel.validation.fits import in_text, misfit, place_of
+from aicflow.kernel.validation.infer import Budget, Inference, OutOfBudget
+from aicflow.kernel.validation.paths import Paths
+from aicflow.kernel.validation.references import SiteRoots
+from aicflow.kernel.validation.report import Report
+from aicflow.kernel.validation.sources import Sources, params_view, view_of
+from aicflow.kernel.validation.subject import Site, Subject
+from aicflow.kernel.validation.views import STRING
+
+__all__ = ["check_expressions", "check_unreachable", "paths_of"]
+
+_PARTS: Final = 250_000
+"""Names, operators and values of expressions that are looked at in one document."""
+_NOWHERE: Final = Environment()
+
+type _Fitted = dict[tuple[int, int, int, int], tuple[tuple[str, str, str] | None, SchemaView, SchemaView]]
+"""What came of comparing two types, with the types, so that their ids stay their own."""
+
+
+def paths_of(subject: Subject) -> Paths | None:
+    """The run conditions of the document's graph, None when it has none."""
+    if subject.graph is None:
+        return None
+    ports: list[tuple[str, ...] | None] = []
+    for node, registered in zip(subject.nodes, subject.types, strict=True):
+        found = None
+        if node is not None and registered is not None:
+            try:
+                found = registered.cls.ports_for(node.params)
+            except Exception:  # params of the wrong shape have their own issues
+                found = None
+        ports.append(found)
+    return Paths(subject.graph, ports)
+
+
+def check_unreachable(subject: Subject, paths: Paths, report: Report) -> None:
+    """Nodes that can never run. Those after them are not told of: there is one thing to mend."""
+    for index in paths.first_that_never_run():
+        node = subject.nodes[index]
+        name = f"'{node.id}'" if node is not None else "This node"
+        report.warning(
+            "graph.unreachable",
+            f"/nodes/{index}",
+            f"{name} can never run: every edge into it leaves by a port that does not exist.",
+            hint="Mend the port of one of its edges.",
+        )
+
+
+def check_expressions(subject: Subject, paths: Paths | None, report: Report) -> None:
+    """Every expression of every site."""
+    sources = Sources(subject)
+    budget = Budget(_PARTS)
+    fitted: _Fitted = {}
+    for site in subject.sites:
+        roots = SiteRoots(subject, sources, paths, site)
+        schema = _schema_of(subject, sources, site)
+        broken = {problem.pointer for problem in site.template.problems}
+        for place in site.template.expressions:
+            if place.expression is None:
+                continue
+            found: list[Finding] = []
+            inference = Inference(place.source, roots, found.append, budget)
+            try:
+                value = inference.type_of(place.expression.ast, _NOWHERE)
+            except OutOfBudget:
+                return
+            if not found and place.pointer not in broken:
+                _check_fit(place, value, schema, found, fitted)
+            _tell(report, site, place, found)
+
+
+def _schema_of(subject: Subject, sources: Sources, site: Site) -> SchemaView | None:
+    if site.place == "node":
+        registered = subject.types[site.index]
+        return params_view(registered.cls) if registered is not None else None
+    if site.place == "trigger-params":
+        trigger = subject.trigger_types[site.index]
+        return params_view(trigger.cls) if trigger is not None else None
+    if site.place == "trigger":
+        return sources.input
+    if site.place == "concurrency":
+        return view_of({"type": ["string", "number", "boolean", "null"]})
+    return None
+
+
+def _check_fit(
+    place: TemplateExpression,
+    value: SchemaView,
+    schema: SchemaView | None,
+    found: list[Finding],
+    fitted: _Fitted,
+) -> None:
+    if not place.whole:
+        problem = in_text(value, place)
+        if problem is not None:
+            found.append(problem)
+            return
+        value = STRING
+    wanted = place_of(schema, place.path) if schema is not None else None
+    if wanted is None:
+        return
+    key = (id(value.schema), id(value.document), id(wanted.schema), id(wanted.document))
+    if key not in fitted:
+        fitted[key] = (misfit(value, wanted), value, wanted)
+    wrong = fitted[key][0]
+    if wrong is None or (not place.whole and wrong[1] == "warning"):
+        return
+    code, severity, message = wrong
+    kind: Severity = "error" if severity == "error" else "warning"
+    found.append(Finding(code, message, (0, len(place.source)), None, kind))
+
+
+def _tell(report: Report, site: Site, place: TemplateExpression, found: list[Finding]) -> None:
+    if any(finding.is_reference for finding in found):
+        found = [finding for finding in found if finding.is_reference]
+    for finding in found:
+        start, end = finding.span
+        # what is about all of it takes the braces in
+        whole = finding.span == (0, len(place.source))
+        span = place.span if whole else (place.offset + start, place.offset + end)
+        report.add(
+            Issue(finding.code, finding.severity, site.pointer + place.pointer, finding.message, finding.hint, span)
+        )

@@ -1,0 +1,67 @@
+"""Does the value of an expression fit the place it goes to?"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aicflow.kernel.schema import Presence, SchemaView, Verdict, compatible
+from aicflow.kernel.template import TemplateExpression
+from aicflow.kernel.validation.finding import Finding, a_kind, kinds_in_words
+from aicflow.kernel.validation.views import ALL, ANYTHING, access, is_known, kinds_of
+
+__all__ = ["in_text", "misfit", "place_of"]
+
+_TEXT_SHAPE: Final = frozenset(("minLength", "maxLength", "pattern", "format"))
+"""How long or how formed a text is is seldom declared; a doubt about that would stand at every other reference."""
+_LISTS_AND_OBJECTS: Final = frozenset(("array", "object"))
+
+
+def place_of(schema: SchemaView, path: tuple[str | int, ...]) -> SchemaView | None:
+    """The schema of a place inside a value; None when nothing can be there or nothing is known."""
+    view = schema
+    if view is ANYTHING:
+        return None
+    for key in path:
+        found = access(view, key)
+        if found.presence is Presence.NEVER:
+            return None
+        view = found.view
+    return None if view is ANYTHING else view
+
+
+def misfit(value: SchemaView, place: SchemaView) -> tuple[str, str, str] | None:
+    """What is wrong with a value of one type in a place of another: the code, the severity, the reason."""
+    if not is_known(value):
+        return None
+    found = compatible(value, place)
+    where = f" (at {found.path} inside it)" if found.path else ""
+    if found.verdict is Verdict.NO:
+        return "type.mismatch", "error", f"The value {found.reason}{where}."
+    if found.verdict is not Verdict.MAYBE or found.reason_kind is None or found.keyword in _TEXT_SHAPE:
+        return None
+    return f"type.{found.reason_kind.value}", "warning", f"The value {found.reason}{where}."
+
+
+def in_text(value: SchemaView, place: TemplateExpression) -> Finding | None:
+    """What is wrong with a value where it becomes part of a text."""
+    kinds = kinds_of(value)
+    if not kinds or kinds == ALL:
+        return None
+    span = (0, len(place.source))
+    default = 'Give a default, such as value ?? "", or write json(value) for the word null.'
+    if kinds == {"null"}:
+        return Finding("template.null", "The value is always null, which has no text.", span, default)
+    if kinds <= _LISTS_AND_OBJECTS:
+        hint = 'Write json(value) for JSON text, or join(list, ", ").'
+        return Finding("template.object", f"The value is {a_kind(value)}, which has no text.", span, hint)
+    if kinds <= _LISTS_AND_OBJECTS | {"null"}:
+        hint = "Write json(value) for JSON text."
+        return Finding("template.object", f"The value is {kinds_in_words(kinds)}, which has no text.", span, hint)
+    odd = kinds & (_LISTS_AND_OBJECTS | {"null"})
+    if odd == {"null"}:
+        return Finding("type.maybe-null", "The value may be null, which has no text.", span, default, "warning")
+    if odd:
+        hint = "Write json(value) for JSON text."
+        message = f"The value may be {kinds_in_words(odd)}, which has no text."
+        return Finding("type.maybe-mismatch", message, span, hint, "warning")
+    return None

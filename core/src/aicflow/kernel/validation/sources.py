@@ -1,0 +1,181 @@
+"""What is known of the data before there is any: the types of inputs, payloads, outputs and constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, cached_property
+from typing import Any, Final
+
+from aicflow.kernel.node import Node, NodeType
+from aicflow.kernel.schema import SchemaView, check, conjunction
+from aicflow.kernel.trigger import Trigger, TriggerType
+from aicflow.kernel.validation.subject import Subject
+from aicflow.kernel.validation.views import ANYTHING, NULL, constant, merged
+from aicflow.kernel.values import dumps
+
+__all__ = ["ERROR", "EXECUTION", "Sources", "params_view"]
+
+EXECUTION: Final = SchemaView.of(
+    {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "started_at": {"type": "string", "format": "date-time"},
+            "attempt": {"type": "integer", "minimum": 1},
+        },
+        "required": ["id", "started_at", "attempt"],
+        "additionalProperties": False,
+    }
+)
+"""`execution` in expressions."""
+
+ERROR: Final = SchemaView.of(
+    {
+        "type": "object",
+        "properties": {
+            "code": {"type": "string"},
+            "message": {"type": "string"},
+            "node_id": {"type": "string"},
+            "attempt": {"type": "integer", "minimum": 1},
+            "error_type": {"type": "string"},
+            "pointer": {"type": "string"},
+            "hint": {"type": "string"},
+            "line": {"type": "integer"},
+            "excerpt": {"type": "string"},
+            "details": {"type": "object"},
+        },
+        "required": ["code", "message", "node_id", "attempt", "error_type"],
+        "additionalProperties": False,
+    }
+)
+"""`nodes.ID.error`: the report of a failure."""
+
+_MOST_KEPT: Final = 1_000
+_views: dict[bytes, SchemaView | None] = {}
+
+
+def view_of(schema: object) -> SchemaView | None:
+    """The view of a schema, shared with all equal ones; None when it cannot be used."""
+    if not isinstance(schema, Mapping):
+        return SchemaView.of(schema) if isinstance(schema, bool) else None
+    try:
+        key = dumps(schema)
+    except (ValueError, RecursionError, TypeError):
+        return None
+    if key not in _views:
+        if len(_views) >= _MOST_KEPT:
+            _views.clear()
+        found = dict(schema)
+        _views[key] = None if check(found) else SchemaView.of(found)
+    return _views[key]
+
+
+@cache
+def params_view(cls: NodeType | TriggerType) -> SchemaView | None:
+    """The schema of a type's params."""
+    return view_of(cls.params_schema())
+
+
+@cache
+def _output_view(cls: NodeType) -> SchemaView | None:
+    return view_of(cls.output_schema())
+
+
+@cache
+def _payload_view(cls: TriggerType) -> SchemaView | None:
+    return view_of(cls.payload_schema())
+
+
+class Sources:
+    """The types of what one document's expressions can read."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._outputs: dict[int, SchemaView] = {}
+        self._nullable: dict[int, SchemaView] = {}
+        self._constants: dict[int, SchemaView] = {}
+
+    @cached_property
+    def input(self) -> SchemaView:
+        """The execution's input."""
+        schema = self._subject.input_schema
+        if schema is None or "/input_schema" in self._subject.unusable_schemas:
+            return ANYTHING
+        if isinstance(schema, bool):
+            return ANYTHING
+        return SchemaView.of(dict(schema))
+
+    @cached_property
+    def trigger(self) -> SchemaView:
+        """The payload of whichever trigger; null when the execution was started in another way."""
+        payloads = [self.payload(index) for index in range(len(self._subject.triggers))]
+        return merged([*payloads, NULL])
+
+    def payload(self, index: int) -> SchemaView:
+        """The payload of one trigger."""
+        trigger, registered = self._subject.triggers[index], self._subject.trigger_types[index]
+        if trigger is None or registered is None:
+            return ANYTHING
+        cls = registered.cls
+        if _is_same(cls, Trigger, "payload_schema_for"):
+            return _payload_view(cls) or ANYTHING
+        try:
+            return view_of(cls.payload_schema_for(trigger.params)) or ANYTHING
+        except Exception:  # params of the wrong shape have their own issues
+            return ANYTHING
+
+    def output(self, index: int) -> SchemaView:
+        """The output of a node that has not failed."""
+        found = self._outputs.get(index)
+        if found is None:
+            found = self._outputs[index] = self._output(index)
+        return found
+
+    def _output(self, index: int) -> SchemaView:
+        own, declared = self.own_output(index), self.declared_output(index)
+        if declared is None:
+            return own or ANYTHING
+        return declared if own is None else conjunction([own, declared])
+
+    def own_output(self, index: int) -> SchemaView | None:
+        """What the node's type says of its output."""
+        node, registered = self._subject.nodes[index], self._subject.types[index]
+        if node is None or registered is None:
+            return None
+        cls = registered.cls
+        if _is_same(cls, Node, "output_schema_for"):
+            return _output_view(cls)
+        try:
+            return view_of(cls.output_schema_for(node.params))
+        except Exception:  # params of the wrong shape have their own issues
+            return None
+
+    def declared_output(self, index: int) -> SchemaView | None:
+        """What the document says of the node's output."""
+        node = self._subject.nodes[index]
+        if node is None or node.output_schema is None or isinstance(node.output_schema, bool):
+            return None
+        if f"/nodes/{index}/output_schema" in self._subject.unusable_schemas:
+            return None
+        return view_of(node.output_schema)
+
+    def output_or_null(self, index: int) -> SchemaView:
+        """The output of a node that may have failed."""
+        found = self._nullable.get(index)
+        if found is None:
+            found = self._nullable[index] = merged([self.output(index), NULL])
+        return found
+
+    def constant(self, value: Any) -> SchemaView:
+        """The type of a part of the document's `vars`, which live as long as this."""
+        if not isinstance(value, list | dict):
+            return constant(value)
+        found = self._constants.get(id(value))
+        if found is None:
+            found = self._constants[id(value)] = constant(value)
+        return found
+
+
+def _is_same(cls: type, base: type, method: str) -> bool:
+    """Whether a class method is inherited from the base unchanged."""
+    return getattr(cls, method).__func__ is getattr(base, method).__func__
