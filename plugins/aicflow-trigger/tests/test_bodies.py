@@ -151,7 +151,8 @@ def test_limits_are_413() -> None:
 
 def test_types_and_encodings_that_are_not_taken_are_415() -> None:
     assert "send form, json" in rejected("text/plain", b"x", accept=["json", "form"])[1]
-    assert decode_body("text/plain", b"", accept=["json"]).value is None
+    assert rejected("text/plain", b"", accept=["json"]) == (400, "the body is empty; send json")
+    assert decode_body("text/plain", b"", accept=["json", "empty"]).value is None
     assert rejected("text/plain; charset=rot13", b"x")[0] == 415
     assert rejected("application/json; charset=utf-16", b"1")[0] == 415
     assert rejected("text/plain", b"x", content_encoding="br")[0] == 415

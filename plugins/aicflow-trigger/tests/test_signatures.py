@@ -237,8 +237,8 @@ def test_a_delivery_id_fit_to_be_a_key_is_demanded() -> None:
 @pytest.mark.parametrize(
     ("preset", "secrets", "plain", "message"),
     [
-        ("github", [], None, "one or two"),
-        ("github", ["a", "b", "c"], None, "one or two"),
+        ("github", [], None, "from 1 to 2"),
+        ("github", ["a", "b", "c"], None, "from 1 to 2"),
         ("github", ["a", ""], None, "empty"),
         ("github", ["\ud800"], None, "not text"),
         ("standard-webhooks", ["whsec_%%%"], None, "base64"),

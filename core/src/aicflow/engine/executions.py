@@ -24,7 +24,7 @@ from aicflow.engine.why import explain
 from aicflow.engine.worker import Worker
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import Conflict, InputInvalid, NotFound
-from aicflow.kernel.events import event_type, fold
+from aicflow.kernel.events import decode_event, event_type, fold
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step, TriggerInfo
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.engine import Engine
@@ -343,12 +343,13 @@ class Executions:
     async def wait_step(self, execution_id: str, node_id: str, timeout: float) -> Step | None:
         """A node's step once it has settled; None when the execution ended without it, or not within `timeout`
         seconds. Raises NotFound."""
-        marks = f'"node_id":"{node_id}"'.encode()
+        mark = f'"node_id":"{node_id}"'.encode()
         try:
             async with asyncio.timeout(timeout):
                 async for batch in self.watch(execution_id):
                     for event in batch:
-                        if marks in event and event_type(event) in _SETTLED:
+                        # the mark alone may stand in the output of another node
+                        if mark in event and event_type(event) in _SETTLED and decode_event(event).node_id == node_id:
                             steps = {step.node_id: step for step in await self.steps(execution_id)}
                             return steps.get(node_id)
         except TimeoutError:

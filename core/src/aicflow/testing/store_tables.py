@@ -174,6 +174,16 @@ class TableCases:
         with pytest.raises(NotFound, match="wf_x"):
             await workflows.add_draft("wf_x", _document("draft"), now=NOW)
 
+    async def test_saving_the_newest_draft_makes_it_current(self, store: Store) -> None:
+        workflows = store.workflows
+        await workflows.create("wf_a", _document("one"), now=NOW)
+        await workflows.add_draft("wf_a", _document("two"), now=NOW + 1)
+        await workflows.add_draft("wf_a", _document("three"), now=NOW + 2)
+        record = await workflows.update("wf_a", now=NOW + 3, document=_document("three"))
+        assert (record.version, record.revision, record.name) == (3, 2, "three")
+        # an older draft is not the newest any more
+        assert (await workflows.update("wf_a", now=NOW + 4, document=_document("two"))).version == 4
+
     async def test_a_deleted_workflow_takes_its_triggers_along(self, store: Store) -> None:
         for id in ("wf_a", "wf_ab"):
             await store.workflows.create(id, _document(id), now=NOW)

@@ -1,14 +1,17 @@
 """What the caller of a webhook is answered, once there is an execution."""
 
+import asyncio
 import base64
-import binascii
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from aicflow import TriggerRuntime
+from aicflow import Fired, TriggerRuntime
+from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
-_NO_BODY = frozenset({204, 205, 304})
+from aicflow_trigger.respond import NO_BODY, RespondOutput, RespondParams
+from aicflow_trigger.webhook_params import RespondAtOnce, RespondFromNode, RespondWithOutput
 
 
 def problem(status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
@@ -17,48 +20,81 @@ def problem(status: int, code: str, detail: str, *, headers: Mapping[str, str] |
     return JSONResponse(body | more, status, headers=headers, media_type="application/problem+json")
 
 
-def accepted(execution_id: str) -> Response:
-    """The execution goes on; the caller need not wait."""
-    return JSONResponse({"execution_id": execution_id}, 202)
+async def answer(
+    runtime: TriggerRuntime, respond: RespondAtOnce | RespondWithOutput | RespondFromNode, fired: Fired
+) -> Response:
+    """The answer to a call that was stored."""
+    execution_id = fired.execution_id
+    if execution_id is None:
+        message = "The workflow runs as often as it may; this call was kept and started nothing."
+        return problem(409, "limit-reached", message)
+    if isinstance(respond, RespondWithOutput):
+        return await _with_output(runtime, execution_id, respond.timeout)
+    if isinstance(respond, RespondFromNode):
+        return await _from_node(runtime, execution_id, respond.node, respond.timeout)
+    return accepted(execution_id, duplicate=fired.duplicate)
 
 
-async def answer_with_output(runtime: TriggerRuntime, execution_id: str, timeout: float) -> Response:
+def accepted(execution_id: str, *, duplicate: bool = False) -> Response:
+    """The execution goes on; the caller need not wait. 200 when the same delivery had come before."""
+    headers = {"location": f"/api/v1/executions/{execution_id}"}
+    if duplicate:
+        return JSONResponse({"execution_id": execution_id, "duplicate": True}, 200, headers)
+    return JSONResponse({"execution_id": execution_id}, 202, headers)
+
+
+async def _with_output(runtime: TriggerRuntime, execution_id: str, timeout: float) -> Response:
     """The execution's output, or 202 when it takes longer than the timeout."""
     execution = await runtime.wait(execution_id, timeout)
     if execution is None:
         return accepted(execution_id)
     if execution.status == "succeeded":
-        return JSONResponse(execution.output)
+        return _json(execution.output)
     return problem(502, "execution-failed", f"The execution has {execution.status}.", execution_id=execution_id)
 
 
-async def answer_from_node(runtime: TriggerRuntime, execution_id: str, node_id: str, timeout: float) -> Response:
-    """What the `webhook.respond` node gave, as soon as it has; 202 when that takes longer than the timeout."""
+async def _from_node(runtime: TriggerRuntime, execution_id: str, node_id: str, timeout: float) -> Response:
+    """What the node gave, as soon as it has; 202 when that takes longer than the timeout."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeout
     step = await runtime.wait_step(execution_id, node_id, timeout)
-    if step is not None and step.status == "succeeded":
+    if step is None:
+        # the execution has ended without it, or the time is up
+        execution = await runtime.wait(execution_id, max(end - loop.time(), 0.001))
+        if execution is None:
+            return accepted(execution_id)
+        what = f"The execution has {execution.status} without a step of its node {node_id!r}."
+        return problem(502, "no-answer", what, execution_id=execution_id)
+    if step.status == "succeeded":
         return from_output(step.output)
-    execution = await runtime.wait(execution_id, 0.05 if step is None else timeout)
-    if execution is None:
-        return accepted(execution_id)
-    detail = f"The execution has {execution.status} and its node {node_id} gave no answer."
-    return problem(502, "no-answer", detail, execution_id=execution_id)
+    what = f"The node {node_id!r} that gives the answer has {_became(step.status)}."
+    return problem(502, "no-answer", what, execution_id=execution_id)
+
+
+def _became(status: str) -> str:
+    return {"skipped": "been skipped", "cancelled": "been cancelled"}.get(status, status)
+
+
+def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(text, status, headers=headers, media_type="application/json")
 
 
 def from_output(output: Any) -> Response:
-    """The answer that a `webhook.respond` node describes."""
-    answer = output if isinstance(output, dict) else {"body": output}
-    status = int(answer.get("status", 200))
-    headers = dict(answer.get("headers") or {})
-    body = answer.get("body")
-    if status in _NO_BODY or body is None:
+    """The answer that a `webhook.respond` node describes; the output of another node as JSON."""
+    if not isinstance(output, dict) or output.keys() != RespondOutput.model_fields.keys():
+        return _json(output)
+    try:
+        given = RespondParams.model_validate(output)
+    except ValidationError:
+        return _json(output)
+    status, headers, body = given.status, dict(given.headers), given.body
+    if status in NO_BODY or body is None:
         return Response(status_code=status, headers=headers)
-    if isinstance(body, dict) and set(body) >= {"base64", "content_type"}:
-        try:
-            content = base64.b64decode(body["base64"], validate=True)
-        except (binascii.Error, TypeError, ValueError):
-            content = b""
-        return Response(content, status, headers=headers, media_type=str(body["content_type"]))
+    typed = any(name.lower() == "content-type" for name in headers)
+    if given.encoded is not None:
+        media_type = None if typed else given.encoded.content_type
+        return Response(base64.b64decode(given.encoded.base64), status, headers, media_type)
     if isinstance(body, str):
-        media_type = None if any(name.lower() == "content-type" for name in headers) else "text/plain"
-        return Response(body, status, headers=headers, media_type=media_type)
-    return JSONResponse(body, status, headers=headers)
+        return Response(body.encode("utf-8", "replace"), status, headers, None if typed else "text/plain")
+    return _json(body, status, headers)

@@ -60,23 +60,24 @@ def decode_body(
     content_encoding: str | None = None,
     accept: Iterable[BodyKind] | None = None,
 ) -> DecodedBody:
-    """Decode a body. `accept` narrows the kinds taken (an empty body is always taken).
+    """Decode a body. `accept` narrows the kinds taken.
 
     Errors: `BodyRejected` with 400 (malformed), 413 (over a limit), 415 (a type or encoding not taken).
     """
     limits = limits or BodyLimits()
     body = _decompressed(body, content_encoding, limits.max_bytes)
     media_type, options = _media_type(content_type)
-    if not body:
-        return DecodedBody("empty", None, media_type)
-    kind = _kind(media_type)
+    kind = _kind(media_type) if body else "empty"
     if accept is not None and kind not in (taken := set(accept)):
-        raise BodyRejected(
-            415, f"the content type {media_type[:100]} is not taken here; send {', '.join(sorted(taken))}"
-        )
+        wanted = f"send {', '.join(sorted(taken))}"
+        if kind == "empty":
+            raise BodyRejected(400, f"the body is empty; {wanted}")
+        raise BodyRejected(415, f"the content type {media_type[:100]} is not taken here; {wanted}")
     value: Any
     files: list[UploadedFile] = []
     match kind:
+        case "empty":
+            value = None
         case "json":
             if options.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
                 raise BodyRejected(415, f"JSON is UTF-8; the charset {options['charset'][:40]!a} is not taken")

@@ -3,9 +3,12 @@
 import base64
 import hmac
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from aicflow_trigger.errors import SignatureRejected, SignatureSettingsError
 from aicflow_trigger.hmacs import Headers, header_bytes, text_keys
+
+MAX_KEYS: Final = 10
 
 
 def verify_basic(username: str, passwords: Sequence[str], headers: Mapping[str, str]) -> None:
@@ -27,11 +30,11 @@ def verify_basic(username: str, passwords: Sequence[str], headers: Mapping[str, 
 
 
 def verify_api_key(header: str, keys: Sequence[str], headers: Mapping[str, str], prefix: str = "") -> None:
-    """Check an API key in a header, behind a prefix such as "Bearer " (any case), against one or two live keys.
+    """Check an API key in a header, behind a prefix such as "Bearer " (any case), against up to ten live keys.
 
     Errors: `SignatureRejected`.
     """
-    expected = text_keys(keys)
+    expected = text_keys(keys, MAX_KEYS)
     value = Headers(headers).need(header)
     if value[: len(prefix)].lower() != prefix.lower():
         raise SignatureRejected(f"the header {header} does not begin with {prefix.strip()}")

@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 from typing import Any, Final, Literal
 
 from aicflow import AICFlowError, Binding, Issue, Output, Params, StoreUnavailable, Trigger, TriggerRuntime
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from aicflow_trigger.catchup import CatchUp, due_fires, jitter
 from aicflow_trigger.errors import ScheduleError
@@ -35,25 +35,6 @@ class CronParams(Params):
     catchup: CatchUp = Field(default="latest", description="Which fires that were missed are made up for")
     window: float = Field(default=86_400, gt=0, le=31_536_000, description="How far back `catchup: all` reaches")
     jitter: float = Field(default=0, ge=0, le=3_600, description="Put each fire off by up to this long")
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        find_zone(value)
-        return value
-
-    @model_validator(mode="after")
-    def _readable(self) -> "CronParams":
-        schedule = Schedule.parse(self.schedule, self.timezone)
-        if self.jitter:
-            fires = islice(schedule.fires_after(_SAMPLE), 60)
-            shortest = min((b.at - a.at for a, b in pairwise(fires)), default=timedelta(hours=1)).total_seconds()
-            if self.jitter > shortest:
-                raise ValueError(
-                    f"a jitter of {self.jitter:g} s is longer than the {shortest:g} s between two fires; "
-                    f"allow {shortest:g} s at most"
-                )
-        return self
 
 
 class CronPayload(Output):
@@ -271,7 +252,7 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
 
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
-        """Say which field of the schedule is wrong."""
+        """Say which field of the schedule is wrong, and what the jitter may be."""
         text, timezone = params.get("schedule"), params.get("timezone", "UTC")
         if not isinstance(text, str) or not isinstance(timezone, str):
             return ()
@@ -279,13 +260,23 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
             if "${{" in value:
                 return (Issue("param.invalid", "error", f"/{name}", f"The {name} is written out, without references."),)
         try:
-            Schedule.parse(text, timezone)
+            schedule = Schedule.parse(text, timezone)
         except ScheduleError as error:
             start = error.position
             span = None if start is None else (start, start + max(len(error.text), 1))
             at = "/timezone" if error.field == "timezone" else "/schedule"
-            return (Issue("param.invalid", "error", at, str(error), getattr(error, "hint", None), span),)
+            message = f"{error.field}: {error.problem}."
+            return (Issue("param.invalid", "error", at, message, error.hint, span),)
+        put_off = params.get("jitter")
+        if isinstance(put_off, int | float) and put_off > 0 and put_off > (shortest := _shortest_gap(schedule)):
+            message = f"A jitter of {put_off:g} s is longer than the {shortest:g} s between two fires."
+            return (Issue("param.invalid", "error", "/jitter", message, f"Allow {shortest:g} s at most."),)
         return ()
+
+
+def _shortest_gap(schedule: Schedule) -> float:
+    fires = islice(schedule.fires_after(_SAMPLE), 60)
+    return min(((b.at - a.at).total_seconds() for a, b in pairwise(fires)), default=float("inf"))
 
 
 def preview(schedule: Schedule, count: int, after: datetime) -> list[dict[str, Any]]:

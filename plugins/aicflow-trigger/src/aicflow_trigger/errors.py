@@ -49,11 +49,13 @@ class SignatureRejected(TriggerError):
     """A delivery that did not prove where it comes from; to be answered with 401.
 
     `reason` is fit for the sender's eyes: it names headers and times, never a secret or an expected signature.
+    `challenge` is the WWW-Authenticate header that such an answer has, if any.
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, challenge: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.challenge = challenge
 
 
 class BodyRejected(TriggerError):

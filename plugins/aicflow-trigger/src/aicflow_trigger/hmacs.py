@@ -49,9 +49,9 @@ class Headers:
         return value
 
 
-def text_keys(secrets: Sequence[str]) -> list[bytes]:
+def text_keys(secrets: Sequence[str], most: int = MAX_SECRETS) -> list[bytes]:
     """Keys that are used as the bytes of their text. Errors: `SignatureSettingsError`."""
-    return [_encoded(secret) for secret in _live(secrets)]
+    return [_encoded(secret) for secret in _live(secrets, most)]
 
 
 def base64_keys(secrets: Sequence[str], prefix: str) -> list[bytes]:
@@ -71,9 +71,9 @@ def base64_keys(secrets: Sequence[str], prefix: str) -> list[bytes]:
     return keys
 
 
-def _live(secrets: Sequence[str]) -> Sequence[str]:
-    if not 1 <= len(secrets) <= MAX_SECRETS:
-        raise SignatureSettingsError(f"one or two live secrets are needed, not {len(secrets)}")
+def _live(secrets: Sequence[str], most: int = MAX_SECRETS) -> Sequence[str]:
+    if not 1 <= len(secrets) <= most:
+        raise SignatureSettingsError(f"from 1 to {most} live secrets are needed, not {len(secrets)}")
     if not all(secrets):
         raise SignatureSettingsError("a secret is empty: anyone could sign with it")
     return secrets

@@ -143,15 +143,16 @@ class PathTable[T]:
 
     def find(self, path: str) -> tuple[T, dict[str, str]] | None:
         """The value and parameters for a URL path (as sent, still percent-encoded), or None."""
+        return next(self.matches(path), None)
+
+    def matches(self, path: str) -> Iterator[tuple[T, dict[str, str]]]:
+        """Every value whose pattern matches, with its parameters; the one that `find` gives comes first."""
         segments = split_path(path)
         if segments is None or len(segments) > MAX_SEGMENTS:
-            return None
-        leaf = self._root.find(segments, 0)
-        if leaf is None:
-            return None
-        pattern, value = leaf
-        given = (text for text, expected in zip(segments, pattern.segments, strict=True) if expected is None)
-        return value, dict(zip(pattern.parameters, given, strict=True))
+            return
+        for pattern, value in self._root.find(segments, 0):
+            given = (text for text, expected in zip(segments, pattern.segments, strict=True) if expected is None)
+            yield value, dict(zip(pattern.parameters, given, strict=True))
 
     def __len__(self) -> int:
         return self._size
@@ -188,14 +189,16 @@ class _Branch[T]:
         else:
             del self.literals[segment]
 
-    def find(self, segments: list[str], at: int) -> tuple[PathPattern, T] | None:
+    def find(self, segments: list[str], at: int) -> "Iterator[tuple[PathPattern, T]]":
         if at == len(segments):
-            return self.leaf
+            if self.leaf is not None:
+                yield self.leaf
+            return
         literal = self.literals.get(segments[at])
-        found = literal.find(segments, at + 1) if literal is not None else None
-        if found is None and self.parameter is not None:
-            found = self.parameter.find(segments, at + 1)
-        return found
+        if literal is not None:
+            yield from literal.find(segments, at + 1)
+        if self.parameter is not None:
+            yield from self.parameter.find(segments, at + 1)
 
     def leaves(self) -> "Iterator[tuple[PathPattern, T]]":
         if self.leaf is not None:

@@ -1,21 +1,53 @@
 """The node type webhook.respond: what the caller of a webhook is answered."""
 
-from typing import Annotated, Any
+import base64
+from typing import Annotated, Any, Final
 
 from aicflow import Context, HeaderText, Node, Output, Params
-from pydantic import Field, JsonValue, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
+
+NO_BODY: Final = frozenset({204, 205, 304})
+_OURS: Final = frozenset(
+    ("connection", "content-length", "date", "keep-alive", "server", "trailer", "transfer-encoding", "upgrade")
+)
+_HEADER_VALUE: Final = r"^[\x20-\x7e\x80-\xff\t]*$"
+_MOST_VALUE: Final = 8_192
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", max_length=128)]
-_OURS = frozenset({"content-length", "transfer-encoding", "connection", "date", "server"})
+HeaderValue = Annotated[HeaderText, StringConstraints(pattern=_HEADER_VALUE, max_length=_MOST_VALUE)]
+
+
+class EncodedBody(BaseModel):
+    """A body of bytes. `size` may stand beside it, as in what a webhook was sent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base64: str
+    content_type: Annotated[str, StringConstraints(pattern=_HEADER_VALUE, min_length=1, max_length=256)]
+    size: int | None = None
+
+    @field_validator("base64")
+    @classmethod
+    def _decodable(cls, value: str) -> str:
+        try:
+            base64.b64decode(value, validate=True)
+        except ValueError:
+            raise ValueError("it is not base64") from None
+        return value
 
 
 class RespondParams(Params):
     """The answer. A text body is sent as text/plain unless a header says otherwise, anything else as JSON; an object
-    with `base64` and `content_type` is sent as those bytes."""
+    with `base64` and `content_type` (and nothing else but `size`) is sent as those bytes."""
 
     status: int = Field(default=200, ge=200, le=599)
-    headers: dict[HeaderName, HeaderText] = Field(default_factory=dict, max_length=50)
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, max_length=50)
     body: JsonValue = None
+
+    @property
+    def encoded(self) -> EncodedBody | None:
+        """The body, when it is given as bytes."""
+        return EncodedBody.model_validate(self.body) if _is_encoded(self.body) else None
 
     @field_validator("headers")
     @classmethod
@@ -24,6 +56,17 @@ class RespondParams(Params):
             if name.lower() in _OURS:
                 raise ValueError(f"the header {name} is set by the server")
         return headers
+
+    @field_validator("body")
+    @classmethod
+    def _decodable(cls, body: JsonValue) -> JsonValue:
+        if _is_encoded(body):
+            EncodedBody.model_validate(body)
+        return body
+
+
+def _is_encoded(body: Any) -> bool:
+    return isinstance(body, dict) and {"base64", "content_type"} <= body.keys() <= {"base64", "content_type", "size"}
 
 
 class RespondOutput(Output):

@@ -2,27 +2,39 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from aicflow import Binding, Issue, Trigger, TriggerRuntime
+from aicflow import Binding, Issue, PermanentError, Trigger, TriggerRuntime
+from pydantic import ValidationError
 
-from aicflow_trigger.errors import PathPatternError
+from aicflow_trigger.calls import payload_schema
+from aicflow_trigger.errors import PathPatternError, SignatureSettingsError
 from aicflow_trigger.paths import PathPattern, PathTable, conflicts, example_of_both
-from aicflow_trigger.webhook_params import WebhookParams, WebhookPayload
+from aicflow_trigger.signatures import check_settings
+from aicflow_trigger.webhook_params import HmacAuth, Method, WebhookParams, WebhookPayload
+
+RESERVED = "~test"
+"""The first segment below /hooks that is the product's own: the addresses of drafts that someone listens to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A live webhook."""
+    """A webhook that calls can reach. `params` is None while it cannot be activated."""
 
     binding: Binding
-    params: WebhookParams
     pattern: PathPattern
+    methods: Sequence[str]
+    params: WebhookParams | None
 
     @classmethod
     def of(cls, binding: Binding, params: WebhookParams) -> "Hook":
-        """The hook of a binding."""
-        return cls(binding, params, PathPattern.parse(params.path))
+        """The hook of a binding. Raises PermanentError when no call could ever be checked."""
+        try:
+            if isinstance(params.auth, HmacAuth):
+                check_settings(params.auth.preset, params.auth.secrets, params.auth.plain)
+            return cls(binding, PathPattern.parse(params.path), params.methods, params)
+        except (PathPatternError, SignatureSettingsError) as error:
+            raise PermanentError(str(error), code="trigger-settings") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
 
     def __init__(self) -> None:
         self._hooks: dict[str, Hook] = {}
+        # one entry for each shape of path; hooks of one shape differ in their methods
         self._table: PathTable[list[Hook]] = PathTable()
 
     async def start(self, runtime: TriggerRuntime) -> None:
@@ -55,45 +68,55 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
     async def stop(self) -> None:
         """No URL is live any more."""
         self._hooks.clear()
-        self._rebuild()
+        self._table = PathTable()
 
     async def activate(self, binding: Binding, params: WebhookParams) -> None:
         """The URL is live from now on."""
-        self._hooks[binding.id] = Hook.of(binding, params)
-        self._rebuild()
+        self._put(Hook.of(binding, params))
+
+    async def unavailable(self, binding: Binding, params: Mapping[str, Any], problem: str) -> None:
+        """The URL is known and answers that it cannot work now, so that senders try again later."""
+        self._remove(binding)
+        path, methods = params.get("path"), params.get("methods", ["POST"])
+        if isinstance(path, str) and isinstance(methods, list):
+            self._put(Hook(binding, PathPattern.parse(path), [str(method) for method in methods], None))
 
     async def deactivate(self, binding: Binding) -> None:
         """The URL is gone from now on."""
-        if self._hooks.pop(binding.id, None) is not None:
-            self._rebuild()
+        self._remove(binding)
 
-    def _rebuild(self) -> None:
-        """One table entry for each shape of path; hooks of one shape differ in their methods."""
-        shapes: dict[Any, list[Hook]] = {}
-        for hook in self._hooks.values():
-            shapes.setdefault(hook.pattern.segments, []).append(hook)
-        table: PathTable[list[Hook]] = PathTable()
-        for hooks in shapes.values():
-            table.add(hooks[0].pattern, hooks)
-        self._table = table
+    def _put(self, hook: Hook) -> None:
+        self._remove(hook.binding)
+        self._hooks[hook.binding.id] = hook
+        same = self._table.remove(hook.pattern) or []
+        self._table.add(hook.pattern, [*same, hook])
+
+    def _remove(self, binding: Binding) -> None:
+        hook = self._hooks.pop(binding.id, None)
+        if hook is None:
+            return
+        left = [other for other in self._table.remove(hook.pattern) or () if other is not hook]
+        if left:
+            self._table.add(left[0].pattern, left)
 
     def find(self, path: str, method: str) -> Found | None:
         """What is live at a path (still percent-encoded, without the prefix), or None."""
-        found = self._table.find(path)
-        if found is None:
-            return None
-        hooks, _ = found
-        for hook in hooks:
-            if method in hook.params.methods:
-                return Found(hook, hook.pattern.match(path) or {}, ())
-        methods = sorted({name for hook in hooks for name in hook.params.methods})
-        return Found(None, {}, methods)
+        methods: set[str] = set()
+        for hooks, _ in self._table.matches(path):
+            for hook in hooks:
+                if method in hook.methods:
+                    return Found(hook, hook.pattern.match(path) or {}, ())
+                methods.update(hook.methods)
+        return Found(None, {}, sorted(methods)) if methods else None
 
     @classmethod
     def conflict(cls, params: WebhookParams, other: WebhookParams) -> str | None:
         """Two webhooks must not wait for the same call."""
         shared = set(params.methods) & set(other.methods)
-        mine, theirs = PathPattern.parse(params.path), PathPattern.parse(other.path)
+        try:
+            mine, theirs = PathPattern.parse(params.path), PathPattern.parse(other.path)
+        except PathPatternError:
+            return None
         if not shared or not conflicts(mine, theirs):
             return None
         method = sorted(shared)[0]
@@ -102,24 +125,22 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
 
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
-        """Say where a path is wrong."""
-        path = params.get("path")
-        if not isinstance(path, str) or "${{" in path:
-            return ()
-        try:
-            PathPattern.parse(path)
-        except PathPatternError as error:
-            span = (error.position, min(error.position + 1, len(path)))
-            return (Issue("param.invalid", "error", "/path", error.problem, error.hint, span),)
-        return ()
+        """Say where a path is wrong, and which secret can never verify a call."""
+        return [*_check_path(params.get("path")), *_check_methods(params.get("methods")), *_check_auth(params)]
+
+    @classmethod
+    def payload_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """With the path's parameters by name, the methods, and what `accept` makes of the body."""
+        return payload_schema(super().payload_schema() or {}, params)
 
     @classmethod
     def manual_payload(cls, params: WebhookParams, now: float) -> Any:
         """An empty call."""
+        pattern = PathPattern.parse(params.path)
         return {
             "method": params.methods[0],
-            "path": params.path,
-            "path_params": {},
+            "path": pattern.text,
+            "path_params": dict.fromkeys(pattern.parameters, ""),
             "query": {},
             "headers": {},
             "body": None,
@@ -128,3 +149,44 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
             "delivery_id": None,
             "received_at": "",
         }
+
+
+def _check_path(path: Any) -> list[Issue]:
+    if not isinstance(path, str):
+        return []
+    if "${{" in path:
+        hint = "A part that varies is written {name} and given as trigger.path_params.name."
+        return [Issue("param.invalid", "error", "/path", "A path is written out, without references.", hint)]
+    try:
+        pattern = PathPattern.parse(path)
+    except PathPatternError as error:
+        span = (error.position, min(error.position + 1, len(path)))
+        message = f"The path cannot be used: {error.problem}."
+        return [Issue("param.invalid", "error", "/path", message, f"{error.hint}.", span)]
+    if pattern.segments[0] == RESERVED:
+        message = f"Paths below {RESERVED} are for trying drafts."
+        return [Issue("param.invalid", "error", "/path", message, "Choose another first segment.")]
+    return []
+
+
+def _check_methods(methods: Any) -> list[Issue]:
+    written = methods if isinstance(methods, list) else [methods]
+    if any(isinstance(one, str) and "${{" in one for one in written):
+        hint = f"Write some of {', '.join(get_args(Method))}."
+        return [Issue("param.invalid", "error", "/methods", "Methods are written out, without references.", hint)]
+    return []
+
+
+def _check_auth(params: Mapping[str, Any]) -> list[Issue]:
+    try:
+        auth = HmacAuth.model_validate(params.get("auth"))
+    except ValidationError:
+        return []  # another kind, or the model says what is wrong
+    if any("${{" in secret for secret in auth.secrets):
+        return []
+    try:
+        check_settings(auth.preset, auth.secrets, auth.plain)
+    except SignatureSettingsError as error:
+        message = str(error)
+        return [Issue("param.invalid", "error", "/auth/secrets", f"{message[0].upper()}{message[1:]}.")]
+    return []

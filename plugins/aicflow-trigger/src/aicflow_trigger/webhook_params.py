@@ -3,15 +3,15 @@
 from typing import Annotated, Any, Literal
 
 from aicflow import Output, Params, SecretText
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from aicflow_trigger.bodies import BodyKind
 from aicflow_trigger.hmacs import Algorithm, Encoding
 from aicflow_trigger.multipart_bodies import UploadedFile
-from aicflow_trigger.paths import PathPattern
-from aicflow_trigger.signatures import PlainScheme, Preset, check_settings
+from aicflow_trigger.signatures import PlainScheme, Preset
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+_Secret = Annotated[SecretText, Field(min_length=1)]
 _TOKEN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"  # noqa: S105 - the grammar of a header's name
 
 
@@ -26,7 +26,7 @@ class ApiKeyAuth(Params):
 
     type: Literal["api_key"]
     header: str = Field(default="X-API-Key", max_length=128, pattern=_TOKEN)
-    keys: list[SecretText] = Field(min_length=1, max_length=10)
+    keys: list[_Secret] = Field(min_length=1, max_length=10)
     prefix: str = Field(default="", max_length=40, description="What stands before the key, such as `Bearer `")
 
 
@@ -34,8 +34,8 @@ class BasicAuth(Params):
     """A user name and a password; two passwords may be live at once."""
 
     type: Literal["basic"]
-    username: str = Field(min_length=1, max_length=200)
-    passwords: list[SecretText] = Field(min_length=1, max_length=2)
+    username: str = Field(min_length=1, max_length=200, pattern="^[^:]*$")
+    passwords: list[_Secret] = Field(min_length=1, max_length=2)
 
 
 class HmacAuth(Params):
@@ -46,7 +46,7 @@ class HmacAuth(Params):
 
     type: Literal["hmac"]
     preset: Preset
-    secrets: list[SecretText] = Field(min_length=1, max_length=2)
+    secrets: list[_Secret] = Field(min_length=1, max_length=2)
     window: float = Field(default=300, gt=0, le=86_400)
     header: str = Field(default="X-Signature", max_length=128, pattern=_TOKEN)
     algorithm: Algorithm = "sha256"
@@ -58,12 +58,6 @@ class HmacAuth(Params):
     def plain(self) -> PlainScheme:
         """The scheme of the preset `plain`."""
         return PlainScheme(self.header, self.algorithm, self.encoding, self.prefix, self.delivery_header)
-
-    @model_validator(mode="after")
-    def _usable(self) -> "HmacAuth":
-        if not any("${{" in secret for secret in self.secrets):
-            check_settings(self.preset, self.secrets, self.plain)
-        return self
 
 
 class RespondAtOnce(Params):
@@ -80,7 +74,8 @@ class RespondWithOutput(Params):
 
 
 class RespondFromNode(Params):
-    """Answer with what a `webhook.respond` node gives, while the execution goes on."""
+    """Answer with what a node gives, while the execution goes on: a `webhook.respond` node says status, headers and
+    body; the output of any other is sent as JSON. 202 with the execution's id when that takes longer than `timeout`."""
 
     mode: Literal["node"]
     node: str = Field(min_length=1, max_length=64)
@@ -90,10 +85,12 @@ class RespondFromNode(Params):
 class WebhookParams(Params):
     """A URL below `/hooks/`. `{name}` in the path matches one segment and is given as `path_params.name`."""
 
-    path: str = Field(min_length=1, max_length=500)
+    path: str = Field(min_length=1, max_length=500, description="Such as `orders/{customer}`; without references")
     methods: list[Method] = Field(default=["POST"], min_length=1)
     auth: Annotated[NoAuth | ApiKeyAuth | BasicAuth | HmacAuth, Field(discriminator="type")] = NoAuth()
-    accept: list[BodyKind] | None = Field(default=None, description="Kinds of body that are taken; all by default")
+    accept: list[BodyKind] | None = Field(
+        default=None, min_length=1, description="Kinds of body that are taken; all by default, an empty one too"
+    )
     max_body_bytes: int = Field(default=1_048_576, ge=0, le=104_857_600)
     delivery_header: str | None = Field(
         default=None,
@@ -104,12 +101,6 @@ class WebhookParams(Params):
     respond: Annotated[RespondAtOnce | RespondWithOutput | RespondFromNode, Field(discriminator="mode")] = (
         RespondAtOnce()
     )
-
-    @field_validator("path")
-    @classmethod
-    def _usable_path(cls, value: str) -> str:
-        PathPattern.parse(value)
-        return value
 
 
 class WebhookPayload(Output):

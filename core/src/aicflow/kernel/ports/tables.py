@@ -65,7 +65,8 @@ class WorkflowStore(Protocol):
         enabled: bool | None = None,
         expected_revision: int | None = None,
     ) -> WorkflowRecord:
-        """Change the document, the enabled flag or both. Saving an equal document changes nothing. Raises NotFound;
+        """Change the document, the enabled flag or both. Saving an equal document changes nothing; saving the newest
+        draft makes that version the current one. Raises NotFound;
         Conflict with code `revision` when `expected_revision` is not the current one."""
         ...
 

@@ -75,7 +75,9 @@ class MemoryWorkflows:
         changed = encoded is not None and loads(encoded) != loads(versions.kept[row.version][1])
         if changed or enabled not in (None, row.enabled):
             if changed and encoded is not None:
-                row.version = versions.add(now, encoded)
+                newest = max(versions.kept)
+                is_draft = newest > row.version and loads(versions.kept[newest][1]) == loads(encoded)
+                row.version = newest if is_draft else versions.add(now, encoded)
             row.enabled = row.enabled if enabled is None else enabled
             row.revision += 1
             row.updated_at = now

@@ -70,7 +70,8 @@ class SQLiteWorkflows:
             if changed:
                 assert document is not None
                 assert text is not None
-                version = _add_version(connection, workflow_id, now, text)
+                draft = _newest_draft(connection, old, loads(text))
+                version = draft or _add_version(connection, workflow_id, now, text)
                 connection.execute(
                     "UPDATE workflows SET name = ?, folded_name = ?, description = ? WHERE id = ?",
                     (*_names(workflow_id, document), workflow_id),
@@ -171,6 +172,16 @@ def _add_version(connection: sqlite3.Connection, workflow_id: str, now: float, t
     ).fetchone()[0]
     connection.execute("INSERT INTO workflow_versions VALUES (?, ?, ?, ?)", (workflow_id, version, micros(now), text))
     return version
+
+
+def _newest_draft(connection: sqlite3.Connection, record: WorkflowRecord, document: Any) -> int | None:
+    """The newest version, when it is a draft of this document: saving it makes it the current one."""
+    row = connection.execute(
+        "SELECT version, document FROM workflow_versions WHERE workflow_id = ? AND version > ?"
+        " ORDER BY version DESC LIMIT 1",
+        (record.id, record.version),
+    ).fetchone()
+    return row[0] if row is not None and loads(row[1]) == document else None
 
 
 def _get(connection: sqlite3.Connection, workflow_id: str) -> WorkflowRecord:

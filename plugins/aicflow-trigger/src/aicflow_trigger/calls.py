@@ -1,0 +1,183 @@
+"""A call of a webhook: who sends it, what it carries, and the payload that the workflow is given."""
+
+import logging
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request
+
+from aicflow_trigger.bodies import BodyLimits, DecodedBody, decode_body
+from aicflow_trigger.credentials import verify_api_key, verify_basic
+from aicflow_trigger.errors import BodyRejected, PathPatternError, SignatureRejected, SignatureSettingsError
+from aicflow_trigger.paths import PathPattern
+from aicflow_trigger.signatures import verify
+from aicflow_trigger.webhook_params import ApiKeyAuth, BasicAuth, HmacAuth, WebhookParams
+
+MAX_HEADERS: Final = 65_536
+MAX_QUERY: Final = 16_384
+
+_log = logging.getLogger("aicflow.triggers.webhook")
+_CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
+_ID: Final = re.compile(r"[\x21-\x7e]{1,256}")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that was let in. `delivery_id` is the sender's own id of it, when it gave one."""
+
+    payload: dict[str, Any]
+    delivery_id: str | None
+
+
+async def receive(
+    params: WebhookParams, path: str, path_params: Mapping[str, str], request: Request, now: float
+) -> Call:
+    """Read and check a call. Nothing is read of who does not show the right key. Errors: SignatureRejected (401),
+    BodyRejected (another 4xx); ClientDisconnect when the sender went away."""
+    if sum(len(name) + len(value) for name, value in request.headers.raw) > MAX_HEADERS:
+        raise BodyRejected(431, f"the headers are larger than {MAX_HEADERS} bytes")
+    if len(request.scope.get("query_string", b"")) > MAX_QUERY:
+        raise BodyRejected(414, f"the query is longer than {MAX_QUERY} bytes")
+    _check_caller(params, request.headers)
+    raw = await _read(request, params.max_body_bytes)
+    delivery_id = _check_signature(params, request.headers, raw, now)
+    if params.delivery_header is not None:
+        delivery_id = _given_id(params.delivery_header, request.headers) or delivery_id
+    decoded = decode_body(
+        request.headers.get("content-type"),
+        raw,
+        BodyLimits(max_bytes=params.max_body_bytes),
+        content_encoding=request.headers.get("content-encoding"),
+        accept=params.accept,
+    )
+    payload = {
+        "method": request.method,
+        "path": path.strip("/"),
+        "path_params": dict(path_params),
+        "query": _query(request.query_params),
+        "headers": _headers(params, request.headers),
+        **_body(decoded),
+        "delivery_id": delivery_id,
+        "received_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+    return Call(payload, delivery_id)
+
+
+def _check_caller(params: WebhookParams, headers: Headers) -> None:
+    """What can be checked before the body is read."""
+    auth = params.auth
+    if isinstance(auth, BasicAuth):
+        try:
+            verify_basic(auth.username, auth.passwords, headers)
+        except SignatureRejected as error:
+            raise SignatureRejected(error.reason, challenge='Basic realm="webhook", charset="UTF-8"') from None
+    elif isinstance(auth, ApiKeyAuth):
+        verify_api_key(auth.header, auth.keys, headers, auth.prefix)
+
+
+def _check_signature(params: WebhookParams, headers: Headers, body: bytes, now: float) -> str | None:
+    auth = params.auth
+    if not isinstance(auth, HmacAuth):
+        return None
+    try:
+        known = verify(auth.preset, auth.secrets, headers, body, now, window=auth.window, plain=auth.plain)
+    except SignatureSettingsError as error:
+        _log.error("A webhook cannot check signatures: %s", error)
+        raise SignatureRejected("this webhook is set up wrongly and takes nothing") from None
+    return known.delivery_id
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    too_large = BodyRejected(413, f"the body is larger than {limit} bytes")
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and (len(declared) > 15 or int(declared) > limit):
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _given_id(name: str, headers: Headers) -> str | None:
+    values = {value.strip(" \t") for value in headers.getlist(name)}
+    if len(values) > 1:
+        raise BodyRejected(400, f"the header {name} was sent twice with different values")
+    given = values.pop() if values else ""
+    if given and not _ID.fullmatch(given):
+        raise BodyRejected(400, f"the header {name} is not an id of up to 256 visible ASCII characters")
+    return given or None
+
+
+def _headers(params: WebhookParams, headers: Headers) -> dict[str, str]:
+    auth = params.auth
+    hidden = _CREDENTIALS | ({auth.header.lower()} if isinstance(auth, ApiKeyAuth) else frozenset())
+    return {name: ", ".join(headers.getlist(name)) for name in headers if name.lower() not in hidden}
+
+
+def _query(query: QueryParams) -> dict[str, str | list[str]]:
+    out: dict[str, str | list[str]] = {}
+    for name in query:
+        values = query.getlist(name)
+        out[name] = values[0] if len(values) == 1 else values
+    return out
+
+
+def _body(decoded: DecodedBody) -> dict[str, Any]:
+    return {"body": decoded.value, "content_type": decoded.content_type, "files": decoded.files_as_json()}
+
+
+_TEXTS: Final = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_FORM: Final = {"type": "object", "additionalProperties": _TEXTS}
+_BODIES: Final[dict[str, dict[str, Any]]] = {
+    "empty": {"type": "null"},
+    "form": _FORM,
+    "multipart": _FORM,
+    "text": {"type": "string"},
+    "bytes": {
+        "type": "object",
+        "properties": {
+            "base64": {"type": "string"},
+            "size": {"type": "integer", "minimum": 0},
+            "content_type": {"type": "string"},
+        },
+        "required": ["base64", "size", "content_type"],
+        "additionalProperties": False,
+    },
+}
+
+
+def payload_schema(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of the payload with these params (as written): closed path parameters, the methods that can be, and
+    the shapes of body that `accept` leaves."""
+    schema = deepcopy(dict(base))
+    properties = schema["properties"]
+    try:
+        names = PathPattern.parse(str(params.get("path", ""))).parameters
+    except PathPatternError:
+        pass
+    else:
+        properties["path_params"] = {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in names},
+            "required": list(names),
+            "additionalProperties": False,
+        }
+    methods = params.get("methods", ["POST"])
+    if isinstance(methods, list) and methods and all(isinstance(one, str) for one in methods):
+        properties["method"] = {"enum": sorted(set(methods))}
+    accept = params.get("accept")
+    if isinstance(accept, list) and accept and all(kind in _BODIES for kind in accept):
+        shapes = [_BODIES[kind] for kind in dict.fromkeys(accept)]
+        properties["body"] = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+        if "multipart" not in accept:
+            properties["files"] = {"type": "array", "maxItems": 0}
+    return schema
