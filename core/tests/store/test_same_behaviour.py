@@ -45,6 +45,7 @@ class SameBehaviour(RuleBasedStateMachine):
         self.sqlite_is_open = False
         self.memory = MemoryStore()
         self.now = NOW
+        self.made = 0
         self.ids: list[str] = []
         self.epochs: dict[str, int] = {}
         self.seqs: dict[str, int] = {}
@@ -96,7 +97,8 @@ class SameBehaviour(RuleBasedStateMachine):
         key: str | None,
         size: int,
     ) -> None:
-        id = f"ex_{len(self.ids):03}"
+        self.made += 1
+        id = f"ex_{self.made:03}"
         made = new(
             id,
             workflow=workflow,

@@ -80,6 +80,11 @@ async def test_a_group_is_one_statement_however_many_are_in_it(tmp_path: Path, m
     await store.close()
 
 
+async def test_a_commit_is_on_the_disk_by_default(store: SQLiteStore) -> None:
+    assert _connection(store).execute("PRAGMA synchronous").fetchone() == (2,)
+    assert _connection(store).execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 async def test_events_of_a_batch_are_one_row(store: SQLiteStore) -> None:
     await start(store.executions, "ex_1")
     await store.executions.append("ex_1", 1, batch(2, *["step.log"] * 20))

@@ -43,6 +43,14 @@ class ListCases:
         assert [e.id for e in (*first.items, *second.items)] == ["ex_3", "ex_2", "ex_1", "ex_0"]
         assert second.next_cursor is None
 
+    async def test_order_is_by_time_also_after_the_clock_went_back(self, store: Store) -> None:
+        for id, at in (("ex_0", 5), ("ex_1", 2), ("ex_2", 2), ("ex_3", 9), ("ex_4", 0)):
+            await create(store.executions, id, at=NOW + at)
+        expected = ["ex_3", "ex_0", "ex_2", "ex_1", "ex_4"]
+        for limit in (1, 2, 3):
+            assert [id for page in await _pages(store, ExecutionFilter(), limit) for id in page] == expected
+            assert [id for page in await _pages(store, ExecutionFilter("wf_a"), limit) for id in page] == expected
+
     async def test_lists_leave_the_large_parts_out(self, store: Store) -> None:
         await start(store.executions, "ex_1", input={"a": 1}, trigger={"kind": "trigger", "key": "k", "payload": [1]})
         await end(store.executions, "ex_1", output={"b": 2})
