@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aicflow.engine.failure import report_to_json
-from aicflow.kernel.errors import AICFlowError, Conflict, NodeError, NotFound, PermanentError
+from aicflow.engine.patience import patient
+from aicflow.kernel.errors import AICFlowError, NodeError, NotFound, PermanentError
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, TriggerInfo
 from aicflow.kernel.node import StartChild
 from aicflow.kernel.ports.executions import Answered, ExecutionFilter, Idempotency
@@ -43,8 +45,15 @@ class ChildExecutions:
         )
         key = Idempotency("child", f"{parent.id}:{node_id}", "")
         try:
-            started = await self._executions.start(
-                call.workflow, call.input, trigger=trigger, idempotency=key, priority=parent.priority
+            started = await patient(
+                partial(
+                    self._executions.start,
+                    call.workflow,
+                    call.input,
+                    trigger=trigger,
+                    idempotency=key,
+                    priority=parent.priority,
+                )
             )
         except NodeError:
             raise
@@ -56,7 +65,7 @@ class ChildExecutions:
         depth, parent = 1, execution.trigger.parent_execution_id
         while parent is not None and depth <= self._executions.options.max_depth:
             try:
-                parent = (await self._executions.get(parent)).trigger.parent_execution_id
+                parent = (await patient(partial(self._executions.get, parent))).trigger.parent_execution_id
             except NotFound:
                 break
             depth += 1
@@ -65,7 +74,7 @@ class ChildExecutions:
     async def child_result(self, execution_id: str) -> dict[str, Any] | None:
         """The child's status, output and error once it ended, else None."""
         try:
-            child = await self._executions.get(execution_id)
+            child = await patient(partial(self._executions.get, execution_id))
         except NotFound:
             return {"execution_id": execution_id, "status": "failed", "output": None, "error": {"code": "gone"}}
         if child.status not in TERMINAL_STATUSES:
@@ -77,13 +86,18 @@ class ChildExecutions:
             "error": report_to_json(child.error) if child.error is not None else None,
         }
 
-    async def cancel_children(self, parent_id: str) -> None:
-        """Cancel what an execution started and waits for."""
+    async def cancel_children(self, parent_id: str, node_id: str | None = None) -> None:
+        """Cancel what an execution (or only this step of it) started and waits for."""
         where = ExecutionFilter(parent_execution_id=parent_id, statuses=frozenset({"queued", "running", "waiting"}))
-        page = await self._executions.store.executions.list(where, limit=200)
-        for child in page.items:
-            if child.trigger.parent_node_id is not None:
-                await self._executions.cancel(child.id)
+        cursor: str | None = None
+        while True:
+            page = await patient(partial(self._executions.store.executions.list, where, limit=200, cursor=cursor))
+            for child in page.items:
+                if child.trigger.parent_node_id is not None and node_id in (None, child.trigger.parent_node_id):
+                    await patient(partial(self._executions.cancel, child.id))
+            cursor = page.next_cursor
+            if cursor is None:
+                return
 
     async def start_on_failure(self, execution: Execution, workflow_id: str, report: dict[str, Any]) -> None:
         """Start the failure workflow once for the execution. That it cannot start is logged: the execution's own
@@ -97,21 +111,15 @@ class ChildExecutions:
         }
         trigger = TriggerInfo(kind="failure", parent_execution_id=execution.id, payload=report)
         try:
-            await self._executions.start(
-                workflow_id, given, trigger=trigger, idempotency=Idempotency("on_failure", execution.id, "")
-            )
+            key = Idempotency("on_failure", execution.id, "")
+            await patient(partial(self._executions.start, workflow_id, given, trigger=trigger, idempotency=key))
         except AICFlowError as error:
             _logger.warning("on_failure workflow %s of %s could not start: %s", workflow_id, execution.id, error)
 
     async def ended(self, execution: Execution) -> None:
-        """Hand a child's end to the step that waits for it."""
+        """Tell the step that waits for a child of its end. The store has kept the answer together with the end."""
         parent, node = execution.trigger.parent_execution_id, execution.trigger.parent_node_id
         if parent is None or node is None:
             return
-        answer = Answered(node, "answered", dumps({"child": execution.id}))
-        try:
-            await self._executions.store.executions.answer(parent, answer)
-        except (Conflict, NotFound):
-            return  # the parent ended, or knows already
-        self._executions.worker.deliver(parent, answer)
+        self._executions.worker.deliver(parent, Answered(node, "answered", dumps({"child": execution.id})))
         self._executions.wake()

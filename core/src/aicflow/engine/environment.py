@@ -32,7 +32,9 @@ class Children(Protocol):
         """The child's status, output and error once it ended, else None."""
         ...
 
-    async def cancel_children(self, parent_id: str) -> None: ...
+    async def cancel_children(self, parent_id: str, node_id: str | None = None) -> None:
+        """Cancel what an execution (or only this step of it) started and waits for."""
+        ...
 
     async def start_on_failure(self, execution: Execution, workflow_id: str, report: dict[str, Any]) -> None:
         """Start the failure workflow once for the execution."""

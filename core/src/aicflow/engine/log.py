@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aicflow.engine.hub import Hub
+from aicflow.engine.patience import patient
 from aicflow.engine.secrets import Mask
 from aicflow.kernel.clock import Clock
-from aicflow.kernel.errors import StaleClaim, StoreUnavailable
+from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.events import encode_event
 from aicflow.kernel.ports.executions import Appended, EventBatch, ExecutionStore, Projection
 from aicflow.kernel.values import dumps
@@ -18,7 +19,6 @@ from aicflow.kernel.values import dumps
 __all__ = ["ExecutionLog"]
 
 _logger = logging.getLogger("aicflow.engine")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 
 class ExecutionLog:
@@ -174,14 +174,10 @@ class ExecutionLog:
         outputs: Mapping[str, bytes],
         consumed: Sequence[str],
     ) -> Appended:
-        pause = _FIRST_PAUSE
-        while True:
-            try:
-                return await self._store.append(self.execution_id, self.epoch, batch, projection, outputs, consumed)
-            except StoreUnavailable as error:
-                _logger.warning("Execution %s waits for the store: %s", self.execution_id, error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+        def append() -> Awaitable[Appended]:
+            return self._store.append(self.execution_id, self.epoch, batch, projection, outputs, consumed)
+
+        return await patient(append, f"Execution {self.execution_id}")
 
     def close(self) -> None:
         """Take no more events: what is added from now on is dropped."""

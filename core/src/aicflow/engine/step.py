@@ -186,7 +186,7 @@ class StepRunner:
         self, node: PlannedNode, begun: Step, wait: dict[str, Any], answer: Answered | None
     ) -> tuple[int, Answer | None] | _Over:
         if wait.get("child") is not None:
-            woken = await self._follow_child(node, begun.attempt, wait["child"])
+            woken = await self._follow_child(node, begun.attempt, wait["child"], answer)
         elif answer is not None:
             woken = self._take(node, begun.attempt, answer)
         else:
@@ -218,17 +218,26 @@ class StepRunner:
         run.log.add("step.waiting", node.id, attempt, data)
         return await self._until(node, attempt, wanted.until)
 
-    async def _follow_child(self, node: PlannedNode, attempt: int, child: str) -> Answer | _Over:
+    async def _follow_child(
+        self, node: PlannedNode, attempt: int, child: str, answer: Answered | None = None
+    ) -> Answer | _Over:
         run = self._run
         while True:
+            if answer is not None and answer.kind in ("skip", "fail"):
+                await run.env.children.cancel_children(run.execution_id, node.id)
+                return self._take(node, attempt, answer)
+            if answer is not None:
+                run.log.consume_answer(node.id)
             result = await run.env.children.child_result(child)
             if result is not None:
-                run.log.consume_answer(node.id)
                 return Answer("answered", result)
-            # the child's end wakes this step; looking now and then covers a crash in between
-            woken = await self._sleep(node, run.env.clock.now() + _CHILD_CHECK)
+            # the child's end wakes this step; with a shared store it may end in another process while this one holds
+            # the parent, and is looked for now and then
+            held_elsewhere = not run.env.store.exclusive
+            woken = await self._sleep(node, run.env.clock.now() + _CHILD_CHECK if held_elsewhere else None)
             if isinstance(woken, _Over):
                 return woken
+            answer = woken
 
     async def _until(self, node: PlannedNode, attempt: int, until: float | None) -> Answer | _Over:
         woken = await self._sleep(node, until)

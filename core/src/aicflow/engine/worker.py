@@ -149,7 +149,9 @@ class Worker:
             timeout = options.lease / 2
             try:
                 room = min(options.max_running - len(self._running) - self._reserved, _CLAIM_BATCH)
-                if room > 0:
+                if room <= 0:
+                    await self._end_cancelled()
+                else:
                     self._reserved += room
                     try:
                         claimed = await executions.claim(
@@ -176,6 +178,18 @@ class Worker:
                     await self._wake.wait()
             except TimeoutError:
                 pass
+
+    async def _end_cancelled(self) -> None:
+        """A full worker still ends what was cancelled while queued or waiting: that takes a moment, no slot."""
+        claimed = await self._env.store.executions.claim(
+            self.id,
+            _CLAIM_BATCH,
+            now=self._env.clock.now(),
+            lease_until=self.lease_until(),
+            cancelled_only=True,
+        )
+        for one in claimed:
+            await self.launch(one)
 
     async def _renew_loop(self) -> None:
         while True:

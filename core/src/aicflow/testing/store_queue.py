@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
 from aicflow.kernel.ports import Answered, Store
 from aicflow.testing.store_samples import LEASE, NOW, batch, claim, claimed_ids, create, end, numbers, park, start
 
@@ -160,6 +160,49 @@ class QueueCases:
         await park(executions, "ex_1", epoch=2, seq=3, consumed=["ask"])
         [claimed] = await claim(executions)
         assert claimed.answers == [other]
+
+    async def test_the_end_of_a_child_answers_its_parent(self, store: Store) -> None:
+        executions = store.executions
+        for id in ("ex_waiting", "ex_running", "ex_ended"):
+            await start(executions, id)
+            await start(executions, f"{id}_child", parent_execution_id=id, parent_node_id="call")
+        await start(executions, "ex_detached", parent_execution_id="ex_waiting")
+        await park(executions, "ex_waiting")
+        await end(executions, "ex_ended")
+        for id in ("ex_detached", "ex_waiting_child", "ex_running_child", "ex_ended_child"):
+            await end(executions, id)
+        [claimed] = await claim(executions)
+        assert claimed.execution.id == "ex_waiting"
+        assert claimed.answers == [Answered("call", "answered", b'{"child":"ex_waiting_child"}')]
+        await park(executions, "ex_running")
+        [claimed] = await claim(executions)
+        assert claimed.answers == [Answered("call", "answered", b'{"child":"ex_running_child"}')]
+
+    async def test_a_child_that_comes_to_no_end_answers_nothing(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        await start(executions, "ex_2", parent_execution_id="ex_1", parent_node_id="call")
+        await park(executions, "ex_1")
+        await park(executions, "ex_2")
+        with pytest.raises(StaleClaim):
+            await end(executions, "ex_2", seq=3)
+        assert await claim(executions) == []
+
+    async def test_a_full_worker_takes_only_what_is_cancelled(self, store: Store) -> None:
+        executions = store.executions
+        for id in ("ex_1", "ex_2", "ex_3"):
+            await create(executions, id)
+        for id in ("ex_held", "ex_waiting", "ex_answered"):
+            await start(executions, id)
+        await park(executions, "ex_waiting")
+        await park(executions, "ex_answered")
+        await executions.answer("ex_answered", YES)
+        for id in ("ex_2", "ex_held", "ex_waiting"):
+            await executions.request_cancel(id)
+        taken = await executions.claim("w2", 5, now=NOW + 1, lease_until=NOW + LEASE, cancelled_only=True)
+        assert {one.execution.id for one in taken} == {"ex_2", "ex_waiting"}
+        assert all(one.execution.cancel_requested for one in taken)
+        assert await executions.claim("w2", 5, now=NOW + 1, lease_until=NOW + LEASE, cancelled_only=True) == []
 
     async def test_a_handed_back_execution_can_be_answered(self, store: Store) -> None:
         executions = store.executions

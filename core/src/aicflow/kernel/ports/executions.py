@@ -194,15 +194,20 @@ class ExecutionStore(Protocol):
         """Append the batch, if the claim `epoch` still holds and `batch.first_seq` follows the last event, and update
         the projection. `outputs` are step outputs too large for events, by node id; `consumed` are the nodes whose
         answers are removed (a terminal projection removes all of them). A waiting or terminal projection ends the
-        claim; an execution that becomes waiting while it has an answer or a cancel request is claimable at once.
+        claim; an execution that becomes waiting while it has an answer or a cancel request is claimable at once. The
+        terminal projection of an execution with a `parent_node_id` gives that step of its parent, unless the parent
+        has ended, the answer `{"child": id}` in the same transaction, which makes the parent claimable if it waits.
         Raises StaleClaim; then nothing was written."""
         ...
 
-    async def claim(self, worker: str, limit: int, *, now: float, lease_until: float) -> Sequence[Claimed]:
+    async def claim(
+        self, worker: str, limit: int, *, now: float, lease_until: float, cancelled_only: bool = False
+    ) -> Sequence[Claimed]:
         """Take up to `limit` executions that nobody works on: queued ones that are admitted and available (highest
         priority first, then oldest), any with a cancel requested, waiting ones whose `wake_at` has come or that have
         an answer, and running ones whose lease has expired. Each gets `epoch + 1` and status `running`. Two workers
-        never get the same one."""
+        never get the same one. With `cancelled_only`, only those with a cancel requested that nobody holds: a worker
+        that is full ends them nevertheless."""
         ...
 
     async def renew(self, worker: str, execution_ids: Sequence[str], *, lease_until: float) -> frozenset[str]:

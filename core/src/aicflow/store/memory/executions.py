@@ -21,7 +21,7 @@ from aicflow.kernel.ports import (
     SlotLimit,
 )
 from aicflow.kernel.trigger import Delivery
-from aicflow.kernel.values import loads
+from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events
 from aicflow.store.instants import micros
 from aicflow.store.memory.pages import page_of
@@ -167,6 +167,7 @@ class MemoryExecutions:
             return ()
         row.answers.clear()
         row.due_at = None
+        self._answer_parent(row.new)
         promoted = self._book.release(row.new.id)
         for execution_id in promoted:
             other = self.rows[execution_id]
@@ -174,8 +175,19 @@ class MemoryExecutions:
             other.due_at = max(other.new.available_at, other.new.created_at)
         return promoted
 
-    async def claim(self, worker: str, limit: int, *, now: float, lease_until: float) -> list[Claimed]:
-        ready = [row for row in self.rows.values() if row.due_at is not None and row.due_at <= now]
+    def _answer_parent(self, child: NewExecution) -> None:
+        node, parent = child.parent_node_id, self.rows.get(child.parent_execution_id or "")
+        if node is None or parent is None or parent.status in TERMINAL_STATUSES:
+            return
+        parent.answers.setdefault(node, Answered(node, "answered", dumps({"child": child.id})))
+        if parent.status == "waiting":
+            parent.due_at = AT_ONCE
+
+    async def claim(
+        self, worker: str, limit: int, *, now: float, lease_until: float, cancelled_only: bool = False
+    ) -> list[Claimed]:
+        due = (row for row in self.rows.values() if row.due_at is not None and row.due_at <= now)
+        ready = [row for row in due if not cancelled_only or (row.cancel_requested and row.status != "running")]
         ready.sort(key=_turn)
         claimed = []
         for row in ready[:limit]:

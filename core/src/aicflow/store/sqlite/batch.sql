@@ -55,6 +55,15 @@ CREATE TEMP TRIGGER batch_settle INSTEAD OF INSERT ON batch WHEN NEW.kind = 3 BE
     SELECT 1 FROM executions WHERE id = NEW.id AND finished_at IS NOT NULL);
 END;
 
+-- the end of a child is the answer that its parent's step waits for; in one transaction, so no crash comes between
+CREATE TEMP TRIGGER child_ended AFTER UPDATE OF finished_at ON main.executions
+  WHEN NEW.finished_at IS NOT NULL AND NEW.parent_node_id IS NOT NULL BEGIN
+  INSERT OR IGNORE INTO answers (execution_id, node_id, kind, value)
+    SELECT id, NEW.parent_node_id, 'answered', CAST('{"child":"' || NEW.id || '"}' AS BLOB) FROM executions
+      WHERE id = NEW.parent_execution_id AND finished_at IS NULL;
+  UPDATE executions SET due_at = -1 WHERE id = NEW.parent_execution_id AND status = 'waiting';
+END;
+
 -- a fire that a full limit refused: its key is used up
 CREATE TEMP TRIGGER batch_skip INSTEAD OF INSERT ON batch WHEN NEW.kind = 7 BEGIN
   INSERT INTO fires SELECT NEW.binding_id, NEW.fire_key, NULL WHERE NEW.fire_key IS NOT NULL;

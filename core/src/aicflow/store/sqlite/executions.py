@@ -61,9 +61,13 @@ class SQLiteExecutions:
         result: Appended = await self._writer.submit(Append(execution_id, epoch, batch, projection, outputs, consumed))
         return result
 
-    async def claim(self, worker: str, limit: int, *, now: float, lease_until: float) -> list[Claimed]:
+    async def claim(
+        self, worker: str, limit: int, *, now: float, lease_until: float, cancelled_only: bool = False
+    ) -> list[Claimed]:
         return await self._writer.run(
-            lambda connection: queue.claim(connection, worker, limit, now=now, lease_until=lease_until)
+            lambda connection: queue.claim(
+                connection, worker, limit, now=now, lease_until=lease_until, cancelled_only=cancelled_only
+            )
         )
 
     async def renew(self, worker: str, execution_ids: Sequence[str], *, lease_until: float) -> frozenset[str]:

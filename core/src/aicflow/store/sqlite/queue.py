@@ -19,9 +19,18 @@ from aicflow.store.sqlite.rows import ROW, decoded, execution_from
 __all__ = ["answer", "cancel", "claim", "hand_back", "next_due", "reclaim", "renew"]
 
 
-def claim(connection: sqlite3.Connection, worker: str, limit: int, *, now: float, lease_until: float) -> list[Claimed]:
+def claim(
+    connection: sqlite3.Connection,
+    worker: str,
+    limit: int,
+    *,
+    now: float,
+    lease_until: float,
+    cancelled_only: bool = False,
+) -> list[Claimed]:
     """Take up to `limit` executions: first what was begun and goes on, then queued ones by priority and age."""
-    rows = loads(connection.execute(_NEXT, {"now": micros(now), "limit": limit}).fetchone()[0])
+    next_ones = _CANCELLED if cancelled_only else _NEXT
+    rows = loads(connection.execute(next_ones, {"now": micros(now), "limit": limit}).fetchone()[0])
     if not rows:
         return []
     numbers = dumps([row[0] for row in rows]).decode()
@@ -123,12 +132,13 @@ def _row(connection: sqlite3.Connection, execution_id: str) -> Execution:
     return execution_from(loads(found[0]))
 
 
-# the planner cannot know how few rows these partial indexes hold, so they are named
-_NEXT = f"""
+_CLAIMABLE = f"""
 SELECT json_group_array(json_array(n, {ROW}, CAST(input AS TEXT),
     EXISTS (SELECT 1 FROM payloads AS p WHERE p.execution_id = e.id)
     OR EXISTS (SELECT 1 FROM answers AS a WHERE a.execution_id = e.id)))
-FROM (
+FROM ("""  # noqa: S608
+# the planner cannot know how few rows these partial indexes hold, so they are named
+_NEXT = f"""{_CLAIMABLE}
   SELECT * FROM (SELECT n AS m, 0 AS lane, due_at AS turn, 0 AS rank
     FROM executions INDEXED BY executions_due
     WHERE status <> 'queued' AND due_at <= :now ORDER BY due_at, n LIMIT :limit)
@@ -139,6 +149,15 @@ FROM (
   SELECT * FROM (SELECT n, 1, 0, priority FROM executions INDEXED BY executions_ready
     WHERE status = 'queued' AND due_at IS NOT NULL AND due_at BETWEEN 0 AND :now ORDER BY priority DESC, n LIMIT :limit)
   ORDER BY lane, turn, rank DESC, m LIMIT :limit
+) CROSS JOIN executions AS e ON e.n = m
+"""  # noqa: S608
+_CANCELLED = f"""{_CLAIMABLE}
+  SELECT n AS m FROM executions INDEXED BY executions_due
+    WHERE status <> 'queued' AND due_at = -1 AND cancel_requested AND :now NOT NULL
+  UNION ALL
+  SELECT n FROM executions INDEXED BY executions_queued_due
+    WHERE status = 'queued' AND due_at = -1 AND cancel_requested
+  ORDER BY m LIMIT :limit
 ) CROSS JOIN executions AS e ON e.n = m
 """  # noqa: S608
 _CLAIM = """
