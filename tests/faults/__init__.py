@@ -1,0 +1,1 @@
+"""What is promised when things break, tried with real processes and real signals."""

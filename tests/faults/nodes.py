@@ -1,0 +1,140 @@
+"""Node types of the fault suite. What they do to the world outside is one line each in a ledger file.
+
+A line is `execution_id node_id attempt idempotency_key word`. It is one write at the end of the file, so lines of several
+processes do not mix, and what was written stays when the process is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+from aicflow import Context, Node, Output, Params, PermanentError, TransientError, hookimpl, node
+
+LEDGER = "AICFLOW_FAULT_LEDGER"
+
+
+def note(ctx: Context, word: str) -> None:
+    """A side effect in the world outside."""
+    line = f"{ctx.execution_id} {ctx.node_id} {ctx.attempt} {ctx.idempotency_key} {word}\n"
+    file = os.open(os.environ[LEDGER], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(file, line.encode())
+    finally:
+        os.close(file)
+
+
+@node("faults.effect")
+async def effect(ctx: Context, word: str, before: float = 0.0, after: float = 0.0) -> str:
+    """Sleep, have an effect, sleep again."""
+    if before:
+        note(ctx, f"{word}-begins")
+        await asyncio.sleep(before)
+    note(ctx, word)
+    if after:
+        await asyncio.sleep(after)
+    return word
+
+
+@node("faults.block")
+def block(ctx: Context, word: str, before: float = 0.0, after: float = 0.0) -> str:
+    """The same in plain blocking code that never looks whether it should stop."""
+    if before:
+        note(ctx, f"{word}-begins")
+    end = time.monotonic() + before
+    while time.monotonic() < end:
+        time.sleep(0.01)
+    note(ctx, word)
+    if after:
+        time.sleep(after)
+    return word
+
+
+@node("faults.add", pure=True)
+async def add(n: int, by: int = 1) -> int:
+    """No effect at all."""
+    return n + by
+
+
+@node("faults.flaky")
+async def flaky(ctx: Context, word: str, failures: int = 1) -> str:
+    """Has its effect and says each time that it did not work, until enough attempts were made."""
+    note(ctx, word)
+    if ctx.attempt <= failures:
+        raise TransientError("not yet")
+    return word
+
+
+@node("faults.boom")
+async def boom(ctx: Context, word: str) -> str:
+    """Never works."""
+    note(ctx, word)
+    raise PermanentError("boom")
+
+
+@node("faults.deaf")
+async def deaf(ctx: Context, word: str, seconds: float = 3_600.0) -> str:
+    """Does not stop when it is told to."""
+    note(ctx, f"{word}-begins")
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(end - time.monotonic())
+    note(ctx, word)
+    return word
+
+
+_STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+)
+
+
+@node("faults.child")
+async def child(ctx: Context, word: str, patience: float = 60.0) -> str:
+    """Waits for a child process that ignores SIGTERM, politely first."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", _STUBBORN, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        await process.stdout.readline()
+        note(ctx, f"{word}-{process.pid}")
+        await process.wait()
+    finally:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), patience)
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+    return word
+
+
+class LoopParams(Params):
+    """Nothing to say."""
+
+
+class LoopOutput(Output):
+    """Nothing to give."""
+
+
+class Loop(Node[LoopParams, LoopOutput]):
+    """Blocks its thread in one long call of the C library."""
+
+    type_id = "faults.c_loop"
+
+    def run(self, ctx: Context, params: LoopParams) -> LoopOutput:
+        note(ctx, "loop-begins")
+        sum(range(3_000_000_000))  # one bytecode: nothing can interrupt it
+        note(ctx, "loop")
+        return LoopOutput()
+
+
+NODES = (effect, block, add, flaky, boom, deaf, child, Loop)
+
+
+@hookimpl
+def aicflow_nodes() -> tuple[type[Node], ...]:
+    """The suite's node types, for a whole server."""
+    return NODES
