@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from aicflow.kernel.issues import Issue, Severity
+from aicflow.kernel.issues import Issue
 from aicflow.kernel.schema import SchemaView
 from aicflow.kernel.template import TemplateExpression
 from aicflow.kernel.validation.facts import Environment
-from aicflow.kernel.validation.finding import Finding
-from aicflow.kernel.validation.fits import in_text, misfit, place_of
+from aicflow.kernel.validation.finding import WHOLE, Finding
+from aicflow.kernel.validation.fits import Misfit, in_text, misfit, place_of
 from aicflow.kernel.validation.infer import Budget, Inference, OutOfBudget
+from aicflow.kernel.validation.inputs import check_mapped_input
+from aicflow.kernel.validation.limits import Limits
 from aicflow.kernel.validation.paths import Paths
 from aicflow.kernel.validation.references import SiteRoots
 from aicflow.kernel.validation.report import Report
@@ -20,11 +22,9 @@ from aicflow.kernel.validation.views import STRING
 
 __all__ = ["check_expressions", "check_unreachable", "paths_of"]
 
-_PARTS: Final = 250_000
-"""Names, operators and values of expressions that are looked at in one document."""
 _NOWHERE: Final = Environment()
 
-type _Fitted = dict[tuple[int, int, int, int], tuple[tuple[str, str, str] | None, SchemaView, SchemaView]]
+type _Fitted = dict[tuple[int, int, int, int], tuple[Misfit | None, SchemaView, SchemaView]]
 """What came of comparing two types, with the types, so that their ids stay their own."""
 
 
@@ -57,27 +57,49 @@ def check_unreachable(subject: Subject, paths: Paths, report: Report) -> None:
         )
 
 
-def check_expressions(subject: Subject, paths: Paths | None, report: Report) -> None:
+def check_expressions(subject: Subject, sources: Sources, paths: Paths | None, limits: Limits, report: Report) -> None:
     """Every expression of every site."""
-    sources = Sources(subject)
-    budget = Budget(_PARTS)
+    budget = Budget(limits.parts)
     fitted: _Fitted = {}
     for site in subject.sites:
-        roots = SiteRoots(subject, sources, paths, site)
-        schema = _schema_of(subject, sources, site)
-        broken = {problem.pointer for problem in site.template.problems}
-        for place in site.template.expressions:
+        checked = _Checked(site, SiteRoots(subject, sources, paths, site), _schema_of(subject, sources, site))
+        try:
+            checked.check(budget, fitted)
+        except OutOfBudget:
+            message = f"The expressions of the workflow have more than {limits.parts:,} parts."
+            hint = "Split it, and join the parts with workflow.call."
+            report.error("doc.too-large", site.pointer, message, hint=hint)
+            return
+        for place, found in checked.findings:
+            _tell(report, site, place, found)
+        if site.place == "trigger" and not checked.findings and not site.template.problems:
+            check_mapped_input(subject, site, checked.types, sources, report)
+
+
+class _Checked:
+    """The expressions of one site, with the types of those that are well."""
+
+    def __init__(self, site: Site, roots: SiteRoots, schema: SchemaView | None) -> None:
+        self._site = site
+        self._roots = roots
+        self._schema = schema
+        self.types: dict[tuple[str | int, ...], SchemaView] = {}
+        self.findings: list[tuple[TemplateExpression, list[Finding]]] = []
+
+    def check(self, budget: Budget, fitted: _Fitted) -> None:
+        """Look at all of them. Raises OutOfBudget."""
+        template = self._site.template
+        broken = {problem.pointer for problem in template.problems}
+        for place in template.expressions:
             if place.expression is None:
                 continue
             found: list[Finding] = []
-            inference = Inference(place.source, roots, found.append, budget)
-            try:
-                value = inference.type_of(place.expression.ast, _NOWHERE)
-            except OutOfBudget:
-                return
+            value = Inference(place.source, self._roots, found.append, budget).type_of(place.expression.ast, _NOWHERE)
             if not found and place.pointer not in broken:
-                _check_fit(place, value, schema, found, fitted)
-            _tell(report, site, place, found)
+                _check_fit(place, value, self._schema, found, fitted)
+            if found:
+                self.findings.append((place, found))
+            self.types[place.path] = value if place.whole else STRING
 
 
 def _schema_of(subject: Subject, sources: Sources, site: Site) -> SchemaView | None:
@@ -102,7 +124,7 @@ def _check_fit(
     fitted: _Fitted,
 ) -> None:
     if not place.whole:
-        problem = in_text(value, place)
+        problem = in_text(value)
         if problem is not None:
             found.append(problem)
             return
@@ -114,11 +136,8 @@ def _check_fit(
     if key not in fitted:
         fitted[key] = (misfit(value, wanted), value, wanted)
     wrong = fitted[key][0]
-    if wrong is None or (not place.whole and wrong[1] == "warning"):
-        return
-    code, severity, message = wrong
-    kind: Severity = "error" if severity == "error" else "warning"
-    found.append(Finding(code, message, (0, len(place.source)), None, kind))
+    if wrong is not None and (place.whole or wrong.severity == "error"):
+        found.append(Finding(wrong.code, wrong.message, WHOLE, None, wrong.severity))
 
 
 def _tell(report: Report, site: Site, place: TemplateExpression, found: list[Finding]) -> None:
@@ -126,9 +145,7 @@ def _tell(report: Report, site: Site, place: TemplateExpression, found: list[Fin
         found = [finding for finding in found if finding.is_reference]
     for finding in found:
         start, end = finding.span
-        # what is about all of it takes the braces in
-        whole = finding.span == (0, len(place.source))
-        span = place.span if whole else (place.offset + start, place.offset + end)
+        span = place.span if finding.span is WHOLE else (place.offset + start, place.offset + end)
         report.add(
             Issue(finding.code, finding.severity, site.pointer + place.pointer, finding.message, finding.hint, span)
         )

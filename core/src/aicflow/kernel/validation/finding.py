@@ -10,7 +10,7 @@ from aicflow.kernel.issues import Severity
 from aicflow.kernel.schema import SchemaView
 from aicflow.kernel.validation.views import kinds_of, listing
 
-__all__ = ["KIND_WORDS", "Finding", "a_kind", "kinds_in_words"]
+__all__ = ["KIND_WORDS", "WHOLE", "Finding", "a_kind", "kinds_in_words"]
 
 KIND_WORDS: Final = {
     "array": "a list",
@@ -24,9 +24,13 @@ KIND_WORDS: Final = {
 _ORDER: Final = ("string", "integer", "number", "boolean", "array", "object", "null")
 
 
+WHOLE: Final[Span] = (-1, -1)
+"""The span of a finding about the value of an expression: all of it, with its braces."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem of an expression; the span counts characters of its source."""
+    """A problem of an expression; the span counts characters of its source, or is WHOLE."""
 
     code: str
     message: str

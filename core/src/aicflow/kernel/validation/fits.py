@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
+from aicflow.kernel.issues import Severity
 from aicflow.kernel.schema import Presence, SchemaView, Verdict, compatible
-from aicflow.kernel.template import TemplateExpression
-from aicflow.kernel.validation.finding import Finding, a_kind, kinds_in_words
+from aicflow.kernel.validation.finding import WHOLE, Finding, a_kind, kinds_in_words
 from aicflow.kernel.validation.views import ALL, ANYTHING, access, is_known, kinds_of
 
-__all__ = ["in_text", "misfit", "place_of"]
+__all__ = ["Misfit", "in_text", "misfit", "place_of"]
 
 _TEXT_SHAPE: Final = frozenset(("minLength", "maxLength", "pattern", "format"))
 """How long or how formed a text is is seldom declared; a doubt about that would stand at every other reference."""
@@ -29,25 +30,40 @@ def place_of(schema: SchemaView, path: tuple[str | int, ...]) -> SchemaView | No
     return None if view is ANYTHING else view
 
 
-def misfit(value: SchemaView, place: SchemaView) -> tuple[str, str, str] | None:
-    """What is wrong with a value of one type in a place of another: the code, the severity, the reason."""
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """What is wrong with a value of one type in a place of another. `path` leads to it inside the value, like a JSON
+    pointer with `*` for any item."""
+
+    code: str
+    severity: Severity
+    reason: str
+    path: str
+
+    @property
+    def message(self) -> str:
+        """A sentence."""
+        return f"The value {self.reason}{f' (at {self.path} inside it)' if self.path else ''}."
+
+
+def misfit(value: SchemaView, place: SchemaView) -> Misfit | None:
+    """Whether a value of one type fits a place of another."""
     if not is_known(value):
         return None
     found = compatible(value, place)
-    where = f" (at {found.path} inside it)" if found.path else ""
     if found.verdict is Verdict.NO:
-        return "type.mismatch", "error", f"The value {found.reason}{where}."
+        return Misfit("type.mismatch", "error", found.reason, found.path)
     if found.verdict is not Verdict.MAYBE or found.reason_kind is None or found.keyword in _TEXT_SHAPE:
         return None
-    return f"type.{found.reason_kind.value}", "warning", f"The value {found.reason}{where}."
+    return Misfit(f"type.{found.reason_kind.value}", "warning", found.reason, found.path)
 
 
-def in_text(value: SchemaView, place: TemplateExpression) -> Finding | None:
+def in_text(value: SchemaView) -> Finding | None:
     """What is wrong with a value where it becomes part of a text."""
     kinds = kinds_of(value)
     if not kinds or kinds == ALL:
         return None
-    span = (0, len(place.source))
+    span = WHOLE
     default = 'Give a default, such as value ?? "", or write json(value) for the word null.'
     if kinds == {"null"}:
         return Finding("template.null", "The value is always null, which has no text.", span, default)

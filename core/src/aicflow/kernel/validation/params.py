@@ -26,6 +26,8 @@ class _Hole:
 
 _HOLE = _Hole()
 
+type _Path = tuple[str | int, ...]
+
 
 @cache
 def _schema(cls: NodeType | TriggerType) -> dict[str, Any]:
@@ -100,7 +102,7 @@ def _check(
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False, include_context=False):
             loc = _real(given, problem["loc"])
-            if holes and (not loc or any(hole[: len(loc)] == loc or loc[: len(hole)] == hole for hole in holes)):
+            if holes and _may_be_hole(problem["type"], loc, problem["loc"], holes):
                 continue
             _tell(report, at, cls.params_model, given, loc, problem["loc"], problem["type"], problem["msg"])
     except Exception as error:  # a model's own validator may stumble over a hole
@@ -116,6 +118,15 @@ def _check(
         report.add(
             Issue(issue.code, issue.severity, at + issue.pointer, issue.message, issue.hint, issue.span, issue.related)
         )
+
+
+def _may_be_hole(kind: str, loc: _Path, full: _Path, holes: set[_Path]) -> bool:
+    """Whether a problem may come from a value that is not there yet."""
+    if kind == "missing" and len(loc) == len(full) - 1:
+        return False  # keys are written down, whatever stands under them; members of unions are another matter
+    if kind == "extra_forbidden" and len(loc) == len(full):
+        return False
+    return not loc or any(hole[: len(loc)] == loc or loc[: len(hole)] == hole for hole in holes)
 
 
 def _tell(

@@ -13,40 +13,19 @@ from aicflow.kernel.schema import check as check_schema
 from aicflow.kernel.suggest import did_you_mean
 from aicflow.kernel.validation.limits import Limits
 from aicflow.kernel.validation.report import Report
+from aicflow.kernel.validation.size import check_size
 from aicflow.kernel.validation.subject import Subject
 from aicflow.kernel.values import pointer
 
-__all__ = ["check_schemas", "deeper_than", "read_shape"]
+__all__ = ["check_schemas", "read_shape"]
 
 _PARTS: dict[str, type[BaseModel]] = {"nodes": NodeEntry, "edges": Edge, "triggers": TriggerEntry}
-
-
-def deeper_than(value: Any, limit: int) -> str | None:
-    """The pointer of a place nested deeper than `limit` levels, or None. Does not recurse."""
-    waiting: list[tuple[Any, int, tuple[str | int, ...]]] = [(value, 1, ())]
-    while waiting:
-        item, depth, path = waiting.pop()
-        if isinstance(item, dict | list):
-            if depth > limit:
-                return pointer(*path)
-            inside = item.items() if isinstance(item, dict) else enumerate(item)
-            waiting.extend((child, depth + 1, (*path, key)) for key, child in inside if isinstance(child, dict | list))
-    return None
 
 
 def read_shape(subject: Subject, report: Report, limits: Limits) -> bool:
     """Fill the subject from its raw document. False when there is nothing to go on with."""
     raw = subject.raw
-    for key, most in (("nodes", limits.nodes), ("edges", limits.edges), ("triggers", limits.triggers)):
-        part = raw.get(key)
-        if isinstance(part, list) and len(part) > most:
-            report.error(
-                "doc.too-large", pointer(key), f"The workflow has {len(part)} {key}; at most {most} are taken."
-            )
-            return False
-    deep = deeper_than(raw, limits.depth)
-    if deep is not None:
-        report.error("doc.too-deep", deep, f"The document is nested deeper than {limits.depth} levels here.")
+    if not check_size(raw, report, limits):
         return False
     try:
         document = WorkflowDocument.model_validate(raw)

@@ -9,10 +9,12 @@ from aicflow.kernel.issues import Issue
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.validation.entries import check_entries, check_graph
 from aicflow.kernel.validation.expressions import check_expressions, check_unreachable, paths_of
+from aicflow.kernel.validation.inputs import check_inputs
 from aicflow.kernel.validation.limits import Limits
 from aicflow.kernel.validation.params import check_params, check_templates
 from aicflow.kernel.validation.report import Report
 from aicflow.kernel.validation.shape import check_schemas, read_shape
+from aicflow.kernel.validation.sources import Sources
 from aicflow.kernel.validation.subject import Subject
 
 __all__ = ["validate"]
@@ -45,5 +47,7 @@ def validate(
         paths = paths_of(subject)
         if paths is not None:
             check_unreachable(subject, paths, report)
-        check_expressions(subject, paths, report)
+        sources = Sources(subject)
+        check_inputs(subject, sources, report)
+        check_expressions(subject, sources, paths, limits, report)
     return report.in_order(document)
