@@ -50,7 +50,7 @@ async def attempt_step(
     deadline: float | None,
 ) -> Succeeded | Failed | Interrupted | Wait | StartChild:
     """Run one attempt. `active` holds the task that may be interrupted, while the node's own code runs and only then;
-    `deadline` is the instant at which the whole step must be over."""
+    `deadline` is when the whole step must be over, by the event loop's clock."""
     cls = node.cls
     try:
         if not node.enabled:
@@ -65,7 +65,7 @@ async def attempt_step(
         ctx = StepContext(run, node.id, attempt, answer)
         timeout = node.timeout
         if deadline is not None:
-            left = max(deadline - run.env.clock.now(), 0.0)
+            left = max(deadline - asyncio.get_running_loop().time(), 0.0)
             timeout = left if timeout is None else min(timeout, left)
         if timeout is None:
             task = asyncio.current_task()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
@@ -59,7 +58,12 @@ class WaitNode(Node[WaitParams, WaitOutput]):
     async def run(self, ctx: Context, params: WaitParams) -> WaitOutput | Exit[WaitOutput] | Wait:
         """Park, then say what ended the wait."""
         if ctx.answer is None:
-            return Wait(until=_until(params), answer_schema=params.answer_schema, message=params.message)
+            return Wait(
+                until=_until(params),
+                seconds=params.seconds,
+                answer_schema=params.answer_schema,
+                message=params.message,
+            )
         if ctx.answer.kind == "answered":
             return WaitOutput(answered=True, answer=ctx.answer.value)
         return Exit("timeout" if params.answer_schema is not None else "main", WaitOutput(answered=False))
@@ -80,8 +84,6 @@ class WaitNode(Node[WaitParams, WaitOutput]):
 
 
 def _until(params: WaitParams) -> float | None:
-    if params.seconds is not None:
-        return time.time() + params.seconds
     if params.until is None:
         return None
     try:

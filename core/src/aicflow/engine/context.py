@@ -33,6 +33,10 @@ class StepContext:
         self.cancelled = False
         self._calls = 0
 
+    def cancel(self) -> None:
+        """Say that this attempt should stop."""
+        self.cancelled = True
+
     @property
     def execution_id(self) -> str:
         return self._run.execution_id

@@ -6,10 +6,10 @@ import asyncio
 import contextvars
 import inspect
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from aicflow.engine.threads import BlockingCalls
 from aicflow.kernel.node import Node, NodeType, Params
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["NodePool"]
 
 _logger = logging.getLogger("aicflow.engine")
+_STOP_SECONDS = 5.0
 
 
 class NodePool:
@@ -27,7 +28,7 @@ class NodePool:
         self._ready: dict[NodeType, Node[Any, Any]] = {}
         self._starting: dict[NodeType, asyncio.Task[Node[Any, Any]]] = {}
         self._blocking: dict[NodeType, bool] = {}
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="aicflow-node")
+        self._threads = BlockingCalls(threads)
 
     def is_blocking(self, cls: NodeType) -> bool:
         """Whether the type's `run` is a plain function."""
@@ -56,18 +57,13 @@ class NodePool:
             del self._starting[cls]
 
     async def invoke(self, cls: NodeType, ctx: StepContext, params: Params) -> Any:
-        """Run one attempt. A blocking node that is cancelled sees `ctx.cancelled`; its thread cannot be stopped, and
-        whatever it gives afterwards is dropped."""
+        """Run one attempt. A blocking node that is cancelled sees `ctx.cancelled` and is interrupted before its next
+        bytecode; whatever it gives afterwards is dropped."""
         instance = self._ready.get(cls) or await self.get(cls)
         if not self.is_blocking(cls):
             return await instance.run(ctx, params)
-        loop = asyncio.get_running_loop()
         call = partial(contextvars.copy_context().run, instance.run, ctx, params)
-        try:
-            return await loop.run_in_executor(self._threads, call)
-        except asyncio.CancelledError:
-            ctx.cancelled = True
-            raise
+        return await self._threads.run(call, ctx.cancel)
 
     async def release(self, cls: NodeType, execution_id: str) -> None:
         """Let a type forget an execution. Its errors are logged."""
@@ -85,8 +81,9 @@ class NodePool:
             task.cancel()
         for cls, instance in self._ready.items():
             try:
-                await instance.stop()
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await instance.stop()
             except Exception:
                 _logger.exception("%s.stop failed", cls.type_id)
         self._ready.clear()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()

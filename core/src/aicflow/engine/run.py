@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from aicflow.engine.environment import Environment
@@ -53,7 +53,9 @@ class ExecutionRun:
         )
         self._resumption = resume_from(plan, claimed)
         self._finishing = False
+        self._draining = False
         self._finished = asyncio.Event()
+        self.on_abandoned: Callable[[], None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._background: set[asyncio.Task[None]] = set()
         self.scope: dict[str, Any] = {
@@ -162,6 +164,8 @@ class ExecutionRun:
         finally:
             self.log.close()
             self._finished.set()
+            if self.on_abandoned is not None:
+                self.on_abandoned()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -173,6 +177,19 @@ class ExecutionRun:
         if self.stop_reason is None:
             self.stop_reason = "lost"
             self.steps.interrupt()
+
+    def drain(self) -> None:
+        """Let the steps under way end and begin no other; what is left is handed back."""
+        self._draining = True
+        self.steps.sleepers.park()
+
+    def adopt(self, epoch: int) -> bool:
+        """This worker claimed the execution again while it holds it, because its lease had run out unnoticed: go on
+        under the new claim. False when this turn cannot write any more."""
+        if self.log.closed or self.stop_reason == "lost":
+            return False
+        self.execution.epoch = self.log.epoch = epoch
+        return True
 
     async def finished(self) -> None:
         """Returns when this turn is over, though an abandoned node may still be running."""
@@ -187,7 +204,7 @@ class ExecutionRun:
         reason = self.stop_reason
         if reason == "lost":
             return
-        if reason == "shutdown":
+        if reason == "shutdown" or (reason is None and self._draining and self.steps.sleepers.held_back):
             await self.log.flush()
             await self.env.store.executions.hand_back(self.env.worker, self.execution_id, self.execution.epoch)
             return

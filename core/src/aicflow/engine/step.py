@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from aicflow.engine.attempt import Failed, Interrupted, Succeeded, attempt_step
@@ -54,7 +55,7 @@ class StepRunner:
     @property
     def is_parked(self) -> bool:
         """Whether steps are left that wait, or that did not begin because the others do."""
-        return self.sleepers.parking
+        return self.sleepers.left
 
     def parked(self) -> tuple[float | None, list[str]]:
         """When the earliest parked step is due (None: only an answer wakes it), and which steps wait."""
@@ -118,8 +119,7 @@ class StepRunner:
             if not isinstance(resumed, tuple):
                 return resumed.settlement
             attempt, answer = resumed
-        run = self._run
-        deadline = None if node.step_timeout is None else run.env.clock.now() + node.step_timeout
+        deadline = None if node.step_timeout is None else self._deadline(node.step_timeout, begun)
         while True:
             self._attempts[node.id] = attempt
             outcome = await self._attempt(node, attempt, answer, deadline)
@@ -128,7 +128,10 @@ class StepRunner:
             if isinstance(outcome, Interrupted):
                 return ()
             if isinstance(outcome, Wait | StartChild):
+                since = asyncio.get_running_loop().time()
                 woken = await self._wait(node, attempt, outcome)
+                if deadline is not None:
+                    deadline += asyncio.get_running_loop().time() - since  # waiting is no work
                 if not isinstance(woken, Answer):
                     return woken.settlement
                 answer = woken
@@ -140,6 +143,14 @@ class StepRunner:
             if over is not None:
                 return over.settlement
             attempt, answer = attempt + 1, None
+
+    def _deadline(self, seconds: float, begun: Step | None) -> float:
+        """When the whole step must be over, by the event loop's clock, which does not jump. What passed before a
+        restart counts, unless the step waited."""
+        if begun is not None and begun.status in ("running", "retrying") and begun.started_at is not None:
+            began = datetime.fromisoformat(begun.started_at).timestamp()
+            seconds -= max(0.0, self._run.env.clock.now() - began)
+        return asyncio.get_running_loop().time() + seconds
 
     async def _attempt(
         self, node: PlannedNode, attempt: int, answer: Answer | None, deadline: float | None
@@ -209,14 +220,17 @@ class StepRunner:
             run.log.add("step.waiting", node.id, attempt, {"reason": "child", "child": child})
             return await self._follow_child(node, attempt, child)
         data: dict[str, Any] = {"reason": "time" if wanted.answer_schema is None else "answer"}
-        if wanted.until is not None:
-            data["until"], data["until_seconds"] = iso(wanted.until), wanted.until
+        until = wanted.until
+        if wanted.seconds is not None:
+            until = run.env.clock.now() + wanted.seconds
+        if until is not None:
+            data["until"], data["until_seconds"] = iso(until), until
         if wanted.answer_schema is not None:
             data["answer_schema"] = wanted.answer_schema
         if wanted.message is not None:
             data["message"] = wanted.message
         run.log.add("step.waiting", node.id, attempt, data)
-        return await self._until(node, attempt, wanted.until)
+        return await self._until(node, attempt, until, wanted.seconds)
 
     async def _follow_child(
         self, node: PlannedNode, attempt: int, child: str, answer: Answered | None = None
@@ -239,8 +253,10 @@ class StepRunner:
                 return woken
             answer = woken
 
-    async def _until(self, node: PlannedNode, attempt: int, until: float | None) -> Answer | _Over:
-        woken = await self._sleep(node, until)
+    async def _until(
+        self, node: PlannedNode, attempt: int, until: float | None, seconds: float | None = None
+    ) -> Answer | _Over:
+        woken = await self._sleep(node, until, seconds)
         if isinstance(woken, _Over):
             return woken
         return Answer("timeout") if woken is None else self._take(node, attempt, woken)
@@ -263,12 +279,14 @@ class StepRunner:
         self._settle_entry(node, {"output": None})
         return _Over(("main",))
 
-    async def _sleep(self, node: PlannedNode, until: float | None) -> Answered | _Over | None:
+    async def _sleep(
+        self, node: PlannedNode, until: float | None, seconds: float | None = None
+    ) -> Answered | _Over | None:
         """Wait for an instant or an answer: None when the time came."""
         early = self._answers.pop(node.id, None)
         if early is not None:
             return early
-        woken = await self.sleepers.sleep(node.id, until)
+        woken = await self.sleepers.sleep(node.id, until, seconds)
         if isinstance(woken, Woken):
             return woken.answer
         return _Over(None) if isinstance(woken, Parked) else _Over(())
@@ -282,7 +300,7 @@ class StepRunner:
         if retry is None or attempt >= retry.max_attempts or not retryable(error, retry.on):
             return None
         delay = backoff(retry, attempt, error, self._run.env.chance)
-        if deadline is not None and self._run.env.clock.now() + delay >= deadline:
+        if deadline is not None and asyncio.get_running_loop().time() + delay >= deadline:
             return None
         return delay
 
@@ -292,7 +310,7 @@ class StepRunner:
         data = {"retry_at": retry_at, "delay": round(delay, 3), "error": report}
         self._run.log.add("step.retrying", node.id, attempt, data)
         if delay > 0:
-            woken = await self._sleep(node, retry_at)
+            woken = await self._sleep(node, retry_at, delay)
             if isinstance(woken, _Over):
                 return woken
         return None

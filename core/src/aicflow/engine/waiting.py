@@ -13,7 +13,7 @@ from aicflow.kernel.ports.executions import Answered
 __all__ = ["Parked", "Sleepers", "Stopped", "Woken"]
 
 _SETTLE_TIME = 0.01
-_LONGEST_TIMER = 3_600.0
+_LONGEST_TIMER = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Stopped:
 @dataclass(slots=True)
 class _Sleeper:
     until: float | None
+    seconds: float | None
     future: asyncio.Future[Woken | Parked | Stopped]
     timer: asyncio.TimerHandle | None = None
 
@@ -66,15 +67,16 @@ class Sleepers:
             if self._busy == 0 and self._sleeping:
                 self._look()
 
-    async def sleep(self, node_id: str, until: float | None) -> Woken | Parked | Stopped:
-        """Wait until the instant or an answer, whichever comes first."""
+    async def sleep(self, node_id: str, until: float | None, seconds: float | None = None) -> Woken | Parked | Stopped:
+        """Wait until the instant or an answer, whichever comes first. With `seconds` it lasts so long while this
+        process holds it, however the wall clock is moved; `until` counts once it is parked."""
         if self._stopped:
             return Stopped()
         if self.parking:
             self._parked[node_id] = until
             return Parked()
         loop = asyncio.get_running_loop()
-        sleeper = self._sleeping[node_id] = _Sleeper(until, loop.create_future())
+        sleeper = self._sleeping[node_id] = _Sleeper(until, seconds, loop.create_future())
         self._arm(node_id, sleeper)
         self._busy -= 1
         if self._busy == 0:
@@ -90,12 +92,15 @@ class Sleepers:
     def _arm(self, node_id: str, sleeper: _Sleeper) -> None:
         if sleeper.until is None:
             return
-        # looks at the wall clock again at least every hour, and after it jumped
+        loop = asyncio.get_running_loop()
+        if sleeper.seconds is not None:
+            sleeper.timer = loop.call_later(sleeper.seconds, self._resolve, sleeper, Woken(None))
+            return
+        # looks at the wall clock again and again: it may be moved
         left = sleeper.until - self._clock.now()
         if left <= 0:
             self._resolve(sleeper, Woken(None))
             return
-        loop = asyncio.get_running_loop()
         sleeper.timer = loop.call_later(min(left, _LONGEST_TIMER), self._arm, node_id, sleeper)
 
     @staticmethod
@@ -110,6 +115,26 @@ class Sleepers:
             return False
         self._resolve(sleeper, Woken(answer))
         return True
+
+    def look_again(self) -> None:
+        """The wall clock was moved."""
+        for node_id, sleeper in self._sleeping.items():
+            if sleeper.seconds is None and sleeper.timer is not None:
+                sleeper.timer.cancel()
+                self._arm(node_id, sleeper)
+
+    def park(self) -> None:
+        """Tell everyone to park, and whoever wants to sleep from now on."""
+        self.parking = True
+        for node_id, sleeper in self._sleeping.items():
+            if not sleeper.future.done():
+                self._parked[node_id] = sleeper.until
+                self._resolve(sleeper, Parked())
+
+    @property
+    def left(self) -> bool:
+        """Whether steps are left that wait, or that did not begin because of the parking."""
+        return bool(self._parked) or self.held_back
 
     def stop(self) -> None:
         """Wake everyone: the execution stops."""
@@ -131,10 +156,7 @@ class Sleepers:
         due = [s.until for s in self._sleeping.values() if s.until is not None]
         if due and min(due) - self._clock.now() <= self._park_after:
             return
-        self.parking = True
-        for node_id, sleeper in self._sleeping.items():
-            self._parked[node_id] = sleeper.until
-            self._resolve(sleeper, Parked())
+        self.park()
 
     def due(self) -> tuple[float | None, list[str]]:
         """When the earliest parked step is due, and which steps are parked. A step that was held back is due now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from aicflow.engine.environment import Environment
 from aicflow.engine.failure import report_of, report_to_json
@@ -35,6 +36,10 @@ class Worker:
         self._wake = asyncio.Event()
         self._closing = False
         self._reserved = 0
+        self._seen: tuple[float, float] | None = None
+        self._renewed = 0.0
+        self.abandoned = 0
+        """Nodes that did not stop when this worker did; only the end of the process stops them."""
 
     @property
     def id(self) -> str:
@@ -79,7 +84,14 @@ class Worker:
         self._wake.set()
 
     async def launch(self, claimed: Claimed) -> None:
-        """Run an execution this worker holds."""
+        """Run an execution this worker has claimed."""
+        execution = claimed.execution
+        if self._closing:
+            await self._env.store.executions.hand_back(self.id, execution.id, execution.epoch)
+            return
+        held = self._running.get(execution.id)
+        if held is not None and held.adopt(execution.epoch):
+            return
         try:
             plan = await self._plans.get(claimed.execution.workflow_id, claimed.execution.version)
             run = ExecutionRun(self._env, claimed, plan)
@@ -89,6 +101,7 @@ class Worker:
             await self._cannot_run(claimed.execution, error)
             return
         self._running[run.execution_id] = run
+        run.on_abandoned = partial(self._let_go, run)
         task = asyncio.get_running_loop().create_task(self._advance(run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -97,9 +110,9 @@ class Worker:
         try:
             await run.advance()
         finally:
-            await self._let_go(run)
+            self._let_go(run)
 
-    async def _let_go(self, run: ExecutionRun) -> None:
+    def _let_go(self, run: ExecutionRun) -> None:
         if self._running.get(run.execution_id) is run:
             del self._running[run.execution_id]
             if len(self._running) + 1 >= self._env.options.max_running:
@@ -148,6 +161,7 @@ class Worker:
             self._wake.clear()
             timeout = options.lease / 2
             try:
+                await self._keep_leases()
                 room = min(options.max_running - len(self._running) - self._reserved, _CLAIM_BATCH)
                 if room <= 0:
                     await self._end_cancelled()
@@ -194,16 +208,33 @@ class Worker:
     async def _renew_loop(self) -> None:
         while True:
             await asyncio.sleep(self._env.options.lease / 3)
-            held = list(self._running)
-            if not held:
-                continue
             try:
-                for cancelled in await self._env.store.executions.renew(self.id, held, lease_until=self.lease_until()):
-                    self.cancel(cancelled)
+                await self._renew()
             except StoreUnavailable as error:
                 _logger.warning("Renewing leases waits for the store: %s", error)
             except Exception:
                 _logger.exception("Renewing leases failed; trying again")
+
+    async def _keep_leases(self) -> None:
+        """Before this worker looks for expired leases: renew its own if the wall clock was moved, or if this process
+        stood still for so long that they may have run out."""
+        wall, steady = self._env.clock.now(), asyncio.get_running_loop().time()
+        moved = abs((wall - self._seen[0]) - (steady - self._seen[1])) if self._seen else 0.0
+        self._seen = (wall, steady)
+        lease = self._env.options.lease
+        if moved > lease / 8:
+            _logger.warning("The wall clock was moved by about %.0f s", moved)
+            for run in self._running.values():
+                run.steps.sleepers.look_again()
+        if moved > lease / 8 or steady - self._renewed > lease / 2:
+            await self._renew()
+
+    async def _renew(self) -> None:
+        self._renewed = asyncio.get_running_loop().time()
+        held = list(self._running)
+        if held:
+            for cancelled in await self._env.store.executions.renew(self.id, held, lease_until=self.lease_until()):
+                self.cancel(cancelled)
 
     def cancel(self, execution_id: str) -> None:
         """Stop an execution if this worker holds it."""
@@ -218,20 +249,25 @@ class Worker:
             run.deliver(answer)
 
     async def stop(self) -> None:
-        """Claim nothing more, let steps finish within the grace period, hand the rest back."""
+        """Claim nothing more, let the steps under way finish within the grace period, hand the rest back."""
         self._closing = True
         self._wake.set()
         for loop in self._loops:
             if loop.get_name() == "aicflow-claim":
                 await asyncio.wait({loop}, timeout=self._env.options.grace)
         runs = list(self._running.values())
+        for run in runs:
+            run.drain()
         await self._all_finished(runs, self._env.options.grace)
         for run in runs:
             run.stop("shutdown")
         await self._all_finished(runs, self._env.options.cancel_grace + 5.0)
-        for task in [*self._loops, *self._tasks]:
+        left = [*self._loops, *self._tasks]
+        for task in left:
             task.cancel()
-        await asyncio.gather(*self._loops, *self._tasks, return_exceptions=True)
+        if left:
+            _, deaf = await asyncio.wait(left, timeout=self._env.options.cancel_grace)
+            self.abandoned = len(deaf)
         self._loops = []
 
     @staticmethod

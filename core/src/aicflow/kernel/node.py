@@ -53,13 +53,15 @@ class Wait:
     """Returned by `run` to park the step. It costs nothing while it waits and survives restarts; `run` is called
     again with `ctx.answer` set, when someone answers or the time comes.
 
-    `until`: seconds since 1970 UTC, None for as long as it takes. `answer_schema`: JSON Schema that an answer must
-    fit; None refuses answers. `message`: what the person who looks at the execution should know.
+    `until`: seconds since 1970 UTC; or `seconds` from now; neither for as long as it takes. `answer_schema`: JSON
+    Schema that an answer must fit; None refuses answers. `message`: what the person who looks at the execution should
+    know.
     """
 
     until: float | None = None
     answer_schema: Mapping[str, Any] | bool | None = None
     message: str | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
