@@ -50,7 +50,7 @@ class _Gap(Exception):
 def events_of(message: str) -> list[Event]:
     """The events of one message: a line of JSON each. Raises UnexpectedReply."""
     try:
-        return [decode(Event, json.loads(line)) for line in message.splitlines() if line]
+        return [decode(Event, json.loads(line)) for line in message.split("\n") if line.strip()]
     except ValueError:
         raise UnexpectedReply("The stream sent something that is not JSON.") from None
 
@@ -116,6 +116,8 @@ def _drain(cursor: _Cursor, deadline: float | None) -> Program[Closed | None]:
                 return Closed(1002, f"event {cursor.last + 1} is missing")
             if wanted:
                 yield Emit(event)
+        if cursor.ended:
+            return Closed(1000, "")
 
 
 def _at_end(execution_id: str, last: int, tools: Toolbox) -> Program[bool]:

@@ -280,11 +280,19 @@ def tree_of(value: Any) -> Tree:
 def unusable(value: Any) -> str:
     """Why a value cannot stand in a document."""
     name = type(value).__name__
-    if hasattr(value, "output") and hasattr(value, "port"):
-        return f"a node is not a value; write {getattr(value, 'id', 'node')}.output"
-    hints = {"datetime": "write value.isoformat()", "Decimal": "write float(value) or str(value)",
-             "set": "write sorted(value)", "bytes": "write base64.b64encode(value).decode()",
-             "Maybe": "name the field that may be missing: value.maybe.field"}  # fmt: skip
+    hints = {
+        "Node": f"a node is not a value; write {getattr(value, 'id', 'node')}.output",
+        "Port": "a port is not a value; data is in .output of its node",
+        "Maybe": "name the field that may be missing: value.maybe.field",
+    }
+    if name in hints:
+        return hints[name]
+    hints = {
+        "datetime": "write value.isoformat()",
+        "Decimal": "write float(value) or str(value)",
+        "set": "write sorted(value)",
+        "bytes": "write base64.b64encode(value).decode()",
+    }
     return f"a {name} is not a JSON value; {hints.get(name, 'give text, numbers, booleans, None, lists and dicts')}"
 
 

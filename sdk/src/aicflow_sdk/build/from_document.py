@@ -33,7 +33,7 @@ def fill(workflow: Workflow, document: Mapping[str, Any]) -> None:
     given = copy.deepcopy(dict(document))
     workflow.description = given.get("description")
     workflow.input_schema = given.get("input_schema")
-    workflow.settings = _object(given.get("settings", {}), "/settings")
+    workflow._settings = _object(given.get("settings", {}), "/settings")
     workflow._vars = _object(given.get("vars", {}), "/vars")
     workflow._output = given.get("output")
     for index, entry in enumerate(_list(given.get("triggers", []), "/triggers")):

@@ -56,7 +56,7 @@ class Helpers(ABC):
         """
         if isinstance(code, str):
             given = {"inputs": dict(inputs)} if inputs else {}
-            return self.node("python.code", id or self._free("python"), code=code, **given, **options)
+            return self.node("python.code", self._named(id, "python"), code=code, **given, **options)
         if code is None:
             return lambda function: self._function(function, id, inputs, options)
         return self._function(code, id, inputs, options)
@@ -71,12 +71,12 @@ class Helpers(ABC):
         made = code_of(function, dict(inputs or {}))
         given = {"inputs": made.inputs} if made.inputs else {}
         described = {"description": made.description} if made.description else {}
-        return self.node("python.code", id or made.name, **{**described, **options}, code=made.code, **given)
+        return self.node("python.code", self._named(id, made.name), **{**described, **options}, code=made.code, **given)
 
     def http(self, url: Any, id: str | None = None, *, method: str | None = None, **options: Any) -> Node:
         """An http.request node. Params besides: `query`, `headers`, `body`, `auth`, `pagination`, `timeouts`, …"""
         more = {} if method is None else {"method": method}
-        return self.node("http.request", id or self._free("http"), url=url, **more, **options)
+        return self.node("http.request", self._named(id, "http"), url=url, **more, **options)
 
     def agent(
         self,
@@ -101,7 +101,7 @@ class Helpers(ABC):
             given["tools"] = [{"node": tool} if isinstance(tool, str) else dict(tool) for tool in tools]
         if output_schema is not None:
             given["output_schema"] = output_schema
-        return self.node("ai.agent", id or self._free("agent"), params=given, **options)
+        return self.node("ai.agent", self._named(id, "agent"), params=given, **options)
 
     def if_else(
         self,
@@ -114,13 +114,13 @@ class Helpers(ABC):
     ) -> Node:
         """A logic.if_else node: `check.true >> a`, `check.false >> b`. Give `condition`, or `conditions`."""
         given = {"condition": condition, "conditions": conditions, "match": match}
-        return self.node("logic.if_else", id or self._free("if_else"), **_said(given), **options)
+        return self.node("logic.if_else", self._named(id, "if_else"), **_said(given), **options)
 
     def switch(self, id: str | None = None, *, cases: Sequence[Case], value: Any = None, **options: Any) -> Node:
         """A logic.switch node: a port for each case by its `name`, and `default`. A case has `equals` (compared with
         `value`), `condition` or `conditions`."""
         given = {} if value is None else {"value": value}
-        return self.node("logic.switch", id or self._free("switch"), **given, cases=list(cases), **options)
+        return self.node("logic.switch", self._named(id, "switch"), **given, cases=list(cases), **options)
 
     def wait(
         self,
@@ -135,17 +135,17 @@ class Helpers(ABC):
         """A wait node: for a time, or for a person's answer (`answer_schema`), which `output.answer` holds. With both,
         port `timeout` is taken when no answer came in time."""
         given = {"seconds": seconds, "until": until, "answer_schema": answer_schema, "message": message}
-        return self.node("wait", id or self._free("wait"), **_said(given), **options)
+        return self.node("wait", self._named(id, "wait"), **_said(given), **options)
 
     def call(self, workflow: Any, id: str | None = None, *, input: Any = None, **options: Any) -> Node:
         """A workflow.call node: run another workflow by its id; `output.output` is what it gave."""
         given = {} if input is None else {"input": input}
-        return self.node("workflow.call", id or self._free("call"), workflow=workflow, **given, **options)
+        return self.node("workflow.call", self._named(id, "call"), workflow=workflow, **given, **options)
 
     def respond(self, id: str | None = None, *, body: Any = None, status: int | None = None, **options: Any) -> Node:
         """A webhook.respond node: what the caller of a webhook is answered."""
         return self.node(
-            "webhook.respond", id or self._free("respond"), **_said({"status": status, "body": body}), **options
+            "webhook.respond", self._named(id, "respond"), **_said({"status": status, "body": body}), **options
         )
 
     def webhook(
@@ -171,8 +171,8 @@ class Helpers(ABC):
         return self.add_trigger("trigger.cron", id, input=input, schedule=schedule, **more, **params)
 
     @abstractmethod
-    def _free(self, base: str) -> str:
-        """An id for a new node."""
+    def _named(self, given: str | None, base: str) -> str:
+        """The id given for a new node, else one made of `base`."""
 
 
 def _said(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class Node:
             raise AttributeError(str(error)) from None
 
     def __rshift__(self, target: Any) -> Any:
-        return _connect([self.port("main")], target)
+        return _connect([Port(self, "main")], target)
 
     def __rrshift__(self, sources: Any) -> Node:
         return _join(sources, self)
@@ -156,7 +156,7 @@ def _join(sources: Any, target: Node) -> Node:
     ports: list[Port] = []
     for source in sources if isinstance(sources, list | tuple) else [sources]:
         if isinstance(source, Node):
-            ports.append(source.port("main"))
+            ports.append(Port(source, "main"))
         elif isinstance(source, Port):
             ports.append(source)
         elif isinstance(source, ErrorPort):

@@ -147,11 +147,12 @@ class _Parser:
         result: Tree | None = None
         while self._rank() == _COMPARE:
             operator = self.advance().kind
-            if operator == "not":
-                self.advance()
-                operator = "not in"
+            negated = operator == "not"
+            if negated:
+                operator = self.advance().kind
             right = self.operators(_COMPARE + 1)
-            one = Binary(operator, left, right)
+            one: Tree = Binary(operator, left, right)
+            one = Not(one) if negated else one
             result = one if result is None else Binary("and", result, one)
             left = right
         assert result is not None

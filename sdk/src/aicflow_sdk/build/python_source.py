@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,6 +40,7 @@ _RANKS: Final = {
 }  # fmt: skip
 """How tightly Python's operators bind. Comparisons bind least, so that they get parentheses inside of everything."""
 _ATOM: Final = 9
+_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _ROOTS: Final = frozenset({"input", "vars", "secrets", "execution", "trigger"})
 
 
@@ -65,8 +65,8 @@ def python_value(value: Any, names: Names) -> str:
     if not isinstance(value, str):
         return repr(value)
     parts = scan(value)
-    if parts is None:
-        return f"Code({repr_text(value)})"  # it cannot be read; it is left as it is
+    if parts is None or not all(_readable(part) for part in parts if isinstance(part, Hole)):
+        return f"Code({repr_text(value)})"  # no expression; it is left as it is
     if all(isinstance(part, str) for part in parts):
         return repr_text("".join(str(part) for part in parts))
     holes = [part for part in parts if isinstance(part, Hole)]
@@ -83,16 +83,23 @@ def _piece(part: str | Hole, names: Names) -> str:
     return "{" + (f" {inner}" if inner.startswith("{") else inner) + "}"
 
 
+def _readable(hole: Hole) -> bool:
+    try:
+        parse(hole.source)
+    except BuildError:
+        return False
+    return True
+
+
 def expression(hole: Hole, names: Names) -> str:
     """The expression as Python source."""
+    tree = parse(hole.source)
     try:
-        tree = parse(hole.source)
         written, _ = _python(tree, names, frozenset())
-        if not _is_expr(tree):
-            raise _Unwritable  # a plain value in Python: the document says an expression
-        return written
-    except (BuildError, _Unwritable):
+    except _Unwritable:
         return f"expr({repr_text(hole.source)})"
+    # what is a plain value in Python is an expression in the document, and stays one
+    return written if _is_expr(tree) else f"expr({repr_text(hole.source)})"
 
 
 def _is_expr(tree: Tree) -> bool:
@@ -124,11 +131,11 @@ def _python(tree: Tree, names: Names, local: frozenset[str]) -> tuple[str, int]:
             return f"{inner(left, _ATOM)}.coalesce({inner(right, 0)})", _ATOM
         case Binary("in", left, right):
             return f"fn.contains({inner(right, 0)}, {inner(left, 0)})", _ATOM
-        case Binary("not in", left, right):
-            return f"~fn.contains({inner(right, 0)}, {inner(left, 0)})", 5
         case Binary(operator, left, right) if operator != "??" and (_is_expr(left) or _is_expr(right)):
             if not _is_expr(left) and operator in ("==", "!=", "<", "<=", ">", ">="):
                 raise _Unwritable  # Python would turn the comparison around
+            if operator == "%" and isinstance(left, Literal) and isinstance(left.value, str):
+                raise _Unwritable  # Python would format the text
             sign = _OPERATORS.get(operator, operator)
             rank = _RANKS[sign]
             return f"{inner(left, rank or 1)} {sign} {inner(right, rank + 1)}", rank
@@ -189,6 +196,8 @@ def _step(step: Step, names: Names, local: frozenset[str]) -> str:
                 raise _Unwritable
             return f"{optional}[{inner(index)}]"
         case Slice(lower, upper):
+            if any(isinstance(end, Literal) and end.value is None for end in (lower, upper)):
+                raise _Unwritable  # Python cannot tell a null from nothing
             return f"{optional}[{inner(lower)}:{inner(upper)}]"
         case Method(name, arguments):
             if name not in METHODS:
@@ -210,6 +219,12 @@ def _loop(tree: Loop, names: Names, local: frozenset[str]) -> str:
 
 
 def repr_text(value: str) -> str:
-    """Text as Python source in double quotes."""
-    quoted = json.dumps(value, ensure_ascii=False)
-    return quoted if value.isprintable() else json.dumps(value)
+    """Text as Python source in double quotes, without anything that cannot be seen."""
+    return '"' + "".join(_ESCAPES.get(character) or _seen(character) for character in value) + '"'
+
+
+def _seen(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

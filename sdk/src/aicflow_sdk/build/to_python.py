@@ -25,13 +25,15 @@ def to_python(document: Mapping[str, Any]) -> str:
     """The program. Running it gives a workflow `wf` with a document that means the same. `document` has the shape that
     `Workflow.from_dict` takes."""
     names = Names(_variables([node["id"] for node in document["nodes"]]))
-    lines = [_call("wf = Workflow", [repr_text(document["name"]), *_workflow_arguments(document, names)]), ""]
+    lines = [_call("wf = Workflow", [repr_text(document["name"]), *_workflow_arguments(document)]), ""]
+    if document.get("settings"):
+        lines += [f"wf.settings = {python_value(document['settings'], names)}", ""]
     lines += [_call("wf.add_trigger", _trigger_arguments(trigger, names)) for trigger in document.get("triggers", [])]
     lines += [""] if document.get("triggers") else []
     for node in document["nodes"]:
         variable = names.nodes[node["id"]]
-        names.defined.add(node["id"])
         lines.append(_call(f"{variable} = wf.node", _node_arguments(node, names)))
+        names.defined.add(node["id"])
     edges = [_edge(edge, names) for edge in document.get("edges", [])]
     lines += ["", *edges] if edges else []
     if document.get("output") is not None:
@@ -41,12 +43,9 @@ def to_python(document: Mapping[str, Any]) -> str:
     return f"from aicflow_sdk import {', '.join(sorted(used, key=lambda w: (w.islower(), w)))}\n\n{body}"
 
 
-def _workflow_arguments(document: Mapping[str, Any], names: Names) -> list[str]:
+def _workflow_arguments(document: Mapping[str, Any]) -> list[str]:
     keys = [key for key in ("description", "input_schema", "vars") if document.get(key) is not None]
-    out = [f"{key}={literal(document[key])}" for key in keys]
-    if document.get("settings"):
-        out.append(f"settings={python_value(document['settings'], names)}")
-    return out
+    return [f"{key}={literal(document[key])}" for key in keys]
 
 
 def _trigger_arguments(trigger: Mapping[str, Any], names: Names) -> list[str]:

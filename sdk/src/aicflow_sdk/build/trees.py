@@ -20,7 +20,7 @@ __all__ = [
 ) = range(1, 11)  # fmt: skip
 RANKS: Final = {
     "??": _COALESCE, "or": _OR, "and": _AND,
-    **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in", "not in"), _COMPARE),
+    **dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), _COMPARE),
     "+": _ADD, "-": _ADD, "*": _MULTIPLY, "/": _MULTIPLY, "//": _MULTIPLY, "%": _MULTIPLY,
 }  # fmt: skip
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -94,7 +94,7 @@ class Unary:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """`not a`"""
+    """`not a`; of `a in b` it is written `a not in b`."""
 
     operand: Tree
 
@@ -172,6 +172,8 @@ def _source(tree: Tree) -> tuple[str, int]:
             return inner + "".join(map(_step, steps)), _PRIMARY
         case Unary(operator, operand):
             return operator + _within(operand, _UNARY), _UNARY
+        case Not(Binary("in", left, right)):
+            return f"{_within(left, _COMPARE + 1)} not in {_within(right, _COMPARE + 1)}", _COMPARE
         case Not(operand):
             return "not " + _within(operand, _NOT), _NOT
         case Binary(operator, left, right):

@@ -76,7 +76,7 @@ class Workflow(Helpers):
         self.name = name
         self.description = description
         self.input_schema = plain(input_schema, "input_schema")
-        self.settings: dict[str, Any] = dict(render(settings or {}, "settings"))
+        self._settings: dict[str, Any] = dict(render(settings or {}, "settings"))
         self._vars: dict[str, Any] = plain(vars or {}, "vars")
         self._nodes: dict[str, Node] = {}
         self._edges: list[dict[str, str]] = []
@@ -118,6 +118,15 @@ class Workflow(Helpers):
     @output.setter
     def output(self, value: Any) -> None:
         self._output = render(value, "output")
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """How executions run, as it stands in the document. Assign a dict of `Settings`."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, value: Settings) -> None:
+        self._settings = dict(render(value, "settings"))
 
     @property
     def nodes(self) -> Mapping[str, Node]:
@@ -217,8 +226,8 @@ class Workflow(Helpers):
             document["edges"] = self._edges
         if self._output is not None:
             document["output"] = self._output
-        if self.settings:
-            document["settings"] = self.settings
+        if self._settings:
+            document["settings"] = self._settings
         return copy.deepcopy(document)
 
     def to_json(self, *, indent: int | None = 2) -> str:
@@ -293,8 +302,8 @@ class Workflow(Helpers):
             raise BuildError(f"The id {given!r} is taken.", hint="Give each node, and each trigger, an id of its own.")
         return given
 
-    def _free(self, base: str) -> str:
-        return _free(base, self._nodes)
+    def _named(self, given: str | None, base: str) -> str:
+        return _free(base, self._nodes) if given is None else given
 
     def _add_edge(self, source: Port, target: Node) -> None:
         if source.node._workflow is not self or target._workflow is not self:

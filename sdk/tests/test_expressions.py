@@ -1,0 +1,295 @@
+"""References and operators become the source that means what Python's precedence says; misuse says what to write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from aicflow.kernel.expr import compile_expression
+from aicflow_sdk import BuildError, Expr, Workflow, expr, fn, when
+from aicflow_sdk.build.expr import METHODS, tree_of
+from aicflow_sdk.build.fn import FUNCTIONS
+from aicflow_sdk.build.parse import parse
+from aicflow_sdk.build.trees import (
+    Binary,
+    Call,
+    Chain,
+    Conditional,
+    Field,
+    Index,
+    ListDisplay,
+    Literal,
+    Loop,
+    Not,
+    ObjectDisplay,
+    Root,
+    Slice,
+    Tree,
+    Unary,
+    source,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+wf = Workflow("w", vars={"threshold": 5})
+fetch = wf.http("https://example.com", "fetch")
+i = wf.input
+
+
+def written(expression: Any) -> str:
+    assert isinstance(expression, Expr)
+    text = source(tree_of(expression))
+    compile_expression(text)  # the server reads it
+    return text
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        (fetch.output.body["id"], 'nodes.fetch.output.body["id"]'),
+        (wf.secrets.TOKEN, "secrets.TOKEN"),
+        (wf.execution.id, "execution.id"),
+        (fetch.error.message, "nodes.fetch.error.message"),
+        (fetch.maybe.output.text, "nodes.fetch?.output.text"),
+        (i.a.maybe.b.c, "input.a?.b.c"),
+        (i.maybe["a b"], 'input?["a b"]'),
+        (i.items[-1], "input.items[-1]"),
+        (i.items[1:], "input.items[1:]"),
+        (i.items[: i.n], "input.items[:input.n]"),
+        (i.table[i.key], "input.table[input.key]"),
+        (i.name.lower().strip(), "input.name.lower().strip()"),
+        (i.a + i.b * 2, "input.a + input.b * 2"),
+        ((i.a + i.b) * 2, "(input.a + input.b) * 2"),
+        (i.a - (i.b - i.c), "input.a - (input.b - input.c)"),
+        (i.a - i.b - i.c, "input.a - input.b - input.c"),
+        (10 - i.a, "10 - input.a"),
+        (-i.a, "-input.a"),
+        (-(i.a + 1), "-(input.a + 1)"),
+        (i.a * -2, "input.a * -2"),
+        (2 - i.a // 3 % 4, "2 - input.a // 3 % 4"),
+        (i.a / 2, "input.a / 2"),
+        ("total: " + fn.str(i.n), '"total: " + str(input.n)'),
+        ((i.a > 1) & (i.b < 2), "input.a > 1 and input.b < 2"),
+        ((i.a == 1) | (i.b != 2) & i.c, "input.a == 1 or input.b != 2 and input.c"),
+        (((i.a == 1) | i.b) & i.c, "(input.a == 1 or input.b) and input.c"),
+        (~(i.a == 1), "not input.a == 1"),
+        (~i.a & i.b, "not input.a and input.b"),
+        (~(i.a & i.b), "not (input.a and input.b)"),
+        ((i.a < 1) == True, "(input.a < 1) == true"),  # noqa: E712 - what a user may write
+        (i.a.coalesce(i.b, "none"), 'input.a ?? input.b ?? "none"'),
+        (i.a.coalesce(0) + 1, "(input.a ?? 0) + 1"),
+        (i.ok.if_else("y", "n"), '"y" if input.ok else "n"'),
+        (when(i.a > 1, 1, when(i.a > 0, 2, 3)), "1 if input.a > 1 else 2 if input.a > 0 else 3"),
+        (when(i.a, when(i.b, 1, 2), 3), "(1 if input.b else 2) if input.a else 3"),
+        (fn.len(i.items), "len(input.items)"),
+        (fn.max(1, i.a, 2.5), "max(1, input.a, 2.5)"),
+        (abs(i.a), "abs(input.a)"),
+        (round(i.a, 2), "round(input.a, 2)"),
+        (fn.contains(i.items, "x") & True, '"x" in input.items and true'),
+        (~fn.contains(i.items, 1), "1 not in input.items"),
+        (fn.each(i.lines, lambda line: line.sku), "[line.sku for line in input.lines]"),
+        (
+            fn.sum(fn.each(i.lines, lambda line: line.n * 2, where=lambda line: line.n > i.least)),
+            "sum([line.n * 2 for line in input.lines if line.n > input.least])",
+        ),
+        (when(True, {"a": [i.x, None]}, []), '{"a": [input.x, null]} if true else []'),
+        (i["a"] + 'say "hi"\n\u2028', 'input["a"] + "say \\"hi\\"\\n\\u2028"'),
+        (fn.len(f"{i.a}-{i.b}"), 'len(str(input.a) + "-" + str(input.b))'),
+        (expr("a_root . x &&!  b"), "a_root.x and not b"),
+    ],
+)
+def test_python_becomes_source(expression: Expr, text: str) -> None:
+    assert written(expression) == text
+    assert repr(expression) == f"<expression {text}>"
+
+
+@pytest.mark.parametrize(
+    ("misuse", "advice"),
+    [
+        (lambda: bool(i.a), r"a & b.*if_else"),
+        (lambda: i.a and i.b, r"a & b"),
+        (lambda: 1 < i.a < 3, r"\(a < b\) & \(b < c\)"),
+        (lambda: [x for x in i.items_], r"fn\.each"),  # noqa: C416 - iterating is the point
+        (lambda: 1 in i.items_, r"fn\.contains"),
+        (lambda: len(i.a), r"fn\.len"),
+        (lambda: int(i.a), r"fn\.int"),
+        (lambda: float(i.a), r"fn\.float"),
+        (lambda: range(i.a), "only when it runs"),
+        (lambda: {i.a: 1}, "cannot be a key"),
+        (lambda: i.a**2, r"a \* a"),
+        (lambda: f"{i.a:.2f}", r"fn\.round"),
+        (lambda: i.a.frobnicate(), r"not a function"),
+        (lambda: i.a[1:2:3], r"no step"),
+        (lambda: i.a[1.5], "a key is text"),
+        (lambda: setattr(i, "a", 1), "cannot be changed"),
+        (lambda: i.__setitem__("a", 1), "cannot be changed"),
+        (lambda: i.a + datetime.now(UTC), r"isoformat"),
+        (lambda: i.a + Decimal(1), r"float\(value\)"),
+        (lambda: i.a == fetch, r"fetch\.output"),
+        (lambda: fn.len(), "takes 1 arguments, not 0"),
+        (lambda: fn.round(1, 2, 3), "takes 1 to 2"),
+        (lambda: fn.each(i.a, lambda a, b: a), "one parameter"),
+    ],
+)
+def test_misuse_says_what_to_write(misuse: Callable[[], Any], advice: str) -> None:
+    with pytest.raises(TypeError, match=advice):
+        misuse()
+
+
+def test_unknown_functions_are_named() -> None:
+    with pytest.raises(AttributeError, match="no function 'size'.*len"):
+        fn.size(i.a)
+    assert "contains" in dir(fn)
+
+
+def test_numbers_that_json_cannot_say_are_refused() -> None:
+    with pytest.raises(BuildError, match="not a JSON number"):
+        written(i.a + float("inf"))
+    with pytest.raises(BuildError, match="too large"):
+        written(i.a + 2**128)
+
+
+def test_the_function_table_is_the_servers() -> None:
+    from aicflow.kernel.expr.signatures import FUNCTIONS as known
+
+    assert set(FUNCTIONS) == set(known)
+    assert {name for name, signature in known.items() if signature.method} == METHODS
+    for name, (fewest, most, _) in FUNCTIONS.items():
+        assert (known[name].minimum, known[name].maximum) == (fewest, most), name
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1 +", "a b", "(1", "[1,", "{1: 2", "a.", 'a["', "1 if 2", "a ? b : c", "not", "[x for 1 in y]", "$x", "'\\q'"]
+)
+def test_a_source_that_is_none_is_refused_with_its_place(text: str) -> None:
+    with pytest.raises(BuildError, match=r"at character \d+"):
+        expr(text)
+
+
+def test_deep_nesting_is_refused_and_does_not_crash() -> None:
+    for text in ("(" * 5000 + "1" + ")" * 5000, "-" * 5000 + "x", "not " * 5000 + "x", "[" * 5000):
+        with pytest.raises(BuildError, match="too deeply"):
+            expr(text)
+
+
+# every tree that can be built is read back as it was, and the server computes what the tree says
+
+names = st.sampled_from(["a", "b", "if", "true", "x_1"])
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+scalars = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(-5, 5).map(abs), texts)
+
+
+def grown(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
+    operators = st.sampled_from(["??", "or", "and", "==", "!=", "<", "<=", "in", "+", "-", "*", "/", "//", "%"])
+    steps = st.one_of(
+        st.builds(Field, names, st.booleans()),
+        st.builds(Index, inner, st.booleans()),
+        st.builds(Slice, st.none() | inner, st.none() | inner, st.booleans()),
+    )
+    return st.one_of(
+        st.builds(Binary, operators, inner, inner),
+        st.builds(Not, inner),
+        st.builds(Unary, st.sampled_from("+-"), inner.filter(lambda t: not isinstance(t, Literal))),
+        st.builds(Conditional, inner, inner, inner),
+        st.builds(Chain, inner, st.lists(steps, min_size=1, max_size=3).map(tuple)),
+        st.builds(Call, st.sampled_from(["len", "str"]), st.tuples(inner)),
+        st.builds(ListDisplay, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(ObjectDisplay, st.lists(st.tuples(inner, inner), max_size=2).map(tuple)),
+        st.builds(Loop, inner, st.just("item"), inner, st.none() | inner),
+    )
+
+
+leaves: st.SearchStrategy[Tree] = st.builds(Literal, scalars) | st.builds(Root, st.sampled_from(["input", "vars", "item"]))
+trees = st.recursive(leaves, grown, max_leaves=12)
+
+
+@given(trees)
+def test_source_reads_back_as_the_same_tree(tree: Tree) -> None:
+    text = source(tree)
+    again = parse(text)
+    assert source(again) == text
+    assert repr(again) == repr(tree)  # repr, because Literal(1) == Literal(True)
+
+
+class Undefined(Exception):
+    """The brute evaluator gives up, as the server must."""
+
+
+def compute(tree: Tree) -> Any:
+    """The value of a tree of booleans and numbers, by hand."""
+    match tree:
+        case Literal(value):
+            return value
+        case Unary("-", operand):
+            return -number(operand)
+        case Not(operand):
+            return not boolean(operand)
+        case Conditional(then, test, otherwise):
+            return compute(then) if boolean(test) else compute(otherwise)
+        case Binary("and", left, right):
+            return boolean(left) and boolean(right)
+        case Binary("or", left, right):
+            return boolean(left) or boolean(right)
+        case Binary("??", left, right):
+            value = compute(left)
+            return compute(right) if value is None else value
+        case Binary("==", left, right):
+            a, b = compute(left), compute(right)
+            return a == b if isinstance(a, bool) == isinstance(b, bool) else False
+        case Binary("<", left, right):
+            return number(left) < number(right)
+        case Binary(operator, left, right):
+            a, b = number(left), number(right)
+            if operator in ("//", "%") and b == 0:
+                raise Undefined
+            return {"+": lambda: a + b, "-": lambda: a - b, "*": lambda: a * b, "//": lambda: a // b, "%": lambda: a % b}[
+                operator
+            ]()
+    raise AssertionError(tree)
+
+
+def number(tree: Tree) -> int:
+    value = compute(tree)
+    if type(value) is not int:
+        raise Undefined
+    return value
+
+
+def boolean(tree: Tree) -> bool:
+    value = compute(tree)
+    if type(value) is not bool:
+        raise Undefined
+    return value
+
+
+def arithmetic(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
+    operators = st.sampled_from(["??", "or", "and", "==", "<", "+", "-", "*", "//", "%"])
+    return st.one_of(
+        st.builds(Binary, operators, inner, inner),
+        st.builds(Not, inner),
+        st.builds(Unary, st.just("-"), inner.filter(lambda t: not isinstance(t, Literal))),
+        st.builds(Conditional, inner, inner, inner),
+    )
+
+
+@given(st.recursive(st.builds(Literal, st.none() | st.booleans() | st.integers(-3, 3)), arithmetic, max_leaves=10))
+def test_the_server_computes_what_the_tree_says(tree: Tree) -> None:
+    from aicflow.kernel.expr import EvaluationError
+
+    try:
+        expected = compute(tree)
+    except Undefined:
+        with pytest.raises(EvaluationError):
+            compile_expression(source(tree)).evaluate({})
+    else:
+        assert compile_expression(source(tree)).evaluate({}) == expected
+
+
+def test_nothing_of_the_marks_is_left_in_a_document() -> None:
+    flow = Workflow("marks")
+    flow.http(f"https://h.example/{flow.input.id}", "get", headers={"x": f"{flow.input.a} {flow.input.b}"})
+    assert not re.search("[\ufdd0\ufdd1]", flow.to_json())
