@@ -137,13 +137,13 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
         await self._runtime.save_state(entry.binding, state)
         entry.unsaved = False
 
-    def _arm(self, entry: _Entry, not_before: float = 0.0) -> None:
+    def _arm(self, entry: _Entry) -> None:
         fire = None if entry.binding.paused else entry.schedule.next_after(entry.last)
         if fire is None:
             self._timer.drop(entry.binding.id)
             return
-        moment = fire.at.timestamp() + jitter(entry.binding.id, fire, entry.params.jitter)
-        self._timer.arm(entry.binding.id, max(moment, not_before))
+        put_off = jitter(entry.binding.id, fire, entry.params.jitter)
+        self._timer.arm(entry.binding.id, fire.at.timestamp() + put_off)
 
     def _due(self, binding_id: str) -> None:
         entry = self._entries.get(binding_id)
@@ -162,24 +162,24 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
 
     async def _turn(self, entry: _Entry) -> None:
         """One turn of one schedule: fire what is due, then wait for the next."""
-        not_before = 0.0
         try:
             await self._fire_due(entry)
-            entry.failures = 0
         except Exception as error:
             pause = min(_RETRY_FIRST * 2.0**entry.failures, _RETRY_LAST)
             entry.failures = min(entry.failures + 1, 10)
-            not_before = self._runtime.clock.now() + pause
-            unexpected = not isinstance(error, StoreUnavailable)
             _log.warning(
                 "Trigger %s could not fire (%s); trying again in %g s",
                 entry.binding.id,
                 error,
                 pause,
-                exc_info=unexpected,
+                exc_info=not isinstance(error, StoreUnavailable),
             )
-        if self._is_live(entry):
-            self._arm(entry, not_before)
+            if self._is_live(entry):
+                self._timer.arm(entry.binding.id, self._runtime.clock.now() + pause)
+        else:
+            entry.failures = 0
+            if self._is_live(entry):
+                self._arm(entry)
 
     def _is_live(self, entry: _Entry) -> bool:
         return self._entries.get(entry.binding.id) is entry
