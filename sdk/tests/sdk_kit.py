@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import inspect
 import json
 import os
 import queue
@@ -16,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from aicflow_sdk import AICFlow, AsyncAICFlow
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("AICFLOW_")}
 COMMAND = str(Path(sys.executable).with_name("aicflow"))
@@ -126,7 +130,7 @@ class FaultServer:
 
     def close(self) -> None:
         """Stop."""
-        self._socket.close()
+        _stop_listening(self._socket)
         for connection in self._open:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -193,6 +197,7 @@ class CuttingProxy:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.connections = 0
+        self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._spawn(self._accept)
 
@@ -213,6 +218,7 @@ class CuttingProxy:
             except queue.Empty:
                 budget = -1
             server = socket.create_connection(self._target)
+            self._open += [client, server]
             self._spawn(self._pump, client, server, -1)
             self._spawn(self._pump, server, client, budget)
 
@@ -229,10 +235,95 @@ class CuttingProxy:
                 one.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Stop; open connections end with those who hold them."""
-        self._socket.close()
+        """Stop, and break what is open."""
+        _stop_listening(self._socket)
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+        for one in self._open:
+            one.close()
+
+
+def _stop_listening(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
+    listener.close()
 
 
 def copied(folder: Path, to: Path) -> Path:
     """A copy of a folder to work in."""
     return Path(shutil.copytree(folder, to, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")))
+
+
+class Blocking:
+    """An async client with the manners of the blocking one, so that a story is told once for both."""
+
+    def __init__(self, target: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._target = target
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if name in RESOURCES:
+            return Blocking(found, self._loop)
+        if not callable(found):
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            given = found(*args, **kwargs)
+            if inspect.isawaitable(given):
+                return self._loop.run_until_complete(given)
+            return _Iterated(given, self._loop)
+
+        return call
+
+
+RESOURCES = ("workflows", "executions", "node_types", "trigger_types", "plugins", "triggers", "api_keys")
+
+
+class _Iterated:
+    def __init__(self, items: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._items = items
+        self._loop = loop
+        self._iterator: Any = None
+
+    def __iter__(self) -> _Iterated:
+        self._iterator = aiter(self._items)
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self._loop.run_until_complete(anext(self._iterator))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def page(self, cursor: str | None = None) -> Any:
+        return self._loop.run_until_complete(self._items.page(cursor))
+
+    def __enter__(self) -> _Iterated:
+        return iter(self)
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self._items.aclose())
+
+
+@contextlib.contextmanager
+def opened(kind: str, url: str, key: str, **options: Any) -> Iterator[Any]:
+    """A client of this kind, `sync` or `async`, to be used in the same way."""
+    if kind == "sync":
+        with AICFlow(url, key, **options) as client:
+            yield client
+        return
+    loop = asyncio.new_event_loop()
+    client = AsyncAICFlow(url, key, **options)
+    try:
+        yield Blocking(client, loop)
+    finally:
+        loop.run_until_complete(client.aclose())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()

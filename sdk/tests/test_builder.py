@@ -170,7 +170,9 @@ def test_every_helper_makes_a_node_that_the_server_takes(tmp_path: Path) -> None
     wf = Workflow("all", input_schema={"type": "object"})
     start = wf.http("https://example.com/", method="POST", body={"type": "json", "value": {"a": wf.input}})
     start >> wf.python("return inputs", inputs={"a": start.output.body})
-    wf.agent("Say hello.", tools=["http.request", {"node": "python.code", "name": "py"}], output_schema={"type": "object"})
+    wf.agent(
+        "Say hello.", tools=["http.request", {"node": "python.code", "name": "py"}], output_schema={"type": "object"}
+    )
     wf.if_else(conditions=[{"left": 1, "operator": "equals", "right": 1}], match="any")
     wf.switch(cases=[{"name": "a", "condition": True}])
     wf.wait(seconds=1)

@@ -15,8 +15,16 @@ BASE: dict[str, Any] = {
     "vars": {"threshold": 100},
     "triggers": [{"id": "hook", "type": "trigger.webhook", "params": {"path": "orders"}}],
     "nodes": [
-        {"id": "fetch", "type": "http.request", "params": {"url": "https://a.example/${{ input.id }}", "query": {"a": 1}}},
-        {"id": "big", "type": "logic.if_else", "params": {"condition": "${{ nodes.fetch.output.body.total > 1 && true }}"}},
+        {
+            "id": "fetch",
+            "type": "http.request",
+            "params": {"url": "https://a.example/${{ input.id }}", "query": {"a": 1}},
+        },
+        {
+            "id": "big",
+            "type": "logic.if_else",
+            "params": {"condition": "${{ nodes.fetch.output.body.total > 1 && true }}"},
+        },
         {"id": "note", "type": "python.code", "params": {"code": "return 1"}},
     ],
     "edges": [{"from": "fetch", "to": "big"}, {"from": "big", "port": "true", "to": "note"}],
@@ -75,7 +83,9 @@ def test_every_kind_of_change_is_told() -> None:
 
 
 def test_a_new_id_everywhere_is_a_renaming() -> None:
-    other = json.loads(json.dumps(BASE).replace("fetch", "load").replace('"note"', '"remark"').replace(".note", ".remark"))
+    other = json.loads(
+        json.dumps(BASE).replace("fetch", "load").replace('"note"', '"remark"').replace(".note", ".remark")
+    )
     assert [str(change) for change in diff(BASE, other).changes] == [
         "> node fetch is now called load",
         "> node note is now called remark",

@@ -163,7 +163,23 @@ def test_the_function_table_is_the_servers() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1 +", "a b", "(1", "[1,", "{1: 2", "a.", 'a["', "1 if 2", "a ? b : c", "not", "[x for 1 in y]", "$x", "'\\q'"]
+    "text",
+    [
+        "",
+        "1 +",
+        "a b",
+        "(1",
+        "[1,",
+        "{1: 2",
+        "a.",
+        'a["',
+        "1 if 2",
+        "a ? b : c",
+        "not",
+        "[x for 1 in y]",
+        "$x",
+        "'\\q'",
+    ],
 )
 def test_a_source_that_is_none_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(BuildError, match=r"at character \d+"):
@@ -203,7 +219,9 @@ def grown(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
     )
 
 
-leaves: st.SearchStrategy[Tree] = st.builds(Literal, scalars) | st.builds(Root, st.sampled_from(["input", "vars", "item"]))
+leaves: st.SearchStrategy[Tree] = st.builds(Literal, scalars) | st.builds(
+    Root, st.sampled_from(["input", "vars", "item"])
+)
 trees = st.recursive(leaves, grown, max_leaves=12)
 
 
@@ -246,9 +264,13 @@ def compute(tree: Tree) -> Any:
             a, b = number(left), number(right)
             if operator in ("//", "%") and b == 0:
                 raise Undefined
-            return {"+": lambda: a + b, "-": lambda: a - b, "*": lambda: a * b, "//": lambda: a // b, "%": lambda: a % b}[
-                operator
-            ]()
+            return {
+                "+": lambda: a + b,
+                "-": lambda: a - b,
+                "*": lambda: a * b,
+                "//": lambda: a // b,
+                "%": lambda: a % b,
+            }[operator]()
     raise AssertionError(tree)
 
 

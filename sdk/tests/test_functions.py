@@ -74,9 +74,13 @@ def test_the_shapes_of_functions() -> None:
         text = f"""a
   {name}
 b"""
-        return [text, """
+        return [
+            text,
+            """
     kept
-""", inner(name)]
+""",
+            inner(name),
+        ]
 
     @wf.python
     def empty():

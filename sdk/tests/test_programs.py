@@ -25,7 +25,6 @@ from aicflow_sdk.call import Call, path, query
 from aicflow_sdk.calls import api_keys, catalogue, executions, triggers, workflows
 from aicflow_sdk.effects import Closed, Emit, Now, Open, Opened, Program, Receive, Send, Silence, Sleep, Unreached
 from aicflow_sdk.follow import follow, follow_all, run, wait_for
-
 from aicflow_sdk.programs import Toolbox, all_pages, perform
 from aicflow_sdk.replies import Reply, error_of
 
@@ -117,10 +116,12 @@ class TestCalls:
         assert call.path == (
             "/api/v1/executions?workflow_id=a%26b&status=failed%2Ccancelled&created_after=2026-01-02T00%3A00%3A00Z&limit=100"
         )
-        assert workflows.list_(enabled=False).page("c=", 7).path == "/api/v1/workflows?enabled=false&limit=7&cursor=c%3D"
+        assert (
+            workflows.list_(enabled=False).page("c=", 7).path == "/api/v1/workflows?enabled=false&limit=7&cursor=c%3D"
+        )
         assert query(a=None) == ""
         with pytest.raises(ValueError, match="no time zone"):
-            executions.list_(created_after=datetime(2026, 1, 2))  # noqa: DTZ001
+            executions.list_(created_after=datetime(2026, 1, 2))
 
     def test_a_start_carries_a_key_of_its_own(self) -> None:
         first, second = executions.start("w", {"a": 1}), executions.start("w", {"a": 1})
@@ -167,7 +168,9 @@ class TestPerform:
         assert driven.result.status == "running"
 
     def test_retry_after_counts_with_a_little_jitter_and_not_for_ever(self) -> None:
-        driven = Driven(perform(executions.get("e"), TOOLS), [problem(429, "rate-limited", retry_after="7"), reply(EXECUTION)])
+        driven = Driven(
+            perform(executions.get("e"), TOOLS), [problem(429, "rate-limited", retry_after="7"), reply(EXECUTION)]
+        )
         assert driven.did[1] == "sleep 7.25"
         error = fails(perform(self.call, TOOLS), [problem(429, "rate-limited", retry_after="3600")], RateLimited)
         assert error.retry_after == 3600
@@ -200,7 +203,9 @@ class TestPerform:
         fails(perform(self.call, TOOLS), [broken], UnexpectedReply)
         assert "status is missing" in str(fails(perform(executions.get("e"), TOOLS), [reply({"id": "e", "workflow_id": "w", "version": 1})], UnexpectedReply))  # noqa: E501  # fmt: skip
         wrong = {**EXECUTION, "trigger": {"kind": 5}}
-        assert "trigger.kind is not a text" in str(fails(perform(executions.get("e"), TOOLS), [reply(wrong)], UnexpectedReply))
+        assert "trigger.kind is not a text" in str(
+            fails(perform(executions.get("e"), TOOLS), [reply(wrong)], UnexpectedReply)
+        )
         moved = Reply(302, {"location": "https://login.example"}, b"")
         assert "https://login.example" in str(fails(perform(self.call, TOOLS), [moved], UnexpectedReply))
 
@@ -237,7 +242,9 @@ class TestErrors:
             assert "Bad Gateway" in str(error)
             assert "not AIC Flow" in str(error)
 
-    @pytest.mark.parametrize("body", [b"", b"[]", b'{"type": 5}', b'{"type": "urn:aicflow:problem:x", "errors": 5}', b"\xff"])
+    @pytest.mark.parametrize(
+        "body", [b"", b"[]", b'{"type": 5}', b'{"type": "urn:aicflow:problem:x", "errors": 5}', b"\xff"]
+    )
     def test_a_broken_problem_document_is_still_an_error(self, body: bytes) -> None:
         assert isinstance(error_of(Reply(404, {"content-type": "application/problem+json"}, body)), NotFound)
 
@@ -260,7 +267,10 @@ class TestPages:
     def test_every_page_is_fetched(self) -> None:
         driven = Driven(all_pages(triggers.list_(), TOOLS), self.pages(2, 0, 1))
         assert [item.id for item in driven.items] == ["t0", "t1", "t2"]
-        assert driven.did[1:] == ["GET /api/v1/triggers?limit=100&cursor=c0", "GET /api/v1/triggers?limit=100&cursor=c1"]
+        assert driven.did[1:] == [
+            "GET /api/v1/triggers?limit=100&cursor=c0",
+            "GET /api/v1/triggers?limit=100&cursor=c1",
+        ]
 
     def test_a_limit_is_of_all_items(self) -> None:
         driven = Driven(all_pages(triggers.list_(limit=150), TOOLS), self.pages(100, 50, 9)[:2])
@@ -311,7 +321,9 @@ class TestFollow:
         again = fails(follow("ex_1", 0, TOOLS), [Opened(), Closed(1006, "gone")] * 3, ConnectionFailed)
         assert "1006 gone" in str(again)
         fails(follow("ex_1", 0, TOOLS), [problem(404, "not-found")], NotFound)
-        fails(follow("ex_1", 0, TOOLS), [Opened(), event(1), Closed(1008, ""), problem(401, "unauthorized")], Unauthorized)
+        fails(
+            follow("ex_1", 0, TOOLS), [Opened(), event(1), Closed(1008, ""), problem(401, "unauthorized")], Unauthorized
+        )
         fails(follow("ex_1", 0, TOOLS), [Opened(), "not json"], UnexpectedReply)
 
     def test_progress_makes_the_tries_start_anew(self) -> None:
@@ -324,7 +336,9 @@ class TestFollow:
     def test_all_executions_are_followed_with_a_mark_where_something_was_missed(self) -> None:
         program = follow_all("?status=failed", TOOLS)
         with pytest.raises(ConnectionFailed):
-            driven = Driven(program, [Opened(), event(1), Closed(1006, ""), Opened(), event(9), Closed(1006, ""), *[REFUSED] * 2])
+            driven = Driven(
+                program, [Opened(), event(1), Closed(1006, ""), Opened(), event(9), Closed(1006, ""), *[REFUSED] * 2]
+            )
             raise AssertionError(driven)
 
     def test_stream_lost_stands_where_events_are_missing(self) -> None:
@@ -343,7 +357,6 @@ class TestFollow:
 
 
 class TestWaiting:
-
     def test_the_stream_tells_the_end(self) -> None:
         execution = executions.get("ex_1").parse(reply(EXECUTION))
         outcomes = [Opened(), event(3), event(4, "execution.succeeded"), reply(ENDED)]
@@ -354,7 +367,9 @@ class TestWaiting:
     def test_without_a_stream_it_is_asked_for(self) -> None:
         execution = executions.get("ex_1").parse(reply(EXECUTION))
         no_sockets = Reply(426, {"content-type": "text/html"}, b"no")
-        driven = Driven(wait_for(execution, None, TOOLS), [no_sockets, reply(EXECUTION), reply(EXECUTION), reply(ENDED)])
+        driven = Driven(
+            wait_for(execution, None, TOOLS), [no_sockets, reply(EXECUTION), reply(EXECUTION), reply(ENDED)]
+        )
         assert driven.did[1:] == ["GET /api/v1/executions/ex_1", "sleep 0.05"] + [
             "GET /api/v1/executions/ex_1", "sleep 0.1", "GET /api/v1/executions/ex_1"
         ]  # fmt: skip

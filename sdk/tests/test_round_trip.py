@@ -41,7 +41,9 @@ fixed_holes = st.sampled_from(
     ]
 )
 texts = plain_text | holes | fixed_holes | st.tuples(plain_text, holes, plain_text).map("".join)
-scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | texts
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | texts
+)
 clean_keys = keys.filter(lambda key: "${{" not in key)
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(clean_keys, inner, max_size=3), max_leaves=6
@@ -57,7 +59,9 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         if draw(st.booleans()):
             node["params"] = draw(st.dictionaries(clean_keys, values, min_size=1, max_size=4))
             if node["type"] == "python.code":
-                node["params"]["code"] = draw(texts | st.sampled_from(["return 1\n", 'a = """x"""\nreturn a', "x\\\n'''"]))
+                node["params"]["code"] = draw(
+                    texts | st.sampled_from(["return 1\n", 'a = """x"""\nreturn a', "x\\\n'''"])
+                )
         node |= draw(
             st.fixed_dictionaries(
                 {}, optional={"timeout": st.integers(1, 9), "on_error": st.just("continue"), "name": plain_text}
