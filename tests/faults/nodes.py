@@ -1,7 +1,7 @@
 """Node types of the fault suite. What they do to the world outside is one line each in a ledger file.
 
-A line is `execution_id node_id attempt idempotency_key word`. It is one write at the end of the file, so lines of several
-processes do not mix, and what was written stays when the process is killed."""
+A line is `execution_id node_id attempt idempotency_key word`. It is one write at the end of the file, so lines of
+several processes do not mix, and what was written stays when the process is killed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
-from aicflow import Context, Node, Output, Params, PermanentError, TransientError, hookimpl, node
+from aicflow import Context, Node, PermanentError, TransientError, hookimpl, node
 
 LEDGER = "AICFLOW_FAULT_LEDGER"
 
@@ -111,30 +113,10 @@ async def child(ctx: Context, word: str, patience: float = 60.0) -> str:
     return word
 
 
-class LoopParams(Params):
-    """Nothing to say."""
-
-
-class LoopOutput(Output):
-    """Nothing to give."""
-
-
-class Loop(Node[LoopParams, LoopOutput]):
-    """Blocks its thread in one long call of the C library."""
-
-    type_id = "faults.c_loop"
-
-    def run(self, ctx: Context, params: LoopParams) -> LoopOutput:
-        note(ctx, "loop-begins")
-        sum(range(3_000_000_000))  # one bytecode: nothing can interrupt it
-        note(ctx, "loop")
-        return LoopOutput()
-
-
-NODES = (effect, block, add, flaky, boom, deaf, child, Loop)
+NODES = (effect, block, add, flaky, boom, deaf, child)
 
 
 @hookimpl
-def aicflow_nodes() -> tuple[type[Node], ...]:
+def aicflow_nodes() -> Sequence[type[Node[Any, Any]]]:
     """The suite's node types, for a whole server."""
     return NODES

@@ -188,6 +188,8 @@ async def work(spec: Spec, connection: Connection) -> None:
     await ended.wait()
     await executions.close()
     await store.close()
+    if executions.worker.abandoned:
+        os._exit(0)
 
 
 def main(connection: Connection, spec: Spec) -> None:
