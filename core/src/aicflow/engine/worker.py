@@ -38,6 +38,7 @@ class Worker:
         self._reserved = 0
         self._seen: tuple[float, float] | None = None
         self._renewed = 0.0
+        self._doubt: tuple[float, float] | None = None
         self.abandoned = 0
         """Nodes that did not stop when this worker did; only the end of the process stops them."""
 
@@ -168,9 +169,7 @@ class Worker:
                 else:
                     self._reserved += room
                     try:
-                        claimed = await executions.claim(
-                            self.id, room, now=self._env.clock.now(), lease_until=self.lease_until()
-                        )
+                        claimed = await executions.claim(self.id, room, now=self._now(), lease_until=self.lease_until())
                         for one in claimed:
                             await self.launch(one)
                     finally:
@@ -180,7 +179,7 @@ class Worker:
                         continue
                     due = await executions.next_due()
                     if due is not None:
-                        timeout = min(timeout, max(due - self._env.clock.now(), 0.0) + 0.001)
+                        timeout = min(timeout, max(due - self._now(), 0.0) + 0.001)
             except StoreUnavailable as error:
                 _logger.warning("Claiming waits for the store: %s", error)
                 timeout = _PAUSE_AFTER_ERROR
@@ -219,15 +218,24 @@ class Worker:
         """Before this worker looks for expired leases: renew its own if the wall clock was moved, or if this process
         stood still for so long that they may have run out."""
         wall, steady = self._env.clock.now(), asyncio.get_running_loop().time()
-        moved = abs((wall - self._seen[0]) - (steady - self._seen[1])) if self._seen else 0.0
+        moved = (wall - self._seen[0]) - (steady - self._seen[1]) if self._seen else 0.0
         self._seen = (wall, steady)
         lease = self._env.options.lease
-        if moved > lease / 8:
+        jumped = abs(moved) > lease / 8
+        if jumped:
             _logger.warning("The wall clock was moved by about %.0f s", moved)
+            # others need a moment to renew theirs before they look expired
+            self._doubt = (steady + lease / 2, max(moved, 0.0)) if not self._env.store.exclusive else None
             for run in self._running.values():
                 run.steps.sleepers.look_again()
-        if moved > lease / 8 or steady - self._renewed > lease / 2:
+        if jumped or steady - self._renewed > lease / 2:
             await self._renew()
+
+    def _now(self) -> float:
+        """The instant by which leases and wake-ups are judged."""
+        if self._doubt is not None and asyncio.get_running_loop().time() >= self._doubt[0]:
+            self._doubt = None
+        return self._env.clock.now() - (self._doubt[1] if self._doubt is not None else 0.0)
 
     async def _renew(self) -> None:
         self._renewed = asyncio.get_running_loop().time()
