@@ -8,6 +8,7 @@ import os
 
 from aicflow.kernel.expr import EvaluationError, ExpressionError, compile_expression
 from aicflow.kernel.schema import Bundle, SchemaView
+from aicflow.kernel.validation.effort import Effort
 from aicflow.kernel.validation.facts import Environment
 from aicflow.kernel.validation.fits import misfit
 from aicflow.kernel.validation.infer import Budget, Inference, Start
@@ -141,7 +142,7 @@ class OnlyInput:
 
 def inferred(source, schema):
     found = []
-    inference = Inference(source, OnlyInput(SchemaView.of(schema)), found.append, Budget(100_000))
+    inference = Inference(source, OnlyInput(SchemaView.of(schema)), found.append, Budget(100_000), Effort())
     return inference.type_of(compile_expression(source).ast, Environment()), found
 
 
@@ -172,7 +173,7 @@ def test_types_hold_for_whatever_comes_out(made, source, place):
     if fine:
         checker = Draft202012Validator(standalone(view))
         assert checker.is_valid(result), (source, schema, value, result, standalone(view))
-        wrong = misfit(view, SchemaView.of(place))
+        wrong = misfit(view, SchemaView.of(place), Effort())
         if wrong is not None and wrong.severity == "error":
             assert not Draft202012Validator(place).is_valid(result)
     elif not found and result in ("eval.type", "eval.missing-key", "eval.index"):

@@ -7,6 +7,7 @@ from typing import Final
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.schema import SchemaView
 from aicflow.kernel.template import TemplateExpression
+from aicflow.kernel.validation.effort import Effort
 from aicflow.kernel.validation.facts import Environment
 from aicflow.kernel.validation.finding import WHOLE, Finding
 from aicflow.kernel.validation.fits import Misfit, in_text, misfit, place_of
@@ -64,7 +65,7 @@ def check_expressions(subject: Subject, sources: Sources, paths: Paths | None, l
     for site in subject.sites:
         checked = _Checked(site, SiteRoots(subject, sources, paths, site), _schema_of(subject, sources, site))
         try:
-            checked.check(budget, fitted)
+            checked.check(budget, fitted, sources.effort)
         except OutOfBudget:
             message = f"The expressions of the workflow have more than {limits.parts:,} parts."
             hint = "Split it, and join the parts with workflow.call."
@@ -86,7 +87,7 @@ class _Checked:
         self.types: dict[tuple[str | int, ...], SchemaView] = {}
         self.findings: list[tuple[TemplateExpression, list[Finding]]] = []
 
-    def check(self, budget: Budget, fitted: _Fitted) -> None:
+    def check(self, budget: Budget, fitted: _Fitted, effort: Effort) -> None:
         """Look at all of them. Raises OutOfBudget."""
         template = self._site.template
         broken = {problem.pointer for problem in template.problems}
@@ -94,9 +95,11 @@ class _Checked:
             if place.expression is None:
                 continue
             found: list[Finding] = []
-            value = Inference(place.source, self._roots, found.append, budget).type_of(place.expression.ast, _NOWHERE)
+            value = Inference(place.source, self._roots, found.append, budget, effort).type_of(
+                place.expression.ast, _NOWHERE
+            )
             if not found and place.pointer not in broken:
-                _check_fit(place, value, self._schema, found, fitted)
+                _check_fit(place, value, self._schema, found, fitted, effort)
             if found:
                 self.findings.append((place, found))
             self.types[place.path] = value if place.whole else STRING
@@ -122,6 +125,7 @@ def _check_fit(
     schema: SchemaView | None,
     found: list[Finding],
     fitted: _Fitted,
+    effort: Effort,
 ) -> None:
     if not place.whole:
         problem = in_text(value)
@@ -134,7 +138,7 @@ def _check_fit(
         return
     key = (id(value.schema), id(value.document), id(wanted.schema), id(wanted.document))
     if key not in fitted:
-        fitted[key] = (misfit(value, wanted), value, wanted)
+        fitted[key] = (misfit(value, wanted, effort), value, wanted)
     wrong = fitted[key][0]
     if wrong is not None and (place.whole or wrong.severity == "error"):
         found.append(Finding(wrong.code, wrong.message, WHOLE, None, wrong.severity))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from aicflow.kernel.issues import Severity
-from aicflow.kernel.schema import Presence, SchemaView, Verdict, compatible
+from aicflow.kernel.schema import Presence, SchemaView, Verdict
+from aicflow.kernel.validation.effort import Effort
 from aicflow.kernel.validation.finding import WHOLE, Finding, a_kind, kinds_in_words
 from aicflow.kernel.validation.views import ALL, ANYTHING, access, is_known, kinds_of
 
@@ -46,11 +47,11 @@ class Misfit:
         return f"The value {self.reason}{f' (at {self.path} inside it)' if self.path else ''}."
 
 
-def misfit(value: SchemaView, place: SchemaView) -> Misfit | None:
+def misfit(value: SchemaView, place: SchemaView, effort: Effort) -> Misfit | None:
     """Whether a value of one type fits a place of another."""
     if not is_known(value):
         return None
-    found = compatible(value, place)
+    found = effort.compare(value, place)
     if found.verdict is Verdict.NO:
         return Misfit("type.mismatch", "error", found.reason, found.path)
     if found.verdict is not Verdict.MAYBE or found.reason_kind is None or found.keyword in _TEXT_SHAPE:

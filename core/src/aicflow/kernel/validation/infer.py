@@ -31,6 +31,7 @@ from aicflow.kernel.schema import SchemaView
 from aicflow.kernel.validation import operators
 from aicflow.kernel.validation.calls import returned
 from aicflow.kernel.validation.chains import follow
+from aicflow.kernel.validation.effort import Effort
 from aicflow.kernel.validation.facts import Environment, Variable
 from aicflow.kernel.validation.finding import Finding, a_kind, kinds_in_words
 from aicflow.kernel.validation.views import (
@@ -54,6 +55,9 @@ __all__ = ["Budget", "Inference", "OutOfBudget", "Roots", "Start"]
 
 _CONDITION: Final = "Compare it, such as value != null or len(value) > 0. For a default, write value ?? other."
 
+_BUILDING: Final = 10
+"""What making a schema of others costs, in parts."""
+
 
 class OutOfBudget(Exception):
     """The document holds more expressions than can be looked at."""
@@ -66,6 +70,12 @@ class Budget:
 
     def __init__(self, left: int) -> None:
         self.left = left
+
+    def charge(self, parts: int) -> None:
+        """Count work. Raises OutOfBudget."""
+        self.left -= parts
+        if self.left < 0:
+            raise OutOfBudget
 
 
 class Start:
@@ -103,18 +113,19 @@ class Roots(Protocol):
 class Inference:
     """One expression's types. `tell` is given what is found, in no particular order."""
 
-    def __init__(self, source: str, roots: Roots, tell: Callable[[Finding], None], budget: Budget) -> None:
+    def __init__(
+        self, source: str, roots: Roots, tell: Callable[[Finding], None], budget: Budget, effort: Effort
+    ) -> None:
         self.source = source
         self.roots = roots
         self.tell = tell
-        self._budget = budget
+        self.budget = budget
+        self.effort = effort
 
     def type_of(self, node: Node, at: Environment, soft: bool = False) -> SchemaView:
         """The type of a value; `soft` is what stands left of `??` or inside `has`, where nothing may be missing or
         null. Raises OutOfBudget."""
-        self._budget.left -= 1
-        if self._budget.left < 0:
-            raise OutOfBudget
+        self.budget.charge(1)
         match node:
             case Literal():
                 return constant(node.value)
@@ -142,10 +153,13 @@ class Inference:
                 then = self.type_of(node.then, at.when(node.test, True), soft)
                 return merged([then, self.type_of(node.otherwise, at.when(node.test, False), soft)])
             case ListDisplay():
+                self.budget.charge(_BUILDING)
                 return fixed_list([self.type_of(item, at) for item in node.items])
             case DictDisplay():
+                self.budget.charge(_BUILDING)
                 return self._object(node, at)
             case Comprehension():
+                self.budget.charge(_BUILDING)
                 return self._loop(node, at)
             case Call():
                 return self._call(node, at)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from aicflow.kernel.issues import Issue
-from aicflow.kernel.schema import SchemaValidator, SchemaView, Verdict, compatible
+from aicflow.kernel.schema import SchemaValidator, SchemaView, Verdict
 from aicflow.kernel.validation.fits import Misfit, misfit
 from aicflow.kernel.validation.report import Report
 from aicflow.kernel.validation.sources import Sources
@@ -38,7 +38,7 @@ def check_inputs(subject: Subject, sources: Sources, report: Report) -> None:
         own = sources.own_output(index) if declared is not None else None
         if declared is None or own is None:
             continue
-        found = compatible(own, declared)
+        found = sources.effort.compare(own, declared)
         if found.verdict is Verdict.NO:
             message = f"The node's output never fits this schema: it {found.reason}."
             report.error("type.mismatch", pointer("nodes", index, "output_schema"), message)
@@ -49,7 +49,7 @@ def _has_site(subject: Subject, index: int) -> bool:
 
 
 def _check_payload(index: int, sources: Sources, report: Report) -> None:
-    found = misfit(sources.payload(index), sources.input)
+    found = misfit(sources.payload(index), sources.input, sources.effort)
     if found is None:
         return
     where = f" (at {found.path})" if found.path else ""
@@ -73,7 +73,7 @@ def check_mapped_input(subject: Subject, site: Site, types: _Types, sources: Sou
     if sources.input is ANYTHING or trigger is None:
         return
     on_the_way = {path[:length] for path in types for length in range(len(path))}
-    found = misfit(_type_of(trigger.input, (), types, on_the_way), sources.input)
+    found = misfit(_type_of(trigger.input, (), types, on_the_way), sources.input, sources.effort)
     if found is not None:
         report.add(Issue(found.code, found.severity, site.pointer + _written(trigger.input, found), _told(found)))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from aicflow.kernel.expr import Span
-from aicflow.kernel.schema import SchemaView, Verdict, compatible
+from aicflow.kernel.schema import SchemaView, Verdict
 from aicflow.kernel.validation.finding import Finding, a_kind
 from aicflow.kernel.validation.views import (
     ALL,
@@ -99,7 +99,7 @@ def compare(
     span = (left_span[0], right_span[1])
     if sign in ("==", "!="):
         is_null = kinds_of(left) == {"null"} or kinds_of(right) == {"null"}
-        if _never_equal(left, right) and not (is_null and sign == "!="):
+        if _never_equal(inference, left, right) and not (is_null and sign == "!="):
             message = f"These are never equal: {a_kind(left)} and {a_kind(right)}."
             inference.tell(Finding("type.never-equal", message, span, None, "warning"))
     elif sign in ("in", "not in"):
@@ -115,12 +115,12 @@ def _member(inference: Inference, left: SchemaView, right: SchemaView, left_span
     kinds = kinds_of(right)
     if not kinds & _LIST:
         inference.need(left, _TEXT, left_span, "What is looked for in a text or an object is a text")
-    elif kinds == _LIST and _never_equal(left, item_of(right)):
+    elif kinds == _LIST and _never_equal(inference, left, item_of(right)):
         message = f"No item is ever equal: {a_kind(left)}, among items that are {a_kind(item_of(right))}."
         inference.tell(Finding("type.never-equal", message, (left_span[0], right_span[1]), None, "warning"))
 
 
-def _never_equal(left: SchemaView, right: SchemaView) -> bool:
+def _never_equal(inference: Inference, left: SchemaView, right: SchemaView) -> bool:
     if not is_known(left) or not is_known(right):
         return False
     ours, theirs = kinds_of(left), kinds_of(right)
@@ -128,7 +128,7 @@ def _never_equal(left: SchemaView, right: SchemaView) -> bool:
         return True
     if not (_is_listed(left) or _is_listed(right)):
         return False
-    return compatible(left, right).verdict is Verdict.NO
+    return inference.effort.compare(left, right).verdict is Verdict.NO
 
 
 def _is_listed(view: SchemaView) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from aicflow.kernel.node import Node, NodeType
 from aicflow.kernel.schema import SchemaView, check, conjunction
 from aicflow.kernel.trigger import Trigger, TriggerType
+from aicflow.kernel.validation.effort import Effort
 from aicflow.kernel.validation.subject import Subject
 from aicflow.kernel.validation.views import ANYTHING, NULL, constant, merged
 from aicflow.kernel.values import dumps
@@ -91,6 +92,8 @@ class Sources:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
+        self.effort = Effort()
+        self._afforded: dict[int, SchemaView] = {}
         self._outputs: dict[int, SchemaView] = {}
         self._nullable: dict[int, SchemaView] = {}
         self._constants: dict[int, SchemaView] = {}
@@ -103,7 +106,7 @@ class Sources:
             return ANYTHING
         if isinstance(schema, bool):
             return ANYTHING
-        return SchemaView.of(dict(schema))
+        return SchemaView.of(dict(schema)) if self.effort.affords(schema) else ANYTHING
 
     @cached_property
     def trigger(self) -> SchemaView:
@@ -120,7 +123,7 @@ class Sources:
         if _is_same(cls, Trigger, "payload_schema_for"):
             return _payload_view(cls) or ANYTHING
         try:
-            return view_of(cls.payload_schema_for(trigger.params)) or ANYTHING
+            return self._own(cls.payload_schema_for(trigger.params)) or ANYTHING
         except Exception:  # params of the wrong shape have their own issues
             return ANYTHING
 
@@ -146,7 +149,7 @@ class Sources:
         if _is_same(cls, Node, "output_schema_for"):
             return _output_view(cls)
         try:
-            return view_of(cls.output_schema_for(node.params))
+            return self._own(cls.output_schema_for(node.params))
         except Exception:  # params of the wrong shape have their own issues
             return None
 
@@ -157,7 +160,17 @@ class Sources:
             return None
         if f"/nodes/{index}/output_schema" in self._subject.unusable_schemas:
             return None
-        return view_of(node.output_schema)
+        return self._own(node.output_schema)
+
+    def _own(self, schema: Mapping[str, Any] | None) -> SchemaView | None:
+        """The view of a schema that the document has a part in."""
+        view = view_of(schema)
+        if view is None or id(view) in self._afforded:
+            return view
+        if not self.effort.affords(view.schema):
+            return None
+        self._afforded[id(view)] = view
+        return view
 
     def output_or_null(self, index: int) -> SchemaView:
         """The output of a node that may have failed."""
