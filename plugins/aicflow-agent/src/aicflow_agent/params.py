@@ -72,6 +72,7 @@ class AgentParams(Params):
     )
     api_key: SecretText = Field(
         default="",
+        repr=False,
         description="The provider's key. Default: the operator's, which is never sent to a base_url given here.",
     )
     system_prompt: str | None = Field(default=None, description="Standing instructions for the model.")
