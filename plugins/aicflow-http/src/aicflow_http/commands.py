@@ -9,8 +9,6 @@ from typing import Annotated, Any, Literal
 
 from aicflow import AICFlowError, Command
 
-from aicflow_http.curl import from_curl, to_curl
-
 __all__ = ["COMMANDS"]
 
 Format = Literal["yaml", "json"]
@@ -34,6 +32,8 @@ def _from_curl(
     inline_secrets:
         Leave credentials in the params instead of referring to secrets.
     """
+    from aicflow_http.curl import from_curl
+
     text = sys.stdin.read() if command == "-" else command
     found = from_curl(text, inline_secrets=inline_secrets, read_file=lambda name: Path(name).read_bytes())
     sys.stdout.write(_written(found.params, format))
@@ -51,6 +51,8 @@ def _to_curl(file: Annotated[Path, "The params of a step as JSON or YAML."], /) 
     file:
         A file with the params as JSON or YAML.
     """
+    from aicflow_http.curl import to_curl
+
     try:
         params = _read(file.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -1,25 +1,18 @@
-"""The node type http.request."""
+"""The node type http.request as the catalogue, validation and the engine see it; `sending` does the work."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
-from aicflow import Context, Issue, Node, NodeError, PermanentError
+from aicflow import Context, Issue, Node
 
-from aicflow_http.conversation import Conversation, Shared
-from aicflow_http.exchange import Reply
-from aicflow_http.failures import status_error
-from aicflow_http.masking import shown_url
-from aicflow_http.outgoing import build
-from aicflow_http.pages import collect
 from aicflow_http.params import HttpRequestParams, HttpResponse
-from aicflow_http.parsing import content_type, parse, text_of
-from aicflow_http.retry_after import retry_after
-from aicflow_http.settings import HttpSettings
 from aicflow_http.written import output_schema, problems
+
+if TYPE_CHECKING:
+    from aicflow_http.sending import Shared
+    from aicflow_http.settings import HttpSettings
 
 __all__ = ["HttpRequest"]
 
@@ -43,7 +36,15 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
         self._shared: Shared | None = None
 
     async def start(self) -> None:
-        """Read the operator's settings. Raises AICFlowError for ones that cannot be read."""
+        """Import the HTTP library, off the event loop, and read the operator's settings. Raises AICFlowError for ones
+        that cannot be read."""
+        import asyncio
+        from importlib import import_module
+
+        await asyncio.to_thread(import_module, "aicflow_http.sending")
+        from aicflow_http.sending import Shared
+        from aicflow_http.settings import HttpSettings
+
         shared = Shared(self._settings or HttpSettings.from_environment())
         await shared.clients.warm_up()
         self._shared = shared
@@ -59,46 +60,9 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
         if self._shared is None:
             await self.start()
         assert self._shared is not None
-        began = time.monotonic()
-        conversation = Conversation(self._shared, params, ctx)
-        if params.tls is not None and not params.tls.verify:
-            ctx.log("The server's certificate is not checked (tls.verify is false).", level="warning")
-        request = build(params, ctx.idempotency_key)
-        options = params.response
+        from aicflow_http.sending import send
 
-        def check(reply: Reply) -> None:
-            if not params.accepts(reply.status):
-                raise conversation.masked(_status_error(reply, params))
-
-        if params.pagination is None:
-            reply = await conversation.ask(request, most=options.max_bytes)
-            check(reply)
-            if reply.truncated and options.on_too_large == "fail":
-                raise _too_large(reply, options.max_bytes)
-            body, body_type = parse(reply, options)
-            more: dict[str, Any] = {"size": len(reply.content), "truncated": reply.truncated}
-        else:
-            found = await collect(conversation, request, params.pagination, options, check)
-            reply = found.reply
-            if found.pages:
-                body, body_type = found.items, "json"
-            else:
-                body, body_type = parse(reply, options)
-            more = {"size": found.size or len(reply.content), "pages": max(found.pages, 1), "has_more": found.has_more}
-            if found.has_more:
-                ctx.log("A cap ended the pagination before the last page.", level="warning", pages=found.pages)
-        return HttpResponse(
-            status=reply.status,
-            headers=_headers(reply.headers),
-            cookies=_cookies(reply),
-            body=body,
-            body_type=body_type,
-            content_type=content_type(reply)[0],
-            url=conversation.mask.text(shown_url(reply.request.url, query=True)),
-            redirects=conversation.redirects,
-            elapsed_ms=round((time.monotonic() - began) * 1000, 3),
-            **more,
-        )
+        return await send(self._shared, ctx, params)
 
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
@@ -110,30 +74,3 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
         """The output, with what is known about its body."""
         schema = cls.output_schema()
         return output_schema(schema, params) if schema is not None else None
-
-
-def _status_error(reply: Reply, params: HttpRequestParams) -> NodeError:
-    where = f"{reply.request.method} {shown_url(reply.request.url, query=False)}"
-    media = content_type(reply)[0] or ""
-    readable = media.startswith("text/") or "json" in media or "xml" in media
-    excerpt = text_of(reply, params.response)[:2000] if readable and "html" not in media else ""
-    return status_error(reply.status, excerpt, params, where, retry_after(reply.headers, time.time()))
-
-
-def _too_large(reply: Reply, most: int) -> PermanentError:
-    return PermanentError(
-        f"The answer of {shown_url(reply.request.url, query=False)} is larger than {most} bytes.",
-        code="http-too-large",
-        pointer="/response/max_bytes",
-        hint="Raise response.max_bytes, or set response.on_too_large to 'truncate' to keep the beginning.",
-    )
-
-
-def _headers(headers: httpx2.Headers) -> dict[str, str]:
-    """By lower-case name, repeated ones joined by commas; cookies stand apart."""
-    return {name: value for name, value in headers.items() if name != "set-cookie"}
-
-
-def _cookies(reply: Reply) -> dict[str, str]:
-    pairs = [line.partition(";")[0].partition("=") for line in reply.headers.get_list("set-cookie")]
-    return {name.strip(): value.strip() for name, _, value in pairs if name.strip()}

@@ -8,8 +8,6 @@ from typing import Any
 
 from aicflow import Issue, PermanentError
 
-from aicflow_http.outgoing import parse_url
-
 __all__ = ["output_schema", "problems"]
 
 _REFERENCE = "${{"
@@ -29,6 +27,8 @@ def problems(params: Mapping[str, Any]) -> Sequence[Issue]:
 
 
 def _urls(params: Mapping[str, Any]) -> Iterator[Issue]:
+    from aicflow_http.outgoing import parse_url  # brings the HTTP library, which a start without such nodes can spare
+
     auth = params.get("auth")
     token_url = auth.get("token_url") if isinstance(auth, Mapping) else None
     for pointer, text in (("/url", params.get("url")), ("/auth/token_url", token_url)):
