@@ -68,7 +68,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
                 effect("never"),
             ],
             ["x error rescue", "x > never"],
-            output="${{ nodes.rescue.output }}",
+            output="${{ nodes.rescue?.output }}",
         ),
         document(
             "waits",

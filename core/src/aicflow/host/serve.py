@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -27,6 +28,8 @@ __all__ = ["HostServer", "Say", "make_server", "serve"]
 
 type Say = Callable[[str], None]
 
+_log = logging.getLogger("aicflow.host")
+
 
 class HostServer(uvicorn.Server):
     """uvicorn that says where it listens, freezes what start-up left, and lets streams go before it waits for them."""
@@ -38,6 +41,7 @@ class HostServer(uvicorn.Server):
         self._data = DataDir(settings.data_dir)
         self._say = say
         self.url: str | None = None
+        self.owns_process = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening; then nothing that start-up made will ever be garbage, so the collector need not look."""
@@ -79,6 +83,12 @@ class HostServer(uvicorn.Server):
             runtime.closing.set()
         await super().shutdown(sockets)
         self._captured_signals.clear()  # the end was clean; uvicorn would raise the signal again and die of it
+        if self.owns_process and runtime is not None and (deaf := runtime.executions.worker.abandoned):
+            # everything is written and handed back; the event loop would wait for these nodes for ever
+            _log.warning("%d nodes did not stop; they end with the process", deaf)
+            sys.stdout.flush()
+            logging.shutdown()
+            os._exit(0)
 
 
 def _shown_host(host: str) -> str:
@@ -122,6 +132,7 @@ def serve(settings: Settings, *, say: Say) -> int:
     app = create_app(settings)
     logging.getLogger("uvicorn.error").addFilter(lambda record: app.state.start_error is None)
     server = make_server(settings, say=say, app=app)
+    server.owns_process = True
     with suppress(SystemExit):  # uvicorn exits by itself when it cannot start
         server.run()
     if app.state.start_error is not None:
