@@ -1,0 +1,1 @@
+"""Stories that users would tell, with real processes."""

@@ -1,0 +1,1 @@
+"""Webhooks and schedules as users meet them."""
