@@ -1,0 +1,1 @@
+"""The workflows of this repository, a module each, with the workflow as `wf`."""
