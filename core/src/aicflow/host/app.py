@@ -21,7 +21,7 @@ from aicflow.host.docs_page import docs_html
 from aicflow.host.gate import Access, Gate
 from aicflow.host.pages import json_response
 from aicflow.host.problems import handlers
-from aicflow.host.routes import catalogue, executions, health, keys, streams, triggers, workflows
+from aicflow.host.routes import catalogue, executions, health, keys, preview, streams, triggers, workflows
 from aicflow.host.runtime import HostRuntime, running
 from aicflow.host.settings import Settings
 from aicflow.host.wiring import installed_plugins
@@ -73,7 +73,7 @@ def create_app(
     # the call that must be quick stands first, as a plain route; the one of FastAPI below documents it
     app.router.routes.append(Route("/api/v1/executions", executions.start_execution, methods=["POST"]))
     app.router.routes.extend(streams.sockets())
-    for module in (workflows, streams, executions, catalogue, triggers, keys, health):
+    for module in (workflows, preview, streams, executions, catalogue, triggers, keys, health):
         app.include_router(module.routes)
     if settings.docs:
         _serve_docs(app, access)

@@ -18,6 +18,7 @@ __all__ = ["document", "text"]
 _READ_BY_ROUTES: Final = (
     requests.StartExecution,
     requests.PatchWorkflow,
+    requests.PreviewExpression,
     requests.ResumeExecution,
     requests.RerunExecution,
     requests.BulkRequest,

@@ -16,6 +16,7 @@ __all__ = [
     "FireTrigger",
     "PatchNodeType",
     "PatchWorkflow",
+    "PreviewExpression",
     "RerunExecution",
     "ResumeExecution",
     "StartExecution",
@@ -54,6 +55,17 @@ class StartExecution(_Request):
     version: int | None = Field(default=None, ge=1, le=2**53)
     priority: int = Field(default=0, ge=-1000, le=1000)
     engine: str | None = Field(default=None, max_length=64)
+
+
+class PreviewExpression(_Request):
+    """An expression, or a text with `${{ … }}` in it, and what to evaluate it against. With `execution_id`, the data of
+    that execution and its version's `vars`, else the newest version's `vars` alone. `node_id`: as that node would see
+    it. What `scope` names (`input`, `nodes`, …) is taken from there."""
+
+    expression: str = Field(min_length=1, max_length=16_384)
+    execution_id: str | None = Field(default=None, max_length=200)
+    node_id: str | None = Field(default=None, max_length=64)
+    scope: dict[Literal["input", "trigger", "nodes", "vars", "execution"], JsonValue] | None = None
 
 
 class PatchWorkflow(_Request):

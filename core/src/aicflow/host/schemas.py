@@ -17,6 +17,7 @@ __all__ = [
     "Event",
     "Events",
     "Execution",
+    "ExpressionPreview",
     "FailureReport",
     "Fires",
     "Issue",
@@ -114,6 +115,24 @@ class ValidationResult(_Given):
 
     valid: bool
     issues: list[Issue]
+
+
+class PreviewError(_Given):
+    """Why there is no value. `span` counts characters of the expression as it was given."""
+
+    code: str
+    message: str
+    span: list[int]
+    hint: str | None = None
+
+
+class ExpressionPreview(_Given):
+    """The value and its JSON type, or the error."""
+
+    ok: bool
+    value: Any = None
+    type: str | None = None
+    error: PreviewError | None = None
 
 
 class FailureReport(_Given):
