@@ -81,11 +81,12 @@ class Executions:
         self._engines: dict[str, Engine] = {}
         self._observers = Observers(observers)
         self.hub = Hub(store.executions, self._observers.committed if observers else None)
+        self.nodes = NodePool(self.options.threads)
         self._env = Environment(
             store=store,
             registry=registry,
             hub=self.hub,
-            nodes=NodePool(self.options.threads),
+            nodes=self.nodes,
             secrets=self.secrets,
             clock=self.clock,
             options=self.options,
@@ -105,7 +106,7 @@ class Executions:
     async def close(self) -> None:
         """Stop cleanly: steps get `options.grace` seconds, what is left is handed back for the next start."""
         await self.worker.stop()
-        await self._env.nodes.close()
+        await self.nodes.close()
         await self._observers.stop()
 
     def engine(self, name: str) -> Engine:

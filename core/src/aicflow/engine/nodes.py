@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import inspect
 import logging
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ class NodePool:
     """One instance of each node type. Blocking nodes run in threads of their own pool, never on the event loop."""
 
     def __init__(self, threads: int) -> None:
+        self._made: dict[NodeType, Node[Any, Any]] = {}
         self._ready: dict[NodeType, Node[Any, Any]] = {}
         self._starting: dict[NodeType, asyncio.Task[Node[Any, Any]]] = {}
         self._blocking: dict[NodeType, bool] = {}
@@ -49,12 +51,25 @@ class NodePool:
 
     async def _start(self, cls: NodeType) -> Node[Any, Any]:
         try:
-            instance = cls()
+            instance = self._instance(cls)
             await instance.start()
             self._ready[cls] = instance
             return instance
+        except BaseException:
+            self._made.pop(cls, None)  # half open, perhaps: the next try begins with a new one
+            raise
         finally:
             del self._starting[cls]
+
+    def _instance(self, cls: NodeType) -> Node[Any, Any]:
+        instance = self._made.get(cls)
+        if instance is None:
+            instance = self._made[cls] = cls()
+        return instance
+
+    async def health(self, cls: NodeType) -> Mapping[str, Any] | None:
+        """What the type's instance says of itself, started or not. Raises what its `health` raises."""
+        return await self._instance(cls).health()
 
     async def invoke(self, cls: NodeType, ctx: StepContext, params: Params) -> Any:
         """Run one attempt. A blocking node that is cancelled sees `ctx.cancelled` and is interrupted before its next
@@ -86,4 +101,5 @@ class NodePool:
             except Exception:
                 _logger.exception("%s.stop failed", cls.type_id)
         self._ready.clear()
+        self._made.clear()
         self._threads.close()

@@ -89,6 +89,8 @@ class Node(ABC, Generic[P, O]):  # noqa: UP046 - __init_subclass__ reads the arg
     pure: ClassVar[bool] = False
     on_recovery: ClassVar[OnRecovery] = "retry"
     in_langgraph_task: ClassVar[bool] = False
+    variables: ClassVar[Mapping[str, str]] = {}
+    """Environment variables that the type reads: what each does, in a sentence. For `aicflow doctor`."""
     params_model: ClassVar[type[Params]]
     output_type: ClassVar[Any]
 
@@ -116,6 +118,15 @@ class Node(ABC, Generic[P, O]):  # noqa: UP046 - __init_subclass__ reads the arg
     async def release(self, execution_id: str) -> None:
         """Let go of what is kept for one execution. Called when it ends, waits or leaves this process, if it ran
         a step of this type."""
+
+    async def health(self) -> Mapping[str, Any] | None:
+        """What an operator should know of this type in this process, as a JSON object; None when there is nothing.
+
+        `ready` says whether steps can run, `reason` why not, `note` what is weaker than it might be; the rest is the
+        type's own. Asked by health checks at any time, also before `start`: only look, and remember what was costly
+        to find out.
+        """
+        return None
 
     @classmethod
     def ports_for(cls, params: Mapping[str, Any]) -> tuple[str, ...]:
