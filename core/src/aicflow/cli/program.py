@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "nodes": ("aicflow.cli.listing:nodes_command", "List the installed node types, or show one."),
     "plugins": ("aicflow.cli.listing:plugins_command", "List the installed plugins and their problems."),
     "keys": ("aicflow.cli.keys:keys", "Create, list and revoke API keys."),
+    "db": ("aicflow.cli.db:db", "Look after the store: size, soundness, backup, retention."),
     "doctor": ("aicflow.cli.doctor:doctor_command", "Check this installation and its data folder."),
     "openapi": ("aicflow.cli.listing:openapi_command", "Print the OpenAPI document of the API."),
     "version": ("aicflow.cli.listing:version_command", "Print the version."),

@@ -11,6 +11,7 @@ from typing import Any
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.options import EngineOptions
 from aicflow.host.datadir import DataDir, write_private
+from aicflow.host.housekeeping import Housekeeper
 from aicflow.host.keys import KeyRing, is_well_formed, new_key
 from aicflow.host.settings import Settings
 from aicflow.host.trigger_runtime import HostTriggerRuntime
@@ -132,5 +133,8 @@ async def running(
         stack.push_async_callback(runtime.executions.close)
         stack.push_async_callback(runtime.trigger_service.stop)
         await runtime.trigger_service.start()
+        keeper = Housekeeper(store.maintenance, settings.retention_rules, runtime.clock, every=settings.retention_every)
+        stack.push_async_callback(keeper.stop)
+        keeper.start()
         stack.callback(runtime.closing.set)
         yield runtime

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from aicflow.host import retention
 from aicflow.host.datadir import default_data_dir
 from aicflow.host.documents import Limits
+from aicflow.kernel.ports import RetentionRule
 
 __all__ = ["Settings", "settings_table"]
 
@@ -53,6 +55,19 @@ class Settings(BaseSettings):
     )
     docs: bool = Field(default=True, description="Whether `/docs` and `/openapi.json` are served")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
+    retention_age: str = Field(
+        default="",
+        description="How long ended executions are kept: `30d`, or by status `succeeded=7d,failed=90d`; units s m h d "
+        "w. For ever when not set",
+    )
+    retention_count: str = Field(
+        default="",
+        description="How many ended executions of each workflow and status are kept: `1000`, or `succeeded=100`. "
+        "All when not set",
+    )
+    retention_every: float = Field(
+        default=600.0, gt=0, le=86_400, description="Seconds between two rounds that remove what is not kept"
+    )
 
     @field_validator("blocked_plugins", "cors_origins", mode="before")
     @classmethod
@@ -68,6 +83,18 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is not an origin such as https://app.example.com")
         return value
 
+    @field_validator("retention_age")
+    @classmethod
+    def _ages(cls, value: str) -> str:
+        retention.ages(value)
+        return value
+
+    @field_validator("retention_count")
+    @classmethod
+    def _counts(cls, value: str) -> str:
+        retention.counts(value)
+        return value
+
     @field_validator("data_dir")
     @classmethod
     def _home(cls, value: Path) -> Path:
@@ -77,6 +104,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The store's URL."""
         return self.store or f"sqlite:///{self.data_dir / 'aicflow.db'}"
+
+    @property
+    def retention_rules(self) -> list[RetentionRule]:
+        """The rules that the two retention settings make."""
+        return retention.rules(retention.ages(self.retention_age), retention.counts(self.retention_count))
 
     @property
     def limits(self) -> Limits:

@@ -1,0 +1,190 @@
+"""`aicflow db …`: how large the store is and whether it is sound, a copy of it, and removing what need not be kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from aicflow.cli.say import OutputFormat, complain, print_json
+from aicflow.kernel.errors import AICFlowError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from aicflow.host.settings import Settings
+    from aicflow.kernel.ports import RetentionRule, Store
+
+__all__ = ["db"]
+
+db = App(name="db", help="Look after the store: size, soundness, backup, retention.")
+_Output = Annotated[OutputFormat, Parameter(help="text or json")]
+_DataDir = Annotated[Path | None, Parameter(help="Folder of the database and the keys")]
+_Age = Annotated[str | None, Parameter(help="Keep for so long, such as 30d, or by status: succeeded=7d,failed=90d")]
+_Count = Annotated[
+    str | None, Parameter(help="Keep so many of each workflow, such as 1000, or by status: succeeded=100,failed=500")
+]
+
+
+@db.command(name="doctor")
+def doctor_command(
+    *,
+    quick: Annotated[bool, Parameter(help="Leave out the check of every page and event", negative="")] = False,
+    data_dir: _DataDir = None,
+    output: _Output = "text",
+) -> int:
+    """Show the size of each workflow, what retention would remove, and damage. Leaves with 1 when there is any."""
+    settings = _settings(data_dir)
+    rules = _rules(settings, None, None)
+
+    async def look(store: Store) -> dict[str, Any]:
+        sizes = await store.maintenance.sizes()
+        removable = await store.maintenance.removable(rules, now=_now())
+        problems = [] if quick else await store.maintenance.integrity()
+        return {
+            "store": settings.store_url,
+            "file_bytes": sizes.file_bytes,
+            "free_bytes": sizes.free_bytes,
+            "workflows": [
+                {
+                    "workflow_id": one.workflow_id,
+                    "executions": one.executions,
+                    "events": one.events,
+                    "bytes": one.bytes,
+                    "removable": removable.get(one.workflow_id, 0),
+                }
+                for one in sizes.workflows
+            ],
+            "retention": [{"status": r.status, "max_age": r.max_age, "max_count": r.max_count} for r in rules],
+            "problems": problems,
+        }
+
+    found = _in_store(settings, look)
+    if output == "json":
+        print_json(found)
+        return 1 if found["problems"] else 0
+    print(f"{found['store']}: {_size(found['file_bytes'])}, of which {_size(found['free_bytes'])} unused")
+    for one in found["workflows"]:
+        gone = f", {one['removable']} to be removed" if one["removable"] else ""
+        print(f"{one['workflow_id']}: {one['executions']} executions, {_size(one['bytes'])}{gone}")
+    if not rules:
+        print("Everything is kept: AICFLOW_RETENTION_AGE and AICFLOW_RETENTION_COUNT are not set.")
+    for problem in found["problems"]:
+        print(f"problem: {problem}")
+    if not quick and not found["problems"]:
+        print("Sound.")
+    return 1 if found["problems"] else 0
+
+
+@db.command(name="backup")
+def backup_command(
+    target: Annotated[Path, Parameter(help="File to write; it must not exist")], /, *, data_dir: _DataDir = None
+) -> None:
+    """Write a consistent copy of the store, also while the server works."""
+    settings = _settings(data_dir)
+
+    async def copy(store: Store) -> int:
+        return await store.maintenance.backup(target.absolute())
+
+    if not target.absolute().parent.is_dir():
+        raise AICFlowError(f"There is no folder {target.absolute().parent}.")
+    print(f"{target}: {_size(_in_store(settings, copy))}")
+
+
+@db.command(name="prune")
+def prune_command(
+    *,
+    age: _Age = None,
+    count: _Count = None,
+    dry_run: Annotated[bool, Parameter(help="Only tell what would be removed", negative="")] = False,
+    data_dir: _DataDir = None,
+    output: _Output = "text",
+) -> None:
+    """Remove ended executions now, by these rules or else by the settings', and give their space back."""
+    settings = _settings(data_dir)
+    rules = _rules(settings, age, count)
+    if not rules:
+        raise AICFlowError(
+            "There is no rule by which to remove anything.",
+            hint="Give --age 30d or --count 1000, or set AICFLOW_RETENTION_AGE or AICFLOW_RETENTION_COUNT.",
+        )
+
+    async def work(store: Store) -> dict[str, Any]:
+        from aicflow.host.housekeeping import sweep
+
+        removable = await store.maintenance.removable(rules, now=_now())
+        if dry_run:
+            return {"executions": sum(removable.values()), "freed_bytes": 0, "workflows": removable}
+        swept = await sweep(store.maintenance, rules, _now())
+        return {"executions": swept.executions, "freed_bytes": swept.freed_bytes, "workflows": removable}
+
+    done = _in_store(settings, work)
+    if output == "json":
+        print_json({"dry_run": dry_run, **done})
+        return
+    for workflow_id, many in sorted(done["workflows"].items()):
+        print(f"{workflow_id}: {many} executions")
+    verb = "would be removed" if dry_run else f"removed, {_size(done['freed_bytes'])} given back"
+    print(f"{done['executions']} executions {verb}")
+
+
+def _settings(data_dir: Path | None) -> Settings:
+    from aicflow.cli.files import load_settings
+
+    settings = load_settings(data_dir=data_dir)
+    if settings.store_url.startswith("memory:"):
+        raise AICFlowError("A store in memory is only in its server; there is nothing to look after.")
+    return settings
+
+
+def _rules(settings: Settings, age: str | None, count: str | None) -> list[RetentionRule]:
+    from aicflow.host import retention
+
+    if age is None and count is None:
+        return settings.retention_rules
+    try:
+        return retention.rules(retention.ages(age or ""), retention.counts(count or ""))
+    except ValueError as error:
+        raise AICFlowError(f"{error}.") from None
+
+
+def _now() -> float:
+    from aicflow.engine.clock import SystemClock
+
+    return SystemClock().now()
+
+
+def _in_store[T](settings: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
+    """Do it in the store, beside a server that may have it open."""
+    from aicflow.cli.plugins import quiet_plugins
+    from aicflow.host.wiring import make_store
+    from aicflow.store.sqlite import SQLiteStore
+
+    async def work() -> T:
+        store: Store = make_store(quiet_plugins(), settings.store_url)
+        if isinstance(store, SQLiteStore):
+            if not store.path.exists():
+                raise StoreUnavailable(f"There is no database {store.path}.", hint="The first start makes it.")
+            # reading, copying and removing what has ended disturbs no server, so the server's lock is left alone
+            store = SQLiteStore(store.path, shared=True)
+        await store.open()
+        try:
+            return await act(store)
+        finally:
+            await store.close()
+
+    try:
+        return asyncio.run(work())
+    except KeyboardInterrupt:
+        complain("Stopped. What was removed so far is removed.")
+        raise
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"

@@ -1,0 +1,84 @@
+"""Removing what retention does not keep and giving its space back, a little at a time beside the work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aicflow.kernel.clock import Clock
+from aicflow.kernel.errors import StoreUnavailable
+from aicflow.kernel.ports import Maintenance, RetentionRule
+
+__all__ = ["Housekeeper", "Swept", "sweep"]
+
+_log = logging.getLogger("aicflow.host")
+_PAUSE = 0.02
+"""Seconds between two batches, which writers may use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one round did."""
+
+    executions: int
+    freed_bytes: int
+
+
+async def sweep(
+    maintenance: Maintenance,
+    rules: Sequence[RetentionRule],
+    now: float,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Swept:
+    """Remove everything that the rules do not keep, then shrink the file. Raises StoreUnavailable."""
+    removed = freed = 0
+    while rules and (some := await maintenance.remove(rules, now=now)):
+        removed += some
+        if progress is not None:
+            progress(removed)
+        await asyncio.sleep(_PAUSE)
+    # space that nothing was removed from will be used again by itself
+    while removed and (gone := await maintenance.reclaim_space()) > 0:
+        freed += gone
+        await asyncio.sleep(_PAUSE)
+    return Swept(removed, freed)
+
+
+class Housekeeper:
+    """Sweeps now and then while the host runs."""
+
+    def __init__(self, maintenance: Maintenance, rules: Sequence[RetentionRule], clock: Clock, *, every: float) -> None:
+        self._maintenance = maintenance
+        self._rules = tuple(rules)
+        self._clock = clock
+        self._every = every
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, if there is anything that is not kept for ever."""
+        if self._rules:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="aicflow-housekeeping")
+
+    async def stop(self) -> None:
+        """Stop between two batches."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                swept = await sweep(self._maintenance, self._rules, self._clock.now())
+                if swept.executions:
+                    _log.info(
+                        "Retention removed %d executions and gave %d bytes back", swept.executions, swept.freed_bytes
+                    )
+            except StoreUnavailable as error:
+                _log.warning("Housekeeping waits for the store: %s", error)
+            except Exception:
+                _log.exception("Housekeeping failed; it is tried again")
+            await asyncio.sleep(self._every)

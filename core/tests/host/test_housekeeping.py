@@ -1,0 +1,103 @@
+"""What need not be kept is removed, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from aicflow.host import retention
+from aicflow.host.housekeeping import Housekeeper, sweep
+from aicflow.host.settings import Settings
+from aicflow.kernel.errors import StoreUnavailable
+from aicflow.kernel.ports import ExecutionFilter, RetentionRule
+from aicflow.store.sqlite import SQLiteStore
+from aicflow.testing.store_samples import NOW, end, start
+
+
+class Clock:
+    def now(self) -> float:
+        return NOW + 100
+
+
+async def filled(path: Path, many: int) -> SQLiteStore:
+    """A store with ended executions and one that runs."""
+    store = SQLiteStore(path)
+    await store.open()
+    for i in range(many):
+        await start(store.executions, f"ex_{i:03}", at=NOW - i, input="x" * 5_000)
+        await end(store.executions, f"ex_{i:03}", at=NOW - i, status="failed" if i % 4 == 0 else "succeeded")
+    await start(store.executions, "ex_running", at=NOW - 1_000_000)
+    return store
+
+
+async def ids(store: SQLiteStore) -> set[str]:
+    return {one.id for one in (await store.executions.list(ExecutionFilter(), limit=500)).items}
+
+
+async def test_a_sweep_removes_by_the_rules_and_shrinks_the_file(tmp_path: Path) -> None:
+    store = await filled(tmp_path / "db", 300)
+    told: list[int] = []
+    before = (await store.maintenance.sizes()).file_bytes
+    swept = await sweep(store.maintenance, [RetentionRule("succeeded", max_age=1)], NOW + 100, progress=told.append)
+    assert swept.executions == told[-1] == 225
+    assert swept.freed_bytes > 0
+    left = await ids(store)
+    assert "ex_running" in left
+    assert len(left) == 76
+    assert (await store.maintenance.sizes()).file_bytes < before
+    assert await store.maintenance.integrity() == []
+    await store.close()
+
+
+async def test_the_housekeeper_goes_on_when_the_store_is_away(tmp_path: Path) -> None:
+    store = await filled(tmp_path / "db", 8)
+    calls = 0
+
+    class Away:
+        async def remove(self, rules: object, *, now: float, batch: int = 200) -> int:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                raise StoreUnavailable("It is full.")
+            return await store.maintenance.remove(rules, now=now, batch=batch)  # type: ignore[arg-type]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(store.maintenance, name)
+
+    keeper = Housekeeper(Away(), [RetentionRule("failed", max_count=0)], Clock(), every=0.01)  # type: ignore[arg-type]
+    keeper.start()
+    async with asyncio.timeout(10):
+        while len(await ids(store)) > 7:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await keeper.stop()
+    await keeper.stop()
+    assert calls > 1
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("age", "count", "made"),
+    [
+        ("", "", []),
+        ("30d", "", [("succeeded", 2_592_000, None), ("failed", 2_592_000, None), ("cancelled", 2_592_000, None)]),
+        ("succeeded=1.5h, failed=2w", "", [("succeeded", 5_400, None), ("failed", 1_209_600, None)]),
+        ("succeeded=1d", "failed=5", [("succeeded", 86_400, None), ("failed", None, 5)]),
+        ("", "0", [("succeeded", None, 0), ("failed", None, 0), ("cancelled", None, 0)]),
+    ],
+)
+def test_what_the_settings_say(age: str, count: str, made: list[tuple[str, float | None, int | None]]) -> None:
+    settings = Settings(retention_age=age, retention_count=count)
+    assert [(rule.status, rule.max_age, rule.max_count) for rule in settings.retention_rules] == made
+
+
+@pytest.mark.parametrize("text", ["30", "d", "-1d", "0d", "running=1d", "1d,2d", "succeeded", "failed=", "1e3d", "d30"])
+def test_ages_that_mean_nothing(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not an age|not a status|twice"):
+        retention.ages(text)
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "many", "waiting=3", "²", "failed=1,failed=2"])
+def test_counts_that_mean_nothing(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a number|not a status|twice"):
+        retention.counts(text)
