@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from aicflow.host import requests, schemas
 from aicflow.host.bodies import json_body
-from aicflow.host.document_schema import document_schema
 from aicflow.host.pages import PageQuery, json_response
 from aicflow.host.problems import Problem, request_invalid
 from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped
@@ -18,6 +17,7 @@ from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.tables import NodeSetting
 from aicflow.kernel.schema import SchemaValidator
 from aicflow.kernel.suggest import did_you_mean
+from aicflow.kernel.validation import document_schema
 from aicflow.kernel.values import dumps, pointer
 
 __all__ = ["routes"]
