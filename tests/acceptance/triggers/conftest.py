@@ -25,6 +25,9 @@ SECRETS = {
     "AICFLOW_SECRET_PASSWORD": "päss:word",
 }
 
+LIGHT = {"AICFLOW_ENGINE": "native", "AICFLOW_BLOCKED_PLUGINS": "agent,http,python"}
+"""For servers that only have to start quickly."""
+
 
 @dataclass
 class Site:
