@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.acceptance.triggers.conftest import LIGHT, SECRETS, Site, hooked
 from tests.acceptance.triggers.test_drafts import listening
@@ -20,6 +21,7 @@ def signed(path: str, secret: str) -> dict[str, Any]:
     return hooked(path, auth=auth)
 
 
+@pytest.mark.slow
 def test_secrets_that_are_gone_or_wrong_are_told_and_their_urls_say_try_later(tmp_path: Path) -> None:
     good = SECRETS["AICFLOW_SECRET_STANDARD"]
     names = ("GONE", "BAD", "EMPTY")
