@@ -67,3 +67,24 @@ def test_versions_agree() -> None:
     ]
     versions = {tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"] for path in projects}
     assert versions == {aicflow.__version__}
+
+
+def test_variables_of_node_types_are_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    found = [
+        (node.type_id, *item) for node in installed_plugins().registry.nodes() for item in node.cls.variables.items()
+    ]
+    assert {"ai.agent", "http.request", "python.code"} <= {type_id for type_id, _, _ in found}
+    for type_id, variable, meaning in found:
+        assert f"| `{variable}` | `{type_id}` | {meaning} |" in page, f"{variable} is missing or differs"
+
+
+@pytest.mark.parametrize("prefix", ["AICFLOW_HTTP_", "AICFLOW_AGENT_", "AICFLOW_PYTHON_"])
+def test_plugins_read_no_variable_that_they_do_not_name(prefix: str) -> None:
+    named = {name for node in installed_plugins().registry.nodes() for name in node.cls.variables}
+    written = {
+        match
+        for path in (ROOT / "plugins").glob("*/src/**/*.py")
+        for match in re.findall(rf"{prefix}[A-Z_]+[A-Z]", path.read_text(encoding="utf-8"))
+    }
+    assert written <= named

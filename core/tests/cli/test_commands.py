@@ -139,3 +139,21 @@ def test_the_doctor_finds_what_is_wrong(aicflow: Run, tmp_path: Path) -> None:
     assert "There is no engine 'steam'" in done.stdout
     findings = json.loads(aicflow("doctor", "--output", "json").stdout)["findings"]
     assert {"version", "store", "engine"} <= {finding["subject"] for finding in findings}
+
+
+def test_the_doctor_asks_node_types_how_they_are(aicflow: Run) -> None:
+    plugins = {"AICFLOW_BLOCKED_PLUGINS": "agent,http,trigger", "AICFLOW_PYTHON_WARM": "1"}
+    done = aicflow("doctor", env=plugins)
+    assert done.returncode == 0
+    line = next(line for line in done.stdout.splitlines() if "python.code: " in line)
+    assert line.startswith("ok")
+    assert "backend process" in line
+    assert "seccomp (allow-list)" in line
+    assert "settings:" not in done.stdout, "a variable that a node type reads is known"
+    done = aicflow("doctor", env={**plugins, "AICFLOW_PYTHON_REQUIRE": "moat", "AICFLOW_PYTHON_WRAM": "2"})
+    assert done.returncode == 1
+    assert "problem python.code: not ready" in done.stdout
+    assert "Did you mean 'AICFLOW_PYTHON_WARM'?" in done.stdout
+    done = aicflow("doctor", env={**plugins, "AICFLOW_PYTHON_BACKENDS": "restricted"})
+    assert done.returncode == 0
+    assert "note    python.code: ready; backend restricted" in done.stdout

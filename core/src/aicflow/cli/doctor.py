@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import Parameter
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["doctor_command"]
 
+_PATIENCE: Final = 30.0
 _CLIENT_VARIABLES = frozenset({"AICFLOW_API_KEY", "AICFLOW_URL"})
 
 
@@ -41,7 +43,7 @@ def doctor_command(
     data_dir: Annotated[Path | None, Parameter(help="Folder of the database and the keys")] = None,
     output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",
 ) -> int:
-    """Check settings, data folder, store, plugins and engine. Leaves with 1 when there is a problem."""
+    """Check settings, data folder, store, engine, plugins and node types. Leaves with 1 when there is a problem."""
     from aicflow.cli.files import load_settings
     from aicflow.cli.plugins import quiet_plugins
 
@@ -51,11 +53,12 @@ def doctor_command(
         Finding(
             "ok", "version", f"aicflow {__version__}, Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}"
         ),
-        *_variables(),
+        *_variables(plugins),
         *_data_dir(settings),
         *_server_or_store(settings, plugins),
         *_engine(settings, plugins),
         *_plugins(plugins),
+        *_node_types(settings, plugins),
     ]
     problems = sum(finding.state == "problem" for finding in findings)
     if output == "json":
@@ -67,16 +70,18 @@ def doctor_command(
     return 1 if problems else 0
 
 
-def _variables() -> Iterator[Finding]:
+def _variables(plugins: Plugins) -> Iterator[Finding]:
     """Variables that nobody reads are probably misspelt."""
     from aicflow.host.settings import Settings
     from aicflow.kernel.suggest import did_you_mean
 
     known = {f"AICFLOW_{name.upper()}" for name in Settings.model_fields} | _CLIENT_VARIABLES
+    for node in plugins.registry.nodes():
+        known.update(node.cls.variables)
     for name in sorted(os.environ):
         if name.startswith("AICFLOW_") and not name.startswith("AICFLOW_SECRET_") and name not in known:
-            hint = did_you_mean(name, known) or "A plugin may read it."
-            yield Finding("note", "settings", f"{name} is no setting of the host. {hint}")
+            hint = did_you_mean(name, sorted(known)) or "A plugin may read it."
+            yield Finding("note", "settings", f"{name} is no setting of the host or an installed node type. {hint}")
 
 
 def _data_dir(settings: Settings) -> Iterator[Finding]:
@@ -150,3 +155,50 @@ def _plugins(plugins: Plugins) -> Iterator[Finding]:
             yield Finding("ok", name, f"{info.distribution or ''} {info.version or ''} {brought}".strip())
         for code, message in info.problems:
             yield Finding("note" if info.status == "blocked" else "problem", name, f"{code}: {message}")
+
+
+def _node_types(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
+    """What node types say of themselves: in the server that runs, else in this process."""
+    from aicflow.cli.remote import running_server
+    from aicflow.host.datadir import DataDir
+    from aicflow.host.node_health import NodeHealth
+    from aicflow.kernel.node import NodeType
+
+    async def ask(cls: NodeType) -> Mapping[str, Any] | None:
+        said: Mapping[str, Any] | None = await cls().health()
+        return said
+
+    async def look() -> dict[str, dict[str, Any]]:
+        health = NodeHealth(plugins.registry, ask)
+        logging.disable(logging.WARNING)  # it is all in the findings
+        try:
+            return await health.look(_PATIENCE)
+        finally:
+            logging.disable(logging.NOTSET)
+            await health.close()
+
+    try:
+        server = running_server(DataDir(settings.data_dir))
+        found = server.call("GET", "/readyz")["node_types"] if server is not None else asyncio.run(look())
+    except AICFlowError:
+        return  # told of the server already
+    for type_id, said in found.items():
+        state: Literal["ok", "note", "problem"] = "problem" if said["ready"] is False else "ok"
+        if said["ready"] is None or said.get("note"):
+            state = "note"
+        yield Finding(state, type_id, _in_words(said))
+
+
+def _in_words(said: Mapping[str, Any]) -> str:
+    """Health as a sentence: `ready; backend process; active: rlimits (memory), seccomp (allow-list)`."""
+    words = {True: "ready", False: "not ready", None: "not known"}
+    parts = [words[said["ready"]]]
+    for name, value in said.items():
+        if name in ("reason", "note"):
+            parts.append(str(value))
+        elif isinstance(value, Mapping):
+            inner = ", ".join(f"{key} ({detail})" for key, detail in value.items())
+            parts.append(f"{name}: {inner or 'none'}")
+        elif name != "ready":
+            parts.append(f"{name} {value}")
+    return "; ".join(parts)

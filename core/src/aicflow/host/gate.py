@@ -22,7 +22,7 @@ from aicflow.kernel.ids import new_id
 if TYPE_CHECKING:
     from aicflow.host.settings import Settings
 
-__all__ = ["CALLER", "REQUEST_ID", "Access", "Gate"]
+__all__ = ["CALLER", "REQUEST_ID", "Access", "Gate", "key_of"]
 
 type ASGI = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -126,6 +126,11 @@ class Gate:
         """Whether a browser's page may open a WebSocket: pages of this host, and the origins in the settings."""
         assert headers.origin is not None
         return headers.origin in self._origins or urlsplit(headers.origin).netloc.lower() == headers.host.lower()
+
+
+def key_of(scope: MutableMapping[str, Any]) -> str | None:
+    """The API key that a request to a public path carries, whether it counts or not."""
+    return _Headers(scope["headers"]).key
 
 
 class _Headers:

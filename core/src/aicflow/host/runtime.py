@@ -13,6 +13,7 @@ from aicflow.engine.options import EngineOptions
 from aicflow.host.datadir import DataDir, write_private
 from aicflow.host.housekeeping import Housekeeper
 from aicflow.host.keys import KeyRing, is_well_formed, new_key
+from aicflow.host.node_health import NodeHealth
 from aicflow.host.settings import Settings
 from aicflow.host.trigger_runtime import HostTriggerRuntime
 from aicflow.host.triggers import TriggerService
@@ -56,6 +57,7 @@ class HostRuntime:
         self.executions = make_executions(
             plugins, store, options, secrets=self.secrets, observers=observers, clock=self.clock
         )
+        self.node_health = NodeHealth(self.registry, self.executions.nodes.health)
         self.trigger_runtime = HostTriggerRuntime(self.executions, store, self.secrets, self.clock)
         self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime, self.secrets)
         limits = Limits(depth=settings.max_document_depth, nodes=settings.max_document_nodes)
@@ -131,6 +133,7 @@ async def running(
         await runtime.ensure_admin_key()
         await runtime.executions.open()
         stack.push_async_callback(runtime.executions.close)
+        stack.push_async_callback(runtime.node_health.close)
         stack.push_async_callback(runtime.trigger_service.stop)
         await runtime.trigger_service.start()
         keeper = Housekeeper(store.maintenance, settings.retention_rules, runtime.clock, every=settings.retention_every)

@@ -21,6 +21,7 @@ __all__ = [
     "FailureReport",
     "Fires",
     "Issue",
+    "NodeHealth",
     "NodeType",
     "Plugin",
     "ProblemDocument",
@@ -347,12 +348,23 @@ class ApiKeyCreated(ApiKey):
     key: str
 
 
+class NodeHealth(BaseModel):
+    """What a node type says of itself: `ready` is null while it is not known, `reason` says why it is false, `note`
+    what is weaker than it might be. Types add fields of their own. Without an API key only `ready` is told."""
+
+    ready: bool | None
+    reason: str | None = None
+    note: str | None = None
+
+
 class Ready(_Given):
-    """Whether executions can be accepted and run."""
+    """Whether executions can be accepted and run. `degraded` names the node types whose steps cannot run here."""
 
     status: Literal["ready", "not-ready"]
     checks: dict[str, str]
     plugins: dict[str, int]
+    degraded: list[str]
+    node_types: dict[str, NodeHealth]
 
 
 def page_of(model: type[BaseModel], name: str) -> type[BaseModel]:

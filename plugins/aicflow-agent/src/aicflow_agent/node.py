@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aicflow import Context, Issue, Node
 
@@ -34,6 +34,11 @@ class Agent(Node[AgentParams, AgentOutput]):
     category = "ai"
     pure = False
     in_langgraph_task = True
+    variables: ClassVar[Mapping[str, str]] = {
+        "AICFLOW_AGENT_MODEL": "Model of agents that name none, such as `openai:gpt-5-mini`",
+        "AICFLOW_AGENT_BASE_URL": "OpenAI-compatible server of agents that name none, up to and with `/v1`",
+        "AICFLOW_AGENT_API_KEY": "Key for that server, or for OpenAI; sent nowhere else",
+    }
 
     _clients: Clients | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aicflow import Context, Issue, Node
 
@@ -29,6 +29,11 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
     type_id = "http.request"
     title = "HTTP request"
     category = "network"
+    variables: ClassVar[Mapping[str, str]] = {
+        "AICFLOW_HTTP_ALLOW_HOSTS": "Inner hosts and networks that may be reached: `erp.internal:8443, 10.20.0.0/16`",
+        "AICFLOW_HTTP_PROXY": "Proxy of all requests: a URL, or `environment` for HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
+        "AICFLOW_HTTP_NO_PROXY": "Hosts that are reached without it",
+    }
 
     def __init__(self, settings: HttpSettings | None = None) -> None:
         """`settings`: instead of those in the environment, for hosts that embed the node."""

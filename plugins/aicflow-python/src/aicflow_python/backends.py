@@ -22,6 +22,9 @@ async def open_sandbox(settings: PythonSettings) -> Sandbox:
         except SandboxUnavailable as error:
             refusals.append(f"{name}: {error}")
             continue
+        except BaseException:  # cancelled half-way: leave no process behind
+            await sandbox.close()
+            raise
         if name != "process":
             log.warning("Python nodes run in the %s backend: %s", name, sandbox.layers().assurance)
         return sandbox
@@ -35,9 +38,10 @@ async def probe(settings: PythonSettings | None = None) -> Layers:
         sandbox = await open_sandbox(settings)
     except SandboxUnavailable as error:
         return Layers(settings.backends[0], ready=False, reason=str(error))
-    layers = sandbox.layers()
-    await sandbox.close()
-    return layers
+    try:
+        return sandbox.layers()
+    finally:
+        await sandbox.close()
 
 
 def make(name: str, settings: PythonSettings) -> Sandbox:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from aicflow import Context, Issue, Node, PermanentError, TransientError
 
-from aicflow_python.backends import open_sandbox
+from aicflow_python.backends import open_sandbox, probe
 from aicflow_python.checks import check_params, over_ceiling
 from aicflow_python.failures import node_error
 from aicflow_python.params import PythonParams
 from aicflow_python.sandbox import Call, Layers, Limits, LogLine, Sandbox, SandboxUnavailable
-from aicflow_python.settings import PythonSettings
+from aicflow_python.settings import VARIABLES, PythonSettings
 
 __all__ = ["PythonCode", "TrustedPythonCode"]
 
 RESERVED = frozenset({"self", "message", "level"})
+PROBE_SECONDS: Final = (
+    300.0  # trying costs a fifth of a second of processor time, and health checks come every few seconds
+)
 
 
 class PythonCode(Node[PythonParams, Any]):
@@ -34,10 +39,13 @@ class PythonCode(Node[PythonParams, Any]):
     title = "Python"
     category = "code"
     pure: ClassVar[bool] = True  # nothing that runs inside can change anything outside
+    variables: ClassVar[Mapping[str, str]] = VARIABLES
 
     def __init__(self, settings: PythonSettings | None = None) -> None:
         self._settings = settings
         self._sandbox: Sandbox | None = None
+        self._probed: tuple[float, Layers] | None = None
+        self._probing = asyncio.Lock()
 
     @property
     def settings(self) -> PythonSettings:
@@ -87,6 +95,23 @@ class PythonCode(Node[PythonParams, Any]):
         if self._sandbox is None:
             return Layers(self.settings.backends[0], ready=False, reason="not started")
         return self._sandbox.layers()
+
+    async def health(self) -> Mapping[str, Any]:
+        """The backend, its layers, and why it is not ready. Before the first step a sandbox is opened and closed to
+        find out; what that gave is kept for five minutes."""
+        layers = self._sandbox.layers() if self._sandbox is not None else await self._tried()
+        told: dict[str, Any] = {"ready": layers.ready, "backend": layers.backend}
+        if layers.reason is not None:
+            told["reason"] = layers.reason
+        if layers.ready and layers.backend != "process":
+            told["note"] = layers.assurance
+        return {**told, "active": dict(layers.active), "missing": dict(layers.missing)}
+
+    async def _tried(self) -> Layers:
+        async with self._probing:
+            if self._probed is None or time.monotonic() - self._probed[0] > PROBE_SECONDS:
+                self._probed = (time.monotonic(), await probe(self.settings))
+            return self._probed[1]
 
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:

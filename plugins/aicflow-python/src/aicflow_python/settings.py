@@ -11,10 +11,24 @@ from aicflow import AICFlowError
 
 from aicflow_python.sandbox import Environment, Limits
 
-__all__ = ["PythonSettings"]
+__all__ = ["VARIABLES", "PythonSettings"]
 
 PREFIX = "AICFLOW_PYTHON_"
 BACKENDS = ("process", "restricted", "trusted")
+VARIABLES = {
+    "AICFLOW_PYTHON_BACKENDS": "Backends that may be used, in order: `process`, `restricted`; or `trusted` alone",
+    "AICFLOW_PYTHON_TIMEOUT": "Most seconds of a call, and what it gets when it asks for nothing",
+    "AICFLOW_PYTHON_CPU_SECONDS": "Most processor seconds of a call",
+    "AICFLOW_PYTHON_MEMORY_MB": "Most memory of a call, in megabytes",
+    "AICFLOW_PYTHON_STDOUT_BYTES": "Most output and log of a call, in bytes",
+    "AICFLOW_PYTHON_RESULT_BYTES": "Largest result of a call, in bytes",
+    "AICFLOW_PYTHON_INPUT_BYTES": "Largest inputs of a call, in bytes",
+    "AICFLOW_PYTHON_ENVIRONMENTS": "Extra packages by name: `science=numpy,pandas; text=regex`",
+    "AICFLOW_PYTHON_REQUIRE": "Layers of the sandbox without which nothing runs; all but Landlock when not set",
+    "AICFLOW_PYTHON_WARM": "Spare processes for each environment",
+    "AICFLOW_PYTHON_MAX_PROCESSES": "Most processes at work or kept for executions",
+    "AICFLOW_PYTHON_IDLE_TIMEOUT": "Seconds until an idle process goes",
+}
 
 
 @dataclass(frozen=True, slots=True)

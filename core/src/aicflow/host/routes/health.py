@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from aicflow.host import schemas
+from aicflow.host.gate import key_of
 from aicflow.host.pages import json_response
 from aicflow.host.routes.common import NoQuery, runtime_of
 from aicflow.kernel.errors import AICFlowError
@@ -34,7 +35,9 @@ async def livez(query: NoQuery) -> Response:
     responses={503: {"model": schemas.Ready, "description": "Not ready"}},
 )
 async def readyz(request: Request, query: NoQuery) -> Response:
-    """Asks the store whether it can be written to and the worker whether it works."""
+    """Asks the store whether it can be written to and the worker whether it works; nothing else makes it not ready.
+    What node types say of themselves stands beside it: `degraded` names those that cannot run here. With an API key
+    `node_types` tells all they say, without one only whether they are ready."""
     runtime = runtime_of(request)
     checks = {"store": "ok", "worker": "ok"}
     try:
@@ -48,5 +51,25 @@ async def readyz(request: Request, query: NoQuery) -> Response:
         checks["worker"] = "the host is stopping"
     ready = all(value == "ok" for value in checks.values())
     plugins = dict(Counter(info.status for info in runtime.plugins.infos))
-    body = {"status": "ready" if ready else "not-ready", "checks": checks, "plugins": plugins}
+    nodes = await runtime.node_health.look()
+    degraded = [type_id for type_id, said in nodes.items() if said["ready"] is False]
+    if not await _is_known(request):
+        nodes = {type_id: {"ready": said["ready"]} for type_id, said in nodes.items()}
+    body = {
+        "status": "ready" if ready else "not-ready",
+        "checks": checks,
+        "plugins": plugins,
+        "degraded": degraded,
+        "node_types": nodes,
+    }
     return json_response(body, 200 if ready else 503)
+
+
+async def _is_known(request: Request) -> bool:
+    """Whether the request carries a key that may read; one that counts for nothing is not refused here."""
+    key = key_of(request.scope)
+    try:
+        caller = await runtime_of(request).keys.caller(key) if key is not None else None
+    except AICFlowError:
+        return False
+    return caller is not None and caller.may("read")
