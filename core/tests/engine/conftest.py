@@ -73,6 +73,14 @@ def node_types(ledger: Ledger) -> list[Any]:
             time.sleep(0.005)
         return "stopped" if ctx.cancelled else "slept"
 
+    @node("lab.block_and_tell")
+    def block_and_tell(ctx: Context, lines: int) -> str:
+        """Blocks its thread, and logs from there."""
+        for i in range(lines):
+            ctx.log(f"line {i}")
+            ctx.emit({"line": i})
+        return "told"
+
     @node("lab.fail")
     async def fail(ctx: Context, name: str = "fail", times: int = 1_000_000, kind: str = "transient") -> str:
         """Fails `times` times, then succeeds."""
@@ -130,7 +138,23 @@ def node_types(ledger: Ledger) -> list[Any]:
         async def run(self, ctx: Context, params: PickParams) -> Exit[None]:
             return Exit(params.port, None)
 
-    return [add, effect, hold, deaf, block, fail, key, big, tell, bad, anything, Pick, WaitNode, WorkflowCall]
+    return [
+        add,
+        effect,
+        hold,
+        deaf,
+        block,
+        block_and_tell,
+        fail,
+        key,
+        big,
+        tell,
+        bad,
+        anything,
+        Pick,
+        WaitNode,
+        WorkflowCall,
+    ]
 
 
 class Lab:

@@ -222,3 +222,11 @@ async def test_two_hundred_at_once_all_succeed(lab: Any) -> None:
     started = await asyncio.gather(*[lab.executions.start(workflow, {"n": i}) for i in range(200)])
     ended = await asyncio.gather(*[lab.end(one.execution_id) for one in started])
     assert [one.output for one in ended] == [i + 11 for i in range(200)]
+
+
+async def test_a_blocking_node_logs_from_its_thread(lab: Any) -> None:
+    execution = await lab.run([{"id": "b", "type": "lab.block_and_tell", "params": {"lines": 300}}])
+    assert execution.status == "succeeded"
+    events = [event for event in await lab.events(execution.id) if event.node_id == "b"]
+    assert [event.data["message"] for event in events[1:-1]] == [f"line {i}" for i in range(300)]
+    assert events[-1].type == "step.succeeded"

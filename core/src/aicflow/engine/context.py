@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aicflow.engine.outputs import as_json
@@ -22,7 +24,7 @@ __all__ = ["StepContext"]
 class StepContext:
     """One attempt of one step, as its node sees it. It also is the `nodes` caller, which agents use for tools."""
 
-    __slots__ = ("_calls", "_run", "answer", "attempt", "cancelled", "idempotency_key", "node_id")
+    __slots__ = ("_calls", "_loop", "_run", "answer", "attempt", "cancelled", "idempotency_key", "node_id")
 
     def __init__(self, run: ExecutionRun, node_id: str, attempt: int, answer: Answer | None) -> None:
         self._run = run
@@ -32,6 +34,18 @@ class StepContext:
         self.idempotency_key = f"{run.execution_id}:{node_id}"
         self.cancelled = False
         self._calls = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def enter_thread(self) -> None:
+        """From now on it is used in another thread than the event loop's."""
+        self._loop = asyncio.get_running_loop()
+
+    def _tell(self, what: Callable[..., None], *args: Any) -> None:
+        if self._loop is None:
+            what(*args)
+            return
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(what, *args)
 
     def cancel(self) -> None:
         """Say that this attempt should stop."""
@@ -63,11 +77,11 @@ class StepContext:
             body = dumps({**data, "fields": {key: repr(value) for key, value in fields.items()}})
         if len(body) > 4 * limit:
             body = dumps({**data, "fields": {}, "truncated": len(body)})
-        self._run.add_event("step.log", self.node_id, self.attempt, body)
+        self._tell(self._run.add_event, "step.log", self.node_id, self.attempt, body)
 
     def emit(self, delta: Any) -> None:
         """Show progress to whoever watches now."""
-        self._run.emit(self.node_id, self.attempt, delta)
+        self._tell(self._run.emit, self.node_id, self.attempt, delta)
 
     def secret(self, name: str) -> str:
         """The value of a secret; masked from now on. Raises PermanentError when there is none."""

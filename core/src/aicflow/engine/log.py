@@ -27,6 +27,7 @@ class ExecutionLog:
     """
 
     __slots__ = (
+        "_appended",
         "_busy",
         "_clock",
         "_consumed",
@@ -35,6 +36,8 @@ class ExecutionLog:
         "_lost",
         "_outputs",
         "_pending",
+        "_projection",
+        "_sealed",
         "_store",
         "_task",
         "_timer",
@@ -77,6 +80,9 @@ class ExecutionLog:
         self._pending: list[bytes] = []
         self._outputs: dict[str, bytes] = {}
         self._consumed: list[str] = []
+        self._projection: Projection | None = None
+        self._sealed = False
+        self._appended: Appended | None = None
         self._busy: asyncio.Future[None] | None = None
         self._timer: asyncio.Handle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -89,7 +95,7 @@ class ExecutionLog:
         data: Mapping[str, Any] | bytes = b"{}",
     ) -> None:
         """Number and encode an event; it is committed by the next flush, at the latest after `flush_after` seconds."""
-        if self.closed:
+        if self.closed or self._sealed:
             return
         body = data if type(data) is bytes else dumps(data)
         if self.mask:
@@ -134,14 +140,19 @@ class ExecutionLog:
                 self._due()  # what was added meanwhile found this flush under way and set no timer of its own
 
     async def flush(self, projection: Projection | None = None) -> Appended | None:
-        """Commit every pending event, with `projection` as the execution's row after them. Raises StaleClaim."""
+        """Commit every pending event, with `projection` as the execution's row after them; then no event is taken any
+        more. Raises StaleClaim."""
+        if projection is not None:
+            # whichever flush takes the pending events takes it along: an end and its status are never apart
+            self._projection, self._sealed = projection, True
         target = self.last_seq
         while self._busy is not None:
             await asyncio.shield(self._busy)
-            if projection is None and self.committed >= target:
-                return None
+            if self.committed >= target and self._projection is None:
+                return self._appended
         if self.closed:
             raise StaleClaim(self.execution_id)
+        projection, self._projection = self._projection, None
         if not self._pending and projection is None:
             return None
         if self._timer is not None:
@@ -164,6 +175,7 @@ class ExecutionLog:
             busy.set_result(None)
         first = self.committed + 1
         self.committed += len(events)
+        self._appended = appended
         self._hub.publish(self.execution_id, self.workflow_id, first, events)
         return appended
 

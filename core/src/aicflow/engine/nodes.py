@@ -77,6 +77,7 @@ class NodePool:
         instance = self._ready.get(cls) or await self.get(cls)
         if not self.is_blocking(cls):
             return await instance.run(ctx, params)
+        ctx.enter_thread()
         call = partial(contextvars.copy_context().run, instance.run, ctx, params)
         return await self._threads.run(call, ctx.cancel)
 
