@@ -9,13 +9,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from pathlib import Path
 
-from tests.benchmarks import chain, python_node, waits
+from tests.benchmarks import api, chain, python_node, recovery, streams, validation, waiting, waits
 from tests.benchmarks.lab import Row, machine
 
 _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
     "chain": chain.run,
     "waits": waits.thousand_at_once,
     "overhead": waits.overhead,
+    "validation": validation.run,
+    "api": api.run,
+    "streams": streams.run,
+    "recovery": recovery.run,
+    "waiting": waiting.run,
     "python-node": python_node.run,
 }
 

@@ -19,9 +19,9 @@ import pytest
 from tests.faults.history import World
 from tests.faults.processes import alive, until
 from tests.faults.workflows import DOCUMENTS, EXPECTED, document, effect
+from tests.support.plugin import plugin_path
 from tests.support.server import Server, start_server
 
-REPOSITORY = Path(__file__).parents[2]
 NAMES = ("chain", "fan", "fails", "saved", "waits", "calls", "single")
 LOOP = "n = 0\nwhile True:\n    n += sum(range(50_000_000))\n"
 CODE = {"type": "python.code", "params": {"code": LOOP, "cpu_seconds": 60, "timeout": 60}}
@@ -34,13 +34,8 @@ class Place:
         self.ledger = folder / "ledger"
         self.data = folder / "data"
         self.ledger.touch()
-        # a plugin as pip would install it: a folder on the path with the entry point in its metadata
-        plugin = folder / "plugin" / "faults-1.dist-info"
-        plugin.mkdir(parents=True)
-        (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: faults\nVersion: 1\n")
-        (plugin / "entry_points.txt").write_text("[aicflow]\nfaults = tests.faults.nodes\n")
         self.environment = {
-            "PYTHONPATH": os.pathsep.join((str(plugin.parent), str(REPOSITORY))),
+            "PYTHONPATH": plugin_path(folder / "plugin", "faults", "tests.faults.nodes"),
             "AICFLOW_FAULT_LEDGER": str(self.ledger),
             "AICFLOW_ENGINE": "native",
             "AICFLOW_GRACE": "1",
