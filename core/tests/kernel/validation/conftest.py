@@ -68,7 +68,7 @@ class Typed(Params):
     number: float = 0
     count: int = Field(default=1, ge=1)
     flag: bool = False
-    texts: list[str] = []
+    texts: list[str] = Field(default_factory=list)
     choice: Literal["new", "done", "lost"] = "new"
     person: Person | None = None
     secret: SecretText = ""
@@ -84,7 +84,7 @@ class Take(Node[Typed, Any]):
 
 
 class Echoes(Params):
-    shape: dict[str, Any] = {}
+    shape: dict[str, Any] = Field(default_factory=dict)
 
 
 class Echo(Node[Echoes, Any]):

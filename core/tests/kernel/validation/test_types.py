@@ -26,17 +26,36 @@ INPUT = {
         "tree": {"$ref": "#/$defs/tree"},
         "any": {},
     },
-    "required": ["n", "x", "s", "b", "none", "maybe", "either", "color", "list", "names", "point", "open", "map", "tree", "any"],
+    "required": [
+        "n",
+        "x",
+        "s",
+        "b",
+        "none",
+        "maybe",
+        "either",
+        "color",
+        "list",
+        "names",
+        "point",
+        "open",
+        "map",
+        "tree",
+        "any",
+    ],
     "additionalProperties": False,
     "$defs": {
         "tree": {
             "type": "object",
-            "properties": {"value": {"type": "integer"}, "next": {"anyOf": [{"$ref": "#/$defs/tree"}, {"type": "null"}]}},
+            "properties": {
+                "value": {"type": "integer"},
+                "next": {"anyOf": [{"$ref": "#/$defs/tree"}, {"type": "null"}]},
+            },
             "required": ["value", "next"],
             "additionalProperties": False,
         }
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -42,6 +42,8 @@ class Effort:
     def __init__(self) -> None:
         self._alternatives = _ALTERNATIVES
         self._comparing = _COMPARING
+        self._compared: dict[tuple[int, int, int, int], tuple[Compatibility, SchemaView, SchemaView]] = {}
+        """What came of comparing two schemas, with them, so that their ids stay their own."""
         self._weights: dict[tuple[int, int], tuple[int, SchemaView]] = {}
 
     def affords(self, schema: Any) -> bool:
@@ -62,10 +64,14 @@ class Effort:
 
     def compare(self, producer: SchemaView, consumer: SchemaView) -> Compatibility:
         """As `compatible`; UNKNOWN once too much has been compared."""
-        self._comparing -= self._weight(producer) + self._weight(consumer)
-        if self._comparing < 0:
-            return Compatibility(Verdict.UNKNOWN)
-        return compatible(producer, consumer)
+        key = (id(producer.schema), id(producer.document), id(consumer.schema), id(consumer.document))
+        known = self._compared.get(key)
+        if known is None:
+            self._comparing -= self._weight(producer) + self._weight(consumer)
+            if self._comparing < 0:
+                return Compatibility(Verdict.UNKNOWN)
+            known = self._compared[key] = (compatible(producer, consumer), producer, consumer)
+        return known[0]
 
     def _weight(self, view: SchemaView) -> int:
         key = (id(view.schema), id(view.document))

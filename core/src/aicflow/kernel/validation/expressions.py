@@ -10,7 +10,7 @@ from aicflow.kernel.template import TemplateExpression
 from aicflow.kernel.validation.effort import Effort
 from aicflow.kernel.validation.facts import Environment
 from aicflow.kernel.validation.finding import WHOLE, Finding
-from aicflow.kernel.validation.fits import Misfit, in_text, misfit, place_of
+from aicflow.kernel.validation.fits import in_text, misfit, place_of
 from aicflow.kernel.validation.infer import Budget, Inference, OutOfBudget
 from aicflow.kernel.validation.inputs import check_mapped_input
 from aicflow.kernel.validation.limits import Limits
@@ -24,9 +24,6 @@ from aicflow.kernel.validation.views import STRING
 __all__ = ["check_expressions", "check_unreachable", "paths_of"]
 
 _NOWHERE: Final = Environment()
-
-type _Fitted = dict[tuple[int, int, int, int], tuple[Misfit | None, SchemaView, SchemaView]]
-"""What came of comparing two types, with the types, so that their ids stay their own."""
 
 
 def paths_of(subject: Subject) -> Paths | None:
@@ -61,11 +58,10 @@ def check_unreachable(subject: Subject, paths: Paths, report: Report) -> None:
 def check_expressions(subject: Subject, sources: Sources, paths: Paths | None, limits: Limits, report: Report) -> None:
     """Every expression of every site."""
     budget = Budget(limits.parts)
-    fitted: _Fitted = {}
     for site in subject.sites:
         checked = _Checked(site, SiteRoots(subject, sources, paths, site), _schema_of(subject, sources, site))
         try:
-            checked.check(budget, fitted, sources.effort)
+            checked.check(budget, sources.effort)
         except OutOfBudget:
             message = f"The expressions of the workflow have more than {limits.parts:,} parts."
             hint = "Split it, and join the parts with workflow.call."
@@ -87,7 +83,7 @@ class _Checked:
         self.types: dict[tuple[str | int, ...], SchemaView] = {}
         self.findings: list[tuple[TemplateExpression, list[Finding]]] = []
 
-    def check(self, budget: Budget, fitted: _Fitted, effort: Effort) -> None:
+    def check(self, budget: Budget, effort: Effort) -> None:
         """Look at all of them. Raises OutOfBudget."""
         template = self._site.template
         broken = {problem.pointer for problem in template.problems}
@@ -99,7 +95,7 @@ class _Checked:
                 place.expression.ast, _NOWHERE
             )
             if not found and place.pointer not in broken:
-                _check_fit(place, value, self._schema, found, fitted, effort)
+                _check_fit(place, value, self._schema, found, effort)
             if found:
                 self.findings.append((place, found))
             self.types[place.path] = value if place.whole else STRING
@@ -124,7 +120,6 @@ def _check_fit(
     value: SchemaView,
     schema: SchemaView | None,
     found: list[Finding],
-    fitted: _Fitted,
     effort: Effort,
 ) -> None:
     if not place.whole:
@@ -136,10 +131,7 @@ def _check_fit(
     wanted = place_of(schema, place.path) if schema is not None else None
     if wanted is None:
         return
-    key = (id(value.schema), id(value.document), id(wanted.schema), id(wanted.document))
-    if key not in fitted:
-        fitted[key] = (misfit(value, wanted, effort), value, wanted)
-    wrong = fitted[key][0]
+    wrong = misfit(value, wanted, effort)
     if wrong is not None and (place.whole or wrong.severity == "error"):
         found.append(Finding(wrong.code, wrong.message, WHOLE, None, wrong.severity))
 

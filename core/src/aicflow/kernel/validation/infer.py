@@ -55,7 +55,7 @@ __all__ = ["Budget", "Inference", "OutOfBudget", "Roots", "Start"]
 
 _CONDITION: Final = "Compare it, such as value != null or len(value) > 0. For a default, write value ?? other."
 
-_BUILDING: Final = 10
+_BUILDING: Final = 25
 """What making a schema of others costs, in parts."""
 
 

@@ -19,5 +19,5 @@ class Limits:
     triggers: int = 100
     issues: int = 1_000
     expressions: int = 50_000
-    characters: int = 1_200_000
+    characters: int = 1_000_000
     parts: int = 300_000

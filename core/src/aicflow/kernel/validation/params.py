@@ -40,7 +40,7 @@ def check_params(subject: Subject, report: Report) -> None:
         registered = subject.types[i]
         if node is None:
             continue
-        at = pointer("nodes", i, "params")
+        at = pointer("nodes", i, *(("params",) if "params" in node.model_fields_set else ()))
         if registered is None:
             _add_site(subject, report, Site("node", at, compile_template(node.params), i))
             continue
@@ -53,7 +53,7 @@ def check_params(subject: Subject, report: Report) -> None:
         found = subject.trigger_types[i]
         if trigger is None or found is None:
             continue
-        at = pointer("triggers", i, "params")
+        at = pointer("triggers", i, *(("params",) if "params" in trigger.model_fields_set else ()))
         schema = _schema(found.cls)
         template = compile_template(trigger.params, schema)
         _add_site(subject, report, Site("trigger-params", at, template, i, schema))

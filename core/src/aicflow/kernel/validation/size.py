@@ -43,7 +43,9 @@ def check_size(raw: Mapping[str, Any], report: Report, limits: Limits) -> bool:
         report.error("doc.too-deep", deep, f"The document is nested deeper than {limits.depth} levels here.")
         return False
     expressions = sum(text.count(_OPENING) for text in texts)
-    characters = sum(map(_inside, texts)) if expressions > 100 else 0
+    characters = sum(map(len, texts))
+    if characters > limits.characters:
+        characters = sum(map(_inside, texts))
     for found, most, what in (
         (expressions, limits.expressions, "expressions"),
         (characters, limits.characters, "characters in expressions"),
