@@ -15,10 +15,10 @@ DOCUMENT: dict[str, Any] = {
     "nodes": [
         {"id": "fetch", "type": "net.fetch", "params": {"url": "https://example.com/${{ input.id }}"}},
         {"id": "late", "type": "wait", "params": {"seconds": 3600}},
-        {"id": "tell", "type": "net.fetch", "params": {"url": "${{ nodes.fetch.output }}"}},
+        {"id": "tell", "type": "net.fetch", "params": {"url": "${{ nodes.fetch.error.message }}"}},
     ],
     "edges": [{"from": "fetch", "to": "late"}, {"from": "fetch", "port": "error", "to": "tell"}],
-    "output": "${{ nodes.fetch.output }}",
+    "output": "${{ nodes.fetch?.output }}",
 }
 
 
