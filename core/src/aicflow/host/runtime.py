@@ -130,6 +130,7 @@ async def running(
         runtime = HostRuntime(settings, plugins, store, **parts)
         runtime.registry.configure_all(await store.node_settings.all())
         stack.push_async_callback(runtime.keys.close)
+        stack.callback(runtime.workflows.close)
         await runtime.ensure_admin_key()
         await runtime.executions.open()
         stack.push_async_callback(runtime.executions.close)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
 
 from aicflow.engine.secrets import Secrets
 from aicflow.host.triggers import ActiveTrigger, TriggerService
@@ -18,6 +20,8 @@ from aicflow.kernel.registry import Registry
 from aicflow.kernel.validation import Limits, validate
 
 __all__ = ["WorkflowService"]
+
+_CHECKS_AT_ONCE: Final = 4
 
 
 class WorkflowService:
@@ -39,11 +43,17 @@ class WorkflowService:
         self._clock = clock
         self._limits = limits
         self._lock = asyncio.Lock()
+        self._threads = ThreadPoolExecutor(_CHECKS_AT_ONCE, thread_name_prefix="aicflow-check")
+
+    def close(self) -> None:
+        """Let go of the threads; checks under way end by themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def check(self, document: Any) -> list[Issue]:
-        """All findings about a document. In a thread: a large one takes a second."""
-        names = self._secrets.names()
-        return await asyncio.to_thread(validate, document, self._registry, secret_names=names, limits=self._limits)
+        """All findings about a document. In a thread: a large one takes a second, and a node type's own check may take
+        several. Not in the event loop's threads, which other work (looking up names) cannot wait for."""
+        call = partial(validate, document, self._registry, secret_names=self._secrets.names(), limits=self._limits)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def _checked(self, document: Any) -> list[Issue]:
         """The warnings of a document without errors. Raises WorkflowInvalid."""

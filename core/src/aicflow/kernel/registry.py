@@ -53,7 +53,10 @@ class RegisteredTrigger:
 
 class Registry:
     """Node and trigger types by id and version. `generation` grows with every change, so that what was derived from
-    the registry (plans, schemas) can be kept until then."""
+    the registry (plans, schemas) can be kept until then.
+
+    Changed by one thread, read by any: what readers walk through is never changed but replaced.
+    """
 
     def __init__(self) -> None:
         self._nodes: dict[str, dict[int, tuple[NodeType, Provider]]] = {}
@@ -79,7 +82,7 @@ class Registry:
     ) -> None:
         if problem is not None:
             raise PluginError("bad-type", problem)
-        versions = table.setdefault(cls.type_id, {})
+        versions = table.get(cls.type_id, {})
         taken = versions.get(cls.version)
         if taken is not None and taken[0] is not cls:
             raise PluginError(
@@ -88,7 +91,11 @@ class Registry:
                 f"is already provided by plugin {taken[1].plugin!r}",
                 hint="Rename one of them, or block one of the plugins by name.",
             )
-        versions[cls.version] = (cls, provider)
+        changed = {**table, cls.type_id: {**versions, cls.version: (cls, provider)}}
+        if table is self._nodes:
+            self._nodes = changed
+        else:
+            self._triggers = changed
         self.generation += 1
 
     def node(self, type_id: str, version: int | None = None) -> RegisteredNode:
@@ -131,7 +138,7 @@ class Registry:
 
     def configure(self, setting: NodeSetting) -> None:
         """Set whether a node type is enabled and its default params. Works at once."""
-        self._settings[setting.type_id] = setting
+        self._settings = {**self._settings, setting.type_id: setting}
         self.generation += 1
 
     def configure_all(self, settings: Iterable[NodeSetting]) -> None:
