@@ -280,7 +280,7 @@ class ExecutionRun:
         appended = await self.log.flush(
             Projection(status, started_at=execution.started_at, finished_at=finished, output=output, error=error)
         )
-        execution.status, execution.finished_at = status, finished
+        execution.status, execution.finished_at, execution.last_seq = status, finished, self.log.last_seq
         if appended is not None and appended.admitted:
             self.env.wake()
         await self.env.children.ended(execution)

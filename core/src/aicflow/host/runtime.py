@@ -20,6 +20,7 @@ from aicflow.host.triggers import TriggerService
 from aicflow.host.wiring import make_executions, make_store, secrets_of
 from aicflow.host.workflows import WorkflowService
 from aicflow.kernel.clock import Clock
+from aicflow.kernel.execution import Execution
 from aicflow.kernel.plugins import Plugins
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import DraftTrigger, Mount
@@ -84,14 +85,14 @@ class HostRuntime:
         """Returns when the host begins to stop."""
         await self.closing.wait()
 
-    async def wait(self, execution_id: str, seconds: float) -> None:
-        """Wait for the execution's end, the time, or the host's stop, which must not be held up by who waits."""
+    async def wait(self, execution_id: str, seconds: float) -> Execution | None:
+        """Wait for the execution's end, the time, or the host's stop, which must not be held up by who waits. Gives
+        the execution when it has ended."""
         ended = asyncio.ensure_future(self.executions.wait(execution_id, seconds))
         closing = asyncio.ensure_future(self.closing.wait())
         try:
             await asyncio.wait((ended, closing), return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                ended.result()
+            return ended.result() if ended.done() else None
         finally:
             ended.cancel()
             closing.cancel()

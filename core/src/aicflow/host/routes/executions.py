@@ -170,8 +170,9 @@ async def start_execution(request: Request) -> Response:
         assert key is not None
         raise mismatch(key, started.execution_id)
     if wait:
-        await runtime.wait(started.execution_id, wait)
-    execution = None if wait or replayed else _as_accepted(executions, started.execution_id)
+        execution = await runtime.wait(started.execution_id, wait)
+    else:
+        execution = None if replayed else _as_accepted(executions, started.execution_id)
     if execution is None:
         execution = await executions.get(started.execution_id)
     headers = _location(execution.id)
