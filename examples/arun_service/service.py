@@ -24,13 +24,11 @@ def template(customer: dict[str, Any]) -> Workflow:
         f"shipping/{customer['id']}", "order", input={"total": wf.trigger.body.total}, respond={"mode": "output"}
     )
 
+    fee = when(wf.input.total >= wf.vars.free_from, 0.0, wf.vars.fee)
+
     @wf.python(output_schema={"type": "object", "properties": {"text": {"type": "string"}, "fee": {"type": "number"}},
                               "required": ["text", "fee"]})  # fmt: skip
-    def offer(
-        greeting=wf.vars.greeting,
-        total=wf.input.total,
-        fee=when(wf.input.total >= wf.vars.free_from, 0.0, wf.vars.fee),
-    ):
+    def offer(greeting=wf.vars.greeting, total=wf.input.total, fee=fee):
         told = "sent for free" if fee == 0 else f"sent for {fee:.2f}"
         return {"text": f"{greeting}, your order of {total:.2f} is {told}.", "fee": fee}
 

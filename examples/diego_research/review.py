@@ -1,4 +1,4 @@
-"""Diego reviews a folder of abstracts: choose the ones on his topic, let an agent read each question, merge the answers."""
+"""Diego reviews a folder of abstracts: choose those on his topic, let an agent sum them up and another one judge."""
 
 from __future__ import annotations
 

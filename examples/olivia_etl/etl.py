@@ -1,4 +1,4 @@
-"""Olivia loads yesterday's orders into the warehouse every morning. Rows that cannot be used go to a list of rejects."""
+"""Olivia loads orders into the warehouse every morning. Rows that cannot be used go to a list of rejects."""
 
 from __future__ import annotations
 

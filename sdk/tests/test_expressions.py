@@ -141,7 +141,7 @@ def test_misuse_says_what_to_write(misuse: Callable[[], Any], advice: str) -> No
 
 
 def test_unknown_functions_are_named() -> None:
-    with pytest.raises(AttributeError, match="no function 'size'.*len"):
+    with pytest.raises(AttributeError, match=r"no function 'size'.*len"):
         fn.size(i.a)
     assert "contains" in dir(fn)
 

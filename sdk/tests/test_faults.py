@@ -69,9 +69,11 @@ def test_a_silent_server_is_a_timeout(faults: FaultServer) -> None:
     done = threading.Event()
     for kind in ("sync", "async"):
         faults.script += [silence(done)]
-        with opened(kind, faults.url, "k", timeout=0.2, retry=Retry(attempts=1)) as client:
-            with pytest.raises(RequestTimeout, match="did not answer in time"):
-                client.executions.get("ex_1")
+        with (
+            opened(kind, faults.url, "k", timeout=0.2, retry=Retry(attempts=1)) as client,
+            pytest.raises(RequestTimeout, match="did not answer in time"),
+        ):
+            client.executions.get("ex_1")
     done.set()
 
 
@@ -106,7 +108,7 @@ def test_nobody_there() -> None:
         port = probe.getsockname()[1]
     for kind in ("sync", "async"):
         with opened(kind, f"http://127.0.0.1:{port}", "k", retry=QUICK) as client:
-            with pytest.raises(ConnectionFailed, match="cannot be reached.*\n.*aicflow serve"):
+            with pytest.raises(ConnectionFailed, match=r"cannot be reached.*\n.*aicflow serve"):
                 client.executions.get("ex_1")
             with pytest.raises(ConnectionFailed, match="cannot be opened"):
                 list(client.executions.stream("ex_1"))

@@ -74,13 +74,10 @@ def test_the_shapes_of_functions() -> None:
         text = f"""a
   {name}
 b"""
-        return [
-            text,
-            """
+        other = """
     kept
-""",
-            inner(name),
-        ]
+"""
+        return text + other + inner(name)
 
     @wf.python
     def empty():
@@ -94,7 +91,7 @@ b"""
     assert codes["waiting"]["code"].startswith("import asyncio\n\nawait asyncio.sleep(0)\n")
     assert codes["whole"] == {"code": "return inputs\n", "inputs": {"x": 1}}
     assert codes["short"]["code"] == 'a = inputs["a"]\nreturn a * 2\n'
-    assert '\ntext = f"""a\n  {name}\nb"""\nreturn [text, """\n    kept\n""", inner(name)]' in codes["texts"]["code"]
+    assert '\ntext = f"""a\n  {name}\nb"""\nother = """\n    kept\n"""\nreturn text' in codes["texts"]["code"]
     assert codes["empty"]["code"] == "return None"
 
 
@@ -187,8 +184,10 @@ def test_functions_run_in_the_real_sandbox(client: Any, server: Server) -> None:
 
         return [square(x) for x in range(n)]
 
+    length = fn.len(squares.output)
+
     @wf.python
-    async def report(values=squares.output, count=fn.len(squares.output), title="Squares"):
+    async def report(values=squares.output, count=length, title="Squares"):
         import asyncio
 
         await asyncio.sleep(0)

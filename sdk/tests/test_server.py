@@ -59,6 +59,14 @@ def asking() -> Workflow:
     return wf
 
 
+def parked(client: Any, execution_id: str) -> None:
+    """Wait until an execution waits for its answer."""
+    with client.executions.stream(execution_id) as events:
+        for event in events:
+            if event.type == "execution.waiting":
+                return
+
+
 def test_a_workflow_from_python_to_its_result(client: Any) -> None:
     saved = client.workflows.create(doubling())
     assert (saved.name, saved.version, saved.enabled, saved.issues) == ("doubling", 1, True, ())
@@ -200,18 +208,22 @@ def test_lists_are_iterated_page_by_page(client: Any) -> None:
     assert list(client.executions.list(workflow_id=saved.id, created_before=now - hour)) == []
     with pytest.raises(Invalid, match="status"):
         list(client.executions.list(status="sleeping"))
-    assert [found.id for found in client.workflows.list(name="MANY")][0] == saved.id
+    assert next(iter(client.workflows.list(name="MANY"))).id == saved.id
 
 
 def test_many_at_once(client: Any) -> None:
     saved = client.workflows.create(asking())
     ids = {client.executions.start(saved).id for _ in range(3)}
+    for id in ids:
+        parked(client, id)
     result = client.executions.bulk_cancel(workflow_id=saved.id)
     assert set(result.execution_ids) == ids
     for id in ids:
         assert client.executions.wait(id).status == "cancelled"
     again = client.executions.bulk_rerun(workflow_id=saved.id, status=["cancelled"], limit=2)
     assert again.count == 2
+    for id in again.execution_ids:
+        parked(client, id)
     client.executions.bulk_cancel(workflow_id=saved.id)
     with pytest.raises(Invalid, match="at least one condition"):
         client.executions.bulk_cancel()
