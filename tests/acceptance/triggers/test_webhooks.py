@@ -253,6 +253,7 @@ def test_methods_and_paths_that_two_workflows_share(site: Site) -> None:
             "/auth/secrets/0",
         ),
         ({"path": "a", "auth": {"type": "hmac", "preset": "standard-webhooks", "secrets": ["%%"]}}, "/auth/secrets"),
+        ({"path": "a", "respond": {"mode": "node", "node": "sey"}}, "/respond/node"),
         ({"path": "a", "auth": {"type": "basic", "username": "a:b", "passwords": ["x"]}}, "/auth/username"),
     ],
 )

@@ -166,6 +166,12 @@ class Trigger(ABC, Generic[P, Y]):  # noqa: UP046 - __init_subclass__ reads the 
         return ()
 
     @classmethod
+    def check_in(cls, params: Mapping[str, Any], document: Mapping[str, Any]) -> Sequence[Issue]:
+        """Problems of these params (as written) beside the rest of their document, which may have errors of its own: a
+        node that they name and that is not there. Pointers are relative to `params`."""
+        return ()
+
+    @classmethod
     def conflict(cls, params: P, other: P) -> str | None:
         """Why two triggers of this type cannot both be active (two webhooks on one path), or None."""
         return None

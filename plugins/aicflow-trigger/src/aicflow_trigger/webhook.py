@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, get_args
 
 from aicflow import Binding, Issue, PermanentError, Trigger, TriggerRuntime
@@ -127,6 +128,20 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
         """Say where a path is wrong, and which secret can never verify a call."""
         return [*_check_path(params.get("path")), *_check_methods(params.get("methods")), *_check_auth(params)]
+
+    @classmethod
+    def check_in(cls, params: Mapping[str, Any], document: Mapping[str, Any]) -> Sequence[Issue]:
+        """Say when the node that is to answer is not there."""
+        respond, nodes = params.get("respond"), document.get("nodes")
+        wanted = respond.get("node") if isinstance(respond, Mapping) and respond.get("mode") == "node" else None
+        if not isinstance(wanted, str) or not isinstance(nodes, list):
+            return ()
+        ids = [node["id"] for node in nodes if isinstance(node, Mapping) and isinstance(node.get("id"), str)]
+        if wanted in ids:
+            return ()
+        near = get_close_matches(wanted, ids, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(map(repr, ids[:10]))}."
+        return (Issue("param.invalid", "error", "/respond/node", f"There is no node {wanted!r} to answer.", hint),)
 
     @classmethod
     def payload_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -58,6 +58,8 @@ def check_params(subject: Subject, report: Report) -> None:
         template = compile_template(trigger.params, schema)
         _add_site(subject, report, Site("trigger-params", at, template, i, schema))
         _check(report, at, found.cls, trigger.params, trigger.params, template)
+        check_in = partial(found.cls.check_in, trigger.params, subject.raw)
+        _ask(report, at, found.cls, check_in, bool(template.expressions))
 
 
 def check_templates(subject: Subject, report: Report) -> None:
@@ -81,9 +83,9 @@ def _add_site(subject: Subject, report: Report, site: Site) -> None:
         return
     subject.sites.append(site)
     for problem in template.problems:
-        report.error(
-            problem.code, site.pointer + problem.pointer, problem.message, hint=problem.hint, span=problem.span
-        )
+        # a span counts the characters of a value, and a key is none
+        span = None if problem.code == "template.key" else problem.span
+        report.error(problem.code, site.pointer + problem.pointer, problem.message, hint=problem.hint, span=span)
 
 
 def _check(
@@ -108,10 +110,17 @@ def _check(
     except Exception as error:  # a model's own validator may stumble over a hole
         if not holes:
             report.error("param.invalid", at, f"{type(error).__name__}: {error}")
+    _ask(report, at, cls, partial(cls.check, written), bool(holes))
+
+
+def _ask(
+    report: Report, at: str, cls: NodeType | TriggerType, check: Callable[[], Iterable[Issue]], has_holes: bool
+) -> None:
+    """What the type itself finds; one that stumbles over a hole has found nothing."""
     try:
-        found = list(cls.check(written))
+        found = list(check())
     except Exception as error:
-        if not holes:
+        if not has_holes:
             report.error("param.invalid", at, f"{cls.type_id} could not check its params: {error}")
         return
     for issue in found:
