@@ -43,6 +43,8 @@ def compute(
     inference: Inference, sign: str, left: SchemaView, right: SchemaView, left_span: Span, right_span: Span
 ) -> SchemaView:
     """The type of `left sign right`."""
+    if kinds_of(left) <= NUMERIC and kinds_of(right) <= NUMERIC and is_known(left) and is_known(right):
+        return NUMBER if sign == "/" else number_like((left, right))
     groups = _ADDED if sign == "+" else _NUMBERS
     fitting = _together(inference, sign, groups, left, right, left_span, right_span)
     if not fitting:

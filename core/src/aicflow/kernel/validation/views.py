@@ -75,10 +75,11 @@ def kinds_of(view: SchemaView) -> frozenset[str]:
     """The JSON types of the values; `number` takes `integer` in. ALL when nothing is known, empty when none fits."""
     if view is ANYTHING:
         return ALL
-    table = _kept(view, "kinds")
-    found = table.get(id(view.schema))
+    table = view.document.cache.get("kinds")  # asked at every turn, so the way is short
+    found = None if table is None else table.get(id(view.schema))
     if found is None:
-        found = table[id(view.schema)] = (_plain_kinds(view.schema) or schemas.kinds(view), view.schema)
+        found = (_plain_kinds(view.schema) or schemas.kinds(view), view.schema)
+        _kept(view, "kinds")[id(view.schema)] = found
     kinds: frozenset[str] = found[0]
     return kinds
 
