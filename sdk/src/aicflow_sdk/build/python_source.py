@@ -32,7 +32,7 @@ from aicflow_sdk.build.trees import (
 )
 from aicflow_sdk.errors import BuildError
 
-__all__ = ["Names", "python_value", "repr_text"]
+__all__ = ["Names", "plain_value", "python_value", "repr_text"]
 
 _OPERATORS: Final = {"and": "&", "or": "|"}
 _RANKS: Final = {
@@ -40,6 +40,7 @@ _RANKS: Final = {
 }  # fmt: skip
 """How tightly Python's operators bind. Comparisons bind least, so that they get parentheses inside of everything."""
 _ATOM: Final = 9
+_WIDTH: Final = 100
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _ROOTS: Final = frozenset({"input", "vars", "secrets", "execution", "trigger"})
 
@@ -56,12 +57,14 @@ class _Unwritable(Exception):
     """This expression has no form in Python but its source."""
 
 
-def python_value(value: Any, names: Names) -> str:
-    """A value of a document as Python source; rendering what it builds gives a value that means the same."""
+def python_value(value: Any, names: Names, indent: int = 0) -> str:
+    """A value of a document as Python source; rendering what it builds gives a value that means the same. Lists and
+    objects that are too long for a line have a line for each item; `indent` is how far right they stand."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{repr_text(key)}: {python_value(item, names)}" for key, item in value.items()) + "}"
+        items = [f"{repr_text(key)}: {python_value(item, names, indent + 4)}" for key, item in value.items()]
+        return _bracketed("{", items, "}", indent)
     if isinstance(value, list):
-        return "[" + ", ".join(python_value(item, names) for item in value) + "]"
+        return _bracketed("[", [python_value(item, names, indent + 4) for item in value], "]", indent)
     if not isinstance(value, str):
         return repr(value)
     parts = scan(value)
@@ -73,6 +76,24 @@ def python_value(value: Any, names: Names) -> str:
     if len(holes) == 1 and all(part.isspace() for part in parts if isinstance(part, str)):
         return expression(holes[0], names)
     return 'f"' + "".join(_piece(part, names) for part in parts) + '"'
+
+
+def plain_value(value: Any, indent: int = 4) -> str:
+    """A value that is not computed, as Python source."""
+    if isinstance(value, Mapping):
+        items = [f"{repr_text(key)}: {plain_value(item, indent + 4)}" for key, item in value.items()]
+        return _bracketed("{", items, "}", indent)
+    if isinstance(value, list):
+        return _bracketed("[", [plain_value(item, indent + 4) for item in value], "]", indent)
+    return repr_text(value) if isinstance(value, str) else repr(value)
+
+
+def _bracketed(opening: str, items: list[str], closing: str, indent: int) -> str:
+    line = opening + ", ".join(items) + closing
+    if len(line) + indent <= _WIDTH and "\n" not in line:
+        return line
+    space = "\n" + " " * (indent + 4)
+    return opening + "".join(f"{space}{item}," for item in items) + "\n" + " " * indent + closing
 
 
 def _piece(part: str | Hole, names: Names) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from aicflow_sdk.build.python_source import Names, python_value, repr_text
+from aicflow_sdk.build.python_source import Names, plain_value, python_value, repr_text
 
 __all__ = ["to_python"]
 
@@ -45,14 +45,14 @@ def to_python(document: Mapping[str, Any]) -> str:
 
 def _workflow_arguments(document: Mapping[str, Any]) -> list[str]:
     keys = [key for key in ("description", "input_schema", "vars") if document.get(key) is not None]
-    return [f"{key}={literal(document[key])}" for key in keys]
+    return [f"{key}={plain_value(document[key])}" for key in keys]
 
 
 def _trigger_arguments(trigger: Mapping[str, Any], names: Names) -> list[str]:
     out = [repr_text(trigger["type"]), repr_text(trigger["id"])]
-    out += _params(trigger.get("params", {}), _PLAIN_TRIGGER, lambda key, value: python_value(value, names))
+    out += _params(trigger.get("params", {}), _PLAIN_TRIGGER, lambda key, value: python_value(value, names, 4))
     if trigger.get("input") is not None:
-        out.append(f"input={python_value(trigger['input'], names)}")
+        out.append(f"input={python_value(trigger['input'], names, 4)}")
     if trigger.get("enabled") is False:
         out.append("enabled=False")
     if trigger.get("version") is not None:
@@ -64,11 +64,11 @@ def _node_arguments(node: Mapping[str, Any], names: Names) -> list[str]:
     def value(key: str, item: Any) -> str:
         if (node["type"], key) == ("python.code", "code") and isinstance(item, str):
             return _code(item)
-        return python_value(item, names)
+        return python_value(item, names, 4)
 
     out = [repr_text(node["type"]), repr_text(node["id"])]
     out += _params(node.get("params", {}), _PLAIN_NODE, value)
-    out += [f"{key}={literal(node[key])}" for key in _NODE_OPTIONS if node.get(key) is not None]
+    out += [f"{key}={plain_value(node[key])}" for key in _NODE_OPTIONS if node.get(key) is not None]
     return out
 
 
@@ -122,12 +122,3 @@ def _code(text: str) -> str:
     if "\n" not in text or "\\" in text or odd or quotes is None:
         return repr_text(text)
     return f"{quotes}\\\n{text}{quotes}"
-
-
-def literal(value: Any) -> str:
-    """A JSON value as Python source."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{repr_text(key)}: {literal(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(literal, value)) + "]"
-    return repr_text(value) if isinstance(value, str) else repr(value)
