@@ -5,7 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aicflow_trigger.cron import CronParams, CronPayload
+from aicflow_trigger.respond import RespondParams
 from aicflow_trigger.schedule import Schedule
+from aicflow_trigger.webhook_params import HmacAuth, WebhookParams, WebhookPayload
+from pydantic import BaseModel
 
 HERE = Path(__file__).parents[1]
 EXPLANATION = HERE.parents[1] / "docs" / "explanation" / "schedules.md"
@@ -35,3 +39,10 @@ def test_the_table_of_the_explanation_is_true(expression: str, kind: str, march:
         times = re.findall(r"\d\d:\d\d", cell)
         fired = [fire.local[11:16] for fire in schedule.fires_between(start, end)]
         assert any(fired[at : at + len(times)] == times for at in range(len(fired)))
+
+
+@pytest.mark.parametrize("model", [CronParams, CronPayload, WebhookParams, WebhookPayload, HmacAuth, RespondParams])
+def test_every_param_and_field_stands_in_the_reference(model: type[BaseModel]) -> None:
+    reference = (HERE.parents[1] / "docs" / "reference" / "triggers.md").read_text()
+    missing = [name for name in model.model_fields if f"`{name}`" not in reference]
+    assert not missing
