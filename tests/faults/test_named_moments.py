@@ -234,3 +234,28 @@ def test_a_step_that_must_not_simply_run_again(site: Site, rule: str, status: st
     story = site.settled([execution]).check().executions[execution]
     assert story.status == status
     assert story.words() == {"p-begins": 1}
+
+
+@pytest.mark.parametrize("params", [{"answer_schema": {"type": "integer"}}, {"seconds": 0.3}], ids=["answer", "time"])
+@pytest.mark.parametrize("twice", [False, True])
+def test_between_the_end_of_a_wait_and_what_it_led_to(site: Site, params: dict[str, Any], twice: bool) -> None:
+    nodes = [{"id": "w", "type": "wait", "params": params}, effect("z")]
+    save(site, waits=document("waits", nodes, ["w > z"], output="${{ nodes.w.output.answer }}"))
+    worker = site.worker().up()
+    execution = worker.ask("start", workflow_id="waits")
+    until(lambda: site.world().executions[execution].status == "waiting")
+    if "seconds" not in params:
+        worker.kill()
+        worker = site.worker(failpoint=Failpoint("append", "step.succeeded", "w")).up()
+        worker.send("resume", execution_id=execution, node_id="w", value=7)
+    else:
+        worker.kill()
+        worker = site.worker(failpoint=Failpoint("append", "step.succeeded", "w"))
+    dies(worker)
+    if twice:
+        dies(site.worker(failpoint=Failpoint("append", "step.succeeded", "w")))
+    site.world().check()
+    site.worker().up()
+    story = site.settled([execution], 10).check().executions[execution]
+    assert (story.status, story.output) == ("succeeded", 7 if "seconds" not in params else None)
+    assert len(story.of("step.waiting")) == 1, "it was asked, or waited, again"

@@ -99,3 +99,24 @@ async def test_cancel_of_a_queued_execution(lab: Any) -> None:
     lab.ledger.gates["hold"].set()
     assert (await lab.end(first)).status == "succeeded"
     assert lab.ledger.calls["hold"] == 1
+
+
+async def test_a_cancel_between_the_claim_and_the_first_step(lab: Any) -> None:
+    """The claim has read the row, the execution is not held yet, and just then its cancel is asked for."""
+    execution_id = await lab.start([{"id": "h", "type": "lab.hold"}])
+    await lab.ledger.entered["hold"].wait()
+    launched = asyncio.Event()
+    await lab.executions.close()
+    lab.executions = lab.make()
+    real = lab.executions.plans.get
+
+    async def slow(workflow_id: str, version: int) -> Any:
+        launched.set()
+        await asyncio.sleep(0.05)
+        return await real(workflow_id, version)
+
+    lab.executions.plans.get = slow
+    await lab.executions.open()
+    await launched.wait()
+    await lab.executions.cancel(execution_id)
+    assert (await lab.end(execution_id, 5)).status == "cancelled"

@@ -47,6 +47,7 @@ class ExecutionLog:
         "execution_id",
         "last_seq",
         "mask",
+        "on_cancel",
         "opening",
         "workflow_id",
     )
@@ -80,6 +81,7 @@ class ExecutionLog:
         self._pending: list[bytes] = []
         self._outputs: dict[str, bytes] = {}
         self._consumed: list[str] = []
+        self.on_cancel: Callable[[], None] | None = None
         self._projection: Projection | None = None
         self._sealed = False
         self._appended: Appended | None = None
@@ -176,6 +178,8 @@ class ExecutionLog:
         first = self.committed + 1
         self.committed += len(events)
         self._appended = appended
+        if appended.cancel_requested and self.on_cancel is not None:
+            self.on_cancel()
         self._hub.publish(self.execution_id, self.workflow_id, first, events)
         return appended
 

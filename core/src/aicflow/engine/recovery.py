@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aicflow.engine.failure import report_to_json
-from aicflow.kernel.events import History, fold
+from aicflow.kernel.events import History, decode_event, event_type, fold
 from aicflow.kernel.execution import Step
 from aicflow.kernel.plan import Plan
 from aicflow.kernel.ports.engine import Settlement
@@ -18,11 +18,13 @@ __all__ = ["Resumption", "resume_from", "settlement_of"]
 
 @dataclass(slots=True)
 class Resumption:
-    """Where to go on. `settled` by node index; `open` are the steps that began and are not settled, by node id."""
+    """Where to go on. `settled` by node index; `open` are the steps that began and are not settled, by node id;
+    `woken` says of those that ran again after a wait what had ended it."""
 
     settled: list[Settlement]
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     open: dict[str, Step] = field(default_factory=dict)
+    woken: dict[str, dict[str, Any]] = field(default_factory=dict)
     told_skipped: set[str] = field(default_factory=set)
     failures: list[Step] = field(default_factory=list)
     history: History = field(default_factory=History)
@@ -51,12 +53,25 @@ def resume_from(plan: Plan, claimed: Claimed) -> Resumption:
         settlement = settlement_of(step)
         if settlement is None:
             resumption.open[node_id] = step
+            if step.status == "running" and (woken := _woken(claimed.events, node_id)):
+                resumption.woken[node_id] = woken
             continue
         resumption.settled[index] = settlement
         resumption.outputs[node_id] = scope_entry(step)
         if step.status == "failed" and step.port is None:
             resumption.failures.append(step)
     return resumption
+
+
+def _woken(events: Sequence[bytes], node_id: str) -> dict[str, Any]:
+    """The data of a running step's last start: what had ended its wait, if it had waited."""
+    mark = f'"node_id":"{node_id}"'.encode()
+    for encoded in reversed(events):
+        if mark in encoded and event_type(encoded) == "step.started":
+            event = decode_event(encoded)
+            if event.node_id == node_id:
+                return dict(event.data)
+    return {}
 
 
 def scope_entry(step: Step) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from aicflow.engine.environment import Environment
@@ -51,6 +52,7 @@ class ExecutionRun:
             flush_after=env.options.flush_after,
             lost=self._lost,
         )
+        self.log.on_cancel = partial(self.stop, "cancelled")
         self._resumption = resume_from(plan, claimed)
         self._finishing = False
         self._draining = False

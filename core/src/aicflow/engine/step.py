@@ -40,6 +40,7 @@ class StepRunner:
         self._run = run
         self._settled = resumption.settled
         self._open = resumption.open
+        self._woken = resumption.woken
         self._told_skipped = resumption.told_skipped
         self._answers = {answer.node_id: answer for answer in answers}
         self._attempts: dict[str, int] = {}
@@ -123,6 +124,10 @@ class StepRunner:
         while True:
             self._attempts[node.id] = attempt
             outcome = await self._attempt(node, attempt, answer, deadline)
+            if answer is not None and not isinstance(outcome, Interrupted):
+                # not before: what was answered must not be lost with the attempt that it was given to
+                self._run.log.consume_answer(node.id)
+                self._woken.pop(node.id, None)
             if isinstance(outcome, Succeeded):
                 return self._succeeded(node, attempt, outcome)
             if isinstance(outcome, Interrupted):
@@ -156,7 +161,7 @@ class StepRunner:
         self, node: PlannedNode, attempt: int, answer: Answer | None, deadline: float | None
     ) -> Succeeded | Failed | Interrupted | Wait | StartChild:
         run = self._run
-        run.log.add("step.started", node.id, attempt)
+        run.log.add("step.started", node.id, attempt, self._woken.get(node.id, {}) if answer is not None else {})
         if self._effects_pending or not node.pure:
             # before a step with effects everything is durable, and its result before anything after it
             self._effects_pending = False
@@ -180,6 +185,10 @@ class StepRunner:
             return over if isinstance(over, _Over) else (begun.attempt + 1, None)
         if begun.status == "waiting" and begun.wait is not None:
             return await self._resume_wait(node, begun, begun.wait, answer)
+        given = await self._given_before(node, answer)
+        if node.on_recovery != "retry" and given is not None:
+            self._run.log.consume_answer(node.id)
+            answer = None
         if node.on_recovery == "fail":
             error = PermanentError(
                 "The worker went away while this step ran; whether it had its effect is unknown.",
@@ -191,7 +200,19 @@ class StepRunner:
             data = {"reason": "recovery", "message": "Did this step have its effect? Answer retry, skip or fail."}
             self._run.log.add("step.waiting", node.id, begun.attempt, data)
             return await self._resume_wait(node, begun, data, answer)
-        return begun.attempt + 1, None
+        return begun.attempt + 1, given
+
+    async def _given_before(self, node: PlannedNode, kept: Answered | None) -> Answer | None:
+        """What had ended the wait after which the interrupted attempt ran; the next one is given it again."""
+        woken = self._woken.get(node.id, {}).get("woken")
+        if woken == "timeout":
+            return Answer("timeout")
+        if woken == "child":
+            result = await self._run.env.children.child_result(self._woken[node.id]["child"])
+            return Answer("answered", result)
+        if woken == "answer" and kept is not None and kept.kind == "answered":
+            return Answer("answered", loads(kept.value))
+        return None
 
     async def _resume_wait(
         self, node: PlannedNode, begun: Step, wait: dict[str, Any], answer: Answered | None
@@ -240,11 +261,12 @@ class StepRunner:
             if answer is not None and answer.kind in ("skip", "fail"):
                 await run.env.children.cancel_children(run.execution_id, node.id)
                 return self._take(node, attempt, answer)
-            if answer is not None:
-                run.log.consume_answer(node.id)
             result = await run.env.children.child_result(child)
             if result is not None:
+                self._woken[node.id] = {"woken": "child", "child": child}
                 return Answer("answered", result)
+            if answer is not None:
+                run.log.consume_answer(node.id)  # `retry`: the child is at work already
             # the child's end wakes this step; with a shared store it may end in another process while this one holds
             # the parent, and is looked for now and then
             held_elsewhere = not run.env.store.exclusive
@@ -259,13 +281,17 @@ class StepRunner:
         woken = await self._sleep(node, until, seconds)
         if isinstance(woken, _Over):
             return woken
-        return Answer("timeout") if woken is None else self._take(node, attempt, woken)
+        if woken is not None:
+            return self._take(node, attempt, woken)
+        self._woken[node.id] = {"woken": "timeout"}
+        return Answer("timeout")
 
     def _take(self, node: PlannedNode, attempt: int, answer: Answered) -> Answer | _Over:
         """What an answer means: the value for the node, another attempt, or a settlement."""
-        self._run.log.consume_answer(node.id)
         if answer.kind == "answered":
+            self._woken[node.id] = {"woken": "answer"}
             return Answer("answered", loads(answer.value))
+        self._run.log.consume_answer(node.id)
         if answer.kind == "retry":
             return _Over((), again=True)
         if answer.kind == "fail":

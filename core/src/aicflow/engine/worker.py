@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from aicflow.engine.environment import Environment
@@ -38,6 +38,8 @@ class Worker:
         self._reserved = 0
         self._seen: tuple[float, float] | None = None
         self._renewed = 0.0
+        self._claiming = False
+        self._early: dict[str, list[Callable[[ExecutionRun], None]]] = {}
         self._doubt: tuple[float, float] | None = None
         self.abandoned = 0
         """Nodes that did not stop when this worker did; only the end of the process stops them."""
@@ -106,6 +108,8 @@ class Worker:
         task = asyncio.get_running_loop().create_task(self._advance(run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        for what in self._early.pop(run.execution_id, ()):
+            what(run)
 
     async def _advance(self, run: ExecutionRun) -> None:
         try:
@@ -161,6 +165,7 @@ class Worker:
         while not self._closing:
             self._wake.clear()
             timeout = options.lease / 2
+            self._claiming = True
             try:
                 await self._keep_leases()
                 room = min(options.max_running - len(self._running) - self._reserved, _CLAIM_BATCH)
@@ -186,6 +191,9 @@ class Worker:
             except Exception:
                 _logger.exception("Claiming executions failed; trying again")
                 timeout = _PAUSE_AFTER_ERROR
+            finally:
+                self._claiming = False
+                self._early.clear()
             try:
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
@@ -245,16 +253,20 @@ class Worker:
                 self.cancel(cancelled)
 
     def cancel(self, execution_id: str) -> None:
-        """Stop an execution if this worker holds it."""
-        run = self._running.get(execution_id)
-        if run is not None:
-            run.stop("cancelled")
+        """Stop an execution if this worker holds it, or is about to."""
+        self._tell(execution_id, lambda run: run.stop("cancelled"))
 
     def deliver(self, execution_id: str, answer: Answered) -> None:
-        """Hand over an answer if this worker holds the execution."""
+        """Hand over an answer if this worker holds the execution, or is about to."""
+        self._tell(execution_id, lambda run: run.deliver(answer))
+
+    def _tell(self, execution_id: str, what: Callable[[ExecutionRun], None]) -> None:
         run = self._running.get(execution_id)
         if run is not None:
-            run.deliver(answer)
+            what(run)
+        elif self._claiming:
+            # it may be among those just claimed, whose rows were read before this
+            self._early.setdefault(execution_id, []).append(what)
 
     async def stop(self) -> None:
         """Claim nothing more, let the steps under way finish within the grace period, hand the rest back."""
