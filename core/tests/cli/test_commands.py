@@ -157,3 +157,41 @@ def test_the_doctor_asks_node_types_how_they_are(aicflow: Run) -> None:
     done = aicflow("doctor", env={**plugins, "AICFLOW_PYTHON_BACKENDS": "restricted"})
     assert done.returncode == 0
     assert "note    python.code: ready; backend restricted" in done.stdout
+
+
+FIRST = "{aicflow: 1, name: a, nodes: [{id: x, type: t, params: {v: 1}}, {id: y, type: t}], edges: [{from: x, to: y}]}"
+
+
+def test_diff_tells_what_changed_between_files(aicflow: Run, tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text(FIRST)
+    same = {"edges": [{"to": "y", "from": "x"}], "nodes": [{"type": "t", "id": "y"}], "name": "a", "aicflow": 1}
+    same["nodes"].append({"id": "x", "type": "t", "params": {"v": 1.0}})  # type: ignore[attr-defined]
+    (tmp_path / "same.json").write_text(json.dumps(same))
+    (tmp_path / "new.yaml").write_text(FIRST.replace("v: 1", "v: 2").replace("edges: [{from: x, to: y}]", "edges: []"))
+    done = aicflow("diff", "old.yaml", "same.json")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "no changes\n", "")
+    done = aicflow("diff", "old.yaml", "new.yaml")
+    assert (done.returncode, done.stdout) == (1, "~ node x: params.v: 1 -> 2\n- edge x -> y\n")
+    same["nodes"][1]["params"]["v"] = 2  # type: ignore[index]
+    told = json.loads(aicflow("diff", "old.yaml", "-", "--output", "json", input=json.dumps(same)).stdout)
+    assert told["same"] is False
+    assert told["changes"][0]["old_pointer"] == "/nodes/0/params/v"
+    assert told["changes"][0]["new_pointer"] == "/nodes/1/params/v"
+
+
+def test_diff_of_what_cannot_be_compared_is_wrong_input(aicflow: Run, tmp_path: Path) -> None:
+    (tmp_path / "ok.yaml").write_text(FIRST)
+    (tmp_path / "broken.yaml").write_text("a: [1\n")
+    (tmp_path / "other.yaml").write_text("nodes: [{id: 5}]\n")
+    for arguments, words in {
+        ("ok.yaml", "none.yaml"): "There is no file none.yaml.",
+        ("broken.yaml", "ok.yaml"): "broken.yaml:",
+        ("ok.yaml", "other.yaml"): "other.yaml: This is not a workflow document: a text is wanted at /nodes/0/id.",
+        ("-", "-"): "Only one of the two",
+        ("ok.yaml",): "requires an argument",
+        ("ok.yaml", "--outptu"): "--outptu",
+    }.items():
+        done = aicflow("diff", *arguments)
+        assert done.returncode == 2, arguments
+        assert words in done.stderr
+        assert done.stdout == ""

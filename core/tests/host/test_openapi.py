@@ -80,6 +80,7 @@ def test_answers_are_as_the_document_says(host: Host, api: dict[str, Any]) -> No
         "WorkflowPage": host.client.get("/workflows").json(),
         "WorkflowVersion": host.client.get(f"/workflows/{workflow['id']}/versions/1").json(),
         "WorkflowVersionPage": host.client.get(f"/workflows/{workflow['id']}/versions").json(),
+        "WorkflowDiff": host.client.get("/workflows/failing/diff?from=1&to=1").json(),
         "ExecutionPage": host.client.get("/executions").json(),
         "Steps": host.client.get(f"{path}/steps").json(),
         "Events": host.client.get(f"{path}/events").json(),

@@ -179,3 +179,35 @@ def test_a_draft_is_kept_and_tried_without_becoming_the_current_version(host: Ho
     problem(host.client.post(f"{path}/drafts", json={**ECHO, "nodes": []}), 422, "workflow-invalid")
     restored = host.client.post(f"{path}/versions/2/restore").json()
     assert (restored["version"], restored["document"]) == (2, draft)
+
+
+def test_two_versions_are_compared_in_meaning(host: Host) -> None:
+    host.save(ECHO, id="compared")
+    address = "/workflows/compared/diff"
+    problem(host.client.get(address), 422, "request-invalid")
+    two = {**ECHO, "nodes": [{"id": "say", "type": "test.echo", "params": {"value": "${{ input.x }}"}}]}
+    three = {**two, "name": "renamed", "nodes": [*two["nodes"], {"id": "more", "type": "test.echo"}]}
+    for document in (two, three):
+        assert host.client.put("/workflows/compared", json=document, headers={"if-match": "*"}).status_code == 200
+    told = host.client.get(address).json()
+    assert (told["workflow_id"], told["from"], told["to"]) == ("compared", 2, 3)
+    assert [(c["kind"], c["what"], c["name"], c["path"]) for c in told["changes"]] == [
+        ("changed", "workflow", "", "name"),
+        ("added", "node", "more", ""),
+    ]
+    first = host.client.get(address, params={"to": 2}).json()
+    assert (first["from"], first["to"]) == (1, 2)
+    assert first["changes"] == [
+        {
+            "kind": "changed", "what": "node", "name": "say", "path": "params.value",
+            "old": "${{ input }}", "new": "${{ input.x }}",
+            "old_pointer": "/nodes/0/params/value", "new_pointer": "/nodes/0/params/value",
+        }
+    ]  # fmt: skip
+    back = host.client.get(address, params={"from": 3, "to": 1}).json()
+    assert {c["kind"] for c in back["changes"]} == {"changed", "removed"}
+    assert host.client.get(address, params={"from": 2, "to": 2}).json()["changes"] == []
+    problem(host.client.get(address, params={"from": 9}), 404, "not-found")
+    problem(host.client.get("/workflows/none/diff"), 404, "not-found")
+    for wrong in ({"from": 0}, {"to": "x"}, {"form": 1}, {"to": 1}):
+        problem(host.client.get(address, params=wrong), 422, "request-invalid")

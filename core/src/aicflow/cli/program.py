@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "run": ("aicflow.cli.running:run_command", "Run a workflow file here, without a server."),
     "demo": ("aicflow.cli.demo:demo_command", "See the main job from end to end."),
     "validate": ("aicflow.cli.validating:validate_command", "Check workflow files."),
+    "diff": ("aicflow.cli.comparing:diff_command", "Tell what changed between two workflow files."),
     "eval": ("aicflow.cli.evaluating:eval_command", "Evaluate an expression, here or against an execution's data."),
     "nodes": ("aicflow.cli.listing:nodes_command", "List the installed node types, or show one."),
     "plugins": ("aicflow.cli.listing:plugins_command", "List the installed plugins and their problems."),

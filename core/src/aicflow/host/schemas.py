@@ -33,6 +33,8 @@ __all__ = [
     "ValidationResult",
     "Why",
     "Workflow",
+    "WorkflowChange",
+    "WorkflowDiff",
     "WorkflowSummary",
     "WorkflowVersion",
     "page_of",
@@ -109,6 +111,29 @@ class WorkflowVersion(_Given):
     version: int
     created_at: datetime
     document: dict[str, Any] | None = None
+
+
+class WorkflowChange(_Given):
+    """One difference. `name` is the id (of an edge `from -> to`, of a node its new one), `path` leads to what changed
+    inside, with dots. The pointers say where it stands in each document, null where there is nothing."""
+
+    kind: Literal["added", "removed", "changed", "renamed"]
+    what: Literal["workflow", "node", "edge", "trigger", "var", "setting"]
+    name: str
+    path: str
+    old: Any
+    new: Any
+    old_pointer: str | None
+    new_pointer: str | None
+
+
+class WorkflowDiff(_Given):
+    """What changed in meaning from one version to another; nothing when `changes` is empty."""
+
+    workflow_id: str
+    old: int = Field(alias="from")
+    new: int = Field(alias="to")
+    changes: list[WorkflowChange]
 
 
 class ValidationResult(_Given):

@@ -11,6 +11,7 @@ from typing import Any, Final
 from aicflow.engine.secrets import Secrets
 from aicflow.host.triggers import ActiveTrigger, TriggerService
 from aicflow.kernel.clock import Clock
+from aicflow.kernel.diff import Diff, diff
 from aicflow.kernel.errors import WorkflowInvalid
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.issues import Issue
@@ -53,6 +54,11 @@ class WorkflowService:
         """All findings about a document. In a thread: a large one takes a second, and a node type's own check may take
         several. Not in the event loop's threads, which other work (looking up names) cannot wait for."""
         call = partial(validate, document, self._registry, secret_names=self._secrets.names(), limits=self._limits)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    async def compare(self, old: Any, new: Any) -> Diff:
+        """What changed in meaning between two documents. In a thread: for large ones it takes seconds."""
+        call = partial(diff, old, new, self._registry)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def _checked(self, document: Any) -> list[Issue]:

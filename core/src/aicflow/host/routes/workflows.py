@@ -61,6 +61,15 @@ class ListQuery(PageQuery):
     enabled: bool | None = None
 
 
+class DiffQuery(BaseModel):
+    """Which two versions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    old: int | None = Field(default=None, alias="from", ge=1, le=2**53, description="By default the one before `to`")
+    new: int | None = Field(default=None, alias="to", ge=1, le=2**53, description="By default the current one")
+
+
 def _saved(record: WorkflowRecord, issues: list[Issue], status: int = 200) -> Response:
     headers = {"etag": etag_of(record)}
     if status == 201:
@@ -256,3 +265,26 @@ async def restore_version(request: Request, workflow_id: Id, version: Version, q
     """The old document must be valid with what is installed today."""
     record, issues = await runtime_of(request).workflows.restore(workflow_id, version)
     return _saved(record, issues)
+
+
+@routes.get(
+    "/workflows/{workflow_id}/diff",
+    operation_id="diff_workflow_versions",
+    summary="Tell what changed between two versions of a workflow",
+    response_model=schemas.WorkflowDiff,
+    responses=problems(404),
+    dependencies=scoped("read"),
+)
+async def diff_versions(request: Request, workflow_id: Id, query: Annotated[DiffQuery, Query()]) -> Response:
+    """In meaning, not in text: nodes, params, edges, triggers, vars and settings. The order of nodes and edges,
+    defaults written out and the spelling of expressions do not count; a node that only has a new id is a renaming."""
+    runtime = runtime_of(request)
+    workflows = runtime.store.workflows
+    new = query.new or (await workflows.get(workflow_id)).version
+    old = query.old or new - 1
+    if old == 0:
+        message = "version 1 is the first, there is none before it to compare it with"
+        raise request_invalid("invalid", message, name="to" if query.new else "from", where="query")
+    before, after = await workflows.version(workflow_id, old), await workflows.version(workflow_id, new)
+    found = await runtime.workflows.compare(before.document, after.document)
+    return json_response({"workflow_id": workflow_id, "from": old, "to": new, **found.to_dict()})

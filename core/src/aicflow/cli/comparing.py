@@ -1,0 +1,60 @@
+"""`aicflow diff`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from aicflow.cli.say import OutputFormat
+
+__all__ = ["diff_command"]
+
+_File = Annotated[str, Parameter(help="JSON or YAML; - is standard input", allow_leading_hyphen=True)]
+
+
+def diff_command(
+    old: _File,
+    new: _File,
+    /,
+    *,
+    output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",
+) -> int:
+    """Tell what changed in meaning between two workflow files: nodes, params, edges, triggers, vars and settings.
+
+    The order of nodes and edges, defaults written out and the spelling of expressions do not count. Leaves with 0 when
+    nothing changed, 1 when something did, 2 when a file cannot be read.
+    """
+    from aicflow.cli.files import no_options
+    from aicflow.cli.plugins import quiet_plugins
+    from aicflow.cli.say import print_json
+    from aicflow.kernel.diff import diff
+    from aicflow.kernel.errors import AICFlowError
+
+    no_options(old, new)
+    if old == new == "-":
+        raise AICFlowError("Only one of the two can be standard input.")
+    before, after = _document(old), _document(new)
+    found = diff(before, after, quiet_plugins().registry)
+    if output == "json":
+        print_json({"same": not found, **found.to_dict()})
+    else:
+        print(found)
+    return 1 if found else 0
+
+
+def _document(name: str) -> Any:
+    """The document in a file, taken apart once for its shape. Raises AICFlowError that names the file."""
+    from aicflow.cli.files import Unreadable, read_file
+    from aicflow.kernel.errors import AICFlowError
+    from aicflow.kernel.outline import outline
+
+    try:
+        document = read_file(name).value
+        outline(document)
+    except Unreadable as error:
+        raise AICFlowError(error.sentence()) from None
+    except AICFlowError as error:
+        prefix = "" if name in error.message else f"{name}: "
+        raise AICFlowError(f"{prefix}{error.message}", hint=error.hint) from None
+    return document
