@@ -120,3 +120,20 @@ async def test_a_cancel_between_the_claim_and_the_first_step(lab: Any) -> None:
     await launched.wait()
     await lab.executions.cancel(execution_id)
     assert (await lab.end(execution_id, 5)).status == "cancelled"
+
+
+async def test_a_cancel_that_comes_while_the_execution_is_being_parked(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = lab.store.executions.append
+
+    async def slow_to_tell(execution_id: str, epoch: int, batch: Any, projection: Any = None, *more: Any) -> Any:
+        appended = await append(execution_id, epoch, batch, projection, *more)
+        if projection is not None and projection.status == "waiting":
+            await lab.executions.cancel(execution_id)
+            await asyncio.sleep(0.1)  # it is claimed again before this turn knows that it has parked
+        return appended
+
+    monkeypatch.setattr(lab.store.executions, "append", slow_to_tell)
+    execution_id = await lab.start([{"id": "w", "type": "wait", "params": {"seconds": 300}}])
+    assert (await lab.end(execution_id, timeout=5)).status == "cancelled"

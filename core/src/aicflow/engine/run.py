@@ -187,8 +187,9 @@ class ExecutionRun:
 
     def adopt(self, epoch: int) -> bool:
         """This worker claimed the execution again while it holds it, because its lease had run out unnoticed: go on
-        under the new claim. False when this turn cannot write any more."""
-        if self.log.closed or self.stop_reason == "lost":
+        under the new claim. False when this turn is ending: what it parked or handed back was claimed anew before it
+        was told that its last batch is committed, and a new turn must take it up."""
+        if self._finishing or self.log.closed or self.stop_reason == "lost":
             return False
         self.execution.epoch = self.log.epoch = epoch
         return True
