@@ -70,8 +70,9 @@ class WaitNode(Node[WaitParams, WaitOutput]):
 
     @classmethod
     def ports_for(cls, params: Mapping[str, Any]) -> tuple[str, ...]:
-        """`timeout` exists only where an answer is awaited."""
-        return ("main", "timeout") if params.get("answer_schema") is not None else ("main",)
+        """`timeout` exists only where an answer is awaited for a time."""
+        limited = params.get("seconds") is not None or params.get("until") is not None
+        return ("main", "timeout") if params.get("answer_schema") is not None and limited else ("main",)
 
     @classmethod
     def output_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -95,7 +95,7 @@ class ExecutionRun:
 
     def _begin(self) -> None:
         execution, history = self.execution, self._resumption.history
-        now = self.env.clock.now()
+        now = round(self.env.clock.now(), 6)
         if execution.started_at is None:
             execution.started_at = now
             self.log.opening = Projection("running", started_at=now)
@@ -275,7 +275,7 @@ class ExecutionRun:
         error: bytes | None,
     ) -> None:
         execution = self.execution
-        finished = self.env.clock.now()
+        finished = round(self.env.clock.now(), 6)
         # in one batch with the end: a crash leaves both or none
         for node_id, attempt in self.steps.unfinished():
             self.log.add("step.cancelled", node_id, attempt)

@@ -68,7 +68,7 @@ def accept(
         violations = plan.input_validator.validate(input, limit=20)
         if violations:
             raise InputInvalid([(violation.pointer, violation.message) for violation in violations])
-    now = clock.now()
+    now = round(clock.now(), 6)  # as fine as stores keep it, so that it reads the same from everywhere
     execution_id = new_id("ex", now)
     data: dict[str, Any] = {"workflow_id": plan.workflow_id, "version": plan.version, "trigger": trigger.kind}
     events = [encode_event(1, now, "execution.queued", execution_id, data=data)]

@@ -28,7 +28,7 @@ class _Instants:
         second = int(now)
         if second != self._second:
             self._prefix, self._second = iso(second)[:20], second
-        return f"{self._prefix}{int((now - second) * 1_000_000):06d}Z"
+        return f"{self._prefix}{min(round((now - second) * 1_000_000), 999_999):06d}Z"
 
 
 _instants = _Instants()
