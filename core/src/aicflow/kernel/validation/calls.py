@@ -153,7 +153,7 @@ def _joined(inference: Inference, given: Given) -> Given:
     """The list and then the separator, in whichever order they are written."""
     if len(given) == 2 and kinds_of(given[0][0]) == _TEXT:
         given = [given[1], given[0]]
-    if kinds_of(given[0][0]) == ALL or (len(given) == 2 and kinds_of(given[0][0]) & _TEXT):
+    elif kinds_of(given[0][0]) == ALL or (len(given) == 2 and kinds_of(given[0][0]) & _TEXT):
         return given[:1]  # either may be the list
     inference.need(given[0][0], _LIST, given[0][1], "'join' takes a list of texts")
     if len(given) == 2:

@@ -186,7 +186,8 @@ class _Path:
         sign = _sign(step)
         if always:
             message = f"{what} is always null, so '{sign}' cannot follow it."
-            return Finding("type.no-field", message, self._until(step))
+            never = "The workflow has no triggers: there is nothing to receive." if what == "trigger" else None
+            return Finding("type.no-field", message, self._until(step), never)
         hint = f"Write ?{sign} to get null then, or give a default with ??."
         message = f"{what} may be null, and then '{sign}' cannot follow it."
         return Finding("type.maybe-null", message, self._until(step), hint, "warning")

@@ -14,7 +14,7 @@ from aicflow.kernel.validation.subject import Subject
 from aicflow.kernel.validation.views import ANYTHING, NULL, constant, merged
 from aicflow.kernel.values import dumps
 
-__all__ = ["ERROR", "EXECUTION", "Sources", "params_view"]
+__all__ = ["ERROR", "EXECUTION", "Sources", "params_view", "view_of"]
 
 EXECUTION: Final = SchemaView.of(
     {
@@ -51,24 +51,42 @@ ERROR: Final = SchemaView.of(
 )
 """`nodes.ID.error`: the report of a failure."""
 
-_MOST_KEPT: Final = 1_000
-_views: dict[bytes, SchemaView | None] = {}
+_MOST_KEPT: Final = 2_000_000
+"""Characters of the schemas that are kept; they come from documents, too."""
+
+
+class _Views:
+    """Views of schemas, shared by all equal ones and by all threads. What was computed of a schema stays with it."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, SchemaView | None] = {}
+        self._size = 0
+
+    def of(self, schema: Mapping[str, Any]) -> SchemaView | None:
+        """The view of a schema; None when it cannot be used."""
+        try:
+            key = dumps(schema)
+        except (ValueError, RecursionError, TypeError):
+            return None
+        if key in self._known:
+            return self._known.get(key)
+        own = dict(schema)
+        view = None if check(own) else SchemaView.of(own)
+        if self._size > _MOST_KEPT:
+            self._known, self._size = {}, 0
+        self._known[key] = view
+        self._size += len(key)
+        return view
+
+
+_VIEWS: Final = _Views()
 
 
 def view_of(schema: object) -> SchemaView | None:
-    """The view of a schema, shared with all equal ones; None when it cannot be used."""
-    if not isinstance(schema, Mapping):
-        return SchemaView.of(schema) if isinstance(schema, bool) else None
-    try:
-        key = dumps(schema)
-    except (ValueError, RecursionError, TypeError):
-        return None
-    if key not in _views:
-        if len(_views) >= _MOST_KEPT:
-            _views.clear()
-        found = dict(schema)
-        _views[key] = None if check(found) else SchemaView.of(found)
-    return _views[key]
+    """The view of a JSON Schema; None when there is none, or it cannot be used."""
+    if isinstance(schema, bool):
+        return SchemaView.of(schema)
+    return _VIEWS.of(schema) if isinstance(schema, Mapping) else None
 
 
 @cache
