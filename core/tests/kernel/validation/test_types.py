@@ -279,6 +279,24 @@ def test_in_a_place(found, param, source, expected):
     assert found(source, param) == expected
 
 
+@pytest.mark.parametrize(
+    ("param", "source", "hint"),
+    [
+        ("number", "input.s", "float(…)"),
+        ("text", "input.n", "str(…)"),
+        ("text", "input.list", "json(…)"),
+        ("text", "input.maybe", "??"),
+        ("flag", "input.s", "Compare"),
+        ("number", "${{ input.n }} pieces", None),
+    ],
+)
+def test_the_hint_says_what_to_write(issues_of, param, source, hint):
+    written = source if "${{" in source else "${{ " + source + " }}"
+    document = {"input_schema": INPUT, "nodes": [{"id": "a", "type": "t.take", "params": {param: written}}]}
+    (issue,) = issues_of(document)
+    assert issue.hint is None if hint is None else hint in issue.hint
+
+
 def test_inside_lists_and_objects(issues_of):
     params = {"texts": ["a", "${{ input.n }}"], "person": {"name": "${{ input.n }}", "age": "${{ input.n }}"}}
     document = {"input_schema": INPUT, "nodes": [{"id": "a", "type": "t.take", "params": params}]}

@@ -133,7 +133,8 @@ def _check_fit(
         return
     wrong = misfit(value, wanted, effort)
     if wrong is not None and (place.whole or wrong.severity == "error"):
-        found.append(Finding(wrong.code, wrong.message, WHOLE, None, wrong.severity))
+        hint = wrong.hint if place.whole else None
+        found.append(Finding(wrong.code, wrong.message, WHOLE, hint, wrong.severity))
 
 
 def _tell(report: Report, site: Site, place: TemplateExpression, found: list[Finding]) -> None:

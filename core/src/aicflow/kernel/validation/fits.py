@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from aicflow.kernel.issues import Severity
-from aicflow.kernel.schema import Presence, SchemaView, Verdict
+from aicflow.kernel.schema import Presence, ReasonKind, SchemaView, Verdict
 from aicflow.kernel.validation.effort import Effort
 from aicflow.kernel.validation.finding import WHOLE, Finding, a_kind, kinds_in_words
-from aicflow.kernel.validation.views import ALL, ANYTHING, access, is_known, kinds_of
+from aicflow.kernel.validation.views import ALL, ANYTHING, NUMERIC, access, is_known, kinds_of
 
 __all__ = ["Misfit", "in_text", "misfit", "place_of"]
 
@@ -40,6 +40,7 @@ class Misfit:
     severity: Severity
     reason: str
     path: str
+    hint: str | None = None
 
     @property
     def message(self) -> str:
@@ -53,10 +54,28 @@ def misfit(value: SchemaView, place: SchemaView, effort: Effort) -> Misfit | Non
         return None
     found = effort.compare(value, place)
     if found.verdict is Verdict.NO:
-        return Misfit("type.mismatch", "error", found.reason, found.path)
+        hint = None if found.path else _conversion(kinds_of(value), kinds_of(place))
+        return Misfit("type.mismatch", "error", found.reason, found.path, hint)
     if found.verdict is not Verdict.MAYBE or found.reason_kind is None or found.keyword in _TEXT_SHAPE:
         return None
-    return Misfit(f"type.{found.reason_kind.value}", "warning", found.reason, found.path)
+    is_null = found.reason_kind is ReasonKind.MAYBE_NULL and not found.path
+    hint = "Give a default with ??." if is_null else None
+    return Misfit(f"type.{found.reason_kind.value}", "warning", found.reason, found.path, hint)
+
+
+def _conversion(given: frozenset[str], wanted: frozenset[str]) -> str | None:
+    """The function that makes what is wanted of what is given."""
+    if given == {"string"}:
+        if wanted & NUMERIC:
+            return "Write int(…) around it." if "number" not in wanted else "Write float(…) around it."
+        if "boolean" in wanted:
+            return 'Compare it, such as value == "yes".'
+    if "string" in wanted:
+        if given <= {"integer", "number", "boolean"}:
+            return "Write str(…) around it."
+        if given <= _LISTS_AND_OBJECTS:
+            return "Write json(…) around it."
+    return None
 
 
 def in_text(value: SchemaView) -> Finding | None:
