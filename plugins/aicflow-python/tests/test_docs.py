@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from aicflow.testing import run_node
+from aicflow.testing import run_node, run_workflow
 from aicflow_python import PythonCode
 from aicflow_python.checks import check_params
 from aicflow_python.failures import HINTS
@@ -42,6 +42,12 @@ def test_the_readme_runs() -> None:
     (program,) = blocks(Path(__file__).parents[1] / "README.md", "python")
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("{'total': 6}\n", "")
+
+
+async def test_the_readmes_workflow_gives_what_it_says() -> None:
+    (document,) = blocks(Path(__file__).parents[1] / "README.md", "yaml")
+    result = await run_workflow(yaml.safe_load(document), {"rows": [1, 2, 3]})
+    assert result.output == 6
 
 
 async def test_the_examples_of_the_how_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
