@@ -12,7 +12,7 @@ import pytest
 from aicflow_sdk import AICFlow, AsyncAICFlow, Retry, Unauthorized, Workflow
 from sdk_kit import CuttingProxy, Server, opened, serve
 
-PATIENT = Retry(attempts=40, initial=0.05, longest=0.5)
+PATIENT = Retry(attempts=200, initial=0.05, longest=0.5)
 
 
 def chatty(lines: int) -> Workflow:
