@@ -147,7 +147,8 @@ def test_answers_that_cannot_be_sent_fail_in_the_node_not_in_the_server(site: Si
         assert "set-cookie" not in answer.headers
         assert "x" not in answer.headers
         assert answer.json()["type"] == "urn:aicflow:problem:no-answer"
-    assert {one["status"] for one in site.executions(workflow)} == {"failed"}
+    # the answer does not wait for the end of the execution
+    until(lambda: {one["status"] for one in site.executions(workflow)} == {"failed"}, "the end of all")
 
 
 def test_a_node_that_is_skipped_or_not_there_gives_no_answer(site: Site) -> None:
