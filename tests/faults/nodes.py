@@ -89,9 +89,14 @@ async def deaf(ctx: Context, word: str, seconds: float = 3_600.0) -> str:
     return word
 
 
-_STUBBORN = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
-)
+_STUBBORN = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+parent = os.getppid()
+print("up", flush=True)
+while os.getppid() == parent:  # no test leaves it behind
+    time.sleep(0.2)
+"""
 
 
 @node("faults.child")

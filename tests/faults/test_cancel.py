@@ -25,7 +25,7 @@ def cancelled(site: Site, worker: WorkerProcess, execution: str) -> ExecutionSto
     return story
 
 
-@pytest.mark.parametrize("engine", ["native", "langgraph"])
+@pytest.mark.parametrize(("engine", "timeout"), [("native", None), ("langgraph", None), ("native", 60)])
 @pytest.mark.parametrize(
     ("kind", "params"),
     [
@@ -37,12 +37,9 @@ def cancelled(site: Site, worker: WorkerProcess, execution: str) -> ExecutionSto
         ("child", {"word": "l", "patience": 0.2}),
     ],
 )
-@pytest.mark.parametrize("timeout", [None, 60])
 def test_a_running_node(
     make_site: Callable[..., Site], kind: str, params: dict[str, Any], engine: str, timeout: int | None
 ) -> None:
-    if timeout is not None and engine == "langgraph":
-        pytest.skip("the same code")
     site = make_site(engine=engine)
     worker = site.worker().up()
     node = {"id": "l", "type": f"faults.{kind}", "params": params, **({"timeout": timeout} if timeout else {})}
@@ -57,11 +54,9 @@ def test_a_running_node(
         assert not later.words().keys() & {"l", "next"}
     assert "next" not in later.words()
     until(lambda: worker.ask("running") == 0)
-    if kind == "child":
+    if "patience" in params:  # else the node itself waits for its child for a minute, and is left behind
         pid = int(next(iter(later.words())).rpartition("-")[2])
-        until(lambda: not alive(pid) or params.get("patience") is None, what="the end of the child process")
-    if alive_child := [line for line in later.lines if kind == "child" and alive(int(line.word.rpartition("-")[2]))]:
-        assert params.get("patience") is None, alive_child
+        until(lambda: not alive(pid), what="the end of the child process")
 
 
 def test_a_slot_that_a_deaf_node_keeps_is_given_away(make_site: Callable[..., Site]) -> None:
