@@ -76,7 +76,7 @@ bench: setup
 	$(BIN)/python -m tests.benchmarks
 
 openapi: setup
-	$(BIN)/aicflow openapi docs/openapi/openapi.json
+	$(BIN)/aicflow openapi > docs/openapi/openapi.json
 
 clean:
 	rm -rf .venv $(TOOLS) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
