@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 
 import pytest
-from aicflow_python import PythonCode, PythonSettings, node
+from aicflow_python import PythonCode, PythonSettings, node, probe
 from aicflow_python.settings import PREFIX, VARIABLES
 
 
 async def test_before_the_first_step_it_tries_and_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[PythonSettings | None] = []
-    real = node.probe
+    real = probe
 
     async def counted(settings: PythonSettings | None = None) -> object:
         tries.append(settings)
         return await real(settings)
 
-    monkeypatch.setattr(node, "probe", counted)
+    monkeypatch.setattr("aicflow_python.node.probe", counted)
     python = PythonCode(PythonSettings(warm=1))
     first, again = await python.health(), await python.health()
     assert len(tries) == 1
