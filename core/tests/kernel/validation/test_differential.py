@@ -169,7 +169,13 @@ def standalone(view):
     return schema if isinstance(schema, bool) else bundle.view(schema).schema
 
 
-MODEST = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+# the same examples every time, unless somebody asks for more
+MODEST = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize="AICFLOW_FUZZ_EXAMPLES" not in os.environ,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @MODEST
@@ -206,6 +212,8 @@ def test_what_never_works_never_works(made, source):
             if finding.code == "type.operand":
                 continue
             fine, result = evaluated(part, value)
+            if finding.code == "type.unknown-field" and "?" in part and result is None:
+                continue  # a question mark before it ended the path, so the field was not asked for
             assert not fine, (source, part, finding, schema, value, result)
 
 

@@ -201,7 +201,13 @@ def test_the_sample_is_well(registry):
     assert [issue.to_dict() for issue in validate(SAMPLE, registry)] == []
 
 
-FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+# the same examples every time, unless somebody asks for more
+FUZZ = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize="AICFLOW_FUZZ_EXAMPLES" not in os.environ,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @FUZZ

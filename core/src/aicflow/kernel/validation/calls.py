@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aicflow.kernel.expr import Node, Span
 from aicflow.kernel.expr.ast import Literal
 from aicflow.kernel.schema import Presence, SchemaView
-from aicflow.kernel.validation.finding import Finding, kinds_in_words
+from aicflow.kernel.validation.finding import Finding, a_kind, kinds_in_words
 from aicflow.kernel.validation.operators import number_like
 from aicflow.kernel.validation.views import (
     ALL,
@@ -150,15 +150,26 @@ def _check_items(inference: Inference, function: str, given: tuple[SchemaView, S
 
 
 def _joined(inference: Inference, given: Given) -> Given:
-    """The list and then the separator, in whichever order they are written."""
-    if len(given) == 2 and kinds_of(given[0][0]) == _TEXT:
-        given = [given[1], given[0]]
-    elif kinds_of(given[0][0]) == ALL or (len(given) == 2 and kinds_of(given[0][0]) & _TEXT):
-        return given[:1]  # either may be the list
-    inference.need(given[0][0], _LIST, given[0][1], "'join' takes a list of texts")
-    if len(given) == 2:
-        inference.need(given[1][0], _TEXT, given[1][1], "'join' takes a text between the items")
-    return given
+    """The list first, in whichever order list and separator are written; nothing where either may be the list."""
+    if len(given) == 1:
+        inference.need(given[0][0], _LIST, given[0][1], "'join' takes a list of texts")
+        return given
+    (one, one_span), (two, two_span) = given
+    orders = [
+        (first, second)
+        for first, second in ((_LIST, _TEXT), (_TEXT, _LIST))
+        if kinds_of(one) & first and kinds_of(two) & second
+    ]
+    if not orders:
+        if kinds_of(one) and kinds_of(two):
+            message = f"'join' takes a list of texts and a text between them, not {a_kind(one)} and {a_kind(two)}."
+            inference.tell(Finding("type.operand", message, (min(one_span, two_span)[0], max(one_span, two_span)[1])))
+        return ()
+    for position, (view, span) in enumerate(given):
+        odd = kinds_of(view) - frozenset().union(*(order[position] for order in orders))
+        if odd and kinds_of(view) != ALL:
+            inference.doubt(odd, span, "'join' takes a list of texts and a text between them")
+    return () if len(orders) > 1 else given if orders[0][0] is _LIST else (given[1], given[0])
 
 
 def _absolute(inference: Inference, given: Given, arguments: Sequence[Node]) -> SchemaView:

@@ -161,7 +161,7 @@ class _Path:
                 raise _Stop(NULL)
         else:
             self._inference.tell(null)
-            if null.severity == "error":
+            if kinds == {"null"}:
                 raise _Stop
         self._view = unnull(self._view)
 
@@ -186,6 +186,8 @@ class _Path:
         sign = _sign(step)
         if always:
             message = f"{what} is always null, so '{sign}' cannot follow it."
+            if self._stopped_short:  # then there is a way on which all is well
+                return Finding("type.maybe-null", message, self._until(step), None, "warning")
             never = "The workflow has no triggers: there is nothing to receive." if what == "trigger" else None
             return Finding("type.no-field", message, self._until(step), never)
         hint = f"Write ?{sign} to get null then, or give a default with ??."
