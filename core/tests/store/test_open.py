@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ async def test_close_commits_what_waits(tmp_path: Path) -> None:
 def test_a_store_that_was_never_closed_lets_the_interpreter_end(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     subprocess.run([sys.executable, "-W", "ignore", "-c", DROP, str(path)], check=True, timeout=30)
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("SELECT id FROM executions").fetchall() == [("ex_1",)]
     connection.close()
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Coroutine
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ async def test_a_commit_is_on_the_disk_by_default(store: SQLiteStore) -> None:
 async def test_events_of_a_batch_are_one_row(store: SQLiteStore) -> None:
     await start(store.executions, "ex_1")
     await store.executions.append("ex_1", 1, batch(2, *["step.log"] * 20))
-    with sqlite3.connect(store.path) as connection:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
         rows = connection.execute("SELECT first_seq, last_seq FROM events").fetchall()
     connection.close()
     assert rows == [(1, 1), (2, 21)]
