@@ -98,6 +98,21 @@ def test_cancelling_stops_the_work(host: Host, gate: threading.Event) -> None:
     assert host.client.post(f"/executions/{execution['id']}/cancel").json()["status"] == "cancelled"
 
 
+def test_cancelling_too_late_shows_the_execution_as_it_is(host: Host) -> None:
+    ended = host.start("echo", {"a": 1})
+    shown = host.client.get(f"/executions/{ended['id']}").json()
+    assert shown["output"] == {"a": 1}
+    assert host.client.post(f"/executions/{ended['id']}/cancel").json() == shown
+
+
+def test_instants_at_the_ends_of_time(host: Host) -> None:
+    host.start("echo", 1)
+    first, last = "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"
+    between = {"created_after": first, "created_before": last, "limit": 1}
+    assert len(host.client.get("/executions", params=between).json()["data"]) == 1
+    assert host.client.get("/executions", params={"created_before": first}).json()["data"] == []
+
+
 def test_rerunning_with_the_same_and_with_another_input(host: Host) -> None:
     first = host.start("echo", {"a": 1})
     path = f"/executions/{first['id']}/rerun"
@@ -110,7 +125,11 @@ def test_rerunning_with_the_same_and_with_another_input(host: Host) -> None:
         assert ended
         assert host.client.get(f"/executions/{again['id']}").json()["output"] == expected
     assert host.client.post(path).status_code == 202, "a body is not needed"
-    problem(host.client.post(path, json={"version": "newest"}), 422, "request-invalid")
+    for wrong in ("newest", 0, 10**30, True):
+        errors = problem(host.client.post(path, json={"version": wrong}), 422, "request-invalid")["errors"]
+        assert [(error["pointer"], error["message"]) for error in errors] == [
+            ("/version", "it must be 'pinned', 'latest' or the number of a version, from 1")
+        ]
 
 
 def test_answering_a_waiting_step(host: Host) -> None:

@@ -36,7 +36,7 @@ async def page_response[T](read: Awaitable[Page[T]], view: Callable[[T], dict[st
     except ValueError as error:
         raise request_invalid(
             "invalid",
-            f"it is not a cursor of this list: {error}",
+            str(error),
             name="cursor",
             where="query",
             hint="Cursors are opaque: send `next_cursor` as it was given, with the same filters.",

@@ -115,6 +115,7 @@ def of_validation(errors: Iterable[Mapping[str, Any]], where: str | None = None)
         kind = str(error["type"])
         code = {"missing": "missing", "extra_forbidden": "unknown"}.get(kind, "type" if "type" in kind else "invalid")
         message = {"missing": "is required", "extra_forbidden": "is not known here"}.get(kind, str(error["msg"]))
+        message = message.removeprefix("Value error, ")
         out.append({"code": f"request.{code}", "pointer": pointer(*place), "in": source or "body", "message": message})
     first = out[0]
     name = str(first["pointer"]) or "/"

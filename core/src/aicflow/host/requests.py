@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from aicflow.host.keys import SCOPES
 from aicflow.kernel.execution import ExecutionStatus
@@ -24,6 +35,9 @@ __all__ = [
 ]
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class _Request(BaseModel):
     # strict: "3" is not 3; unknown keys are errors, never ignored
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
@@ -40,6 +54,14 @@ def _no_control(value: str) -> str:
     if not value.isprintable():
         raise ValueError("it contains characters that cannot be shown")
     return value
+
+
+def _one_sentence(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    # a union complains once for each of its members, at places that are not in the body
+    try:
+        return check(value)
+    except ValidationError:
+        raise ValueError("it must be 'pinned', 'latest' or the number of a version, from 1") from None
 
 
 Name = Annotated[
@@ -86,7 +108,9 @@ class RerunExecution(_Request):
     """Make a new execution from an old one. `from_node` reuses the outputs of everything not downstream of it."""
 
     input: JsonValue = None
-    version: Literal["pinned", "latest"] | int = "pinned"
+    version: Annotated[
+        Literal["pinned", "latest"] | Annotated[int, Field(ge=1, le=2**53)], WrapValidator(_one_sentence)
+    ] = "pinned"
     from_node: str | None = Field(default=None, max_length=64)
 
 
@@ -125,4 +149,5 @@ class CreateApiKey(_Request):
 
 def instant(value: datetime | None) -> float | None:
     """A request's instant as seconds since 1970 UTC."""
-    return value.astimezone(UTC).timestamp() if value is not None else None
+    # not astimezone: the first and last hours that exist have no UTC of their own
+    return (value - _EPOCH).total_seconds() if value is not None else None

@@ -141,7 +141,8 @@ def _as_accepted(executions: Executions, execution_id: str) -> Execution | None:
     dependencies=scoped("execute"),
 )
 async def start_execution(request: Request) -> Response:
-    """Durable when this answers. Served by the plain route in `app.py`: this is the call that must be quick."""
+    """Durable when this answers."""
+    # served by the plain route in app.py: this is the call that must be quick
     require(request.scope, "execute")
     runtime = runtime_of(request)
     wait = (
@@ -262,7 +263,9 @@ async def list_events(request: Request, execution_id: Id, query: Annotated[Event
 )
 async def cancel_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
     """Stops the work within two seconds. After the end it changes nothing."""
-    return _accepted(await runtime_of(request).executions.cancel(execution_id))
+    executions = runtime_of(request).executions
+    await executions.cancel(execution_id)
+    return _accepted(await executions.get(execution_id))  # with its input and output, which cancelling does not read
 
 
 @routes.post(
@@ -279,7 +282,8 @@ async def resume_execution(request: Request, execution_id: Id, query: NoQuery) -
     """With `answered` the step runs again with the value; `retry`, `skip` and `fail` settle it otherwise."""
     runtime = runtime_of(request)
     body = await json_body(request, runtime.settings, requests.ResumeExecution, optional=True)
-    return _accepted(await runtime.executions.resume(execution_id, body.node_id, action=body.action, value=body.value))
+    await runtime.executions.resume(execution_id, body.node_id, action=body.action, value=body.value)
+    return _accepted(await runtime.executions.get(execution_id))
 
 
 @routes.post(
