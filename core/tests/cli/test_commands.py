@@ -38,6 +38,14 @@ def test_wrong_input_is_one_sentence_and_2(aicflow: Run, arguments: list[str]) -
     assert done.stdout == ""
 
 
+def test_the_description_of_the_api_goes_where_it_is_wanted(aicflow: Run, tmp_path: Path) -> None:
+    target = tmp_path / "openapi.json"
+    assert aicflow("openapi", str(target)).stdout == ""
+    assert target.read_text(encoding="utf-8") == aicflow("openapi").stdout
+    done = aicflow("openapi", str(tmp_path / "none" / "openapi.json"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
 def test_wrong_settings_name_their_variable(aicflow: Run) -> None:
     for name, value in (("AICFLOW_PORT", "x"), ("AICFLOW_LOG_LEVEL", "loud"), ("AICFLOW_CORS_ORIGINS", "*")):
         done = aicflow("serve", env={name: value})

@@ -99,6 +99,6 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         source = f"--{name.replace('_', '-')}" if name in given else f"AICFLOW_{name.upper()}"
-        raise AICFlowError(f"{source}: {first['msg']}.") from None
+        raise AICFlowError(f"{source}: {first['msg'].removeprefix('Value error, ').rstrip('.')}.") from None
     except SettingsError as error:
         raise AICFlowError(f"The settings cannot be read: {error}.") from None

@@ -121,7 +121,7 @@ def _checked(model: Any, values: dict[str, Any]) -> None:
         model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise AICFlowError(f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}.") from None
+        raise AICFlowError(f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ').rstrip('.')}.") from None
 
 
 def _settings(data_dir: Path | None) -> tuple[Settings, Any]:

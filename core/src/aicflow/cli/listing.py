@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from aicflow.cli.say import OutputFormat, console, print_json
+from aicflow.kernel.errors import AICFlowError
 
 __all__ = ["nodes_command", "openapi_command", "plugins_command", "version_command"]
 
@@ -117,11 +119,23 @@ def plugins_command(*, output: _Output = "text") -> int:
     return 1 if any(view["status"] in ("failed", "partial") for view in views) else 0
 
 
-def openapi_command() -> None:
-    """Print the OpenAPI document of this version's API."""
+def openapi_command(file: Path | None = None, /) -> None:
+    """Print the OpenAPI document of this version's API, or write it into a file.
+
+    Parameters
+    ----------
+    file
+        Where to write it; standard output when not given.
+    """
     from aicflow.host.openapi import text
 
-    print(text(), end="")
+    if file is None:
+        print(text(), end="")
+        return
+    try:
+        file.write_text(text(), encoding="utf-8")
+    except OSError as error:
+        raise AICFlowError(f"{file} cannot be written: {error.strerror}.") from None
 
 
 def version_command() -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from aicflow import __version__
 from aicflow.cli.say import complain
@@ -32,7 +32,10 @@ _COMMANDS: Final = {
     "keys": ("aicflow.cli.keys:keys", "Create, list and revoke API keys."),
     "db": ("aicflow.cli.db:db", "Look after the store: size, soundness, backup, retention."),
     "doctor": ("aicflow.cli.doctor:doctor_command", "Check this installation and its data folder."),
-    "openapi": ("aicflow.cli.listing:openapi_command", "Print the OpenAPI document of the API."),
+    "openapi": (
+        "aicflow.cli.listing:openapi_command",
+        "Print the OpenAPI document of the API, or write it into a file.",
+    ),
     "version": ("aicflow.cli.listing:version_command", "Print the version."),
 }
 _HELP: Final = """\
@@ -49,6 +52,10 @@ def run_program(arguments: Sequence[str]) -> int:
         result = program(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except UnusedCliTokensError as error:
+        words = " ".join(error.unused_tokens or ())
+        complain(f"That is too much: {words}", hint="`aicflow --help` shows the commands and their options.")
+        return USAGE
     except CycloptsError as error:
         complain(" ".join(str(error).split()), hint="`aicflow --help` shows the commands and their options.")
         return USAGE
