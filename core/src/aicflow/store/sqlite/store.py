@@ -131,7 +131,11 @@ class SQLiteStore:
             cached_statements=256,
             check_same_thread=False,
         )
-        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        try:
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
