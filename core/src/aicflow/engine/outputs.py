@@ -1,4 +1,4 @@
-"""A step's output: checked against its declared type and made JSON."""
+"""A step's output: checked against its declared type, made JSON, and put into its event."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from aicflow.engine.options import EngineOptions
+from aicflow.engine.secrets import Mask
 from aicflow.kernel.errors import OutputInvalid
 from aicflow.kernel.node import NodeType, output_adapter
 from aicflow.kernel.plan import PlannedNode
-from aicflow.kernel.values import dumps, pointer
+from aicflow.kernel.values import dumps, loads, pointer
 
-__all__ = ["as_json", "checked_output"]
+__all__ = ["as_event", "as_json", "checked_output"]
+
+_PREVIEW = 1_000
 
 
 def as_json(cls: NodeType, value: Any) -> Any:
@@ -45,3 +49,20 @@ def checked_output(node: PlannedNode, value: Any) -> tuple[Any, bytes]:
         return output, dumps(output)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise OutputInvalid(f"{node.cls.type_id} returned something that JSON cannot hold: {error}") from None
+
+
+def as_event(
+    port: str, output: Any, encoded: bytes, mask: Mask, options: EngineOptions
+) -> tuple[bytes, Any, bytes | None]:
+    """What a success is in its event: the event's data, the output without secret values, and the encoded output when
+    it is too large to stand in the event."""
+    if mask:
+        masked = mask.bytes(encoded)
+        if masked is not encoded:
+            encoded, output = masked, loads(masked)
+    head = b'{"port":"' + port.encode() + b'",'
+    if len(encoded) <= options.inline_output:
+        return head + b'"output":' + encoded + b"}", output, None
+    preview = encoded[:_PREVIEW].decode("utf-8", "ignore")
+    rest = dumps({"output_stored": True, "output_size": len(encoded), "output_preview": preview})
+    return head + rest[1:], output, encoded

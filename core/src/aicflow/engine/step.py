@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aicflow.engine.attempt import Failed, Interrupted, Succeeded, attempt_step
 from aicflow.engine.failure import report_of, report_to_json, retryable
+from aicflow.engine.outputs import as_event
 from aicflow.engine.recovery import Resumption
 from aicflow.engine.retry import backoff
 from aicflow.engine.waiting import Parked, Sleepers, Woken
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StepRunner"]
 
-_PREVIEW = 1_000
 _YIELD_EVERY = 64
 _CHILD_CHECK = 60.0
 
@@ -343,19 +343,9 @@ class StepRunner:
 
     def _succeeded(self, node: PlannedNode, attempt: int, outcome: Succeeded) -> Settlement:
         run = self._run
-        encoded, output = outcome.encoded, outcome.output
-        if run.log.mask:
-            masked = run.log.mask.bytes(encoded)
-            if masked is not encoded:
-                encoded, output = masked, loads(masked)
-        head = b'{"port":"' + outcome.port.encode() + b'",'
-        if len(encoded) <= run.env.options.inline_output:
-            data = head + b'"output":' + encoded + b"}"
-        else:
-            preview = encoded[:_PREVIEW].decode("utf-8", "ignore")
-            rest = dumps({"output_stored": True, "output_size": len(encoded), "output_preview": preview})
-            data = head + rest[1:]
-            run.log.keep_output(node.id, encoded)
+        data, output, large = as_event(outcome.port, outcome.output, outcome.encoded, run.log.mask, run.env.options)
+        if large is not None:
+            run.log.keep_output(node.id, large)
         run.log.add("step.succeeded", node.id, attempt, data)
         self._settle_entry(node, {"output": output})
         return (outcome.port,)
