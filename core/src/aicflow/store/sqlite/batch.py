@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from asyncio import Future
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import chain
 from typing import Any, Final
@@ -17,6 +17,7 @@ from aicflow.kernel.ports import Appended, Created, EventBatch, Fire, NewExecuti
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros
 from aicflow.store.slots import SlotBook, limits_from_json, limits_to_json
+from aicflow.store.sqlite.earlier import Earlier
 
 __all__ = ["INLINE", "Append", "Batch", "Create"]
 
@@ -130,7 +131,7 @@ class Batch:
         """Write a group; each operation gets its result or its error. Raises sqlite3.Error: then all must be undone."""
         book = self.book(connection)
         self._notes.clear()
-        earlier = _Earlier(connection, group)
+        earlier = Earlier(connection, [op.new for op in group if type(op) is Create])
         rows: list[_Row] = []
         cancel: list[str] = []
         for i, op in enumerate(group):
@@ -209,47 +210,6 @@ class Batch:
                 op.result.admitted = book.release(op.execution_id)
                 promoted += op.result.admitted
         return promoted
-
-
-class _Earlier:
-    """Executions that were made for the same fire or with the same idempotency key."""
-
-    def __init__(self, connection: sqlite3.Connection, group: Sequence[Create | Append]) -> None:
-        fires, keys = [], []
-        for op in group:
-            if type(op) is Create:
-                if op.new.fire is not None and op.new.fire.key is not None:
-                    fires.append([op.new.fire.binding_id, op.new.fire.key])
-                if op.new.idempotency is not None:
-                    keys.append([op.new.idempotency.scope, op.new.idempotency.key])
-        self._found: dict[tuple[str, str, str], tuple[str | None, str | None]] = {}
-        if fires or keys:
-            asked = {"fires": dumps(fires).decode(), "keys": dumps(keys).decode()}
-            for kind, scope, key, *found in loads(connection.execute(_EARLIER, asked).fetchone()[0]):
-                self._found[kind, scope, key] = (found[0], found[1])
-
-    def find(self, new: NewExecution) -> Created | None:
-        for name in self._names(new):
-            if name in self._found:
-                execution_id, fingerprint = self._found[name]
-                return Created(execution_id, duplicate=True, fingerprint=fingerprint)
-        return None
-
-    def add(self, new: NewExecution) -> None:
-        fingerprint = new.idempotency.fingerprint if new.idempotency else None
-        for name in self._names(new):
-            self._found[name] = (new.id, fingerprint if name[0] == "key" else None)
-
-    def add_skipped(self, fire: Fire) -> None:
-        if fire.key is not None:
-            self._found["fire", fire.binding_id, fire.key] = (None, None)
-
-    @staticmethod
-    def _names(new: NewExecution) -> Iterator[tuple[str, str, str]]:
-        if new.fire is not None and new.fire.key is not None:
-            yield "fire", new.fire.binding_id, new.fire.key
-        if new.idempotency is not None:
-            yield "key", new.idempotency.scope, new.idempotency.key
 
 
 def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row]:
@@ -336,17 +296,6 @@ _LIMITED = """
 SELECT json_group_array(json_array(id, priority, limits, admitted, cancel_requested)) FROM (
   SELECT * FROM executions INDEXED BY executions_limited
     WHERE limits IS NOT NULL AND finished_at IS NULL ORDER BY n)
-"""
-_EARLIER = """
-SELECT json_group_array(json_array(kind, scope, key, execution_id, fingerprint)) FROM (
-  SELECT 'fire' AS kind, f.binding_id AS scope, f.key AS key, f.execution_id, NULL AS fingerprint
-    FROM json_each(:fires) AS a CROSS JOIN fires AS f
-    WHERE f.binding_id = json_extract(a.value, '$[0]') AND f.key = json_extract(a.value, '$[1]')
-  UNION ALL
-  SELECT 'key', e.idempotency_scope, e.idempotency_key, e.id, e.fingerprint
-    FROM json_each(:keys) AS a CROSS JOIN executions AS e
-    WHERE e.idempotency_scope = json_extract(a.value, '$[0]') AND e.idempotency_key = json_extract(a.value, '$[1]')
-      AND e.idempotency_key IS NOT NULL)
 """
 _PROMOTE = """
 UPDATE executions SET admitted = 1, due_at = CASE WHEN cancel_requested THEN -1 ELSE available_at END
