@@ -9,31 +9,69 @@ from typing import Any
 from aicflow.kernel.document import NodeEntry, Retry, WorkflowDocument
 from aicflow.kernel.graph import Graph
 from aicflow.kernel.node import NodeType, OnRecovery
-from aicflow.kernel.registry import Registry
+from aicflow.kernel.registry import RegisteredNode, Registry
 from aicflow.kernel.schema import SchemaValidator
 from aicflow.kernel.template import Template, compile_template
 
 __all__ = ["Plan", "PlannedNode", "build_plan"]
 
 
-@dataclass(slots=True)
 class PlannedNode:
-    """One node, ready to run. `fixed_params` is its validated model when no reference stands in its params."""
+    """One node, ready to run. Its template and its output's validator are made when the node first runs, so that the
+    first node of a huge workflow need not wait for the last. `fixed_params` is the validated model when no reference
+    stands in the params."""
 
-    index: int
-    id: str
-    entry: NodeEntry
-    cls: NodeType
-    enabled: bool
-    params: Template
-    retry: Retry | None
-    timeout: float | None
-    step_timeout: float | None
-    on_recovery: OnRecovery
-    pure: bool
-    has_error_edge: bool
-    output_validator: SchemaValidator | None
-    fixed_params: Any = None
+    __slots__ = (
+        "_given",
+        "_output_validator",
+        "_params",
+        "_schema",
+        "cls",
+        "enabled",
+        "entry",
+        "fixed_params",
+        "has_error_edge",
+        "id",
+        "index",
+        "on_recovery",
+        "pure",
+        "retry",
+        "step_timeout",
+        "timeout",
+    )
+
+    def __init__(self, index: int, entry: NodeEntry, registered: RegisteredNode, schema: dict[str, Any]) -> None:
+        cls, defaults = registered.cls, registered.setting.default_params
+        self.index = index
+        self.id = entry.id
+        self.entry = entry
+        self.cls: NodeType = cls
+        self.enabled = registered.setting.enabled
+        self.retry: Retry | None = entry.retry
+        self.timeout = entry.timeout
+        self.step_timeout = entry.step_timeout
+        self.on_recovery: OnRecovery = entry.on_recovery or cls.on_recovery
+        self.pure: bool = cls.pure
+        self.has_error_edge = False
+        self.fixed_params: Any = None
+        self._given = {**defaults, **entry.params} if defaults else entry.params
+        self._schema = schema
+        self._params: Template | None = None
+        self._output_validator: SchemaValidator | None = None
+
+    @property
+    def params(self) -> Template:
+        """The params, default params included, as a template."""
+        if self._params is None:
+            self._params = compile_template(self._given, self._schema)
+        return self._params
+
+    @property
+    def output_validator(self) -> SchemaValidator | None:
+        """What checks the output against the node's own `output_schema`; None when it has none."""
+        if self._output_validator is None and self.entry.output_schema not in (None, True):
+            self._output_validator = SchemaValidator(self.entry.output_schema)
+        return self._output_validator
 
 
 @dataclass(slots=True)
@@ -67,26 +105,9 @@ def build_plan(document: WorkflowDocument, registry: Registry, *, workflow_id: s
         schema = schemas.get(cls)
         if schema is None:
             schema = schemas[cls] = cls.params_schema()
-        given = (
-            {**registered.setting.default_params, **entry.params} if registered.setting.default_params else entry.params
-        )
-        nodes.append(
-            PlannedNode(
-                index=i,
-                id=entry.id,
-                entry=entry,
-                cls=cls,
-                enabled=registered.setting.enabled,
-                params=compile_template(given, schema),
-                retry=entry.retry,
-                timeout=entry.timeout,
-                step_timeout=entry.step_timeout,
-                on_recovery=entry.on_recovery or cls.on_recovery,
-                pure=cls.pure,
-                has_error_edge=any(port == "error" for port, _ in graph.successors[i]),
-                output_validator=None if entry.output_schema in (None, True) else SchemaValidator(entry.output_schema),
-            )
-        )
+        node = PlannedNode(i, entry, registered, schema)
+        node.has_error_edge = any(port == "error" for port, _ in graph.successors[i])
+        nodes.append(node)
     return Plan(
         workflow_id=workflow_id,
         version=version,
