@@ -19,6 +19,7 @@ help:
 setup: .venv/.ready
 
 # uv from the machine when there is one, else one of our own in a virtual environment: nothing is installed globally.
+# pip comes along, and what was installed with it stays: that is how plugins are tried out.
 .venv/.ready: uv.lock pyproject.toml core/pyproject.toml sdk/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	@set -e; \
 	if command -v uv >/dev/null 2>&1; then uv=uv; else \
@@ -37,7 +38,8 @@ setup: .venv/.ready
 	    $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'; \
 	  fi; \
 	fi; \
-	"$$uv" sync --locked --quiet
+	"$$uv" sync --locked --inexact --quiet; \
+	"$$uv" pip install --quiet --python $(BIN)/python pip || echo "There is no pip in .venv; use uv pip instead." >&2
 	@touch .venv/.ready
 
 demo: setup
