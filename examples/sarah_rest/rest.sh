@@ -19,6 +19,7 @@ echo "started $execution"
 api -N "$url/api/v1/executions/$execution/stream" | grep '^event:'
 
 api "$url/api/v1/executions/$execution" | sed 's/.*"output":\({[^}]*}\).*/output \1/'
+echo
 
 # What goes wrong says where: here the input lacks a name.
 curl --silent -X POST "$url/api/v1/executions" -H "Authorization: Bearer $key" -H 'Content-Type: application/json' \
