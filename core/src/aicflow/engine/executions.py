@@ -12,6 +12,7 @@ from aicflow.engine.children import ChildExecutions
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
 from aicflow.engine.hub import Hub
+from aicflow.engine.matching import matching
 from aicflow.engine.nodes import NodePool
 from aicflow.engine.observing import Observers
 from aicflow.engine.options import EngineOptions
@@ -27,6 +28,7 @@ from aicflow.kernel.errors import Conflict, InputInvalid, NotFound
 from aicflow.kernel.events import decode_event, event_type, fold
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step, TriggerInfo
 from aicflow.kernel.ids import new_id
+from aicflow.kernel.plan import Plan
 from aicflow.kernel.ports.engine import Engine
 from aicflow.kernel.ports.executions import (
     Answered,
@@ -38,6 +40,7 @@ from aicflow.kernel.ports.executions import (
     SlotLimit,
 )
 from aicflow.kernel.ports.store import Store
+from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.records import Observer
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.schema import SchemaValidator
@@ -147,7 +150,7 @@ class Executions:
             )
         if engine is not None:
             self.engine(engine)
-        plan = await self.plans.get(workflow_id, version or record.version)
+        plan = await self._plan(record, version)
         trigger = trigger or TriggerInfo()
         new = accept(
             plan,
@@ -175,7 +178,7 @@ class Executions:
         """Accept an execution for a trigger: its payload, mapped by the trigger's `input`, is the input. Raises as
         `start` does; NotFound when the version has no such trigger."""
         record = await self.store.workflows.get(workflow_id)
-        plan = await self.plans.get(workflow_id, version or record.version)
+        plan = await self._plan(record, version)
         entry = next((one for one in plan.document.triggers if one.id == trigger_id), None)
         if entry is None:
             raise NotFound("trigger", f"{workflow_id}:{trigger_id}")
@@ -202,6 +205,11 @@ class Executions:
             limits=limits,
             draft=version is not None,
         )
+
+    async def _plan(self, record: WorkflowRecord, version: int | None) -> Plan:
+        if version is None or version == record.version:
+            return self.plans.current(record)
+        return await self.plans.get(record.id, version)
 
     async def _create(self, new: NewExecution, trigger: TriggerInfo, input: Any) -> Started:
         worker = self.worker
@@ -372,22 +380,13 @@ class Executions:
 
     async def bulk_cancel(self, where: ExecutionFilter, *, limit: int) -> list[str]:
         """Cancel up to `limit` executions that have not ended; gives their ids."""
-        return [(await self.cancel(found)).id for found in await self._matching(where, limit, ended=False)]
+        found = await matching(self.store.executions, where, limit, ended=False)
+        return [(await self.cancel(one)).id for one in found]
 
     async def bulk_rerun(self, where: ExecutionFilter, *, limit: int) -> list[str]:
         """Rerun up to `limit` executions that have ended; gives the new ids."""
-        return [(await self.rerun(found)).execution_id for found in await self._matching(where, limit, ended=True)]
-
-    async def _matching(self, where: ExecutionFilter, limit: int, *, ended: bool) -> list[str]:
-        found: list[str] = []
-        cursor: str | None = None
-        while len(found) < limit:
-            page = await self.store.executions.list(where, limit=200, cursor=cursor)
-            found.extend(one.id for one in page.items if (one.status in TERMINAL_STATUSES) is ended)
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        return found[:limit]
+        found = await matching(self.store.executions, where, limit, ended=True)
+        return [(await self.rerun(one)).execution_id for one in found]
 
     async def why(self, execution_id: str) -> str:
         """In a sentence, what an execution waits for. Raises NotFound."""
