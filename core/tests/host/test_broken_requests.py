@@ -155,6 +155,9 @@ def test_a_request_of_the_wrong_shape(host: Host, name: str) -> None:
     answer = host.client.request(method, path, content=content, headers=JSON)
     found = problem(answer, 422, "request-invalid")
     assert pointer in [error["pointer"] for error in found["errors"]], found
+    assert "Value error" not in answer.text
+    if "?" in path:
+        assert {error["in"] for error in found["errors"]} == {"query"}
     assert host.stored() == before
 
 

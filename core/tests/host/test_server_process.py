@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 WAIT = {
     "aicflow": 1,
@@ -59,6 +62,8 @@ def test_it_says_where_it_listens_keeps_what_it_accepted_and_ends_cleanly(tmp_pa
         with httpx2.Client(base_url=url + "/api/v1", headers={"x-api-key": key}, timeout=20) as client:
             client.post("/workflows?id=wait", json=WAIT)
             execution = client.post("/executions", json={"workflow_id": "wait"}).json()
+            with pytest.raises(InvalidStatus):  # is answered, not logged as an error
+                connect(f"{url.replace('http', 'ws')}/api/v1/executions/{execution['id']}/stream")
             with serve(data, "--port", "0") as second:
                 _, error = second.communicate(timeout=60)
                 assert second.returncode == 2, "one host at a time may have a SQLite store"
@@ -67,6 +72,7 @@ def test_it_says_where_it_listens_keeps_what_it_accepted_and_ends_cleanly(tmp_pa
         process.send_signal(signal.SIGTERM)
         said, error = process.communicate(timeout=30)
         assert process.returncode == 0, error
+        assert "ERROR" not in error
     assert f"AIC Flow listens on {url}\n" in said
     assert f"{url}/docs" in said
     assert said.count(key) == 1

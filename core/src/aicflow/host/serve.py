@@ -162,4 +162,11 @@ def _set_up_logging(settings: Settings) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    uvicorn_log = logging.getLogger("uvicorn.error")
+    uvicorn_log.setLevel(logging.WARNING)
+    uvicorn_log.addFilter(_no_refused_handshake)
+
+
+def _no_refused_handshake(record: logging.LogRecord) -> bool:
+    # uvicorn takes each WebSocket that was answered with a problem for a mistake of ours
+    return record.msg != "ASGI callable returned without completing handshake."

@@ -13,13 +13,14 @@ from contextlib import aclosing
 from typing import Any, Final, cast
 
 from fastapi import Request
+from pydantic import ValidationError
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from aicflow.host.auth import caller_of, require
 from aicflow.host.keys import Caller
-from aicflow.host.problems import request_invalid
+from aicflow.host.problems import of_validation, request_invalid
 from aicflow.host.routes.common import problems, router, runtime_of, scoped
 from aicflow.host.routes.executions import ListQuery
 from aicflow.host.runtime import HostRuntime
@@ -60,7 +61,10 @@ def _where(pairs: Query) -> ExecutionFilter:
     for name, _ in pairs:
         if name not in ("workflow_id", "status"):
             raise request_invalid("unknown", f"query /{name[:80]}: is not known here", name=name[:80], where="query")
-    return ListQuery.model_validate(dict(pairs)).filter()
+    try:
+        return ListQuery.model_validate(dict(pairs)).filter()
+    except ValidationError as error:
+        raise of_validation(error.errors(include_url=False, include_input=False), "query") from None
 
 
 def _frames(batch: Sequence[bytes]) -> Iterator[str]:
