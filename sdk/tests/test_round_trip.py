@@ -159,6 +159,7 @@ def test_yaml_says_what_json_says(value: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
+        ([], "is an object, not list"),
         ({"aicflow": 1, "name": "x"}, "/nodes is missing"),
         ({"aicflow": 2, "name": "x", "nodes": []}, "/aicflow is 2"),
         ({"aicflow": 1, "nodes": []}, "/name is not text"),
@@ -170,6 +171,6 @@ def test_yaml_says_what_json_says(value: dict[str, Any]) -> None:
         ({"aicflow": 1, "name": "x", "nodes": [], "triggers": {}}, "/triggers is not a list"),
     ],
 )
-def test_what_is_no_document_is_refused_with_its_place(document: dict[str, Any], message: str) -> None:
+def test_what_is_no_document_is_refused_with_its_place(document: Any, message: str) -> None:
     with pytest.raises(BuildError, match=message):
         Workflow.from_dict(document)

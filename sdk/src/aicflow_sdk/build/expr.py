@@ -293,7 +293,9 @@ def unusable(value: Any) -> str:
         "set": "write sorted(value)",
         "bytes": "write base64.b64encode(value).decode()",
     }
-    return f"a {name} is not a JSON value; {hints.get(name, 'give text, numbers, booleans, None, lists and dicts')}"
+    return (
+        f"a value of type {name} is not JSON; {hints.get(name, 'give text, numbers, booleans, None, lists and dicts')}"
+    )
 
 
 def _binary(operator: str, left: Any, right: Any) -> Expr:

@@ -261,6 +261,8 @@ class Workflow(Helpers):
         not the shape of a document; whether it is valid, validation says."""
         from aicflow_sdk.build.from_document import fill
 
+        if not isinstance(document, Mapping):
+            raise BuildError(f"A workflow document is an object, not {type(document).__name__}.")
         workflow = cls(str(document.get("name", "")))
         fill(workflow, document)
         return workflow
