@@ -127,6 +127,8 @@ class TestCalls:
     def test_a_start_carries_a_key_of_its_own(self) -> None:
         first, second = executions.start("w", {"a": 1}), executions.start("w", {"a": 1})
         assert first.headers["idempotency-key"] != second.headers["idempotency-key"]
+        empty = executions.start("w", idempotency_key="")
+        assert empty.headers["idempotency-key"] == "", "the server refuses it; a key that went missing is a mistake"
         assert executions.start("w", idempotency_key="mine", wait=7).headers == {
             "idempotency-key": "mine", "prefer": "wait=7"
         }  # fmt: skip

@@ -73,7 +73,7 @@ def start(
         body["priority"] = priority
     if engine is not None:
         body["engine"] = engine
-    headers = {"idempotency-key": idempotency_key or str(uuid4())}
+    headers = {"idempotency-key": str(uuid4()) if idempotency_key is None else idempotency_key}
     if wait > 0:
         headers["prefer"] = f"wait={int(wait)}"
     return Call(
