@@ -41,6 +41,12 @@ def test_problems(params: dict[str, Any], found: list[tuple[str, str]]) -> None:
     assert all(issue.code == "param.invalid" and "pw" not in issue.message for issue in issues)
 
 
+def test_what_an_address_begins_with_is_told_as_it_was_written() -> None:
+    messages = [HttpRequest.check({"url": url})[0].message for url in ("example.com", "ftp://example.com/")]
+    assert messages[0].endswith("start with http:// or https://.")
+    assert messages[1].endswith("start with http:// or https://, not 'ftp'.")
+
+
 def test_the_output_is_closed_and_its_body_is_known_where_it_can_be() -> None:
     schema = HttpRequest.output_schema_for({"url": "https://e.com"})
     assert schema is not None

@@ -45,7 +45,8 @@ def parse_url(text: str, pointer: str = "/url") -> httpx2.URL:
         reason = str(error).rstrip(".") if isinstance(error, httpx2.InvalidURL) else "its host cannot be read"
         raise _bad_url(pointer, f"The URL cannot be read: {reason}.") from None
     if url.scheme not in ("http", "https"):
-        raise _bad_url(pointer, f"The URL must start with http:// or https://, not {url.scheme[:20]!r}.")
+        found = f", not {url.scheme[:20]!r}" if url.scheme else ""
+        raise _bad_url(pointer, f"The URL must start with http:// or https://{found}.")
     if not host:
         raise _bad_url(pointer, "The URL has no host.")
     if not is_host(url):
