@@ -30,7 +30,7 @@ output: {paused: "${{ nodes.pause?.output.answered ?? 'no' }}"}
 LONG = """\
 aicflow: 1
 name: long
-nodes: [{id: pause, type: wait, params: {seconds: 100}}]
+nodes: [{id: pause, type: wait, params: {seconds: 100, answer_schema: true, message: May it?}}]
 """
 
 
@@ -107,6 +107,7 @@ def test_ctrl_c_cancels_the_execution(environment: dict[str, str], tmp_path: Pat
     assert process.stderr is not None
     for line in process.stderr:
         if "waiting" in line:
+            assert line.endswith("pause waiting: for an answer, which only a server takes (Ctrl-C cancels): May it?\n")
             break
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate(timeout=30)

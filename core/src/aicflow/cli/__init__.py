@@ -10,6 +10,10 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point; leaves with the command's exit code."""
-    from aicflow.cli.program import run_program
+    try:
+        from aicflow.cli.program import run_program
 
-    sys.exit(run_program(sys.argv[1:] if arguments is None else list(arguments)))
+        code = run_program(sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt:  # while our own modules are read
+        code = 130
+    sys.exit(code)

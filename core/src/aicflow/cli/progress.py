@@ -85,7 +85,17 @@ def _line(event: dict[str, Any]) -> str | None:
     error = data.get("error")
     if isinstance(error, dict):
         more += f": {error.get('message', '')}"
+    if kind == "step.waiting":
+        more += f": {_waits_for(data)}" if _waits_for(data) else ""
     return f"{time} {subject} {word}{more}"
+
+
+def _waits_for(data: dict[str, Any]) -> str:
+    """What a person should know who watches a step wait."""
+    if data.get("reason") != "answer":
+        return ""
+    asked = f": {data['message']}" if data.get("message") else ""
+    return f"for an answer, which only a server takes (Ctrl-C cancels){asked}"
 
 
 class LiveTable:
@@ -133,6 +143,8 @@ class LiveTable:
             if word == "started":
                 row["started"] = row["started"] or event["time"]
                 row["note"] = ""
+            elif word == "waiting":
+                row["note"] = _waits_for(data)
             elif word in ("succeeded", "failed", "cancelled") and row["started"]:
                 row["took"] = _seconds(row["started"], event["time"])
             error = data.get("error")

@@ -38,7 +38,10 @@ class Remote:
         except urllib.error.HTTPError as error:
             raise _refused(error.read(), error.code) from None
         except (OSError, ValueError) as error:
-            raise AICFlowError(f"The server at {self.url} does not answer: {error}.") from None
+            reason = getattr(error, "reason", error)  # urllib hides what happened
+            raise AICFlowError(
+                f"The server at {self.url} does not answer: {reason}.", hint="Is it running? AICFLOW_URL says where."
+            ) from None
         return json.loads(content) if content else None
 
 

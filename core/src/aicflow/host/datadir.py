@@ -39,8 +39,9 @@ class DataDir:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
+            reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror or error
             raise AICFlowError(
-                f"The data folder {self.path} cannot be used: {error.strerror or error}.",
+                f"The data folder {self.path} cannot be used: {reason}.",
                 hint="Set AICFLOW_DATA_DIR to a folder that this user can write to.",
             ) from error
 
