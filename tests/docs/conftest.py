@@ -1,4 +1,4 @@
-"""A real server for pages that need one."""
+"""A real server for each page that needs one: what a page saves must not meet what another one saved."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 from tests.support.server import Server, running_server
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
     """A server process with an empty data folder."""
-    folder: Path = tmp_path_factory.mktemp("data")
-    with running_server(folder) as found:
+    with running_server(tmp_path / "server-data") as found:
         yield found
