@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import tempfile
 import time
@@ -104,6 +105,10 @@ async def engine_on_sqlite(engine: str, **options: Any) -> AsyncIterator[Executi
         options=EngineOptions(engine=engine, **options),
     )
     await executions.open()
+    # as the server does when it has started
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     try:
         yield executions
     finally:
