@@ -33,13 +33,21 @@ async def _queued(executions: Executions, execution: Execution) -> str:
     for limit in await store.limits_of(execution.id):
         holders = [holder for holder in await store.slot_holders(limit.key) if holder != execution.id]
         if len(holders) >= limit.limit:
-            kind, _, rest = limit.key.partition(":")
-            what = "its workflow" if kind == "workflow" else f"the concurrency key {rest.partition(':')[2]!r}"
+            what = _holder(limit.key)
             names = ", ".join(holders[:3]) + (" and others" if len(holders) > 3 else "")
             return f"It is queued: {what} allows {limit.limit} at once, held by {names}."
     if not executions.worker.has_room():
         return f"It is queued: the worker is full, {executions.worker.running} executions are running."
     return "It is queued and will be claimed by the next free worker."
+
+
+def _holder(key: str) -> str:
+    """What a limit belongs to: `workflow:ID`, `trigger:BINDING` or `key:WORKFLOW:VALUE`."""
+    kind, _, rest = key.partition(":")
+    value = rest.partition(":")[2]
+    if kind == "trigger":
+        return f"its trigger {value!r}"
+    return f"the concurrency key {value!r}" if kind == "key" and value else "its workflow"
 
 
 def _step(step: Step) -> str:

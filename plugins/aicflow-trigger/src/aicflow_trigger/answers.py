@@ -16,7 +16,8 @@ from aicflow_trigger.webhook_params import RespondAtOnce, RespondFromNode, Respo
 
 def problem(status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
     """A problem document (RFC 9457)."""
-    body = {"type": f"urn:aicflow:problem:{code}", "title": code.replace("-", " "), "status": status, "detail": detail}
+    title = code.replace("-", " ").capitalize()
+    body = {"type": f"urn:aicflow:problem:{code}", "title": title, "status": status, "detail": detail}
     return JSONResponse(body | more, status, headers=headers, media_type="application/problem+json")
 
 

@@ -3,6 +3,8 @@
 import json
 from datetime import UTC, datetime
 
+from aicflow import AICFlowError
+
 from aicflow_trigger.cron import preview
 from aicflow_trigger.errors import ScheduleError
 from aicflow_trigger.schedule import Schedule
@@ -22,11 +24,11 @@ def cron_next(schedule: str, *, timezone: str = "UTC", count: int = 5, after: st
         parsed = Schedule.parse(schedule, timezone)
         start = datetime.fromisoformat(after) if after else datetime.now(UTC)
     except ScheduleError as error:
-        raise SystemExit(f"error: {error}") from None
+        raise AICFlowError(f"{error}") from None
     except ValueError:
-        raise SystemExit(f"error: {after!r} is not an RFC 3339 instant, such as 2027-03-28T00:00:00Z") from None
+        raise AICFlowError(f"{after!r} is not an RFC 3339 instant, such as 2027-03-28T00:00:00Z.") from None
     if start.tzinfo is None:
-        raise SystemExit("error: the instant has no time zone; end it with Z")
+        raise AICFlowError("The instant has no time zone; end it with Z.")
     rows = preview(parsed, min(max(count, 1), 1_000), start)
     if output == "json":
         print(json.dumps(rows, indent=2))  # noqa: T201 - a command prints
