@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,10 @@ CALLS = int(os.environ.get("AICFLOW_SOAK_CALLS", "200"))
 def below(pid: int) -> list[int]:
     """Processes under this one, by the kernel's word."""
     found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *below(int(child))]
+    with suppress(FileNotFoundError, ProcessLookupError):  # a process may end while it is looked at
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *below(int(child))]
     return found
 
 

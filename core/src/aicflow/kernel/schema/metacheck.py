@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ DEPTH_LIMIT: Final = 64  # schemas inside schemas, and schemas applied to one va
 PATTERNS_LIMIT: Final = 500
 PROBLEM_LIMIT: Final = 100
 
+_ANCHOR: Final = re.compile(r"[A-Za-z_][-A-Za-z0-9._]*\Z")
 _DIALECTS: Final = (
     "https://json-schema.org/draft/2020-12/schema",
     "https://json-schema.org/draft/2019-09/schema",
@@ -159,6 +161,8 @@ class _Checker:
             self._targets.append((where, target))
 
     def _anchor(self, path: Path, name: str) -> None:
+        if _ANCHOR.match(name) is None:
+            self._say(path, f"'{name[:80]}' cannot be an anchor: letters, digits, '-', '_' and '.', no digit first")
         if name in self._anchors:
             self._say(path, f"the anchor '{name[:80]}' is defined twice")
         self._anchors.add(name)
