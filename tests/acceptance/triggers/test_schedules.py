@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from aicflow import AICFlowError
 from aicflow_trigger.commands import cron_next
 
 from tests.acceptance.triggers.conftest import Site, until
@@ -116,5 +117,5 @@ def test_the_command_shows_missing_and_doubled_hours(capsys: pytest.CaptureFixtu
         ({"schedule": "@daily", "after": "2026-10-25T00:30:00"}, "no time zone"),
         ({"schedule": "@daily", "timezone": "Europe/Amsterdm"}, "Europe/Amsterdam"),
     ):
-        with pytest.raises(SystemExit, match=message):
+        with pytest.raises(AICFlowError, match=message):
             cron_next(**given)
