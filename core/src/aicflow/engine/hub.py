@@ -115,13 +115,6 @@ class Hub:
             watcher.deltas.append(encoded)
             watcher.signal.set()
 
-    def touch(self, execution_id: str) -> None:
-        """Make watchers look at the log again: something was committed elsewhere."""
-        channel = self._channels.get(execution_id)
-        if channel is not None:
-            for watcher in channel.watchers:
-                watcher.signal.set()
-
     async def watch(self, execution_id: str, after: int) -> AsyncIterator[Sequence[bytes]]:
         """Batches of events after `after`, stored ones first, then live, no gap, no repeat, deltas in between; ends
         after the terminal event. Memory is bounded however slowly the reader reads."""

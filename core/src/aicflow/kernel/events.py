@@ -134,7 +134,6 @@ def _apply(
         if "output" in data:
             step.output = data["output"]
         elif data.get("output_stored"):
-            step.output_stored = True
             stored = outputs.get(node_id)
             step.output = loads(stored) if stored is not None else None
         if kind == "step.skipped":

@@ -123,7 +123,6 @@ class Step:
     finished_at: str | None = None
     port: str | None = None
     output: Any = None
-    output_stored: bool = False
     error: FailureReport | None = None
     retry_at: float | None = None
     wait: dict[str, Any] | None = None
