@@ -16,6 +16,7 @@ import pytest
 from aicflow import Context, Node, Output, Params, Trigger, TriggerRuntime, node
 from aicflow.engine import EngineOptions
 from aicflow.host.app import create_app
+from aicflow.host.connections import ConnectionLimits
 from aicflow.host.serve import HostServer, make_server
 from aicflow.host.settings import Settings
 from aicflow.host.wiring import installed_plugins
@@ -171,7 +172,12 @@ test_plugins.__test__ = False  # type: ignore[attr-defined]
 
 @contextmanager
 def run_host(
-    data_dir: Path, *, plugins: Plugins | None = None, store: str | None = None, **more: Any
+    data_dir: Path,
+    *,
+    plugins: Plugins | None = None,
+    store: str | None = None,
+    limits: ConnectionLimits | None = None,
+    **more: Any,
 ) -> Iterator[Host]:
     """A host until the block ends."""
     settings = Settings(data_dir=data_dir, port=0, store=store, engine="native", grace=2, **more)
@@ -179,7 +185,7 @@ def run_host(
         settings, plugins=plugins or test_plugins(), options=EngineOptions(engine="native", grace=2, threads=4)
     )
     said: list[str] = []
-    server = make_server(settings, say=said.append, app=app, loop="asyncio")
+    server = make_server(settings, say=said.append, app=app, limits=limits, loop="asyncio")
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def main() -> None:

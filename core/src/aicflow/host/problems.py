@@ -33,10 +33,12 @@ TYPE_PREFIX: Final = "urn:aicflow:problem:"
 
 TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "body-malformed": (400, "The body cannot be read"),
+    "request-malformed": (400, "The request cannot be read"),
     "unauthorized": (401, "An API key is needed"),
     "forbidden": (403, "The API key may not do this"),
     "not-found": (404, "There is no such thing"),
     "method-not-allowed": (405, "The method is not available here"),
+    "request-timeout": (408, "The request did not arrive in time"),
     "conflict": (409, "It is in another state"),
     "workflow-disabled": (409, "The workflow is switched off"),
     "not-waiting": (409, "Nothing waits for an answer"),
@@ -49,6 +51,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "idempotency-mismatch": (422, "The idempotency key was used for another request"),
     "precondition-required": (428, "The request must say which revision it changes"),
     "rate-limited": (429, "Too many requests"),
+    "headers-too-large": (431, "The request's headers are too large"),
     "internal": (500, "Something went wrong on our side"),
     "unavailable": (503, "The service cannot answer now"),
 }

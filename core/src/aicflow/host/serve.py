@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib.util
 import logging
@@ -10,11 +11,13 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from aicflow.host.app import create_app
+from aicflow.host.connections import BoundedHttpProtocol, ConnectionLimits, sweep
 from aicflow.host.datadir import DataDir
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import AICFlowError
@@ -54,6 +57,12 @@ class HostServer(uvicorn.Server):
         self.url = f"http://{_shown_host(self._settings.host)}:{self._port()}"
         self._data.announce(self.url)
         self._greet()
+
+    async def on_tick(self, counter: int) -> bool:
+        """uvicorn's clock, ten times a second; once a second, clients that are too slow are cut off."""
+        if counter % 10 == 0:
+            sweep(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     def _port(self) -> int:
         """The real port, also when a free one was asked for."""
@@ -99,15 +108,28 @@ def _shown_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def make_server(settings: Settings, *, say: Say, app: FastAPI | None = None, **uvicorn_options: Any) -> HostServer:
+def make_server(
+    settings: Settings,
+    *,
+    say: Say,
+    app: FastAPI | None = None,
+    limits: ConnectionLimits | None = None,
+    **uvicorn_options: Any,
+) -> HostServer:
     """The server, not yet running."""
     app = app or create_app(settings)
+    limits = limits or ConnectionLimits(
+        connections=settings.max_connections,
+        per_address=settings.max_connections_per_address,
+        proxies=frozenset(settings.proxies),
+    )
     config = uvicorn.Config(
         app,
         **{
             "host": settings.host,
             "port": settings.port,
-            "http": "httptools",
+            "http": partial(BoundedHttpProtocol, limits=limits),
+            "timeout_keep_alive": round(limits.idle),
             "ws": "websockets-sansio",
             "loop": "uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
             "lifespan": "on",

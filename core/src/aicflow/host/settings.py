@@ -46,6 +46,13 @@ class Settings(BaseSettings):
         default=1_000_000, ge=100, description="Most values in a document once YAML aliases are expanded"
     )
     max_running: int = Field(default=2000, ge=1, description="Executions that one host runs at once")
+    max_connections: int = Field(default=1024, ge=8, description="Connections that one host holds open at once")
+    max_connections_per_address: int = Field(
+        default=128, ge=1, description="Connections of one client address at once; proxies are not counted"
+    )
+    proxies: Names = Field(
+        default=("127.0.0.1", "::1"), description="Addresses of reverse proxies in front of this host"
+    )
     max_wait: float = Field(default=60.0, ge=0, le=600, description="Longest `?wait=` of a request, in seconds")
     grace: float = Field(
         default=10.0, ge=0, le=600, description="Seconds that running steps are given when the host stops"
@@ -69,7 +76,7 @@ class Settings(BaseSettings):
         default=600.0, gt=0, le=86_400, description="Seconds between two rounds that remove what is not kept"
     )
 
-    @field_validator("blocked_plugins", "cors_origins", mode="before")
+    @field_validator("blocked_plugins", "cors_origins", "proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -120,8 +127,7 @@ def settings_table(model: type[BaseModel] = Settings) -> list[tuple[str, str, st
     """Each setting's variable, default and description, for the reference page and `aicflow doctor`."""
     rows = []
     for name, field in model.model_fields.items():
-        default = (
-            "`~/.aicflow`" if name == "data_dir" else f"`{str(field.default).lower()}`" if field.default else "none"
-        )
-        rows.append((f"AICFLOW_{name.upper()}", default, field.description or ""))
+        default = ",".join(field.default) if isinstance(field.default, tuple) else str(field.default).lower()
+        shown = "`~/.aicflow`" if name == "data_dir" else f"`{default}`" if field.default else "none"
+        rows.append((f"AICFLOW_{name.upper()}", shown, field.description or ""))
     return rows
