@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import jsonschema
 import pytest
 from aicflow.host.app import create_app
@@ -103,12 +104,30 @@ def test_answers_are_as_the_document_says(host: Host, api: dict[str, Any]) -> No
         fits(api, "Event", event)
 
 
-def test_the_page_of_the_document_loads_nothing_from_elsewhere(host: Host) -> None:
-    page = host.client.get(host.url + "/docs").text
-    assert "start_execution" not in page
-    assert "/api/v1/executions/{execution_id}/cancel" in page
-    assert not re.findall(r'(?:src|href)="https?://', page)
-    assert host.client.get(host.url + "/openapi.json").json()["info"]["title"] == "AIC Flow"
+def test_the_docs_page_is_interactive_and_loads_everything_from_this_host(host: Host) -> None:
+    with httpx2.Client(base_url=host.url) as browser:  # without a key
+        page = browser.get("/docs")
+        policy = page.headers["content-security-policy"]
+        assert "script-src 'self';" in policy
+        loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert "docs/swagger-ui-bundle.js" in loaded
+        assert "<script>" not in page.text, "the policy lets no script run that stands in the page"
+        for name in loaded:
+            assert "//" not in name
+            assert browser.get(f"/{name}").status_code == 200, name
+        assert "SwaggerUIBundle(" in browser.get("/docs/start.js").text
+        assert browser.get("/openapi.json").json()["info"]["title"] == "AIC Flow"
+
+
+def test_the_root_leads_a_browser_to_the_docs_and_tells_a_program_where_the_api_is(host: Host, new_host: Any) -> None:
+    with httpx2.Client(base_url=host.url) as anyone:
+        led = anyone.get("/", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        assert (led.status_code, led.headers["location"]) == (307, "docs")
+        told = anyone.get("/").json()
+        assert (told["api"], told["docs"]) == ("/api/v1", "/docs")
+    with new_host(docs=False) as quiet, httpx2.Client(base_url=quiet.url) as anyone:
+        assert anyone.get("/", headers={"accept": "text/html"}).json() == {"name": "AIC Flow", "api": "/api/v1"}
+        assert anyone.get("/docs").status_code == 401
 
 
 @pytest.mark.parametrize("name", ["settings.md"])

@@ -8,8 +8,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,9 +15,8 @@ from aicflow import __version__
 from aicflow.engine.options import EngineOptions
 from aicflow.host import openapi
 from aicflow.host.auth import require
-from aicflow.host.docs_page import docs_html
+from aicflow.host.docs_page import docs_routes, root
 from aicflow.host.gate import Access, Gate
-from aicflow.host.pages import json_response
 from aicflow.host.problems import handlers
 from aicflow.host.routes import catalogue, executions, health, keys, preview, streams, triggers, workflows
 from aicflow.host.runtime import HostRuntime, running
@@ -75,9 +72,10 @@ def create_app(
     app.router.routes.extend(streams.sockets())
     for module in (workflows, preview, streams, executions, catalogue, triggers, keys, health):
         app.include_router(module.routes)
-    if settings.docs:
-        _serve_docs(app, access)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    pages = [root(docs=settings.docs), *(docs_routes(app.openapi) if settings.docs else ())]
+    app.router.routes.extend(pages)
+    access.exact.update(page.path for page in pages)
 
     app.add_middleware(Gate, settings=settings, access=access)
     if settings.cors_origins:
@@ -131,18 +129,3 @@ def _guarded(mount: PluginMount) -> ASGIApp:
         await mount.app(scope, receive, send)
 
     return app
-
-
-def _serve_docs(app: FastAPI, access: Access) -> None:
-    """/openapi.json and /docs, for everyone: they tell nothing of what is stored."""
-
-    async def document(request: Request) -> Response:
-        return json_response(app.openapi())
-
-    async def page(request: Request) -> Response:
-        policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-        return HTMLResponse(docs_html(app.openapi()), headers={"content-security-policy": policy})
-
-    access.exact.update(("/openapi.json", "/docs"))
-    app.router.routes.append(Route("/openapi.json", document))
-    app.router.routes.append(Route("/docs", page))

@@ -1,64 +1,83 @@
-"""The page at /docs: the API at a glance, made from the OpenAPI document, with nothing loaded from elsewhere."""
+"""/docs: Swagger UI over the OpenAPI document, and / which leads there. Everything it loads comes from this host."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from html import escape
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["docs_html"]
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
 
-_STYLE: Final = """
-body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#222;background:#fff}
-code,pre{font:14px/1.45 ui-monospace,monospace}pre{background:#f5f5f5;padding:.75rem;overflow:auto}
-summary{cursor:pointer;padding:.3rem 0}summary b{display:inline-block;min-width:4.5rem}
-details>div{margin:0 0 1rem 1.2rem}h2{margin-top:2rem;border-bottom:1px solid #ddd}
-table{border-collapse:collapse}td,th{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top}
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}pre{background:#242424}h2{border-color:#444}}
+from aicflow import __version__
+from aicflow.host.pages import json_response
+
+__all__ = ["docs_routes", "root"]
+
+# Swagger UI styles its elements in place; scripts run from files of this host only
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><link rel="icon" href="docs/favicon-32x32.png"><link rel="stylesheet" href="docs/swagger-ui.css">
+</head><body><div id="docs"></div><noscript>This page needs JavaScript; the document itself is at
+<a href="openapi.json">openapi.json</a>.</noscript>
+<script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>
 """
+_START: Final = """\
+SwaggerUIBundle({
+  url: "openapi.json", dom_id: "#docs", deepLinking: true, filter: true, tryItOutEnabled: true,
+  docExpansion: "list", defaultModelsExpandDepth: 0, displayRequestDuration: true, validatorUrl: null,
+});
+"""
+_ASSETS: Final = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
 
 
-def docs_html(document: dict[str, Any]) -> str:
-    """The page."""
-    groups: dict[str, list[str]] = {}
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            groups.setdefault(operation.get("tags", ["other"])[0], []).append(_operation(method, path, operation))
-    shapes = "".join(_shape(name, schema) for name, schema in document["components"]["schemas"].items())
-    title = escape(f"{document['info']['title']} {document['info']['version']}")
-    about = "".join(f"<p>{escape(part)}</p>" for part in document["info"]["description"].strip().split("\n\n"))
-    parts = "".join(f"<h2>{escape(tag)}</h2>{''.join(calls)}" for tag, calls in groups.items())
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><h1>{title}</h1>{about}'
-        f'<p>The whole description is at <a href="/openapi.json">/openapi.json</a>.</p>{parts}'
-        f"<h2>shapes</h2>{shapes}</html>"
-    )
+def docs_routes(document: Callable[[], dict[str, Any]]) -> list[Route]:
+    """The routes of /openapi.json and /docs. They need no key: they tell nothing of what is stored."""
+
+    async def description(request: Request) -> Response:
+        return json_response(document())
+
+    async def page(request: Request) -> Response:
+        title = escape(f"AIC Flow {__version__}")
+        return HTMLResponse(_PAGE.format(title=title), headers={"content-security-policy": _POLICY})
+
+    async def start(request: Request) -> Response:
+        return Response(_START, media_type="text/javascript")
+
+    def asset(name: str, kind: str) -> Route:
+        path = Path(str(files("fastapi_swagger") / "resources" / name))
+
+        async def serve(request: Request) -> Response:
+            return FileResponse(path, media_type=kind, headers={"cache-control": "max-age=3600"})
+
+        return Route(f"/docs/{name}", serve)
+
+    return [
+        Route("/openapi.json", description),
+        Route("/docs", page),
+        Route("/docs/start.js", start),
+        *(asset(name, kind) for name, kind in _ASSETS.items()),
+    ]
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><td><code>{escape(one['name'])}</code><td>{escape(one['in'])}"
-        f"<td>{escape(one.get('description') or one['schema'].get('description') or '')}"
-        for one in operation.get("parameters", ())
-    )
-    answers = "".join(
-        f"<tr><td>{escape(status)}<td>{escape(answer['description'])}"
-        for status, answer in operation["responses"].items()
-    )
-    body = ", ".join(
-        f"{kind}: {content['schema'].get('$ref', '').rpartition('/')[2] or 'text'}"
-        for kind, content in operation.get("requestBody", {}).get("content", {}).items()
-    )
-    return (
-        f"<details><summary><b>{escape(method.upper())}</b> <code>{escape(path)}</code> "
-        f"{escape(operation.get('summary', ''))}</summary><div><p>{escape(operation.get('description', ''))}</p>"
-        + (f"<table>{rows}</table>" if rows else "")
-        + (f"<p>Body: {escape(body)}</p>" if body else "")
-        + f"<table>{answers}</table></div></details>"
-    )
+def root(*, docs: bool) -> Route:
+    """/ leads a browser to the documentation and tells a program where the API is."""
+    where = {"name": "AIC Flow", "api": "/api/v1"} | ({"docs": "/docs", "openapi": "/openapi.json"} if docs else {})
 
+    async def answer(request: Request) -> Response:
+        if docs and "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse("docs", 307, headers={"vary": "accept"})
+        return json_response(where, headers={"vary": "accept"})
 
-def _shape(name: str, schema: dict[str, Any]) -> str:
-    text = escape(json.dumps(schema, indent=2, ensure_ascii=False))
-    return f"<details><summary><code>{escape(name)}</code></summary><pre>{text}</pre></details>"
+    return Route("/", answer)
