@@ -96,6 +96,15 @@ async def test_continue_settles_with_null(lab: Any) -> None:
     assert execution.output == 42
 
 
+async def test_continue_never_chooses_among_several_ports(lab: Any) -> None:
+    """Such a document is refused; one that was saved before is run, and fails instead of going a wrong way."""
+    pick = {"id": "p", "type": "lab.pick", "params": {"port": "nowhere"}, "on_error": "continue"}
+    effects = [{"id": side, "type": "lab.effect", "params": {"name": side}} for side in ("left", "right")]
+    execution = await lab.run([pick, *effects], ["p left> left", "p right> right"])
+    assert (execution.status, execution.error.code) == ("failed", "output-invalid")
+    assert lab.ledger.effects == []
+
+
 async def test_fail_fast_stops_the_others(lab: Any) -> None:
     execution = await lab.run(
         [{"id": "f", "type": "lab.fail", "params": {"kind": "permanent"}}, {"id": "h", "type": "lab.hold"}],

@@ -300,10 +300,11 @@ class StepRunner:
                 message if isinstance(message, str) else "Answered with fail.", code="failed-by-answer"
             )
             return _Over(self._failed(node, attempt, error))
-        data = {"port": "main", "output": None, "reason": "skipped by an answer"}
+        port = node.only_port or "main"
+        data = {"port": port, "output": None, "reason": "skipped by an answer"}
         self._run.log.add("step.skipped", node.id, attempt, data)
         self._settle_entry(node, {"output": None})
-        return _Over(("main",))
+        return _Over((port,))
 
     async def _sleep(
         self, node: PlannedNode, until: float | None, seconds: float | None = None
@@ -357,7 +358,7 @@ class StepRunner:
         if node.has_error_edge:
             port = "error"
         elif node.entry.on_error == "continue":
-            port = node.cls.ports_for(node.entry.params)[0]
+            port = node.only_port  # several: no way on is better than a wrong one
         as_json = report_to_json(report)
         run.log.add(
             "step.failed",

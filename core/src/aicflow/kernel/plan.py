@@ -67,6 +67,12 @@ class PlannedNode:
         return self._params
 
     @property
+    def only_port(self) -> str | None:
+        """The port by which the node is left, None when there are several."""
+        ports = self.cls.ports_for(self.entry.params)
+        return ports[0] if len(ports) == 1 else None
+
+    @property
     def output_validator(self) -> SchemaValidator | None:
         """What checks the output against the node's own `output_schema`; None when it has none."""
         if self._output_validator is None and self.entry.output_schema not in (None, True):

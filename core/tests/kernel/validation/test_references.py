@@ -132,6 +132,16 @@ def test_on_error_continue_gives_null_and_an_error(at):
     assert at("join", "nodes.fetch.error.code if has(nodes.fetch.error) else 'fine'", **parts) == []
 
 
+def test_continue_needs_one_way_to_go_on(codes_of):
+    """f4.yaml: a failed condition must not go on as if it had come out true."""
+    gate = {"id": "gate", "type": "t.if", "params": {"condition": True}, "on_error": "continue"}
+    nodes = [gate, {"id": "yes", "type": "t.any"}, {"id": "no", "type": "t.any"}]
+    edges = [{"from": "gate", "port": "true", "to": "yes"}, {"from": "gate", "port": "false", "to": "no"}]
+    assert codes_of({"nodes": nodes, "edges": edges}) == [("node.continue-port", "/nodes/0/on_error")]
+    caught = [*edges, {"from": "gate", "port": "error", "to": "no"}]
+    assert codes_of({"nodes": nodes, "edges": caught}) == []
+
+
 def test_each_place_has_its_names(codes_of):
     found = codes_of(
         {

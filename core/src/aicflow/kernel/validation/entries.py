@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from aicflow.kernel.document import NodeEntry
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.graph import Graph, GraphError
 from aicflow.kernel.ids import MAX_ID_LENGTH, is_identifier
 from aicflow.kernel.issues import Related
+from aicflow.kernel.registry import RegisteredNode
 from aicflow.kernel.suggest import did_you_mean
 from aicflow.kernel.validation.report import Report
 from aicflow.kernel.validation.subject import Subject
@@ -29,6 +31,7 @@ def check_entries(subject: Subject, report: Report) -> None:
             except NotFound as error:
                 _unknown_type(report, pointer("nodes", i), node.version is not None, node.type, subject, error)
         subject.types.append(registered)
+        subject.ports.append(_ports(node, registered))
     for i, trigger in enumerate(subject.triggers):
         found = None
         if trigger is not None:
@@ -38,6 +41,15 @@ def check_entries(subject: Subject, report: Report) -> None:
                 at = pointer("triggers", i, "type")
                 report.error("node.unknown-type", at, error.message, hint=error.hint)
         subject.trigger_types.append(found)
+
+
+def _ports(node: NodeEntry | None, registered: RegisteredNode | None) -> tuple[str, ...] | None:
+    if node is None or registered is None:
+        return None
+    try:
+        return registered.cls.ports_for(node.params)
+    except Exception:  # params of the wrong shape have their own issues
+        return None
 
 
 def _unknown_type(report: Report, at: str, versioned: bool, type_id: str, subject: Subject, error: NotFound) -> None:
@@ -93,6 +105,7 @@ def check_graph(subject: Subject, report: Report) -> None:
             continue
         seen[key] = i
         edges.append(key)
+    _check_continue(subject, report, {source for source, port, _ in edges if port == "error"})
     names = list(_names(subject))
     try:
         subject.graph = Graph.build(names, edges)
@@ -126,14 +139,8 @@ def _end(subject: Subject, report: Report, i: int, end: str, name: str) -> int |
 
 
 def _check_port(subject: Subject, report: Report, i: int, source: int, port: str) -> None:
-    node, registered = subject.nodes[source], subject.types[source]
-    if node is None or registered is None or port == "error":
-        return
-    try:
-        ports = registered.cls.ports_for(node.params)
-    except Exception:  # params of the wrong shape have their own issues
-        return
-    if port in ports:
+    node, ports = subject.nodes[source], subject.ports[source]
+    if node is None or ports is None or port == "error" or port in ports:
         return
     known = [*ports, "error"]
     written = subject.edges[i] is not None and "port" in subject.edges[i].model_fields_set  # type: ignore[union-attr]
@@ -144,6 +151,19 @@ def _check_port(subject: Subject, report: Report, i: int, source: int, port: str
         else f"{node.id!r} ({node.type}) has no port 'main', so the edge must say by which port it leaves."
     )
     report.error("edge.unknown-port", pointer("edges", i, *(("port",) if written else ())), message, hint=hint)
+
+
+def _check_continue(subject: Subject, report: Report, caught: set[int]) -> None:
+    """After a failure there must be one way on. Edges by `error` go before `on_error`."""
+    for i, (node, ports) in enumerate(zip(subject.nodes, subject.ports, strict=True)):
+        if node is None or node.on_error != "continue" or ports is None or len(ports) == 1 or i in caught:
+            continue
+        report.error(
+            "node.continue-port",
+            pointer("nodes", i, "on_error"),
+            f"{node.id!r} has several ports ({', '.join(ports)}); on_error: continue does not say which one to take.",
+            hint=f"Leave on_error out, and add an edge from {node.id!r} by port 'error'.",
+        )
 
 
 def _tell_cycle(subject: Subject, report: Report, error: GraphError, edges: list[tuple[int, str, int]]) -> None:

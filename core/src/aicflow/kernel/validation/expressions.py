@@ -28,18 +28,7 @@ _NOWHERE: Final = Environment()
 
 def paths_of(subject: Subject) -> Paths | None:
     """The run conditions of the document's graph, None when it has none."""
-    if subject.graph is None:
-        return None
-    ports: list[tuple[str, ...] | None] = []
-    for node, registered in zip(subject.nodes, subject.types, strict=True):
-        found = None
-        if node is not None and registered is not None:
-            try:
-                found = registered.cls.ports_for(node.params)
-            except Exception:  # params of the wrong shape have their own issues
-                found = None
-        ports.append(found)
-    return Paths(subject.graph, ports)
+    return None if subject.graph is None else Paths(subject.graph, subject.ports)
 
 
 def check_unreachable(subject: Subject, paths: Paths, report: Report) -> None:

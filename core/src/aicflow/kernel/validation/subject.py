@@ -46,6 +46,8 @@ class Subject:
     index: dict[str, int] = field(default_factory=dict)
     trigger_ids: dict[str, int] = field(default_factory=dict)
     types: list[RegisteredNode | None] = field(default_factory=list)
+    ports: list[tuple[str, ...] | None] = field(default_factory=list)
+    """The ports of each node, without `error`; None when they are not known."""
     trigger_types: list[RegisteredTrigger | None] = field(default_factory=list)
     graph: Graph | None = None
     loose: set[int] = field(default_factory=set)
