@@ -127,3 +127,28 @@ def test_the_list_of_keys_has_pages(host: Host) -> None:
         if cursor is None:
             break
     assert len(seen) == len(set(seen)) == len(host.client.get("/api-keys?limit=200").json()["data"])
+
+
+def test_a_key_that_may_not_read_sees_no_values_whatever_it_starts(host: Host) -> None:
+    workflow = host.save({**ECHO, "triggers": [{"id": "bell", "type": "test.bell", "params": {"tone": "blind"}}]})["id"]
+    made = host.client.post("/api-keys", json={"name": "starter", "scopes": ["execute"]}).json()
+    fired = host.start(workflow, "secret")["id"]
+    delivery = host.client.post(f"/triggers/{workflow}:bell/fire", json={"payload": "secret"})
+    deliveries = host.client.get(f"/triggers/{workflow}:bell/deliveries").json()["data"]
+    assert delivery.status_code == 202
+    start = {"workflow_id": workflow, "input": "secret"}
+    blind = host.bare(authorization=f"Bearer {made['key']}")
+    for path, body in (
+        ("/executions?wait=10", start),
+        (f"/executions/{fired}/rerun", {}),
+        (f"/executions/{fired}/cancel", None),
+        (f"/triggers/{workflow}:bell/fire", {"payload": "secret"}),
+        (f"/triggers/{workflow}:bell/deliveries/{deliveries[0]['id']}/replay", None),
+    ):
+        answer = blind.post(path, json=body) if body is not None else blind.post(path)
+        assert answer.status_code in (200, 202), answer.text
+        assert "secret" not in answer.text
+        assert not {"input", "output"} & answer.json().keys(), path
+    assert blind.post("/executions?wait=10", json=start).json()["status"] == "succeeded"
+    assert host.start(workflow, "secret")["output"] == "secret"
+    blind.close()

@@ -191,6 +191,24 @@ def test_a_revoked_key_ends_its_open_streams(host: Host, gate: threading.Event) 
         assert close_code(connection) == 1008
 
 
+@pytest.mark.parametrize("revoke_elsewhere", [False, True])
+def test_a_revoked_key_ends_idle_streams_too(host: Host, revoke_elsewhere: bool) -> None:
+    made = host.client.post("/api-keys", json={"name": "reader", "scopes": ["read"]}).json()
+    path, headers = "/executions/stream?workflow_id=quiet", {"authorization": f"Bearer {made['key']}"}
+    with (
+        socket(host, path, key=made["key"]) as connection,
+        httpx2.stream("GET", f"{host.url}/api/v1{path}", headers=headers, timeout=10) as answer,
+    ):
+        lines = answer.iter_lines()
+        assert next(lines) == ": stream"
+        if revoke_elsewhere:  # another host on the same store
+            host.do(host.runtime.store.keys.revoke(made["id"], now=1.0))
+        else:
+            assert host.client.delete(f"/api-keys/{made['id']}").status_code == 204
+        assert close_code(connection) == 1008
+        assert not "".join(lines), "nothing more came, and the stream ended"
+
+
 def server_sent(host: Host, path: str, **headers: str) -> list[dict[str, str]]:
     """Server-sent events as a browser reads them."""
     found: list[dict[str, str]] = []

@@ -6,12 +6,14 @@ import asyncio
 import hmac
 import secrets
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Literal, get_args
 
 from aicflow.kernel.clock import Clock
+from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.tables import ApiKeyRecord, KeyStore
 
@@ -27,6 +29,7 @@ _CHECK: Final = 6
 _TOUCH_EVERY: Final = 60.0
 _CACHE_SECONDS: Final = 5.0  # bounds how long a key revoked by another host is still known here
 _MOST_CACHED: Final = 10_000
+_WATCH_SECONDS: Final = 1.0
 
 
 def new_key() -> str:
@@ -57,19 +60,23 @@ def _checksum(body: str) -> str:
 
 @dataclass(slots=True, eq=False)
 class Caller:
-    """Who calls. `revoked` turns true the moment the key is revoked, also for a stream that is under way."""
+    """Who calls. `revoked` turns true the moment the key is revoked, also for a stream that is under way; `watch` ends
+    then, while a stream is open."""
 
     key_id: str
     name: str
     scopes: frozenset[str]
     expires_at: float | None
+    digest: str
     revoked: bool = False
     checked_at: float = 0.0
     touched_at: float = 0.0
+    streams: int = 0
+    watch: asyncio.Task[None] | None = None
 
     def may(self, scope: str) -> bool:
-        """Whether the key has the scope; `admin` has all."""
-        return scope in self.scopes or "admin" in self.scopes
+        """Whether the key has the scope; `admin` has all. A request that waited may find its key revoked."""
+        return not self.revoked and (scope in self.scopes or "admin" in self.scopes)
 
     def is_active(self, now: float) -> bool:
         """Whether the key still counts."""
@@ -126,13 +133,36 @@ class KeyRing:
         if known is None and raced is not None:
             known = raced
         if known is None:
-            known = Caller(record.id, record.name, frozenset(record.scopes), record.expires_at)
+            known = Caller(record.id, record.name, frozenset(record.scopes), record.expires_at, digest)
             if len(self._known) >= _MOST_CACHED:
                 self._known.clear()
             self._known[mark] = known
         known.revoked = known.revoked or record.revoked_at is not None
         known.checked_at = now
         return known
+
+    @contextmanager
+    def watched(self, caller: Caller) -> Iterator[asyncio.Task[None]]:
+        """For what stays open: a task that ends within about a second of the key's end, here or by another host."""
+        caller.streams += 1
+        if caller.watch is None:
+            caller.watch = asyncio.create_task(self._until_inactive(caller))
+        try:
+            yield caller.watch
+        finally:
+            caller.streams -= 1
+            if caller.streams == 0:
+                caller.watch.cancel()
+                caller.watch = None
+
+    async def _until_inactive(self, caller: Caller) -> None:
+        while caller.is_active(self._clock.now()):
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                record = await self._store.find(caller.digest)
+            except StoreUnavailable:
+                continue  # nobody can be revoked now
+            caller.revoked = caller.revoked or record is None or record.revoked_at is not None
 
     async def create(
         self, name: str, scopes: Sequence[str], *, expires_at: float | None = None, key: str | None = None

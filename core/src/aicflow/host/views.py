@@ -58,7 +58,7 @@ def version_view(version: WorkflowVersion, *, document: bool = True) -> dict[str
     return out
 
 
-def _trigger_info(info: TriggerInfo) -> dict[str, Any]:
+def _trigger_info(info: TriggerInfo, values: bool) -> dict[str, Any]:
     return {
         "kind": info.kind,
         "trigger_id": info.trigger_id,
@@ -67,12 +67,12 @@ def _trigger_info(info: TriggerInfo) -> dict[str, Any]:
         "scheduled_for": _instant(info.scheduled_for),
         "parent_execution_id": info.parent_execution_id,
         "parent_node_id": info.parent_node_id,
-        "payload": info.payload,
+        "payload": info.payload if values else None,
     }
 
 
 def execution_view(execution: Execution, *, values: bool = True) -> dict[str, Any]:
-    """An execution; without `values` its input and output are left out."""
+    """An execution; without `values` its input, output and trigger payload are left out."""
     out: dict[str, Any] = {
         "id": execution.id,
         "workflow_id": execution.workflow_id,
@@ -86,7 +86,7 @@ def execution_view(execution: Execution, *, values: bool = True) -> dict[str, An
         out["input"] = execution.input
         out["output"] = execution.output
     out["error"] = report_to_json(execution.error) if execution.error is not None else None
-    out["trigger"] = _trigger_info(execution.trigger)
+    out["trigger"] = _trigger_info(execution.trigger, values)
     out["engine"] = execution.engine
     out["priority"] = execution.priority
     out["last_seq"] = execution.last_seq

@@ -8,14 +8,16 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection
 
-from aicflow.host.auth import need
+from aicflow.host.auth import caller_of, need
 from aicflow.host.keys import Scope
 from aicflow.host.pages import PageQuery
+from aicflow.host.views import execution_view
+from aicflow.kernel.execution import Execution
 
 if TYPE_CHECKING:
     from aicflow.host.runtime import HostRuntime
 
-__all__ = ["Id", "NoQuery", "Paging", "body_of", "problems", "router", "runtime_of", "scoped"]
+__all__ = ["Id", "NoQuery", "Paging", "body_of", "problems", "router", "runtime_of", "scoped", "shown"]
 
 
 class _NoQuery(BaseModel):
@@ -33,6 +35,11 @@ def runtime_of(connection: HTTPConnection) -> HostRuntime:
     """The runtime of the app that serves this request."""
     runtime: HostRuntime = connection.app.state.runtime
     return runtime
+
+
+def shown(connection: HTTPConnection, execution: Execution) -> dict[str, Any]:
+    """The execution as this caller may see it: its values are only for keys that may read."""
+    return execution_view(execution, values=caller_of(connection.scope).may("read"))
 
 
 def router(tag: str) -> APIRouter:

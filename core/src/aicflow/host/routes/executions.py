@@ -18,7 +18,7 @@ from aicflow.host.bodies import json_body, raw_json
 from aicflow.host.idempotency import idempotency_of, mismatch
 from aicflow.host.pages import PageQuery, json_response, page_response
 from aicflow.host.problems import of_validation, request_invalid
-from aicflow.host.routes.common import Id, NoQuery, body_of, problems, router, runtime_of, scoped
+from aicflow.host.routes.common import Id, NoQuery, body_of, problems, router, runtime_of, scoped, shown
 from aicflow.host.views import execution_view, step_view
 from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, ExecutionStatus
 from aicflow.kernel.ports.executions import ExecutionFilter
@@ -81,8 +81,8 @@ def _location(execution_id: str) -> dict[str, str]:
     return {"location": f"/api/v1/executions/{execution_id}"}
 
 
-def _accepted(execution: Execution, status: int = 202) -> Response:
-    return json_response(execution_view(execution), status, _location(execution.id))
+def _accepted(request: Request, execution: Execution) -> Response:
+    return json_response(shown(request, execution), 202, _location(execution.id))
 
 
 def _wait_of(request: Request, longest: float) -> float | None:
@@ -180,7 +180,7 @@ async def start_execution(request: Request) -> Response:
     if replayed:
         headers["idempotent-replayed"] = "true"
     return json_response(
-        execution_view(execution), 200 if replayed or (wait and execution.status in TERMINAL_STATUSES) else 202, headers
+        shown(request, execution), 200 if replayed or (wait and execution.status in TERMINAL_STATUSES) else 202, headers
     )
 
 
@@ -265,7 +265,9 @@ async def cancel_execution(request: Request, execution_id: Id, query: NoQuery) -
     """Stops the work within two seconds. After the end it changes nothing."""
     executions = runtime_of(request).executions
     await executions.cancel(execution_id)
-    return _accepted(await executions.get(execution_id))  # with its input and output, which cancelling does not read
+    return _accepted(
+        request, await executions.get(execution_id)
+    )  # with its input and output, which cancelling does not read
 
 
 @routes.post(
@@ -283,7 +285,7 @@ async def resume_execution(request: Request, execution_id: Id, query: NoQuery) -
     runtime = runtime_of(request)
     body = await json_body(request, runtime.settings, requests.ResumeExecution, optional=True)
     await runtime.executions.resume(execution_id, body.node_id, action=body.action, value=body.value)
-    return _accepted(await runtime.executions.get(execution_id))
+    return _accepted(request, await runtime.executions.get(execution_id))
 
 
 @routes.post(
@@ -306,7 +308,7 @@ async def rerun_execution(request: Request, execution_id: Id, query: NoQuery) ->
         version=body.version,
         from_node=body.from_node,
     )
-    return _accepted(await runtime.executions.get(started.execution_id))
+    return _accepted(request, await runtime.executions.get(started.execution_id))
 
 
 @routes.get(

@@ -87,22 +87,24 @@ def _generator(batches: AsyncIterator[Sequence[bytes]]) -> Batches:
 
 
 async def _until_closing(runtime: HostRuntime, caller: Caller, batches: Batches) -> Batches:
-    """The batches, until the host stops or the key no longer counts."""
+    """The batches, until the host stops or the key no longer counts, whichever comes first, also while nothing
+    happens."""
     closing = asyncio.ensure_future(runtime.closing.wait())
     upcoming: asyncio.Future[Any] | None = None
     try:
-        while True:
-            upcoming = asyncio.ensure_future(batches.__anext__())
-            await asyncio.wait((upcoming, closing), return_when=asyncio.FIRST_COMPLETED)
-            if not upcoming.done():
-                raise _Closing
-            try:
-                batch = upcoming.result()
-            except StopAsyncIteration:
-                return
-            if not caller.is_active(runtime.clock.now()):
-                raise _Revoked
-            yield batch
+        with runtime.keys.watched(caller) as ended:
+            while True:
+                upcoming = asyncio.ensure_future(batches.__anext__())
+                await asyncio.wait((upcoming, closing, ended), return_when=asyncio.FIRST_COMPLETED)
+                if not caller.is_active(runtime.clock.now()):
+                    raise _Revoked
+                if not upcoming.done():
+                    raise _Closing
+                try:
+                    batch = upcoming.result()
+                except StopAsyncIteration:
+                    return
+                yield batch
     finally:
         closing.cancel()
         if upcoming is not None and not upcoming.done():

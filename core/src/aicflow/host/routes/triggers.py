@@ -13,9 +13,9 @@ from aicflow.host import requests, schemas
 from aicflow.host.bodies import json_body
 from aicflow.host.pages import PageQuery, json_response, page_response
 from aicflow.host.problems import Problem
-from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped
+from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped, shown
 from aicflow.host.triggers import ActiveTrigger
-from aicflow.host.views import delivery_view, execution_view
+from aicflow.host.views import delivery_view
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.trigger import Binding, Delivery
 
@@ -125,7 +125,7 @@ async def _fired(request: Request, binding: Binding, payload: Any, version: int 
     if fired.execution_id is None:
         raise Problem("conflict", "The concurrency limit is full and its rule is to skip; nothing was started.")
     execution = await runtime.executions.get(fired.execution_id)
-    return json_response(execution_view(execution), 202, {"location": f"/api/v1/executions/{execution.id}"})
+    return json_response(shown(request, execution), 202, {"location": f"/api/v1/executions/{execution.id}"})
 
 
 @routes.post(
