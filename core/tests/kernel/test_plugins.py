@@ -93,6 +93,99 @@ def test_a_bad_plugin_is_reported_and_the_others_work(
     assert plugins.registry.node("good.upper")
 
 
+IMPORT = "from aicflow import hookimpl, node, Node, Params, StoreType, Mount, Command\n"
+HOOK = "@hookimpl\ndef {hook}({args}):\n    return {value}\n"
+
+
+def hook(name: str, value: str, args: str = "") -> str:
+    return IMPORT + HOOK.format(hook=name, value=value, args=args)
+
+
+@pytest.mark.parametrize(
+    ("code", "problem", "line", "words"),
+    [
+        ("x = 1\nimport nothing_of_this_name\n", "import-failed", 2, "is it in the plugin's dependencies?"),
+        ("x = 1\nimport plugin_bad.more\n", "import-failed", 2, "ModuleNotFoundError"),
+        ("from aicflow import hookimp\n", "import-failed", 1, "Did you mean 'hookimpl'?"),
+        ("x = 1\n\nx = = 2\n", "import-failed", 3, "SyntaxError"),
+        ("def f():\n    return 1 / 0\n\nf()\n", "import-failed", 2, "ZeroDivisionError"),
+        (hook("aicflow_node", "[]"), "bad-hook", 2, "Did you mean 'aicflow_nodes'?"),
+        ("def aicflow_nodes():\n    return []\n", "bad-hook", 1, "not marked with @hookimpl"),
+        ("x = 1\n", "no-hooks", None, "Define `aicflow_nodes` with @hookimpl"),
+        (hook("aicflow_nodes", "1 / 0"), "hook-failed", 4, "ZeroDivisionError"),
+        (
+            IMPORT + "class P(Params):\n    n: int = 'x'\nclass N(Node[P, int]):\n    type_id = 'a.b'\n"
+            "    async def run(self, ctx, params): return 1\n"
+            + HOOK.format(hook="aicflow_nodes", value="[N]", args=""),
+            "bad-type",
+            6,
+            "the default of params field 'n' does not fit its type: 'x'",
+        ),
+        (
+            IMPORT
+            + "class N(Node[Params, int]):\n    type_id = 'a.b'\n    async def run(self, params): return 1\n"
+            + HOOK.format(hook="aicflow_nodes", value="[N]", args=""),
+            "bad-type",
+            4,
+            "N.run must take (self, ctx, params), not (self, params)",
+        ),
+        (
+            IMPORT + "class Thing: pass\nclass N(Node[Params, Thing]):\n    type_id = 'a.b'\n"
+            "    async def run(self, ctx, params): return 1\n"
+            + HOOK.format(hook="aicflow_nodes", value="[N]", args=""),
+            "bad-type",
+            5,
+            "cannot be described as JSON",
+        ),
+        (
+            IMPORT
+            + "@node('a.b')\nasync def shout(text: str) -> str:\n    return text\n"
+            + HOOK.format(hook="aicflow_nodes", value="[shout]", args=""),
+            "advice",
+            2,
+            "has no docstring",
+        ),
+        (
+            IMPORT
+            + "@node('a.b')\nasync def shout(text: str, retry: int) -> str:\n    'Shout.'\n    return text\n"
+            + HOOK.format(hook="aicflow_nodes", value="[shout]", args=""),
+            "advice",
+            2,
+            "'retry' has the name of a node option",
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_and_its_cure(
+    folder: Path, code: str, problem: str, line: int | None, words: str
+) -> None:
+    told = load(install(folder, "bad", code)).infos[0].problems[0]
+    assert told[0] == problem
+    assert words in told[1]
+    if line is not None:
+        assert f"plugin_bad.py:{line}: " in told[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "args", "words"),
+    [
+        ("aicflow_stores", "['sqlite']", "", "aicflow_stores returned 'sqlite': StoreType(scheme, create) is expected"),
+        ("aicflow_engines", "[dict]", "", "EngineType(name, create) is expected"),
+        ("aicflow_secrets", "[object()]", "", "a SecretSource needs"),
+        ("aicflow_observers", "[print]", "", "a Observer needs events"),
+        ("aicflow_routes", "('/x', print)", "runtime", "Mount(path, app, public, scope) is expected"),
+        ("aicflow_routes", "[Mount('x', print)]", "runtime", "a path that starts with '/'"),
+        ("aicflow_commands", "'hello'", "", "it must return a list, not 'hello'"),
+        ("aicflow_commands", "[{'name': 'x'}]", "", "Command(name, function, group, help) is expected"),
+    ],
+)
+def test_what_a_hook_returns_is_checked(folder: Path, name: str, value: str, args: str, words: str) -> None:
+    plugins = load(install(folder, "bad", hook(name, value, args)))
+    assert plugins.collect(name, **dict.fromkeys(args.split())) == []
+    info = plugins.infos[0]
+    assert info.status == "partial"
+    assert words in " ".join(message for _, message in info.problems)
+
+
 def test_a_clash_leaves_the_first_one_alone(folder: Path) -> None:
     plugins = load(install(folder, "one", GOOD.format(name="same")), install(folder, "two", GOOD.format(name="same")))
     one, two = plugins.infos
@@ -200,7 +293,7 @@ def bad_definitions() -> list[tuple[type, str]]:
     return [
         (NoId, "type_id"),
         (NoRun, "does not define run"),
-        (NoTypes, "must say its params"),
+        (NoTypes, "must name its params"),
         (BadVersion, "version"),
         (BadPorts, "without 'error'"),
         (NoPorts, "ports"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.secrets import Mask
@@ -32,7 +32,28 @@ def as_json(cls: NodeType, value: Any) -> Any:
             hint="This is a fault of the node type, not of the workflow.",
         ) from None
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise OutputInvalid(f"{cls.type_id} returned something that JSON cannot hold: {error}") from None
+        place = _not_json(value)
+        why = f"{pointer(*place[:-1]) or 'the value'} is a {place[-1]}" if place is not None else str(error)
+        raise OutputInvalid(
+            f"{cls.type_id} returned something that JSON cannot hold: {why}",
+            hint="This is a fault of the node type, not of the workflow: return JSON values or pydantic models.",
+        ) from None
+
+
+def _not_json(value: Any) -> tuple[str, ...] | None:
+    """The way to the first part that is no JSON value, and its type's name at the end."""
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
+    try:
+        if parts is not None:
+            return next(((str(key), *found) for key, part in parts if (found := _not_json(part)) is not None), None)
+        to_jsonable_python(value)
+    except PydanticSerializationError:
+        return (type(value).__qualname__,)
+    except (ValueError, RecursionError):
+        return None
+    return None
 
 
 def checked_output(node: PlannedNode, value: Any) -> tuple[Any, bytes]:

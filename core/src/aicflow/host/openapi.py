@@ -63,7 +63,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     for path, operations in out["paths"].items():
-        if path.startswith("/api/"):
+        if path.startswith("/api/") or path == "/metrics":
             for operation in operations.values():
                 operation["security"] = [{"bearer": []}, {"header": []}]
     app.openapi_schema = out

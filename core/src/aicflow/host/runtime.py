@@ -10,9 +10,11 @@ from typing import Any
 
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.options import EngineOptions
+from aicflow.engine.watchdog import LoopWatchdog
 from aicflow.host.datadir import DataDir, write_private
 from aicflow.host.housekeeping import Housekeeper
 from aicflow.host.keys import KeyRing, is_well_formed, new_key
+from aicflow.host.metrics import Metrics
 from aicflow.host.node_health import NodeHealth
 from aicflow.host.settings import Settings
 from aicflow.host.trigger_runtime import HostTriggerRuntime
@@ -64,6 +66,8 @@ class HostRuntime:
         limits = Limits(depth=settings.max_document_depth, nodes=settings.max_document_nodes)
         self.workflows = WorkflowService(store, self.registry, self.secrets, self.trigger_service, self.clock, limits)
         self.keys = KeyRing(store.keys, self.data.server_secret(), self.clock)
+        self.metrics = Metrics(self)
+        self.watchdog = LoopWatchdog(lag=self.metrics.loop_lag)
         self.closing = asyncio.Event()
         self.configuring = asyncio.Lock()
         self.new_admin_key: str | None = None
@@ -133,6 +137,8 @@ async def running(
         stack.push_async_callback(runtime.keys.close)
         stack.callback(runtime.workflows.close)
         await runtime.ensure_admin_key()
+        runtime.watchdog.start()
+        stack.callback(runtime.watchdog.stop)
         await runtime.executions.open()
         stack.push_async_callback(runtime.executions.close)
         stack.push_async_callback(runtime.node_health.close)

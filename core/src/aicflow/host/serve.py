@@ -81,6 +81,8 @@ class HostServer(uvicorn.Server):
             self._say(f"It is kept in {self._data.admin_key_file}, readable by this user only.")
         for info in runtime.plugins.infos:
             for code, message in info.problems:
+                if code == "advice":  # for authors, in the list of plugins
+                    continue
                 self._say(f"Plugin {info.name} is {info.status}: {code}: {message}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -60,3 +60,25 @@ def aicflow_routes(runtime: Runtime) -> Sequence[Mount]:  # type: ignore[empty-b
 @hookspec
 def aicflow_commands() -> Sequence[Command]:  # type: ignore[empty-body]
     """Commands to add to the `aicflow` command line."""
+
+
+_RETURNS: Final[dict[str, type]] = {
+    "aicflow_stores": StoreType,
+    "aicflow_engines": EngineType,
+    "aicflow_secrets": SecretSource,
+    "aicflow_observers": Observer,
+    "aicflow_routes": Mount,
+    "aicflow_commands": Command,
+}
+
+
+def return_problem(hook: str, thing: object) -> str | None:
+    """Why a plugin may not return this for a hook, or None. Node and trigger types are checked by the registry."""
+    wanted = _RETURNS.get(hook)
+    if wanted is None or isinstance(thing, wanted):
+        return None
+    names = [name for name in (*vars(wanted), *wanted.__annotations__) if not name.startswith("_")]
+    if getattr(wanted, "_is_protocol", False):
+        missing = [name for name in dict.fromkeys(names) if not hasattr(thing, name)]
+        return f"a {wanted.__name__} needs {', '.join(missing)}"
+    return f"{wanted.__name__}({', '.join(wanted.__annotations__)}) is expected"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origi
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 
 from aicflow.kernel.context import Context
-from aicflow.kernel.ids import is_identifier, is_type_id
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.values import dumps, loads
 
@@ -173,25 +171,3 @@ def output_adapter(output_type: Any) -> TypeAdapter[Any]:
 def _output_schema(output_type: Any) -> bytes:
     """Kept as JSON: making a schema takes pydantic most of a millisecond, and whoever asks may change theirs."""
     return dumps(output_adapter(output_type).json_schema(mode="serialization"))
-
-
-def definition_problem(cls: type) -> str | None:
-    """What is wrong with a node type's definition, in a sentence, or None."""
-    if not (isinstance(cls, type) and issubclass(cls, Node)):
-        return f"{cls!r} is not a Node subclass"
-    name = cls.__qualname__
-    type_id = getattr(cls, "type_id", None)
-    if not isinstance(type_id, str) or not is_type_id(type_id):
-        return f"{name}.type_id must be lower-case words joined by dots, such as 'geo.geocode', not {type_id!r}"
-    if not isinstance(cls.version, int) or cls.version < 1:
-        return f"{name}.version must be a whole number from 1"
-    params = getattr(cls, "params_model", None)
-    if not (isinstance(params, type) and issubclass(params, Params)):
-        return f"{name} must say its params: class {name}(Node[MyParams, MyOutput])"
-    if not hasattr(cls, "output_type"):
-        return f"{name} must say its output: class {name}(Node[MyParams, MyOutput])"
-    if inspect.isabstract(cls):
-        return f"{name} does not define {', '.join(sorted(cls.__abstractmethods__))}"
-    if not cls.ports or any(not is_identifier(port) or port == "error" for port in cls.ports):
-        return f"{name}.ports must be one or more identifiers, without 'error', which every node has"
-    return None

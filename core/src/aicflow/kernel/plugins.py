@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any, Literal
 
@@ -16,8 +19,10 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from aicflow.kernel import hookspecs
+from aicflow.kernel.definition import advice
 from aicflow.kernel.errors import PluginError
 from aicflow.kernel.registry import Provider, Registry
+from aicflow.kernel.suggest import did_you_mean
 
 __all__ = ["PluginInfo", "Plugins", "load_plugins"]
 
@@ -37,12 +42,14 @@ class PluginInfo:
     node_types: list[str] = field(default_factory=list)
     trigger_types: list[str] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
+    package: str = "aicflow"
+    """The top-level package of its code, to tell the place of an error."""
 
     def report(self, code: str, message: str, status: PluginStatus) -> None:
         """Note a problem and log it."""
         self.status = status
         self.problems.append((code, message))
-        log = _log.info if status == "blocked" else _log.warning
+        log = _log.info if status == "blocked" or code == "advice" else _log.warning
         log("Plugin %s: %s: %s", self.name, code, message)
 
 
@@ -76,7 +83,8 @@ def load_plugins(
     """Load the built-in plugins, then every installed one of the entry-point group `aicflow` by name.
 
     `found` replaces the search through installed distributions. Failures stay with the plugin they belong to:
-    `import-failed`, `incompatible`, `bad-hook`, `clash`, `bad-type`, `blocked`, `hook-failed`.
+    `import-failed`, `incompatible`, `bad-hook`, `no-hooks`, `clash`, `bad-type`, `blocked`, `hook-failed`. A plugin
+    with `advice` is loaded.
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
@@ -97,6 +105,7 @@ def load_plugins(
             info.report("incompatible", mismatch, "failed")
             plugins.infos.append(info)
             continue
+        info.package = entry.module.partition(".")[0]
         _admit(plugins, info, entry.load)
     return plugins
 
@@ -127,15 +136,17 @@ def _admit(plugins: Plugins, info: PluginInfo, load: Callable[[], Any]) -> None:
     try:
         module = load()
     except (Exception, SystemExit) as error:
-        info.report("import-failed", f"{type(error).__name__}: {error}", "failed")
+        info.report("import-failed", _told(error, info.package), "failed")
         return
     if manager.has_plugin(info.name):
         info.report("clash", f"another plugin is called {info.name!r} already", "failed")
         return
+    problem = _hook_problem(manager, module)
+    if problem is not None:
+        info.report(*problem, "failed")
+        return
     try:
-        if manager.register(module, name=info.name) is None:  # pragma: no cover - pluggy's own block list is unused
-            raise pluggy.PluginValidationError(module, "blocked")
-        manager.check_pending()  # a misspelt hook is an error, not silence
+        manager.register(module, name=info.name)
     except (pluggy.PluginValidationError, ValueError, TypeError) as error:
         if manager.has_plugin(info.name):
             manager.unregister(name=info.name)
@@ -149,17 +160,69 @@ def _admit(plugins: Plugins, info: PluginInfo, load: Callable[[], Any]) -> None:
             except PluginError as error:
                 info.report(error.code, error.message, "partial")
             except Exception as error:
-                info.report("bad-type", f"{cls!r}: {type(error).__name__}: {error}", "partial")
+                info.report("bad-type", f"{cls!r}: {_told(error, info.package)}", "partial")
             else:
                 names.append(cls.type_id)
+                for message in advice(cls):
+                    info.report("advice", message, info.status)
+
+
+def _hook_problem(manager: pluggy.PluginManager, module: Any) -> tuple[str, str] | None:
+    """What is wrong with a plugin's hooks, as code and message: pluggy alone passes over most of it in silence."""
+    specs = [name for name in vars(hookspecs) if name.startswith("aicflow_")]
+    marked = 0
+    for name, thing in inspect.getmembers_static(module):
+        code = getattr(thing, "__code__", None)
+        place = f"{code.co_filename}:{code.co_firstlineno}: " if code is not None else ""
+        if manager.parse_hookimpl_opts(module, name) is not None:
+            marked += 1
+            if name not in specs:
+                hint = did_you_mean(name, specs) or f"The hooks are {', '.join(specs)}."
+                return "bad-hook", f"{place}there is no hook {name!r}. {hint}"
+        elif name in specs:
+            return "bad-hook", f"{place}{name} is not marked with @hookimpl, so it is never called."
+    if not marked:
+        return "no-hooks", f"{module!r} has no hooks, so it adds nothing. Define `aicflow_nodes` with @hookimpl."
+    return None
+
+
+def _told(error: BaseException, package: str) -> str:
+    """An error with the place in the plugin's own code where it arose, and the cure where one is known."""
+    text = f"{type(error).__name__}: {error}"
+    place = ""
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename}:{error.lineno}: "
+    else:
+        for frame, line in walk_tb(error.__traceback__):
+            if str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+                place = f"{frame.f_code.co_filename}:{line}: "
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        root = error.name.partition(".")[0]
+        cure = "is the module part of the package?" if root == package else "is it in the plugin's dependencies?"
+        text += f"; {cure}"
+    elif isinstance(error, ImportError) and error.name_from is not None:
+        hint = did_you_mean(error.name_from, vars(sys.modules.get(error.name or "", object)))
+        text += f". {hint}" if hint else ""
+    return place + text
 
 
 def _call(manager: pluggy.PluginManager, info: PluginInfo, hook: str, arguments: dict[str, Any]) -> list[Any]:
-    """One plugin's answer to a hook, as a list; failures are reported on the plugin."""
+    """What one plugin returns for a hook, as a list; failures and things of a wrong type are reported on the plugin."""
     others = [plugin for name, plugin in manager.list_name_plugin() if name != info.name and plugin is not None]
+    out = []
     try:
-        answers = manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
-        return [thing for answer in answers for thing in answer]
+        for answer in manager.subset_hook_caller(hook, remove_plugins=others)(**arguments):
+            if isinstance(answer, str | bytes | Mapping):
+                raise TypeError(f"it must return a list, not {answer!r:.200}")
+            out.extend(answer)
     except Exception as error:
-        info.report("hook-failed", f"{hook}: {type(error).__name__}: {error}", "partial")
+        info.report("hook-failed", f"{hook}: {_told(error, info.package)}", "partial")
         return []
+    fitting = []
+    for thing in out:
+        problem = hookspecs.return_problem(hook, thing)
+        if problem is None:
+            fitting.append(thing)
+        else:
+            info.report("hook-failed", f"{hook} returned {thing!r:.200}: {problem}", "partial")
+    return fitting

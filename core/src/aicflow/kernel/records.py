@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from aicflow.kernel.execution import Event
 from aicflow.kernel.ports.engine import Engine
@@ -30,6 +30,7 @@ class EngineType:
     create: Callable[[], Engine]
 
 
+@runtime_checkable
 class SecretSource(Protocol):
     """Where secrets come from. `names` is None when the source cannot list them."""
 
@@ -40,6 +41,7 @@ class SecretSource(Protocol):
     def names(self) -> Sequence[str] | None: ...
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Told of committed events, in order for each execution, off the hot path. An error it raises is logged."""
 
@@ -84,6 +86,10 @@ class Mount:
     app: Callable[..., Any]
     public: bool = False
     scope: str = "admin"
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.path, str) and self.path.startswith("/") and callable(self.app)):
+            raise TypeError(f"Mount needs a path that starts with '/' and an ASGI app, not {self.path!r}, {self.app!r}")
 
 
 @dataclass(frozen=True, slots=True)

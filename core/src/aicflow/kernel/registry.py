@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aicflow.kernel import node as node_module
-from aicflow.kernel import trigger as trigger_module
+from aicflow.kernel.definition import definition_problem
 from aicflow.kernel.errors import NotFound, PluginError
 from aicflow.kernel.node import NodeType
 from aicflow.kernel.ports.tables import NodeSetting
 from aicflow.kernel.suggest import did_you_mean
-from aicflow.kernel.trigger import TriggerType
+from aicflow.kernel.trigger import Trigger, TriggerType
 
 __all__ = ["Provider", "RegisteredNode", "RegisteredTrigger", "Registry"]
 
@@ -68,20 +67,12 @@ class Registry:
         """Add a node or trigger type. Raises PluginError: `bad-type` for a wrong definition, `clash` when the id and
         version are taken by another class."""
         provider = provider or Provider(plugin="(embedded)")
-        if isinstance(cls, type) and issubclass(cls, trigger_module.Trigger):
-            self._add(self._triggers, cls, provider, trigger_module.definition_problem(cls))
-        else:
-            self._add(self._nodes, cls, provider, node_module.definition_problem(cls))
-
-    def _add(
-        self,
-        table: dict[str, dict[int, tuple[Any, Provider]]],
-        cls: Any,
-        provider: Provider,
-        problem: str | None,
-    ) -> None:
+        problem = definition_problem(cls)
         if problem is not None:
             raise PluginError("bad-type", problem)
+        self._add(self._triggers if issubclass(cls, Trigger) else self._nodes, cls, provider)
+
+    def _add(self, table: dict[str, dict[int, tuple[Any, Provider]]], cls: Any, provider: Provider) -> None:
         versions = table.get(cls.type_id, {})
         taken = versions.get(cls.version)
         if taken is not None and taken[0] is not cls:

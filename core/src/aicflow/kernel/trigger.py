@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args,
 
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.execution import Execution, Step
-from aicflow.kernel.ids import is_type_id
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.node import Params, output_adapter
 from aicflow.kernel.values import JsonObject, JsonValue
@@ -197,15 +196,3 @@ class Trigger(ABC, Generic[P, Y]):  # noqa: UP046 - __init_subclass__ reads the 
 
 
 type TriggerType = type[Trigger[Any, Any]]
-
-
-def definition_problem(cls: type) -> str | None:
-    """What is wrong with a trigger type's definition, in a sentence, or None."""
-    if not (isinstance(cls, type) and issubclass(cls, Trigger)):
-        return f"{cls!r} is not a Trigger subclass"
-    type_id = getattr(cls, "type_id", None)
-    if not isinstance(type_id, str) or not is_type_id(type_id):
-        return f"{cls.__qualname__}.type_id must be lower-case words joined by dots, not {type_id!r}"
-    if not hasattr(cls, "params_model") or not hasattr(cls, "payload_type"):
-        return f"{cls.__qualname__} must say its params and payload: class X(Trigger[MyParams, MyPayload])"
-    return None

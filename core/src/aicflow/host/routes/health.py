@@ -1,4 +1,4 @@
-"""/livez and /readyz: whether the process lives, and whether it can do its work. They need no key."""
+"""/livez and /readyz, which need no key: whether the process lives and can do its work. /metrics: its figures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import logging
 from collections import Counter
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from aicflow.host import schemas
 from aicflow.host.gate import key_of
+from aicflow.host.metrics import MEDIA_TYPE
 from aicflow.host.pages import json_response
-from aicflow.host.routes.common import NoQuery, runtime_of
+from aicflow.host.routes.common import NoQuery, runtime_of, scoped
 from aicflow.kernel.errors import AICFlowError
 
 __all__ = ["PATHS", "routes"]
@@ -63,6 +64,18 @@ async def readyz(request: Request, query: NoQuery) -> Response:
         "node_types": nodes,
     }
     return json_response(body, 200 if ready else 503)
+
+
+@routes.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Figures of this process for Prometheus",
+    response_class=PlainTextResponse,
+    dependencies=scoped("read"),
+)
+async def metrics(request: Request, query: NoQuery) -> Response:
+    """Prometheus' text format. Needs a key with scope `read`: give Prometheus a `credentials_file`."""
+    return Response(runtime_of(request).metrics.text(), media_type=MEDIA_TYPE)
 
 
 async def _is_known(request: Request) -> bool:

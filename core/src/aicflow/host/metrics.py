@@ -1,0 +1,54 @@
+"""Figures of this process for Prometheus, in a registry of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from aicflow.host.runtime import HostRuntime
+
+__all__ = ["MEDIA_TYPE", "Metrics"]
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """What `/metrics` shows. `loop_lag` is told how late the event loop was."""
+
+    def __init__(self, runtime: HostRuntime) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        lag = Histogram(
+            "aicflow_loop_lag_seconds",
+            "How late the event loop was",
+            buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 30),
+            registry=self._registry,
+        )
+        self.loop_lag = lag.observe
+        self._registry.register(_Runtime(runtime))
+
+    def text(self) -> bytes:
+        """The figures in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Runtime(Collector):
+    """Read when somebody asks, so that it costs nothing otherwise."""
+
+    def __init__(self, runtime: HostRuntime) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> Iterator[Metric]:
+        worker = self._runtime.executions.worker
+        yield GaugeMetricFamily("aicflow_running", "Executions that this process runs", value=worker.running)
+        blocked = CounterMetricFamily(
+            "aicflow_loop_blocked", "Times that a node blocked the event loop", labels=["node_type"]
+        )
+        for node_type, count in self._runtime.watchdog.blocked.items():
+            blocked.add_metric([node_type or "(none)"], count)
+        yield blocked
