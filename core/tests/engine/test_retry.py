@@ -62,6 +62,28 @@ async def test_other_errors_follow_retry_on(lab: Any, on: list[str] | None, call
     assert lab.ledger.calls["fail"] == calls
 
 
+@pytest.mark.parametrize(
+    ("params", "on", "calls"),
+    [
+        ({"kind": "permanent"}, "permanent", 3),
+        ({"kind": "permanent"}, "PermanentError", 3),
+        ({"kind": "bug"}, "unexpected-error", 3),
+        ({"times": 0}, "output-invalid", 3),
+        ({"times": 0}, "OutputInvalid", 3),
+        ({"times": 0}, "timeout", 1),
+        ({"times": 0}, "*", 1),
+    ],
+)
+async def test_a_named_code_or_type_is_tried_again_also_when_permanent(
+    lab: Any, params: dict[str, Any], on: str, calls: int
+) -> None:
+    schema = {"const": "another output"}
+    entry = {"id": "f", "type": "lab.fail", "params": params, "retry": {"max_attempts": 3, **FAST, "on": [on]}}
+    execution = await lab.run([{**entry, "output_schema": schema}])
+    assert execution.status == "failed"
+    assert lab.ledger.calls["fail"] == calls
+
+
 async def test_without_retry_there_is_one_attempt(lab: Any) -> None:
     await lab.run([{"id": "f", "type": "lab.fail"}])
     assert lab.ledger.calls["fail"] == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aicflow import AICFlowError, NodeError, PermanentError, TransientError
-from aicflow.testing import LogLine, RecordingContext, run_node
+from aicflow.testing import LogLine, RecordingContext, run_node, run_workflow
 from aicflow_python import PythonCode, PythonSettings, TrustedPythonCode, aicflow_nodes
 from aicflow_python.sandbox import Limits
 
@@ -44,6 +44,32 @@ async def test_an_error_of_the_code() -> None:
     assert (error.code, error.pointer, str(error)) == ("code-raised", "/code", "KeyError: 'a' (line 2)")
     assert error.details["excerpt"] == "  1 | x = {}\n> 2 | x['a']"
     assert not isinstance(error, PermanentError | TransientError)
+
+
+async def test_retry_may_name_the_type_that_the_code_raises_or_its_bases() -> None:
+    error = await fails({"code": "class Busy(LookupError): pass\nraise Busy"})
+    assert {"Busy", "LookupError"} <= set(error.types)
+    document = {
+        "aicflow": 1,
+        "name": "test",
+        "nodes": [
+            {
+                "id": "parse",
+                "type": "python.code",
+                "params": {"code": "import json\nlog('try')\nreturn json.loads('{')"},
+                "retry": {"max_attempts": 3, "initial_delay": 0, "on": ["ValueError"]},
+            }
+        ],
+    }
+    result = await run_workflow(document)
+    assert [step.attempt for step in result.steps.values()] == [3]
+
+
+def test_the_code_may_raise_what_it_mentions_and_what_its_modules_define() -> None:
+    known = PythonCode.errors_for({"code": "class Busy(Exception): pass"})
+    assert known is not None
+    assert {"Busy", "JSONDecodeError", "code-raised"} <= set(known)
+    assert PythonCode.errors_for({"code": "1", "environment": "numbers"}) is None
 
 
 @pytest.mark.parametrize(

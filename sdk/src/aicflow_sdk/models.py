@@ -262,6 +262,7 @@ class NodeType:
     provider: Provider
     enabled: bool
     default_params: Json
+    errors: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,8 @@ def _show_node(view: dict[str, Any]) -> None:
         print(f"\n{view['documentation']}")
     print(f"\nFrom: {provider['distribution'] or provider['plugin']} {provider['version'] or ''}".rstrip())
     print(f"Ports: {', '.join(view['ports'])}, and error")
+    if view["errors"]:
+        print(f"Errors: {', '.join(view['errors'])}")
     schema = view["params_schema"]
     required = set(schema.get("required", ()))
     rows = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -54,6 +54,7 @@ class WaitNode(Node[WaitParams, WaitOutput]):
     category = "flow"
     ports = ("main", "timeout")
     pure = True
+    errors: ClassVar[Mapping[str, str]] = {}
 
     async def run(self, ctx: Context, params: WaitParams) -> WaitOutput | Exit[WaitOutput] | Wait:
         """Park, then say what ended the wait."""
@@ -130,6 +131,11 @@ class WorkflowCall(Node[WorkflowCallParams, WorkflowCallOutput]):
     type_id = "workflow.call"
     title = "Call a workflow"
     category = "flow"
+    errors: ClassVar[Mapping[str, str]] = {
+        "child-failed": "The called execution failed; with retry, the workflow is called again",
+        "child-cancelled": "The called execution was cancelled",
+        "too-deep": "Workflows that call workflows are nested deeper than the server allows",
+    }
 
     async def run(self, ctx: Context, params: WorkflowCallParams) -> WorkflowCallOutput | StartChild:
         """Start the child, then say how it ended."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from aicflow.kernel.errors import AICFlowError, NodeError, PermanentError, TransientError
 from aicflow.kernel.execution import FailureReport
 
 __all__ = ["report_of", "report_to_json", "retryable"]
 
+UNEXPECTED: Final = "unexpected-error"
+"""The code of an exception that is no NodeError."""
 _MESSAGE_LIMIT = 4_000
 _FRAMES = 12
 
@@ -18,7 +21,7 @@ def report_of(error: BaseException, node_id: str, attempt: int) -> FailureReport
     """What happened, where, and what to do. Frames of the kernel are left out of an unexpected error's traceback."""
     message = str(error) or type(error).__name__
     report = FailureReport(
-        code="unexpected-error",
+        code=UNEXPECTED,
         message=message[:_MESSAGE_LIMIT],
         node_id=node_id,
         attempt=attempt,
@@ -52,20 +55,19 @@ def _frames(error: BaseException) -> list[str]:
     return frames[-_FRAMES:]
 
 
-def retryable(error: BaseException, on: list[str] | None) -> bool:
-    """Whether trying again may help: for transient errors yes, permanent ones no, `retry.on` says for the rest."""
-    if isinstance(error, PermanentError):
-        return False
+def retryable(error: BaseException, on: Sequence[str] | None) -> bool:
+    """Whether to try again: transient errors always, what `retry.on` names by code or type, and with `*` all that is
+    not permanent."""
     if isinstance(error, TransientError):
         return True
     if not on:
         return False
-    if "*" in on:
-        return True
-    names = {cls.__name__ for cls in type(error).__mro__ if cls not in (object, BaseException, Exception)}
+    names = {cls.__name__ for cls in type(error).__mro__}
     if isinstance(error, NodeError):
-        names.add(error.code)
-    return not names.isdisjoint(on)
+        names |= {error.code, *error.types}
+    else:
+        names.add(UNEXPECTED)
+    return not names.isdisjoint(on) or ("*" in on and not isinstance(error, PermanentError))
 
 
 def report_to_json(report: FailureReport) -> dict[str, Any]:

@@ -285,6 +285,7 @@ class NodeType(_Given):
     summary: str
     documentation: str
     ports: list[str]
+    errors: dict[str, str] | None
     pure: bool
     params_schema: dict[str, Any]
     output_schema: dict[str, Any] | None

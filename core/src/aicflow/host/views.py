@@ -136,6 +136,7 @@ def node_type_view(node: RegisteredNode, registry: Registry) -> dict[str, Any]:
         "summary": summary,
         "documentation": documentation,
         "ports": list(node.cls.ports),
+        "errors": node.cls.errors,
         "pure": node.cls.pure,
         "params_schema": node.cls.params_schema(),
         "output_schema": node.cls.output_schema(),

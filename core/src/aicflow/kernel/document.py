@@ -40,7 +40,8 @@ class Retry(_Part):
     jitter: bool = True
     on: list[str] | None = Field(
         default=None,
-        description="Error types and codes retried besides transient errors and timeouts; `*`: all but permanent",
+        description="Codes and exception types retried besides transient errors and timeouts, permanent ones too; "
+        "`*`: all but permanent",
     )
 
 

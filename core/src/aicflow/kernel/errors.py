@@ -21,12 +21,13 @@ AICFlowError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from aicflow.kernel.issues import Issue
 
 __all__ = [
+    "ATTEMPT_CODES",
     "AICFlowError",
     "Conflict",
     "DocumentUnreadable",
@@ -135,7 +136,8 @@ class StoreUnavailable(AICFlowError):
 
 
 class NodeError(AICFlowError):
-    """A step failed. `code` is a stable word for programs, `details` are JSON for people (never secret values)."""
+    """A step failed. `code` is a stable word for programs, `details` are JSON for people (never secret values),
+    `types` the names of exception types that it stands for, which `retry.on` may name."""
 
     code: str = "node-error"
 
@@ -147,8 +149,10 @@ class NodeError(AICFlowError):
         hint: str | None = None,
         pointer: str | None = None,
         details: Mapping[str, Any] | None = None,
+        types: Sequence[str] = (),
     ) -> None:
         super().__init__(message, hint=hint)
+        self.types = tuple(types)
         if code is not None:
             self.code = code
         self.pointer = pointer
@@ -193,3 +197,11 @@ class ReferenceFailed(PermanentError):
     """A reference in the params could not be resolved against what this execution has."""
 
     code = "reference-failed"
+
+
+ATTEMPT_CODES: Final = frozenset(
+    {error.code for error in (NodeError, TransientError, StepTimeout, PermanentError)}
+    | {error.code for error in (ParamsInvalid, OutputInvalid, ReferenceFailed)}
+    | {"unexpected-error", "secret-missing", "node-type-disabled"}
+)
+"""The codes with which an attempt of any node may fail; `unexpected-error` is an exception that is no NodeError."""

@@ -89,6 +89,9 @@ class Node(ABC, Generic[P, O]):  # noqa: UP046 - __init_subclass__ reads the arg
     in_langgraph_task: ClassVar[bool] = False
     variables: ClassVar[Mapping[str, str]] = {}
     """Environment variables that the type reads: what each does, in a sentence. For `aicflow doctor`."""
+    errors: ClassVar[Mapping[str, str] | None] = None
+    """Codes with which `run` fails, besides those that every node may fail with: what each means. None when the type
+    does not declare them; then validation only warns of names in `retry.on` that it does not know."""
     params_model: ClassVar[type[Params]]
     output_type: ClassVar[Any]
 
@@ -130,6 +133,12 @@ class Node(ABC, Generic[P, O]):  # noqa: UP046 - __init_subclass__ reads the arg
     def ports_for(cls, params: Mapping[str, Any]) -> tuple[str, ...]:
         """The ports of a node with these params (as written in the document); `error` always exists beside them."""
         return cls.ports
+
+    @classmethod
+    def errors_for(cls, params: Mapping[str, Any]) -> Mapping[str, str] | None:
+        """The codes, and exception types that are not Python's own, with which a node with these params (as written)
+        may fail."""
+        return cls.errors
 
     @classmethod
     def output_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from aicflow.kernel.function import node
@@ -36,6 +36,7 @@ class Fetch(Node[Nothing, Report]):
     """Give a report."""
 
     type_id = "t.fetch"
+    errors: ClassVar[Mapping[str, str]] = {}
 
     async def run(self, ctx: Any, params: Nothing) -> Report: ...
 
@@ -57,6 +58,7 @@ class Loose(Node[Nothing, Any]):
     """Anything in, anything out."""
 
     type_id = "t.any"
+    errors: ClassVar[Mapping[str, str]] = {"any-broken": "It broke"}
 
     async def run(self, ctx: Any, params: Nothing) -> Any: ...
 

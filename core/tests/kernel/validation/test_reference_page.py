@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 from aicflow.cli.plugins import quiet_plugins
+from aicflow.host.documents import read_document
 from aicflow.kernel.validation import CODES, Limits, validate
 
 PAGE = Path(__file__).parents[4] / "docs" / "reference" / "validation.md"
@@ -21,7 +21,7 @@ def registry():
 def document_of(written):
     if many := re.search(r"^# Many: (.*)$", written, re.MULTILINE):
         written = written.replace("MANY", many[1] * 1_001)
-    return {"aicflow": 1, "name": "example", **yaml.safe_load(written)}
+    return {"aicflow": 1, "name": "example", **read_document(written.encode(), "yaml").value}
 
 
 @pytest.mark.parametrize(("written", "expected"), BLOCKS, ids=[expected.split()[0] for _, expected in BLOCKS])

@@ -142,6 +142,22 @@ def test_continue_needs_one_way_to_go_on(codes_of):
     assert codes_of({"nodes": nodes, "edges": caught}) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "on", "expected"),
+    [
+        ("t.fetch", ["*", "timeout", "output-invalid", "ValueError", "TransientError", "OSError"], []),
+        ("t.fetch", ["fetch-broken"], [("node.unknown-error", "error")]),
+        ("t.any", ["any-broken"], []),
+        ("t.any", ["anybroken", "ValueErorr"], [("node.unknown-error", "error")] * 2),
+        ("t.take", ["may-be", "ValueErorr"], [("node.unknown-error", "warning")] * 2),
+    ],
+)
+def test_names_in_retry_on(issues_of, kind, on, expected):
+    found = issues_of({"nodes": [{"id": "a", "type": kind, "retry": {"on": on}}]})
+    assert [(issue.code, issue.severity) for issue in found] == expected
+    assert all(issue.hint for issue in found)
+
+
 def test_each_place_has_its_names(codes_of):
     found = codes_of(
         {

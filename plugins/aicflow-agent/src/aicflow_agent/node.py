@@ -39,6 +39,32 @@ class Agent(Node[AgentParams, AgentOutput]):
         "AICFLOW_AGENT_BASE_URL": "OpenAI-compatible server of agents that name none, up to and with `/v1`",
         "AICFLOW_AGENT_API_KEY": "Key for that server, or for OpenAI; sent nowhere else",
     }
+    errors: ClassVar[Mapping[str, str]] = {
+        "model-timeout": "The model did not answer in time",
+        "model-unreachable": "The connection to the model failed",
+        "model-unavailable": "The provider is busy or broken",
+        "model-rate-limited": "The provider asks to send fewer requests",
+        "model-quota": "The provider's quota is used up",
+        "model-refused": "The provider refused the request",
+        "model-refusal": "The model refused to answer",
+        "model-reply": "The model's answer cannot be read",
+        "model-setup": "The model cannot be set up",
+        "no-model": "No model is named",
+        "provider-missing": "The provider's package is not installed",
+        "bad-base-url": "base_url is not an http or https URL",
+        "bad-key": "The API key cannot be sent",
+        "output-schema": "output_schema cannot be used",
+        "output-method": "output_method does not work with the provider",
+        "tool-name": "A tool has a name that is taken",
+        "unknown-tool": "A tool is not an installed node type",
+        "unknown-param": "A tool has no such param",
+        "missing-param": "A tool lacks a param",
+        "agent-cap": "A cap stopped the agent",
+        "agent-answer": "The answer never fitted output_schema",
+        "agent-tool-errors": "Too many tool calls failed",
+        "agent-failed": "The agent failed in a way of its own",
+        "answer-too-long": "The model's answer is too long",
+    }
 
     _clients: Clients | None = None
 

@@ -34,6 +34,25 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
         "AICFLOW_HTTP_PROXY": "Proxy of all requests: a URL, or `environment` for HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
         "AICFLOW_HTTP_NO_PROXY": "Hosts that are reached without it",
     }
+    errors: ClassVar[Mapping[str, str]] = {
+        "http-connect": "No connection: refused, unreachable, name unknown",
+        "http-timeout": "One of the timeouts",
+        "http-cut": "The answer is cut off or not HTTP",
+        "http-status": "A status from 400; `details.status`",
+        "http-proxy": "The proxy refused",
+        "http-refused": "An inner address",
+        "http-tls": "A certificate or TLS itself is wrong",
+        "http-auth": "Credentials cannot be used, or no token was given",
+        "http-url": "The URL cannot be used",
+        "http-header": "A header cannot be sent",
+        "http-body": "The body cannot be written",
+        "http-protocol": "The request cannot be written as HTTP",
+        "http-redirect": "Redirects in a loop, or to a place that cannot be gone to",
+        "http-pagination": "The next page cannot be asked for",
+        "http-too-large": "The answer is too large",
+        "http-encoding": "The answer's compressed body is damaged",
+        "http-parse": "The answer says it is JSON and is not",
+    }
 
     def __init__(self, settings: HttpSettings | None = None) -> None:
         """`settings`: instead of those in the environment, for hosts that embed the node."""

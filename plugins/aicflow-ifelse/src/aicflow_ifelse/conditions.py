@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, Self
 
 from aicflow import Params, PermanentError
 from pydantic import Field, model_validator
@@ -11,7 +11,9 @@ from pydantic_core import PydanticCustomError
 
 from aicflow_ifelse.operators import UNARY, CannotCompare, Operator, compare
 
-__all__ = ["Condition", "Conditions", "Match", "holds"]
+__all__ = ["ERRORS", "Condition", "Conditions", "Match", "holds"]
+
+ERRORS: Final[Mapping[str, str]] = {"condition-type": "Values that cannot be compared in this way"}
 
 type Match = Literal["all", "any"]
 

@@ -9,7 +9,7 @@ from aicflow import Context, Exit, Issue, Node, Output, Params
 from pydantic import Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
-from aicflow_ifelse.conditions import Conditions, Match, holds
+from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds
 from aicflow_ifelse.fields import may_be_left_out
 from aicflow_ifelse.written import refers
 
@@ -48,6 +48,7 @@ class IfElse(Node[IfElseParams, IfElseOutput]):
     type_id = "logic.if_else"
     title = "If / else"
     category = "logic"
+    errors = ERRORS
     ports = ("true", "false")
     pure = True
 

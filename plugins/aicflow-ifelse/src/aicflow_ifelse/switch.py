@@ -9,7 +9,7 @@ from aicflow import Context, Exit, Issue, Node, Output, Params
 from pydantic import Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
-from aicflow_ifelse.conditions import Conditions, Match, holds
+from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds
 from aicflow_ifelse.fields import may_be_left_out
 from aicflow_ifelse.json_values import json_equal
 from aicflow_ifelse.written import refers
@@ -81,6 +81,7 @@ class Switch(Node[SwitchParams, SwitchOutput]):
     type_id = "logic.switch"
     title = "Switch"
     category = "logic"
+    errors = ERRORS
     ports = (DEFAULT,)
     pure = True
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any, Final
 
 from aicflow import NodeError, PermanentError, TransientError
 
 from aicflow_python.sandbox import (
+    DEFAULT,
     ForgedAnswer,
     InputRefused,
     LimitExceeded,
@@ -15,8 +20,19 @@ from aicflow_python.sandbox import (
     UserCodeError,
 )
 
-__all__ = ["CodeRaised", "node_error"]
+__all__ = ["ERRORS", "CodeRaised", "errors_of", "node_error"]
 
+ERRORS: Final[Mapping[str, str]] = {
+    "code-raised": "The code raised; `retry.on` may also name the exception's type",
+    "code-invalid": "The code does not compile",
+    "result-invalid": "The code returned something that is no JSON",
+    "limit-exceeded": "A limit was reached",
+    "inputs-invalid": "The inputs are no JSON",
+    "limit-above-ceiling": "The node asks for more than the operator allows",
+    "sandbox-crashed": "The process died",
+    "sandbox-forged": "The code took hold of its channel",
+    "sandbox-unavailable": "There is no sandbox that the operator allows",
+}
 HINTS = {
     "timeout": "Make the code quicker, or raise the node's `timeout` up to the operator's ceiling.",
     "cpu_seconds": "Make the code quicker, or raise the node's `cpu_seconds` up to the operator's ceiling.",
@@ -28,9 +44,29 @@ HINTS = {
 
 
 class CodeRaised(NodeError):
-    """The author's code raised. Tried again only where `retry.on` names code-raised or `*`."""
+    """The author's code raised. Tried again where `retry.on` names code-raised, the exception's type or `*`."""
 
     code = "code-raised"
+
+
+def errors_of(params: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """The codes of a node, and the exception types that its code mentions or importable modules define. None for
+    modules that the operator added, of which nothing is known here."""
+    code = params.get("code")
+    if not isinstance(code, str) or params.get("environment", "default") != "default":
+        return None
+    names = _module_exceptions().union(re.findall(r"\b[A-Z]\w*", code))
+    return {**dict.fromkeys(sorted(names), "An exception of the code's own"), **ERRORS}
+
+
+@cache
+def _module_exceptions() -> frozenset[str]:
+    return frozenset(
+        name
+        for module in DEFAULT.allowed
+        for name, value in vars(import_module(module)).items()
+        if isinstance(value, type) and issubclass(value, BaseException)
+    )
 
 
 def node_error(failure: SandboxFailure) -> NodeError:
@@ -68,4 +104,4 @@ def user_error(failure: UserCodeError, details: dict[str, Any]) -> NodeError:
         code = "result-invalid" if failure.type == "NotJSON" else "code-invalid"
         message = failure.message if failure.type == "NotJSON" else str(failure)
         return PermanentError(message, code=code, pointer="/code", details=details)
-    return CodeRaised(str(failure), pointer="/code", details=details)
+    return CodeRaised(str(failure), pointer="/code", details=details, types=failure.bases)

@@ -11,7 +11,7 @@ from aicflow import Context, Issue, Node, PermanentError, TransientError
 
 from aicflow_python.backends import open_sandbox, probe
 from aicflow_python.checks import check_params, over_ceiling
-from aicflow_python.failures import node_error
+from aicflow_python.failures import ERRORS, errors_of, node_error
 from aicflow_python.params import PythonParams
 from aicflow_python.sandbox import Call, Layers, Limits, LogLine, Sandbox, SandboxUnavailable
 from aicflow_python.settings import VARIABLES, PythonSettings
@@ -40,6 +40,7 @@ class PythonCode(Node[PythonParams, Any]):
     category = "code"
     pure: ClassVar[bool] = True  # nothing that runs inside can change anything outside
     variables: ClassVar[Mapping[str, str]] = VARIABLES
+    errors: ClassVar[Mapping[str, str]] = ERRORS
 
     def __init__(self, settings: PythonSettings | None = None) -> None:
         self._settings = settings
@@ -112,6 +113,11 @@ class PythonCode(Node[PythonParams, Any]):
             if self._probed is None or time.monotonic() - self._probed[0] > PROBE_SECONDS:
                 self._probed = (time.monotonic(), await probe(self.settings))
             return self._probed[1]
+
+    @classmethod
+    def errors_for(cls, params: Mapping[str, Any]) -> Mapping[str, str] | None:
+        """The codes, and the exception types that the code may raise."""
+        return errors_of(params)
 
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:

@@ -1,7 +1,8 @@
 """The node type webhook.respond: what the caller of a webhook is answered."""
 
 import base64
-from typing import Annotated, Any, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final
 
 from aicflow import Context, HeaderText, Node, Output, Params
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
@@ -86,6 +87,7 @@ class Respond(Node[RespondParams, RespondOutput]):
     type_id = "webhook.respond"
     title = "Respond to a webhook"
     category = "flow"
+    errors: ClassVar[Mapping[str, str]] = {}
 
     async def run(self, ctx: Context, params: RespondParams) -> RespondOutput:
         """Give the answer; who waits for it takes it from the step's output."""

@@ -20,6 +20,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "node.unknown-type": "a node or trigger type that is not installed",
         "node.unknown-version": "a version of a node type that is not installed",
         "node.continue-port": "a failure after which several ports could be taken",
+        "node.unknown-error": "a name in retry.on that is no error of the node",
         "edge.unknown-node": "an edge from or to nowhere",
         "edge.unknown-port": "an edge by a port that the node does not have",
         "edge.into-trigger": "an edge into a trigger",

@@ -13,6 +13,7 @@ from aicflow.kernel.validation.inputs import check_inputs
 from aicflow.kernel.validation.limits import Limits
 from aicflow.kernel.validation.params import check_params, check_templates
 from aicflow.kernel.validation.report import Report
+from aicflow.kernel.validation.retries import check_retries
 from aicflow.kernel.validation.shape import check_schemas, read_shape
 from aicflow.kernel.validation.sources import Sources
 from aicflow.kernel.validation.subject import Subject
@@ -42,6 +43,7 @@ def validate(
         check_schemas(subject, report)
         check_entries(subject, report)
         check_graph(subject, report)
+        check_retries(subject, report)
         check_params(subject, report)
         check_templates(subject, report)
         paths = paths_of(subject)

@@ -164,7 +164,13 @@ def fault_in(raw: Any, call: Call) -> SandboxFailure:
         excerpt=excerpt(call.code, line),
         frames=frames_in(raw.get("frames"), call),
         cause=cause_in(raw.get("cause")),
+        bases=bases_in(raw.get("bases")),
     )
+
+
+def bases_in(raw: Any) -> tuple[str, ...]:
+    """Names of the exception's class and its bases."""
+    return tuple(text_in(name, 200) for name in raw[:40]) if type(raw) is list else ()
 
 
 def frames_in(raw: Any, call: Call) -> tuple[tuple[int, str], ...]:

@@ -53,7 +53,8 @@ class SandboxFailure(Exception):
 
 
 class UserCodeError(SandboxFailure):
-    """`type` is the exception's class name, `frames` the author's frames as (line, function), outermost first."""
+    """`type` is the exception's class name, `bases` those of it and its bases, `frames` the author's frames as
+    (line, function), outermost first."""
 
     def __init__(
         self,
@@ -65,9 +66,11 @@ class UserCodeError(SandboxFailure):
         excerpt: str | None = None,
         frames: tuple[tuple[int, str], ...] = (),
         cause: str | None = None,
+        bases: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message, line=line, excerpt=excerpt)
         self.type = type
+        self.bases = bases
         self.column = column
         self.frames = frames
         self.cause = cause

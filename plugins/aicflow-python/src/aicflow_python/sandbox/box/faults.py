@@ -15,13 +15,14 @@ CAUSES: Final = 3
 
 
 def describe(error: BaseException, depth: int = 0) -> dict[str, Any]:
-    """`{"type", "message", "line", "column", "frames": [[line, function], …], "cause"}`.
+    """`{"type", "bases", "message", "line", "column", "frames": [[line, function], …], "cause"}`.
 
     Nothing here trusts the exception: its class, its text and its links are the author's.
     """
     frames = author_frames(error.__traceback__)
     fault: dict[str, Any] = {
         "type": type_name(error),
+        "bases": [class_name(cls) for cls in type.__dict__["__mro__"].__get__(type(error))[:20]],
         "message": message(error),
         "line": frames[-1][0] if frames else None,
         "frames": frames if len(frames) <= 2 * FRAMES else [*frames[:FRAMES], *frames[-FRAMES:]],
@@ -50,8 +51,12 @@ def message(error: BaseException) -> str:
 
 def type_name(error: BaseException) -> str:
     """The class's name; an author's class may have any."""
-    name = type.__dict__["__name__"].__get__(type(error))
-    return clip(name, 200)
+    return class_name(type(error))
+
+
+def class_name(cls: type) -> str:
+    """What `type` itself says the name is."""
+    return clip(type.__dict__["__name__"].__get__(cls), 200)
 
 
 def clip(text: Any, limit: int = MESSAGE) -> str:
