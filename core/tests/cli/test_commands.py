@@ -140,9 +140,11 @@ def test_the_doctor_finds_what_is_wrong(aicflow: Run, tmp_path: Path) -> None:
     assert aicflow("doctor").returncode == 0
     aicflow("keys", "create", "x")
     (tmp_path / "data" / "server.secret").chmod(0o644)
+    (tmp_path / "data").chmod(0o755)
     done = aicflow("doctor", env={"AICFLOW_PROT": "8700", "AICFLOW_ENGINE": "steam"})
     assert done.returncode == 1
-    assert "chmod 600" in done.stdout
+    assert "server.secret; run: chmod 600" in done.stdout
+    assert f"run: chmod 700 {tmp_path / 'data'}" in done.stdout
     assert "Did you mean 'AICFLOW_PORT'?" in done.stdout
     assert "There is no engine 'steam'" in done.stdout
     findings = json.loads(aicflow("doctor", "--output", "json").stdout)["findings"]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -73,6 +74,36 @@ async def test_a_store_can_be_closed_and_opened_again(tmp_path: Path) -> None:
     await store.open()
     assert (await store.executions.get("ex_1")).status == "queued"
     await store.close()
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+async def test_only_the_owner_reads_the_files_whoever_made_them_and_the_folder(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        folder = tmp_path / "wide"
+        folder.mkdir(0o777)
+        store = SQLiteStore(folder / "a.db")
+        await store.open()
+        await create(store.executions, "ex_1")
+        await store.maintenance.backup(folder / "copy.db")
+        assert set(modes(folder)) == {"a.db", "a.db-wal", "a.db-shm", "a.db.lock", "copy.db"}
+        assert set(modes(folder).values()) == {0o600}
+        for path in folder.iterdir():
+            path.chmod(0o644)  # an earlier version's
+        other = SQLiteStore(folder / "a.db", shared=True)
+        await other.open()
+        assert {name for name, mode in modes(folder).items() if mode != 0o600} == {"a.db.lock", "copy.db"}
+        await other.close()
+        await store.close()
+        made = SQLiteStore(tmp_path / "made" / "a.db")
+        await made.open()
+        await made.close()
+        assert modes(tmp_path)["made"] == 0o700
+    finally:
+        os.umask(umask)
 
 
 async def test_close_commits_what_waits(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import sqlite3
-import stat
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -95,9 +94,18 @@ def _data_dir(settings: Settings) -> Iterator[Finding]:
         yield Finding("problem", "data folder", f"{data.path} cannot be written to by this user")
         return
     yield Finding("ok", "data folder", str(data.path))
-    for file in (data.admin_key_file, data.secret_file):
-        if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
+    if _open_to_others(data.path):
+        yield Finding("problem", "data folder", f"others can enter {data.path}; run: chmod 700 {data.path}")
+    for file in sorted(data.path.iterdir()):
+        if file.is_file() and _open_to_others(file):
             yield Finding("problem", "data folder", f"others can read {file}; run: chmod 600 {file}")
+
+
+def _open_to_others(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except OSError:  # gone meanwhile
+        return False
 
 
 def _server_or_store(settings: Settings, plugins: Plugins) -> Iterator[Finding]:

@@ -1,14 +1,26 @@
-"""The lock that keeps two hosts from opening one database by accident."""
+"""What keeps others out: the modes of the database's files, and the lock against a second host."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from aicflow.kernel.errors import StoreUnavailable
 
-__all__ = ["FileLock"]
+__all__ = ["FileLock", "make_private"]
+
+
+def make_private(database: Path) -> None:
+    """Make the file for its owner only, or close it and its log to others; SQLite gives new logs the file's mode."""
+    with suppress(FileExistsError):
+        os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    # by name: to open and close a file that SQLite has open in this process would drop its locks
+    for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError, PermissionError):  # another user's file, which `aicflow doctor` tells about
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
 
 
 class FileLock:

@@ -13,6 +13,7 @@ from aicflow.kernel.ports import RetentionRule, SizeReport, WorkflowSize
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros
 from aicflow.store.sqlite.integrity import problems
+from aicflow.store.sqlite.lock import make_private
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.workflows import forget_versions
 from aicflow.store.sqlite.writer import Writer
@@ -155,6 +156,7 @@ def _backup(connection: sqlite3.Connection, target: Path) -> int:
         raise Conflict(f"{target} exists already.", hint="Give another name, or move it away.")
     partial.unlink(missing_ok=True)
     try:
+        make_private(partial)
         copy = sqlite3.connect(partial)
         try:
             connection.backup(copy)

@@ -16,7 +16,7 @@ from aicflow.store.sqlite.batch import Batch
 from aicflow.store.sqlite.errors import translated
 from aicflow.store.sqlite.executions import SQLiteExecutions
 from aicflow.store.sqlite.keys import SQLiteKeys
-from aicflow.store.sqlite.lock import FileLock
+from aicflow.store.sqlite.lock import FileLock, make_private
 from aicflow.store.sqlite.maintenance import SQLiteMaintenance
 from aicflow.store.sqlite.migrate import migrate, migrations_in
 from aicflow.store.sqlite.node_settings import SQLiteNodeSettings
@@ -97,9 +97,10 @@ class SQLiteStore:
     def _open(self) -> None:
         connection = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.exclusive:
                 self._lock.acquire()
+            make_private(self.path)
             connection = self._connect()
             _set_up(connection)
             migrate(connection, migrations_in("aicflow", files(__package__).joinpath("migrations")))
