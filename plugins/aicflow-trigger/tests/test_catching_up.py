@@ -25,14 +25,14 @@ def test_a_fire_whose_moment_has_just_come_is_due_under_every_policy() -> None:
 def test_nothing_is_due_twice() -> None:
     schedule = Schedule.parse("@hourly", "UTC")
     handled = datetime(2026, 6, 1, 12, tzinfo=UTC)
-    assert due_fires(schedule, handled, NOON, "all") == Due(())
-    assert due_fires(schedule, NOON, handled, "all") == Due(())
+    assert due_fires(schedule, handled, NOON, "all") == Due((), NOON)
+    assert due_fires(schedule, NOON, handled, "all") == Due((), NOON)
 
 
 def test_after_a_night_off_the_policies_differ() -> None:
     schedule = Schedule.parse("30 */3 * * *", "UTC")
     last = NOON - timedelta(days=2)
-    assert due_fires(schedule, last, NOON, "none") == Due(())
+    assert due_fires(schedule, last, NOON, "none") == Due((), NOON)
     assert times(due_fires(schedule, last, NOON, "latest")) == ["01 09:30:00"]
     assert times(due_fires(schedule, last, NOON, "all", window=timedelta(hours=10))) == [
         "01 03:30:00",
@@ -46,12 +46,27 @@ def test_latest_is_content_with_a_fire_that_is_on_time() -> None:
     assert times(due_fires(schedule, NOON - timedelta(hours=9), NOON, "latest")) == ["01 12:00:00"]
 
 
-def test_the_cap_keeps_the_newest_and_says_that_there_were_more() -> None:
+def test_batches_begin_with_the_oldest_and_say_that_there_are_more() -> None:
     schedule = Schedule.parse("* * * * * *", "UTC")
-    due = due_fires(schedule, NOON - timedelta(days=300), NOON, "all", window=timedelta(days=200), cap=3)
-    assert times(due) == ["01 11:59:58", "01 11:59:59", "01 12:00:00"]
-    assert due.more
-    assert not due_fires(schedule, NOON - timedelta(seconds=3), NOON, "all", cap=3).more
+    last, seen = NOON - timedelta(days=300), []
+    while (due := due_fires(schedule, last, NOON, "all", window=timedelta(seconds=8), limit=3)).fires:
+        seen.append((times(due), due.more))
+        last = due.reached
+    assert seen == [
+        (["01 11:59:53", "01 11:59:54", "01 11:59:55"], True),
+        (["01 11:59:56", "01 11:59:57", "01 11:59:58"], True),
+        (["01 11:59:59", "01 12:00:00"], False),
+    ]
+
+
+def test_what_was_inside_the_window_once_stays_owed() -> None:
+    schedule = Schedule.parse("0 * * * *", "UTC")
+    last = NOON - timedelta(days=2)
+    begun = last + timedelta(hours=3)
+    due = due_fires(schedule, last, NOON, "all", window=timedelta(hours=2), owed_until=begun, limit=3)
+    assert times(due) == ["30 13:00:00", "30 14:00:00", "30 15:00:00"]
+    due = due_fires(schedule, due.reached, NOON, "all", window=timedelta(hours=2), owed_until=begun)
+    assert times(due) == ["01 11:00:00", "01 12:00:00"], "later ones are measured by the window as it is now"
 
 
 def test_a_rare_schedule_is_found_far_back() -> None:

@@ -186,6 +186,51 @@ async def test_a_restart_makes_up_for_what_the_rule_says(params: dict[str, Any],
         assert time.runtime.times() == expected
 
 
+async def test_a_host_that_dies_again_and_again_while_catching_up_makes_up_for_the_whole_window() -> None:
+    async with lab("2026-06-01T12:00:30") as time:
+        await time.put("* * * * *", catchup="all", overlap="allow")
+        await time.restart(after=2 * DAY)
+        expected = [
+            datetime.fromtimestamp(at("2026-06-02T12:01") + MINUTE * minute, UTC).strftime("%d %H:%M")
+            for minute in range(1440)
+        ]
+        deaths, fire = 0, time.runtime.fire
+        while len(time.runtime.fires) < 1440:
+            left = 0
+
+            async def die_after_some(*given: Any, **more: Any) -> Any:
+                nonlocal left
+                left += 1
+                if left > 137:
+                    await asyncio.Event().wait()
+                return await fire(*given, **more)
+
+            time.runtime.fire = die_after_some  # type: ignore[method-assign]
+            await time.put("* * * * *", catchup="all", overlap="allow")
+            for _ in range(200):
+                await time.clock.advance(0.01)
+            for turn in time.trigger._turns:
+                turn.cancel()
+            deaths += 1
+            await time.restart(after=10 * MINUTE)
+        assert deaths > 5, "each death puts the window off by ten minutes"
+        assert time.runtime.times("%d %H:%M")[:1440] == expected
+        assert time.runtime.duplicates <= deaths * 100, "no more than a batch is asked for again"
+
+
+async def test_saving_a_workflow_does_not_wait_for_its_schedule_to_catch_up() -> None:
+    async with lab("2026-06-01T12:00:30") as time:
+        await time.put("* * * * *", catchup="all")
+        time.clock.set(at("2026-06-02T12:00:20"))
+        await time.put("* * * * *", catchup="all", version=2)
+        assert 0 < len(time.runtime.fires) < 200
+        await time.clock.advance(1)
+        while len(time.runtime.fires) < 1440:
+            await time.clock.advance(0.01)
+        assert time.runtime.times("%d %H:%M")[-1] == "02 12:00"
+        assert time.runtime.duplicates == 0
+
+
 async def test_another_schedule_after_a_restart_has_missed_nothing() -> None:
     async with lab("2026-06-01T11:59:50") as time:
         await time.put("0 * * * *")

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, Literal
 
 from aicflow_trigger.schedule import Fire, Schedule
@@ -12,17 +12,18 @@ CatchUp = Literal["none", "latest", "all"]
 
 GRACE: Final = timedelta(seconds=60)
 WINDOW: Final = timedelta(days=1)
-CAP: Final = 100
+BATCH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The fires to start now, oldest first. `waiting` is the first whose moment has not come because of jitter: only
-    what is before it has been dealt with. `more` tells that older fires were left out by the cap."""
+    """The fires to start now, oldest first. Once they are started, everything up to `reached` has been dealt with;
+    `more` tells that others are due after them. `missed`: the first of them was not on time."""
 
     fires: tuple[Fire, ...]
+    reached: datetime
     more: bool = False
-    waiting: Fire | None = None
+    missed: bool = False
 
 
 def due_fires(
@@ -32,8 +33,9 @@ def due_fires(
     policy: CatchUp,
     *,
     window: timedelta = WINDOW,
+    owed_until: datetime | None = None,
     grace: timedelta = GRACE,
-    cap: int = CAP,
+    limit: int = BATCH,
     trigger_id: str = "",
     max_jitter: float = 0.0,
 ) -> Due:
@@ -41,40 +43,36 @@ def due_fires(
 
     A fire's moment is its instant, put off by its jitter. It is on time until its moment is `grace` ago and missed
     afterwards. On-time fires are always due. Of the missed ones, "none" gives none; "latest" the newest, and only
-    if nothing is on time; "all" those of the last `window`. At most `cap` fires are given, the newest. Cost grows
-    with `cap`, not with the length of the pause.
+    if nothing is on time; "all" those of the last `window`, and those up to `owed_until` however long ago they were:
+    a window that moved on while it was made up for would lose its oldest. Returns `limit` fires at most: ask again,
+    from `reached`, while there are `more`.
     """
-    if now <= last or cap < 1:
-        return Due(())
-    start = max(last, now - grace - timedelta(seconds=max_jitter))
-    if policy == "all":
-        start = min(start, max(last, now - window))
-    found, more = _newest(schedule, start, now, cap)
-    on_time: list[Fire] = []
-    missed: list[Fire] = []
-    waiting = None
+    if now <= last:
+        return Due((), last)
+    late = now - grace
+    owed_until = last if owed_until is None else min(owed_until, now)
+    start = max(last, owed_until, now - window) if policy == "all" else max(last, late - timedelta(seconds=max_jitter))
+    found: list[Fire] = []
+    missed: Fire | None = None
     moment = 0.0
-    for fire in found:
+    more = False
+    for fire in chain(schedule.fires_between(last, owed_until), schedule.fires_between(start, now)):
         # one after the other, also where jitter would turn them round
         moment = max(moment, fire.at.timestamp() + jitter(trigger_id, fire, max_jitter))
         if moment > now.timestamp():
-            waiting = fire
+            now = fire.at - timedelta(microseconds=1)
             break
-        (on_time if moment >= (now - grace).timestamp() else missed).append(fire)
-    match policy:
-        case "none":
-            return Due(tuple(on_time), more, waiting)
-        case "all":
-            return Due((*missed, *on_time), more, waiting)
-    if on_time:
-        return Due(tuple(on_time), more, waiting)
-    latest = tuple(missed[-1:]) or tuple(_newest(schedule, last, start, 1)[0])
-    return Due(latest, waiting=waiting)
-
-
-def _newest(schedule: Schedule, after: datetime, until: datetime, cap: int) -> tuple[list[Fire], bool]:
-    back = list(islice(schedule.fires_back(after, until), cap + 1))
-    return back[:cap][::-1], len(back) > cap
+        if moment < late.timestamp():
+            missed = missed if policy == "all" and missed else fire
+            if policy != "all":
+                continue
+        if len(found) == limit:
+            more, now = True, found[-1].at
+            break
+        found.append(fire)
+    if policy == "latest" and not found:
+        found = [missed] if missed else list(islice(schedule.fires_back(last, start), 1))
+    return Due(tuple(found), now, more, missed in found)
 
 
 def jitter(trigger_id: str, fire: Fire, max_seconds: float) -> float:

@@ -55,6 +55,8 @@ class _Entry:
     schedule: Schedule
     last: datetime
     """Everything up to this instant has been dealt with."""
+    owed_until: datetime | None = None
+    """While `catchup: all` makes up for missed fires: all of them up to this instant are still to be fired."""
     unsaved: bool = False
     failures: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -94,29 +96,33 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
         right after, so that a schedule edited while it is due neither loses nor doubles the fire."""
         schedule = Schedule.parse(params.schedule, params.timezone)
         old = self._entries.get(binding.id)
-        last = self._now()
+        entry = _Entry(binding, params, schedule, self._now())
         if old is not None and not old.binding.paused:
-            last = await self._fire_due(old)
+            more = await self._fire_due(old)
             if old.schedule == schedule and not binding.paused:
                 old.binding, old.params = binding, params
                 self._arm(old)
                 return
+            if more:
+                _log.warning("Trigger %s was changed while it made up for missed fires; the rest is let go", binding.id)
+            else:
+                entry.last = old.last
         elif old is None and not binding.paused:
-            last = await self._resume_at(binding, params, last)
-        entry = _Entry(binding, params, schedule, last)
+            await self._resume(entry)
         await self._save(entry, paused=binding.paused)
         self._entries[binding.id] = entry
         self._arm(entry)
 
-    async def _resume_at(self, binding: Binding, params: CronParams, now: datetime) -> datetime:
-        """Where a schedule goes on after a restart: at its last fire, unless it was paused or is another one now."""
-        state = await self._runtime.load_state(binding)
+    async def _resume(self, entry: _Entry) -> None:
+        """Go on after a restart at the last fire, unless the schedule was paused or is another one now."""
+        state, params = await self._runtime.load_state(entry.binding), entry.params
         same = (state.get("schedule"), state.get("timezone")) == (params.schedule, params.timezone)
-        last = state.get("last")
-        if not same or state.get("paused") or not isinstance(last, int | float):
-            return now
-        # a clock that was set back must not silence the schedule until it catches up
-        return min(datetime.fromtimestamp(last, UTC), now)
+        last, owed_until = state.get("last"), state.get("owed_until")
+        if same and not state.get("paused") and isinstance(last, int | float):
+            # a clock that was set back must not silence the schedule until it catches up
+            entry.last = min(datetime.fromtimestamp(last, UTC), entry.last)
+            if isinstance(owed_until, int | float):
+                entry.owed_until = min(datetime.fromtimestamp(owed_until, UTC), self._now())
 
     async def deactivate(self, binding: Binding) -> None:
         """Drop a schedule. Should it come back, it goes on from then: what it named meanwhile was not missed."""
@@ -132,6 +138,8 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
             "timezone": entry.params.timezone,
             "last": entry.last.timestamp(),
         }
+        if entry.owed_until is not None:
+            state["owed_until"] = entry.owed_until.timestamp()
         if paused:
             state["paused"] = True
         await self._runtime.save_state(entry.binding, state)
@@ -158,12 +166,14 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
         at = datetime.fromtimestamp(now, UTC)
         for entry in self._entries.values():
             entry.last = min(entry.last, at)
+            entry.owed_until = entry.owed_until and min(entry.owed_until, at)
             self._arm(entry)
 
     async def _turn(self, entry: _Entry) -> None:
-        """One turn of one schedule: fire what is due, then wait for the next."""
+        """One turn of one schedule: fire what is due, batch by batch, then wait for the next."""
         try:
-            await self._fire_due(entry)
+            while await self._fire_due(entry):
+                pass
         except Exception as error:
             pause = min(_RETRY_FIRST * 2.0**entry.failures, _RETRY_LAST)
             entry.failures = min(entry.failures + 1, 10)
@@ -184,12 +194,12 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
     def _is_live(self, entry: _Entry) -> bool:
         return self._entries.get(entry.binding.id) is entry
 
-    async def _fire_due(self, entry: _Entry) -> datetime:
-        """Fire what is due; gives the instant up to which the schedule has been dealt with. Raises StoreUnavailable;
-        what was fired until then is noted."""
+    async def _fire_due(self, entry: _Entry) -> bool:
+        """Fire what is due, a batch at most, and note durably how far it came. Returns whether there is more. Raises
+        StoreUnavailable; a fire that was made and not noted is known by its key."""
         async with entry.lock:
             if not self._is_live(entry):
-                return entry.last
+                return False
             now, params = self._now(), entry.params
             due = due_fires(
                 entry.schedule,
@@ -197,21 +207,27 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
                 now,
                 params.catchup,
                 window=timedelta(seconds=params.window),
+                owed_until=entry.owed_until,
                 trigger_id=entry.binding.id,
                 max_jitter=params.jitter,
             )
-            if due.more:
-                _log.warning("Trigger %s missed more fires than are made up for", entry.binding.id)
-            for fire in due.fires:
-                if not self._is_live(entry):
-                    return entry.last
-                await self._fire(entry, fire)
-                entry.last, entry.unsaved = max(entry.last, fire.at), True
-            reached = now if due.waiting is None else due.waiting.at - timedelta(microseconds=1)
-            entry.last = max(entry.last, reached)
+            if due.missed and params.catchup == "all" and entry.owed_until is None:
+                # the window is measured now and kept: it must not move on while it is made up for
+                entry.last = max(entry.last, now - timedelta(seconds=params.window))
+                entry.owed_until, entry.unsaved = now, True
             if entry.unsaved:
                 await self._save(entry)
-            return entry.last
+            for fire in due.fires:
+                if not self._is_live(entry):
+                    return False
+                await self._fire(entry, fire)
+                entry.last, entry.unsaved = max(entry.last, fire.at), True
+            entry.last = max(entry.last, due.reached)
+            if entry.owed_until is not None and entry.last >= entry.owed_until:
+                entry.owed_until, entry.unsaved = None, True
+            if entry.unsaved:
+                await self._save(entry)
+            return due.more
 
     async def _fire(self, entry: _Entry, fire: Fire) -> None:
         binding, params = entry.binding, entry.params
