@@ -9,6 +9,8 @@ from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.triggers.conftest import LIGHT, Site, until
 from tests.support.server import start_server
 
@@ -41,6 +43,7 @@ def moment(key: str) -> int:
     return round(datetime.fromisoformat(key).timestamp())
 
 
+@pytest.mark.slow
 def test_every_fire_inside_the_window_is_fired_once(tmp_path: Path) -> None:
     database = tmp_path / "data" / "aicflow.db"
     server = start_server(tmp_path / "data", LIGHT)
