@@ -233,9 +233,9 @@ async def test_the_official_standard_webhooks_library_accepts_our_signature(send
         ({"type": "hmac", "secret": "!", "secret_encoding": "base64"}, "/auth/secret"),
         ({"type": "hmac", "secret": "xyz", "secret_encoding": "hex"}, "/auth/secret"),
         ({"type": "basic", "username": "a:b", "password": "hidden"}, "/auth/username"),
-        ({"type": "api_key", "name": "Host", "value": "hidden"}, "/auth/api_key"),
-        ({"type": "api_key", "name": "a b", "value": "hidden"}, "/auth/api_key"),
-        ({"type": "hmac", "secret": "hidden", "header": "Content-Length"}, "/auth/hmac/header"),
+        ({"type": "api_key", "name": "Host", "value": "hidden"}, "/auth"),
+        ({"type": "api_key", "name": "a b", "value": "hidden"}, "/auth"),
+        ({"type": "hmac", "secret": "hidden", "header": "Content-Length"}, "/auth/header"),
     ],
 )
 async def test_credentials_that_cannot_be_used(send: Send, auth: Any, pointer: str) -> None:

@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aicflow.engine.outputs import as_json
-from aicflow.engine.params import validated
 from aicflow.kernel.context import Answer, LogLevel
 from aicflow.kernel.errors import PermanentError
 from aicflow.kernel.node import Exit, StartChild, Wait
+from aicflow.kernel.params import checked_params
 from aicflow.kernel.values import dumps
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class StepContext:
         if not registered.setting.enabled:
             raise PermanentError(f"Node type {type_id!r} is disabled.", code="node-type-disabled")
         cls = registered.cls
-        checked = validated(cls, {**registered.setting.default_params, **params})
+        checked = checked_params(cls.params_model, {**registered.setting.default_params, **params})
         self._calls += 1
         inner = StepContext(self._run, self.node_id, self.attempt, None)
         # each call has a key of its own, or a receiver would take the second for a repeat of the first

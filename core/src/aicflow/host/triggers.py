@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from aicflow.engine.params import resolved
 from aicflow.engine.secrets import Secrets, SecretsView
 from aicflow.host.trigger_runtime import HostTriggerRuntime
 from aicflow.kernel.document import TriggerEntry, WorkflowDocument
-from aicflow.kernel.errors import AICFlowError, Conflict, NotFound, ParamsInvalid, StoreUnavailable
+from aicflow.kernel.errors import AICFlowError, Conflict, NotFound, StoreUnavailable
 from aicflow.kernel.issues import Issue, Related
 from aicflow.kernel.node import Params
+from aicflow.kernel.params import checked_params
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.records import DraftTrigger
@@ -303,10 +302,4 @@ def _params(cls: TriggerType, entry: TriggerEntry, document: WorkflowDocument, r
     template = compile_template(entry.params, _schema(cls))
     scope = {"vars": document.vars, "secrets": SecretsView()}
     values = resolved(template, scope, reveal, "params")
-    try:
-        return cls.params_model.model_validate(values)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        raise ParamsInvalid(
-            "; ".join(f"params{pointer(*problem['loc'])}: {problem['msg']}" for problem in problems[:10])
-        ) from None
+    return checked_params(cls.params_model, values)

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from aicflow.kernel.context import Answer, LogLevel
-from aicflow.kernel.errors import NotFound, ParamsInvalid, PermanentError
+from aicflow.kernel.errors import NotFound, PermanentError
 from aicflow.kernel.node import Exit, NodeType, StartChild, Wait, output_adapter
+from aicflow.kernel.params import checked_params
 
 __all__ = ["LogLine", "NodeTable", "RecordingContext", "run_node"]
 
@@ -98,12 +97,7 @@ async def run_node(
     Gives the output, an `Exit` with the output as JSON, a `Wait` or a `StartChild`. Raises ParamsInvalid and whatever
     the node raises. Without `instance`, a fresh one is started and stopped around the call.
     """
-    try:
-        checked = cls.params_model.model_validate(dict(params))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = "".join(f"/{part}" for part in first["loc"])
-        raise ParamsInvalid(f"params{where}: {first['msg']}", pointer=where) from error
+    checked = checked_params(cls.params_model, params)
     node = instance or cls()
     if instance is None:
         await node.start()

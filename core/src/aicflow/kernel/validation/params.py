@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.node import NodeType, Params
+from aicflow.kernel.params import Location, location_in, read_params
 from aicflow.kernel.suggest import did_you_mean
 from aicflow.kernel.template import Template, compile_template
 from aicflow.kernel.trigger import TriggerType
@@ -18,15 +19,6 @@ from aicflow.kernel.validation.subject import Site, Subject
 from aicflow.kernel.values import pointer
 
 __all__ = ["check_params", "check_templates"]
-
-
-class _Hole:
-    """Stands for a value that is known only when the step runs."""
-
-
-_HOLE = _Hole()
-
-type _Path = tuple[str | int, ...]
 
 
 @cache
@@ -100,10 +92,10 @@ def _check(
     holes = {expression.path for expression in template.expressions}
     checked = _with_holes(given, holes) if holes else given
     try:
-        cls.params_model.model_validate(checked)
+        read_params(cls.params_model, checked)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False, include_context=False):
-            loc = _real(given, problem["loc"])
+            loc = location_in(given, problem["loc"])
             if holes and _may_be_hole(problem["type"], loc, problem["loc"], holes):
                 continue
             _tell(report, at, cls.params_model, given, loc, problem["loc"], problem["type"], problem["msg"])
@@ -129,7 +121,7 @@ def _ask(
         )
 
 
-def _may_be_hole(kind: str, loc: _Path, full: _Path, holes: set[_Path]) -> bool:
+def _may_be_hole(kind: str, loc: Location, full: Location, holes: set[Location]) -> bool:
     """Whether a problem may come from a value that is not there yet."""
     if kind == "missing" and len(loc) == len(full) - 1:
         return False  # keys are written down, whatever stands under them; members of unions are another matter
@@ -143,13 +135,13 @@ def _tell(
     at: str,
     model: type[Params],
     given: Mapping[str, Any],
-    loc: tuple[str | int, ...],
-    full: tuple[str | int, ...],
+    loc: Location,
+    full: Location,
     kind: str,
     message: str,
 ) -> None:
     if kind == "missing":
-        parent = _real(given, full[:-1])
+        parent = location_in(given, full[:-1])
         report.error("param.missing", at + pointer(*parent), f"The param {str(full[-1])!r} is missing.")
     elif kind == "extra_forbidden":
         known = sorted(set(_keys(model, loc[:-1])))
@@ -161,7 +153,7 @@ def _tell(
         report.error("param.invalid", at + pointer(*loc), message)
 
 
-def _keys(model: type[BaseModel], loc: tuple[str | int, ...]) -> Iterator[str]:
+def _keys(model: type[BaseModel], loc: Location) -> Iterator[str]:
     """Keys that the model takes at a place; of every member where a union may stand."""
     if not loc:
         for name, field in model.model_fields.items():
@@ -180,30 +172,13 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(argument)
 
 
-def _real(given: Any, loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """The location without what pydantic adds for union members."""
-    at: Any = given
-    out: list[str | int] = []
-    for part in loc:
-        if isinstance(at, Mapping):
-            if part not in at:
-                continue
-            at = at[part]
-        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
-            at = at[part]
-        else:
-            continue
-        out.append(part)
-    return tuple(out)
-
-
-def _with_holes(value: Any, holes: set[tuple[str | int, ...]]) -> Any:
-    """A copy in which every string with an expression is a hole."""
+def _with_holes(value: Any, holes: set[Location]) -> Any:
+    """A copy with null for every string with an expression, as its value is known only when the step runs."""
     prefixes = {hole[:length] for hole in holes for length in range(len(hole))}
 
-    def copy(item: Any, path: tuple[str | int, ...]) -> Any:
+    def copy(item: Any, path: Location) -> Any:
         if path in holes:
-            return _HOLE
+            return None
         if path not in prefixes:
             return item
         if isinstance(item, Mapping):

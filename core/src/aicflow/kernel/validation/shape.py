@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from aicflow.kernel.document import Concurrency, Edge, NodeEntry, Retry, Settings, TriggerEntry, WorkflowDocument
+from aicflow.kernel.params import location_in
 from aicflow.kernel.schema import check as check_schema
 from aicflow.kernel.suggest import did_you_mean
 from aicflow.kernel.validation.limits import Limits
@@ -68,7 +69,7 @@ def _read[M: BaseModel](model: type[M], value: Any) -> M | None:
 
 
 def _tell(report: Report, raw: Any, problem: ErrorDetails) -> None:
-    loc = _real(raw, problem["loc"])
+    loc = location_in(raw, problem["loc"])
     kind, message = problem["type"], problem["msg"]
     hint: str | None = None
     at = pointer(*loc)
@@ -78,29 +79,11 @@ def _tell(report: Report, raw: Any, problem: ErrorDetails) -> None:
         hint = did_you_mean(str(loc[-1]), known) or f"Known keys: {', '.join(known)}."
     elif kind == "missing":
         message = f"The key {str(problem['loc'][-1])!r} is missing."
-        at = pointer(*_real(raw, problem["loc"][:-1]))
+        at = pointer(*location_in(raw, problem["loc"][:-1]))
     elif loc == ("aicflow",):
         message = "The document's format version must be 1."
         hint = "Write `aicflow: 1`."
     report.error("doc.schema", at, message, hint=hint)
-
-
-def _real(raw: Any, loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The location without the names of union members that pydantic puts into it."""
-    at: Any = raw
-    out: list[int | str] = []
-    for position, part in enumerate(loc):
-        last = position == len(loc) - 1
-        if isinstance(at, dict):
-            if part not in at and not last:
-                continue
-            at = at.get(part)
-        elif isinstance(at, list) and isinstance(part, int) and part < len(at):
-            at = at[part]
-        else:
-            continue
-        out.append(part)
-    return tuple(out)
 
 
 def _known_keys(loc: tuple[int | str, ...]) -> list[str]:

@@ -1,0 +1,90 @@
+"""Params as a node or trigger type takes them: values keep their JSON types, at validation and at run time alike.
+
+A text of digits is a text, 1 is not true. What Python knows and JSON does not is read from its JSON form: times, UUIDs,
+decimals, paths, enums and bytes from texts; tuples and sets from lists. As in JSON Schema, 2.0 is an integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from aicflow.kernel.errors import ParamsInvalid
+from aicflow.kernel.values import dumps, loads, pointer
+
+__all__ = ["Location", "checked_params", "location_in", "read_params"]
+
+_MOST_PROBLEMS: Final = 10
+
+type Location = tuple[str | int, ...]
+
+
+def read_params[M: BaseModel](model: type[M], values: Mapping[str, Any]) -> M:
+    """The values as the model. Raises ValidationError."""
+    try:
+        return model.model_validate(values, strict=True)  # most models need no more, and nothing is copied
+    except ValidationError:
+        text = dumps(values)
+    try:
+        return model.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        whole = _with_integers(values, error.errors(include_url=False, include_context=False))
+        if whole is values:
+            raise
+    return model.model_validate_json(dumps(whole), strict=True)
+
+
+def checked_params[M: BaseModel](model: type[M], values: Mapping[str, Any]) -> M:
+    """The values as the model. Raises ParamsInvalid that lists what does not fit, never the values."""
+    try:
+        return read_params(model, values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        places = [pointer(*_place(values, problem)) for problem in problems]
+        pairs = zip(places[:_MOST_PROBLEMS], problems, strict=False)
+        raise ParamsInvalid(
+            "; ".join(f"params{place}: {problem['msg']}" for place, problem in pairs), pointer=places[0]
+        ) from None
+    except ValueError as error:
+        raise ParamsInvalid(f"params: {error}") from None
+
+
+def location_in(value: Any, loc: Location) -> Location:
+    """The part of a location of pydantic's that exists: without the names of union members that it puts in."""
+    found: list[str | int] = []
+    for part in loc:
+        if isinstance(value, Mapping):
+            if part not in value:
+                continue
+        elif not isinstance(value, list | tuple) or not isinstance(part, int) or part >= len(value):
+            continue
+        value = value[part]
+        found.append(part)
+    return tuple(found)
+
+
+def _place(values: Any, problem: ErrorDetails) -> Location:
+    loc = problem["loc"]
+    missing = loc[-1:] if problem["type"] == "missing" else ()
+    return location_in(values, loc[: len(loc) - len(missing)]) + missing
+
+
+def _with_integers(values: Mapping[str, Any], problems: Iterable[ErrorDetails]) -> Any:
+    """A copy with integers where 2.0 was given for one; the values themselves where that was nowhere."""
+    places = [
+        location_in(values, problem["loc"])
+        for problem in problems
+        if problem["type"] == "int_type" and isinstance(problem["input"], float) and problem["input"].is_integer()
+    ]
+    if not places:
+        return values
+    changed = loads(dumps(values))
+    for *way, last in filter(None, places):
+        parent = changed
+        for key in way:
+            parent = parent[key]
+        parent[last] = int(parent[last])
+    return changed
