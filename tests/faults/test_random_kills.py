@@ -109,7 +109,7 @@ def finish(site: Site, client: Client, where: str) -> World:
     assert all(one.ended for one in world.executions.values())
     lost = client.accepted.keys() - world.executions.keys()
     assert not lost, f"{where}: accepted and lost: {lost}"
-    keys = [one.row["idempotency_key"] for one in world.executions.values() if one.row["idempotency_scope"] == "test"]
+    keys = [one.row["idempotency_key"] for one in world.executions.values() if one.row["trigger_kind"] == "api"]
     assert len(keys) == len(set(keys)) == len(client.accepted), f"{where}: twice"
     for execution_id, (name, given) in client.accepted.items():
         story = world.executions[execution_id]

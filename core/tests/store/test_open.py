@@ -7,13 +7,17 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from aicflow.kernel.errors import NotFound, StoreUnavailable
+from aicflow.kernel.ports import Fire, Idempotency
 from aicflow.store import SQLiteStore
-from aicflow.store.sqlite.migrate import Migration, migrate
+from aicflow.store.sqlite.migrate import Migration, migrate, migrations_in
 from aicflow.testing.store_samples import create, start
+
+ALL = migrations_in("aicflow", files("aicflow.store.sqlite").joinpath("migrations"))
 
 HOLD = """
 import asyncio, sys
@@ -210,3 +214,26 @@ async def test_two_processes_may_share_a_file_when_told_to(tmp_path: Path) -> No
         await two.executions.get("ex_none")
     await one.close()
     await two.close()
+
+
+async def test_keys_of_an_older_database_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "aicflow.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, [one for one in ALL if one.number == 1])
+        for id, scope, key in (("ex_1", "executions:ak_1", "k"), ("ex_2", "child", "ex_1:node"), ("ex_3", None, None)):
+            connection.execute(
+                "INSERT INTO executions (id, workflow_id, version, status, created_at, available_at, last_seq, epoch,"
+                " priority, admitted, idempotency_scope, idempotency_key, fingerprint)"
+                " VALUES (?, 'wf_a', 1, 'queued', 0, 0, 1, 0, 0, 1, ?, ?, '')",
+                (id, scope, key),
+            )
+        connection.execute("INSERT INTO fires VALUES ('wf_a:hook', 'f', 'ex_1')")
+    store = SQLiteStore(path)
+    await store.open()
+    assert (await create(store.executions, "ex_4", idempotency=Idempotency("executions:ak_1", "k", ""))).duplicate
+    assert (await create(store.executions, "ex_5", fire=Fire("wf_a:hook", "f"))).execution_id == "ex_1"
+    # a fire's age counts from the migration; a child's key stays with its parent
+    assert await store.maintenance.forget_keys(used_before=1e9, fired_before=1e9) == 1
+    assert await store.idempotency.find("executions:ak_1", "k") is None
+    assert await store.idempotency.find("child", "ex_1:node") is not None
+    await store.close()

@@ -43,7 +43,7 @@ class ChildExecutions:
             parent_execution_id=parent.id,
             parent_node_id=None if call.detach else node_id,
         )
-        key = Idempotency("child", f"{parent.id}:{node_id}", "")
+        key = Idempotency("child", f"{parent.id}:{node_id}", "", owner=parent.id)
         try:
             started = await patient(
                 partial(
@@ -111,7 +111,7 @@ class ChildExecutions:
         }
         trigger = TriggerInfo(kind="failure", parent_execution_id=execution.id, payload=report)
         try:
-            key = Idempotency("on_failure", execution.id, "")
+            key = Idempotency("on_failure", execution.id, "", owner=execution.id)
             await patient(partial(self._executions.start, workflow_id, given, trigger=trigger, idempotency=key))
         except AICFlowError as error:
             _logger.warning("on_failure workflow %s of %s could not start: %s", workflow_id, execution.id, error)

@@ -190,8 +190,8 @@ class TriggerInfo(_Given):
 
 
 class Execution(_Given):
-    """One running of one version of a workflow. `input`, `output` and `trigger.payload` are left out in lists and for API
-    keys without the scope `read`."""
+    """One running of one version of a workflow. `input`, `output` and `trigger.payload` are left out in lists and for
+    API keys without the scope `read`."""
 
     id: str
     workflow_id: str

@@ -123,6 +123,16 @@ class PluginError(AICFlowError):
         self.code = code
 
 
+class KeyUsed(AICFlowError):
+    """The idempotency key was used before, and nothing was done now. `fingerprint` tells whether for the same request,
+    `result` is the id of what that one made."""
+
+    def __init__(self, key: str, fingerprint: str, result: str) -> None:
+        super().__init__(f"The idempotency key {key!r} was used before.")
+        self.fingerprint = fingerprint
+        self.result = result
+
+
 class StaleClaim(AICFlowError):
     """The execution is claimed by another worker (or ended): nothing this worker does to it counts any more."""
 

@@ -78,10 +78,35 @@ class MaintenanceCases:
             await store.triggers.delivery("d_1")
         assert await executions.events("ex_1") == []
         assert await executions.outputs("ex_1") == {}
-        # the idempotency key was the execution's, the fire's key is for ever
-        assert not (await create(executions, "ex_2", idempotency=key)).duplicate
+        # keys have an age of their own: a repeat starts nothing though what the first one made is gone
+        assert (await create(executions, "ex_2", idempotency=key)).execution_id == "ex_1"
         assert (await create(executions, "ex_3", fire=Fire("wf_a:hook", "fire"))).execution_id == "ex_1"
         assert await store.maintenance.integrity() == []
+
+    async def test_keys_go_by_their_own_age(self, store: Store) -> None:
+        executions, keys = store.executions, store.idempotency
+        for hours in (3, 2, 1):
+            key = Idempotency("api", f"k{hours}", "p")
+            await create(
+                executions, f"ex_{hours}", at=NOW - hours * HOUR, fire=Fire("wf_a:hook", key.key), idempotency=key
+            )
+        await keys.use(Idempotency("child", "c", "p", owner="ex_3"), "ex_9", now=NOW - 3 * HOUR)
+        assert await store.maintenance.forget_keys(used_before=NOW - 2 * HOUR, fired_before=NOW - 3 * HOUR) == 1
+        assert await store.maintenance.forget_keys(used_before=NOW - 2 * HOUR, fired_before=NOW - 3 * HOUR) == 0
+        assert await keys.find("api", "k3") is None
+        assert (await create(executions, "ex_4", fire=Fire("wf_a:hook", "k3"))).duplicate
+        while await store.maintenance.forget_keys(used_before=NOW - HOUR, fired_before=NOW - HOUR, batch=1):
+            pass
+        assert await keys.find("api", "k2") is None
+        assert not (await create(executions, "ex_5", fire=Fire("wf_a:hook", "k2"))).duplicate
+        assert (await create(executions, "ex_6", idempotency=Idempotency("api", "k1", "p"))).execution_id == "ex_1"
+        # one that belongs to an execution stays as long as that, and goes with it
+        assert await keys.find("child", "c") is not None
+        await start(executions, "ex_7")
+        await keys.use(Idempotency("child", "d", "p", owner="ex_7"), "ex_9", now=NOW)
+        await end(executions, "ex_7")
+        assert await store.maintenance.remove([RetentionRule("succeeded", max_count=0)], now=NOW) == 1
+        assert await keys.find("child", "d") is None
 
     async def test_sizes(self, store: Store) -> None:
         for i in range(3):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports import ApiKeyRecord, Fire, NodeSetting, RetentionRule, Store
+from aicflow.kernel.errors import Conflict, KeyUsed, NotFound
+from aicflow.kernel.ports import ApiKeyRecord, Fire, Idempotency, NodeSetting, RetentionRule, Store
 from aicflow.kernel.trigger import Delivery
 from aicflow.testing.store_samples import NOW, create, end, start
 
@@ -219,6 +219,43 @@ class TableCases:
         assert found.revoked_at == NOW + 5
         with pytest.raises(NotFound, match="key_x"):
             await store.keys.revoke("key_x", now=NOW)
+
+    async def test_a_key_makes_one_thing(self, store: Store) -> None:
+        key = Idempotency("workflows", "k", "print")
+        await store.workflows.create("wf_a", _document("one"), now=NOW, idempotency=key)
+        with pytest.raises(KeyUsed) as again:
+            await store.workflows.create("wf_b", _document("one"), now=NOW, idempotency=key)
+        assert (again.value.result, again.value.fingerprint) == ("wf_a", "print")
+        with pytest.raises(NotFound):
+            await store.workflows.get("wf_b")
+        # refused work uses no key up
+        free = Idempotency("workflows", "free", "print")
+        with pytest.raises(Conflict):
+            await store.workflows.create("wf_a", _document("one"), now=NOW, idempotency=free)
+        with pytest.raises(NotFound):
+            await store.workflows.add_draft("wf_x", _document("one"), now=NOW, idempotency=free)
+        assert await store.idempotency.find("workflows", "free") is None
+
+        draft = await store.workflows.add_draft("wf_a", _document("two"), now=NOW, idempotency=free)
+        with pytest.raises(KeyUsed) as again:
+            await store.workflows.add_draft("wf_a", _document("two"), now=NOW, idempotency=free)
+        assert again.value.result == str(draft.version) == "2"
+        assert len((await store.workflows.versions("wf_a", limit=5)).items) == 2
+
+        secret = Idempotency("keys", "k", "print")
+        await store.keys.create(ApiKeyRecord("key_1", "ci", "hash-1", (), NOW), idempotency=secret)
+        with pytest.raises(KeyUsed, match="used before") as again:
+            await store.keys.create(ApiKeyRecord("key_2", "ci", "hash-2", (), NOW), idempotency=secret)
+        assert again.value.result == "key_1"
+        assert [record.id for record in await store.keys.list()] == ["key_1"]
+
+        await store.idempotency.use(Idempotency("bulk", "k", "print"), "plan", now=NOW)
+        with pytest.raises(KeyUsed):
+            await store.idempotency.use(Idempotency("bulk", "k", "other"), "other", now=NOW)
+        used = await store.idempotency.find("bulk", "k")
+        assert used is not None
+        assert (used.fingerprint, used.result) == ("print", "plan")
+        assert await store.idempotency.find("other", "k") is None
 
     async def test_settings_of_node_types(self, store: Store) -> None:
         off = NodeSetting("b.two", enabled=False)

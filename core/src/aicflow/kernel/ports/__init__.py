@@ -20,6 +20,7 @@ from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule, SizeRep
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import (
     ApiKeyRecord,
+    IdempotencyStore,
     KeyStore,
     NodeSetting,
     NodeSettingStore,
@@ -41,6 +42,7 @@ __all__ = [
     "ExecutionStore",
     "Fire",
     "Idempotency",
+    "IdempotencyStore",
     "KeyStore",
     "Maintenance",
     "NewExecution",

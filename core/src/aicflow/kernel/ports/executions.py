@@ -61,8 +61,8 @@ class SlotLimit:
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """What a trigger's fire adds to the transaction that creates its execution. (binding_id, key) is unique for ever
-    when `key` is given; the delivery is kept when `delivery_id` is given."""
+    """What a trigger's fire adds to the transaction that creates its execution. (binding_id, key) is unique when
+    `key` is given, until `Maintenance.forget_keys`; the delivery is kept when `delivery_id` is given."""
 
     binding_id: str
     key: str | None
@@ -74,11 +74,14 @@ class Fire:
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """(scope, key) is unique for as long as the execution exists; `fingerprint` tells a repeat from a mistake."""
+    """Makes a repeated request find what the first one made: (scope, key) is unique, `fingerprint` tells a repeat from
+    a mistake. A key is kept as long as the execution `owner` exists, or without an owner until its own age
+    (`Maintenance.forget_keys`), whatever becomes of what it made."""
 
     scope: str
     key: str
     fingerprint: str
+    owner: str | None = None
 
 
 @dataclass(slots=True)

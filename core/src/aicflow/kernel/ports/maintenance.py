@@ -51,6 +51,11 @@ class Maintenance(Protocol):
         until it gives 0. Deliveries that started nothing go by the age of the rule for `failed`."""
         ...
 
+    async def forget_keys(self, *, used_before: float, fired_before: float, batch: int = 1000) -> int:
+        """Remove up to `batch` idempotency keys without an owner and up to `batch` keys of fires that are older; call
+        again until it gives 0. Their age is their own: what they made may be gone or not."""
+        ...
+
     async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:
         """Give unused space back to the file system, up to `max_bytes` a call; gives how much went."""
         ...

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from aicflow.kernel.ports.executions import ExecutionStore
 from aicflow.kernel.ports.maintenance import Maintenance
-from aicflow.kernel.ports.tables import KeyStore, NodeSettingStore, TriggerStore, WorkflowStore
+from aicflow.kernel.ports.tables import IdempotencyStore, KeyStore, NodeSettingStore, TriggerStore, WorkflowStore
 
 __all__ = ["Store"]
 
@@ -25,6 +25,8 @@ class Store(Protocol):
     def triggers(self) -> TriggerStore: ...
     @property
     def keys(self) -> KeyStore: ...
+    @property
+    def idempotency(self) -> IdempotencyStore: ...
     @property
     def node_settings(self) -> NodeSettingStore: ...
     @property

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from aicflow.kernel.ports.executions import Page
+from aicflow.kernel.errors import KeyUsed
+from aicflow.kernel.ports.executions import Idempotency, Page
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject
 
 __all__ = [
     "ApiKeyRecord",
+    "IdempotencyStore",
     "KeyStore",
     "NodeSetting",
     "NodeSettingStore",
@@ -51,9 +53,15 @@ class WorkflowStore(Protocol):
     """Workflows. Each save whose document differs from the current one makes version + 1."""
 
     async def create(
-        self, workflow_id: str, document: dict[str, Any], *, now: float, enabled: bool = True
+        self,
+        workflow_id: str,
+        document: dict[str, Any],
+        *,
+        now: float,
+        enabled: bool = True,
+        idempotency: Idempotency | None = None,
     ) -> WorkflowRecord:
-        """Raises Conflict when the id exists."""
+        """Raises KeyUsed (the result is the workflow's id); Conflict when the id exists."""
         ...
 
     async def update(
@@ -83,8 +91,10 @@ class WorkflowStore(Protocol):
         """Raises NotFound. Versions of a deleted workflow that executions still refer to can be read."""
         ...
 
-    async def add_draft(self, workflow_id: str, document: dict[str, Any], *, now: float) -> WorkflowVersion:
-        """A new version that does not become the current one. Raises NotFound."""
+    async def add_draft(
+        self, workflow_id: str, document: dict[str, Any], *, now: float, idempotency: Idempotency | None = None
+    ) -> WorkflowVersion:
+        """A new version that does not become the current one. Raises KeyUsed (the result is its number), NotFound."""
         ...
 
     async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
@@ -145,7 +155,9 @@ class ApiKeyRecord:
 class KeyStore(Protocol):
     """API keys."""
 
-    async def create(self, record: ApiKeyRecord) -> None: ...
+    async def create(self, record: ApiKeyRecord, *, idempotency: Idempotency | None = None) -> None:
+        """Raises KeyUsed (the result is the record's id); Conflict when the id or the hash exists."""
+        ...
 
     async def find(self, key_hash: str) -> ApiKeyRecord | None: ...
 
@@ -167,6 +179,19 @@ class NodeSetting:
     type_id: str
     enabled: bool = True
     default_params: JsonObject = field(default_factory=dict)
+
+
+class IdempotencyStore(Protocol):
+    """Idempotency keys that were used. What makes executions, workflows and API keys notes its key in the same
+    transaction."""
+
+    async def find(self, scope: str, key: str) -> KeyUsed | None:
+        """What came of the request that used the key."""
+        ...
+
+    async def use(self, idempotency: Idempotency, result: str, *, now: float) -> None:
+        """Note what comes of a request before it is done. Raises KeyUsed."""
+        ...
 
 
 class NodeSettingStore(Protocol):

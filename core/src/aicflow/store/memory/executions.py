@@ -24,6 +24,7 @@ from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events
 from aicflow.store.instants import micros
+from aicflow.store.memory.idempotency import MemoryIdempotency
 from aicflow.store.memory.pages import page_of
 from aicflow.store.memory.tables import MemoryTriggers
 from aicflow.store.rows import failure_from, trigger_from
@@ -65,23 +66,21 @@ class ExecutionRow:
 class MemoryExecutions:
     """Executions. Nothing is awaited inside a call, so each call is one transaction."""
 
-    def __init__(self, triggers: MemoryTriggers) -> None:
+    def __init__(self, triggers: MemoryTriggers, idempotency: MemoryIdempotency) -> None:
+        self._idempotency = idempotency
         self.rows: dict[str, ExecutionRow] = {}
         self._triggers = triggers
         self._book = SlotBook()
-        self._fires: dict[tuple[str, str], str | None] = {}
-        self._keys: dict[tuple[str, str], str] = {}
+        self._fires: dict[tuple[str, str], tuple[str | None, int]] = {}
         self._n = 0
 
     async def create(self, new: NewExecution, *, worker: str | None = None, lease_until: float = 0.0) -> Created:
         check_events(new.events)
         fire, key = new.fire, new.idempotency
         if fire is not None and fire.key is not None and (fire.binding_id, fire.key) in self._fires:
-            return Created(self._fires[fire.binding_id, fire.key], duplicate=True)
-        if key is not None and (key.scope, key.key) in self._keys:
-            earlier = self.rows[self._keys[key.scope, key.key]]
-            assert earlier.new.idempotency is not None
-            return Created(earlier.new.id, duplicate=True, fingerprint=earlier.new.idempotency.fingerprint)
+            return Created(self._fires[fire.binding_id, fire.key][0], duplicate=True)
+        if key is not None and (earlier := self._idempotency.earlier(key.scope, key.key)) is not None:
+            return Created(earlier.result, duplicate=True, fingerprint=earlier.fingerprint)
         if new.id in self.rows or (fire and fire.delivery_id and self._triggers.has(fire.delivery_id)):
             raise Conflict(f"Execution {new.id} or its delivery exists already.")
         admitted = True
@@ -90,7 +89,7 @@ class MemoryExecutions:
             admission = self._book.admit(new.id, new.priority, new.limits)
             if admission.skipped:
                 if fire is not None:
-                    self._keep_fire(fire, None)
+                    self._keep_fire(fire, None, new.created_at)
                 return Created(None, admitted=False, skipped=True)
             admitted, cancelled = admission.admitted, admission.cancel
         claimed = worker is not None and admitted and new.available_at <= new.created_at
@@ -118,14 +117,13 @@ class MemoryExecutions:
             trigger_kind=trigger.kind or "api",
             binding_id=fire.binding_id if fire else binding_id,
         )
-        if key is not None:
-            self._keys[key.scope, key.key] = new.id
+        self._idempotency.add(key, new.id, new.created_at)
         if fire is not None:
-            self._keep_fire(fire, new.id)
+            self._keep_fire(fire, new.id, new.created_at)
 
-    def _keep_fire(self, fire: Fire, execution_id: str | None) -> None:
+    def _keep_fire(self, fire: Fire, execution_id: str | None, now: float) -> None:
         if fire.key is not None:
-            self._fires[fire.binding_id, fire.key] = execution_id
+            self._fires[fire.binding_id, fire.key] = (execution_id, micros(now))
         if fire.delivery_id is not None:
             error = "skipped" if execution_id is None else None
             delivery = Delivery(
@@ -284,12 +282,18 @@ class MemoryExecutions:
         return any(row.new.workflow_id == workflow_id for row in self.rows.values())
 
     def forget(self, ids: set[str]) -> None:
-        """Remove ended executions with all that belongs to them; fire keys stay."""
+        """Remove ended executions with all that belongs to them; keys have an age of their own."""
         for execution_id in ids:
-            key = self.rows.pop(execution_id).new.idempotency
-            if key is not None:
-                del self._keys[key.scope, key.key]
+            del self.rows[execution_id]
+        self._idempotency.forget_owned(ids)
         self._triggers.forget_executions(ids)
+
+    def forget_fires(self, before: float, batch: int) -> int:
+        """Remove up to `batch` keys of fires that are older."""
+        old = [place for place, (_, at) in self._fires.items() if at < micros(before)][:batch]
+        for place in old:
+            del self._fires[place]
+        return len(old)
 
     def _row(self, execution_id: str) -> ExecutionRow:
         if execution_id not in self.rows:

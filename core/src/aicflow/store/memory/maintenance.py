@@ -9,6 +9,7 @@ from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.execution import TERMINAL_STATUSES
 from aicflow.kernel.ports import RetentionRule, SizeReport, WorkflowSize
 from aicflow.store.memory.executions import ExecutionRow, MemoryExecutions
+from aicflow.store.memory.idempotency import MemoryIdempotency
 from aicflow.store.memory.tables import MemoryTriggers
 from aicflow.store.memory.workflows import MemoryWorkflows
 
@@ -18,7 +19,14 @@ __all__ = ["MemoryMaintenance"]
 class MemoryMaintenance:
     """Housekeeping where there is no file: space goes back by itself, and there is nothing to copy."""
 
-    def __init__(self, executions: MemoryExecutions, workflows: MemoryWorkflows, triggers: MemoryTriggers) -> None:
+    def __init__(
+        self,
+        executions: MemoryExecutions,
+        workflows: MemoryWorkflows,
+        triggers: MemoryTriggers,
+        idempotency: MemoryIdempotency,
+    ) -> None:
+        self._idempotency = idempotency
         self._executions = executions
         self._triggers = triggers
         self._workflows = workflows
@@ -37,6 +45,10 @@ class MemoryMaintenance:
         self._executions.forget({row.new.id for row in rows})
         self._workflows.forget_versions({row.new.workflow_id for row in rows})
         return len(rows)
+
+    async def forget_keys(self, *, used_before: float, fired_before: float, batch: int = 1000) -> int:
+        forgotten = self._idempotency.forget_used(used_before, batch)
+        return forgotten + self._executions.forget_fires(fired_before, batch)
 
     async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.store.memory.executions import MemoryExecutions
+from aicflow.store.memory.idempotency import MemoryIdempotency
 from aicflow.store.memory.maintenance import MemoryMaintenance
 from aicflow.store.memory.tables import MemoryKeys, MemoryNodeSettings, MemoryTriggers
 from aicflow.store.memory.workflows import MemoryWorkflows
@@ -18,11 +19,12 @@ class MemoryStore:
 
     def __init__(self, url: str = "memory://") -> None:
         self.triggers = MemoryTriggers()
-        self.executions = MemoryExecutions(self.triggers)
-        self.workflows = MemoryWorkflows(self.triggers, self.executions)
-        self.keys = MemoryKeys()
+        self.idempotency = MemoryIdempotency()
+        self.executions = MemoryExecutions(self.triggers, self.idempotency)
+        self.workflows = MemoryWorkflows(self.triggers, self.executions, self.idempotency)
+        self.keys = MemoryKeys(self.idempotency)
         self.node_settings = MemoryNodeSettings()
-        self.maintenance = MemoryMaintenance(self.executions, self.workflows, self.triggers)
+        self.maintenance = MemoryMaintenance(self.executions, self.workflows, self.triggers, self.idempotency)
         self._open = False
 
     async def open(self) -> None:

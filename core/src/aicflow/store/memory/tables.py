@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports import ApiKeyRecord, NodeSetting, Page
+from aicflow.kernel.ports import ApiKeyRecord, Idempotency, NodeSetting, Page
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject, dumps, loads
 from aicflow.store.instants import micros
+from aicflow.store.memory.idempotency import MemoryIdempotency
 from aicflow.store.memory.pages import page_of
 
 __all__ = ["MemoryKeys", "MemoryNodeSettings", "MemoryTriggers"]
@@ -96,13 +97,16 @@ class MemoryTriggers:
 class MemoryKeys:
     """API keys."""
 
-    def __init__(self) -> None:
+    def __init__(self, idempotency: MemoryIdempotency) -> None:
+        self._idempotency = idempotency
         self._keys: dict[str, ApiKeyRecord] = {}
 
-    async def create(self, record: ApiKeyRecord) -> None:
+    async def create(self, record: ApiKeyRecord, *, idempotency: Idempotency | None = None) -> None:
+        self._idempotency.check(idempotency)
         if record.id in self._keys or await self.find(record.hash):
             raise Conflict(f"API key {record.id!r} exists already.")
         self._keys[record.id] = record
+        self._idempotency.add(idempotency, record.id, record.created_at)
 
     async def find(self, key_hash: str) -> ApiKeyRecord | None:
         return next((record for record in self._keys.values() if record.hash == key_hash), None)

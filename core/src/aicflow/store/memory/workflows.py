@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports import Page, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports import Idempotency, Page, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros
+from aicflow.store.memory.idempotency import MemoryIdempotency
 from aicflow.store.memory.pages import page_of
 from aicflow.store.memory.tables import MemoryTriggers
 
@@ -42,7 +43,8 @@ class _Versions:
 class MemoryWorkflows:
     """Workflows. Documents are kept encoded, so that nobody can change them from outside."""
 
-    def __init__(self, triggers: MemoryTriggers, executions: MemoryExecutions) -> None:
+    def __init__(self, triggers: MemoryTriggers, executions: MemoryExecutions, idempotency: MemoryIdempotency) -> None:
+        self._idempotency = idempotency
         self._triggers = triggers
         self._executions = executions
         self._rows: dict[str, _Row] = {}
@@ -50,13 +52,21 @@ class MemoryWorkflows:
         self._n = 0
 
     async def create(
-        self, workflow_id: str, document: dict[str, Any], *, now: float, enabled: bool = True
+        self,
+        workflow_id: str,
+        document: dict[str, Any],
+        *,
+        now: float,
+        enabled: bool = True,
+        idempotency: Idempotency | None = None,
     ) -> WorkflowRecord:
+        self._idempotency.check(idempotency)
         if workflow_id in self._rows:
             raise Conflict(f"Workflow {workflow_id!r} exists already.")
         version = self._versions.setdefault(workflow_id, _Versions()).add(now, dumps(document))
         self._n += 1
         self._rows[workflow_id] = _Row(self._n, workflow_id, version, enabled, now, now)
+        self._idempotency.add(idempotency, workflow_id, now)
         return self._record(self._rows[workflow_id])
 
     async def update(
@@ -99,10 +109,15 @@ class MemoryWorkflows:
         created_at, document = versions.kept[version]
         return WorkflowVersion(workflow_id, version, created_at, loads(document))
 
-    async def add_draft(self, workflow_id: str, document: dict[str, Any], *, now: float) -> WorkflowVersion:
+    async def add_draft(
+        self, workflow_id: str, document: dict[str, Any], *, now: float, idempotency: Idempotency | None = None
+    ) -> WorkflowVersion:
+        self._idempotency.check(idempotency)
         self._row(workflow_id)
         encoded = dumps(document)
-        return WorkflowVersion(workflow_id, self._versions[workflow_id].add(now, encoded), now, loads(encoded))
+        version = self._versions[workflow_id].add(now, encoded)
+        self._idempotency.add(idempotency, str(version), now)
+        return WorkflowVersion(workflow_id, version, now, loads(encoded))
 
     async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
         self._row(workflow_id)

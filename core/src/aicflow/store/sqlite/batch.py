@@ -26,7 +26,7 @@ INLINE: Final = 1024
 
 _CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP = 1, 2, 3, 4, 5, 6, 7
 _STALE, _CANCEL = 1, 2
-_COLUMNS: Final = 38
+_COLUMNS: Final = 39
 _MOST_ROWS: Final = 256
 _NO_MORE: Final = (None,) * (_COLUMNS - 15)
 
@@ -151,7 +151,7 @@ class Batch:
                     op.result = Created(None, admitted=False, skipped=True)
                     if new.fire is not None:
                         earlier.add_skipped(new.fire)
-                        rows.append(_skip_row(i, new.fire))
+                        rows.append(_skip_row(i, new.fire, created=new.created_at))
                     continue
                 admitted, cancelled = admission.admitted, admission.cancel
                 cancel += cancelled
@@ -238,8 +238,8 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
             op.worker if claimed else None, int(admitted),
             dumps(limits_to_json(new.limits)).decode() if new.limits else None,
             kind or "api", binding_id, trigger, new.input if len(new.input) <= INLINE else None,
-            key.scope if key else None, key.key if key else None, key.fingerprint if key else None, new.rerun_of,
-            new.parent_execution_id, new.parent_node_id,
+            key.scope if key else None, key.key if key else None, key.fingerprint if key else None,
+            key.owner if key else None, new.rerun_of, new.parent_execution_id, new.parent_node_id,
             fire.key if fire else None, fire.delivery_id if fire else None,
             micros(fire.received_at) if fire else None, fire.payload if fire else None,
         )
@@ -253,9 +253,10 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
     return rows
 
 
-def _skip_row(i: int, fire: Fire) -> _Row:
+def _skip_row(i: int, fire: Fire, *, created: float) -> _Row:
     fired = (fire.key, fire.delivery_id, micros(fire.received_at), fire.payload)
-    return (_SKIP, i, *(None,) * 11, "skipped", *(None,) * 11, fire.binding_id, *(None,) * 8, *fired)
+    named = (None, None, None, micros(created), *(None,) * 7, fire.binding_id)
+    return (_SKIP, i, *(None,) * 11, "skipped", *named, *(None,) * 9, *fired)
 
 
 def _append_rows(i: int, op: Append) -> list[_Row]:

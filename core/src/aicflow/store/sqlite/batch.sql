@@ -7,23 +7,26 @@ CREATE TEMP VIEW batch AS SELECT
   NULL AS error, NULL AS name,
   NULL AS workflow_id, NULL AS version, NULL AS created_at, NULL AS available_at, NULL AS engine, NULL AS priority,
   NULL AS worker, NULL AS admitted, NULL AS limits, NULL AS trigger_kind, NULL AS binding_id, NULL AS trigger,
-  NULL AS input, NULL AS idempotency_scope, NULL AS idempotency_key, NULL AS fingerprint, NULL AS rerun_of,
+  NULL AS input, NULL AS idempotency_scope, NULL AS idempotency_key, NULL AS fingerprint, NULL AS key_owner,
+  NULL AS rerun_of,
   NULL AS parent_execution_id, NULL AS parent_node_id, NULL AS fire_key, NULL AS delivery_id, NULL AS received_at,
   NULL AS delivered;
 
 CREATE TEMP TRIGGER batch_create INSTEAD OF INSERT ON batch WHEN NEW.kind = 1 BEGIN
   INSERT INTO executions (
     id, workflow_id, version, status, created_at, available_at, started_at, last_seq, epoch, worker, due_at, priority,
-    admitted, engine, trigger_kind, binding_id, rerun_of, parent_execution_id, parent_node_id, idempotency_scope,
-    idempotency_key, fingerprint, limits, trigger, input
+    admitted, engine, trigger_kind, binding_id, rerun_of, parent_execution_id, parent_node_id,
+    idempotency_key, limits, trigger, input
   ) VALUES (
     NEW.id, NEW.workflow_id, NEW.version, NEW.status, NEW.created_at, NEW.available_at, NEW.started_at, NEW.last_seq,
     NEW.epoch, NEW.worker, NEW.due_at, NEW.priority, NEW.admitted, NEW.engine, NEW.trigger_kind, NEW.binding_id,
-    NEW.rerun_of, NEW.parent_execution_id, NEW.parent_node_id, NEW.idempotency_scope, NEW.idempotency_key,
-    NEW.fingerprint, NEW.limits, NEW.trigger, NEW.input
+    NEW.rerun_of, NEW.parent_execution_id, NEW.parent_node_id, NEW.idempotency_key, NEW.limits, NEW.trigger, NEW.input
   );
   INSERT INTO events VALUES (NEW.id, NEW.first_seq, NEW.last_seq, NEW.body);
-  INSERT INTO fires SELECT NEW.binding_id, NEW.fire_key, NEW.id WHERE NEW.fire_key IS NOT NULL;
+  INSERT INTO idempotency_keys
+    SELECT NEW.idempotency_scope, NEW.idempotency_key, NEW.fingerprint, NEW.id, NEW.created_at, NEW.key_owner
+    WHERE NEW.idempotency_key IS NOT NULL;
+  INSERT INTO fires SELECT NEW.binding_id, NEW.fire_key, NEW.id, NEW.created_at WHERE NEW.fire_key IS NOT NULL;
   INSERT INTO deliveries (id, binding_id, received_at, key, execution_id, payload)
     SELECT NEW.delivery_id, NEW.binding_id, NEW.received_at, NEW.fire_key, NEW.id, NEW.delivered
     WHERE NEW.delivery_id IS NOT NULL;
@@ -66,7 +69,7 @@ END;
 
 -- a fire that a full limit refused: its key is used up
 CREATE TEMP TRIGGER batch_skip INSTEAD OF INSERT ON batch WHEN NEW.kind = 7 BEGIN
-  INSERT INTO fires SELECT NEW.binding_id, NEW.fire_key, NULL WHERE NEW.fire_key IS NOT NULL;
+  INSERT INTO fires SELECT NEW.binding_id, NEW.fire_key, NULL, NEW.created_at WHERE NEW.fire_key IS NOT NULL;
   INSERT INTO deliveries (id, binding_id, received_at, key, error, payload)
     SELECT NEW.delivery_id, NEW.binding_id, NEW.received_at, NEW.fire_key, NEW.error, NEW.delivered
     WHERE NEW.delivery_id IS NOT NULL;

@@ -53,8 +53,7 @@ SELECT json_group_array(json_array(kind, scope, key, execution_id, fingerprint))
     FROM json_each(:fires) AS a CROSS JOIN fires AS f
     WHERE f.binding_id = json_extract(a.value, '$[0]') AND f.key = json_extract(a.value, '$[1]')
   UNION ALL
-  SELECT 'key', e.idempotency_scope, e.idempotency_key, e.id, e.fingerprint
-    FROM json_each(:keys) AS a CROSS JOIN executions AS e
-    WHERE e.idempotency_scope = json_extract(a.value, '$[0]') AND e.idempotency_key = json_extract(a.value, '$[1]')
-      AND e.idempotency_key IS NOT NULL)
+  SELECT 'key', k.scope, k.key, k.result, k.fingerprint
+    FROM json_each(:keys) AS a CROSS JOIN idempotency_keys AS k
+    WHERE k.scope = json_extract(a.value, '$[0]') AND k.key = json_extract(a.value, '$[1]'))
 """

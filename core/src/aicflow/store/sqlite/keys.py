@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aicflow.kernel.errors import NotFound
-from aicflow.kernel.ports import ApiKeyRecord
+from aicflow.kernel.ports import ApiKeyRecord, Idempotency
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros, seconds
+from aicflow.store.sqlite.idempotency import add_key, check_key
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.writer import Writer
 
@@ -28,7 +29,7 @@ class SQLiteKeys:
         self._touched: dict[str, float] = {}
         self._flushed_at = 0.0
 
-    async def create(self, record: ApiKeyRecord) -> None:
+    async def create(self, record: ApiKeyRecord, *, idempotency: Idempotency | None = None) -> None:
         row = (
             record.id,
             record.name,
@@ -40,7 +41,13 @@ class SQLiteKeys:
             micros(record.revoked_at),
         )
         sql = f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-        await self._writer.run(lambda connection: connection.execute(sql, row) and None)
+
+        def run(connection: sqlite3.Connection) -> None:
+            check_key(connection, idempotency)
+            connection.execute(sql, row)
+            add_key(connection, idempotency, record.id, record.created_at)
+
+        await self._writer.run(run)
 
     async def find(self, key_hash: str) -> ApiKeyRecord | None:
         sql = f"SELECT {_COLUMNS} FROM api_keys WHERE hash = ?"  # noqa: S608

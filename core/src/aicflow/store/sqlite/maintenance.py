@@ -60,9 +60,10 @@ class SQLiteMaintenance:
         def run(connection: sqlite3.Connection) -> int:
             # an end is for ever, so what was found may still go, unless another call took it
             ids = connection.execute(_IDS, (numbers,)).fetchone()[0]
-            for table in ("events", "payloads", "answers", "deliveries"):
+            tables = dict.fromkeys(("events", "payloads", "answers", "deliveries"), "execution_id")
+            for table, column in {**tables, "idempotency_keys": "owner"}.items():
                 connection.execute(
-                    f"DELETE FROM {table} WHERE execution_id IN (SELECT value FROM json_each(?))",  # noqa: S608
+                    f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))",  # noqa: S608
                     (ids,),
                 )
             removed = connection.execute(
@@ -86,6 +87,16 @@ class SQLiteMaintenance:
                     and None
                 )
             )
+
+    async def forget_keys(self, *, used_before: float, fired_before: float, batch: int = 1000) -> int:
+        values = {"used": micros(used_before), "fired": micros(fired_before), "batch": batch}
+        if not await self._readers.run(lambda connection: connection.execute(_ANY_OLD_KEY, values).fetchone()[0]):
+            return 0
+
+        def run(connection: sqlite3.Connection) -> int:
+            return sum(connection.execute(sql, values).rowcount for sql in (_FORGET_USED, _FORGET_FIRED))
+
+        return await self._writer.run(run)
 
     async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:
         def run(connection: sqlite3.Connection) -> int:
@@ -197,6 +208,18 @@ SELECT json_group_array(n) FROM (
     ORDER BY created_at, n LIMIT :limit)
 """
 _REFUSED = "SELECT n FROM deliveries WHERE execution_id IS NULL AND received_at <= ? LIMIT ?"
+_ANY_OLD_KEY = """
+SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE owner IS NULL AND used_at < :used)
+  OR EXISTS (SELECT 1 FROM fires WHERE fired_at < :fired)
+"""
+_FORGET_USED = """
+DELETE FROM idempotency_keys WHERE (scope, key) IN (
+  SELECT scope, key FROM idempotency_keys WHERE owner IS NULL AND used_at < :used LIMIT :batch)
+"""
+_FORGET_FIRED = """
+DELETE FROM fires WHERE (binding_id, key) IN (
+  SELECT binding_id, key FROM fires WHERE fired_at < :fired LIMIT :batch)
+"""
 _IDS = """
 SELECT json_group_array(id) FROM executions
   WHERE n IN (SELECT value FROM json_each(?)) AND finished_at IS NOT NULL

@@ -15,6 +15,7 @@ from aicflow.kernel.errors import StoreUnavailable
 from aicflow.store.sqlite.batch import Batch
 from aicflow.store.sqlite.errors import translated
 from aicflow.store.sqlite.executions import SQLiteExecutions
+from aicflow.store.sqlite.idempotency import SQLiteIdempotency
 from aicflow.store.sqlite.keys import SQLiteKeys
 from aicflow.store.sqlite.lock import FileLock, make_private
 from aicflow.store.sqlite.maintenance import SQLiteMaintenance
@@ -43,6 +44,7 @@ class SQLiteStore:
     executions: SQLiteExecutions
     triggers: SQLiteTriggers
     keys: SQLiteKeys
+    idempotency: SQLiteIdempotency
     node_settings: SQLiteNodeSettings
     maintenance: SQLiteMaintenance
 
@@ -118,6 +120,7 @@ class SQLiteStore:
         self.executions = SQLiteExecutions(self._writer, self._readers, batch)
         self.triggers = SQLiteTriggers(self._writer, self._readers)
         self.keys = SQLiteKeys(self._writer, self._readers)
+        self.idempotency = SQLiteIdempotency(self._writer, self._readers)
         self.node_settings = SQLiteNodeSettings(self._writer, self._readers)
         self.maintenance = SQLiteMaintenance(self._writer, self._readers, self.path)
         self._writer.start()

@@ -6,11 +6,12 @@ import sqlite3
 from typing import Any, Final
 
 from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports import Page, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports import Idempotency, Page, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, seconds
+from aicflow.store.sqlite.idempotency import add_key, check_key
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.writer import Writer
 
@@ -31,11 +32,18 @@ class SQLiteWorkflows:
         self._readers = readers
 
     async def create(
-        self, workflow_id: str, document: dict[str, Any], *, now: float, enabled: bool = True
+        self,
+        workflow_id: str,
+        document: dict[str, Any],
+        *,
+        now: float,
+        enabled: bool = True,
+        idempotency: Idempotency | None = None,
     ) -> WorkflowRecord:
         text = dumps(document).decode()
 
         def run(connection: sqlite3.Connection) -> WorkflowRecord:
+            check_key(connection, idempotency)
             if connection.execute("SELECT 1 FROM workflows WHERE id = ?", (workflow_id,)).fetchone():
                 raise Conflict(f"Workflow {workflow_id!r} exists already.")
             version = _add_version(connection, workflow_id, now, text)
@@ -44,6 +52,7 @@ class SQLiteWorkflows:
                 " updated_at) VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?)",
                 (workflow_id, *_names(workflow_id, document), version, enabled, micros(now), micros(now)),
             )
+            add_key(connection, idempotency, workflow_id, now)
             return _get(connection, workflow_id)
 
         return await self._writer.run(run)
@@ -110,12 +119,17 @@ class SQLiteWorkflows:
 
         return await self._readers.run(read)
 
-    async def add_draft(self, workflow_id: str, document: dict[str, Any], *, now: float) -> WorkflowVersion:
+    async def add_draft(
+        self, workflow_id: str, document: dict[str, Any], *, now: float, idempotency: Idempotency | None = None
+    ) -> WorkflowVersion:
         text = dumps(document).decode()
 
         def run(connection: sqlite3.Connection) -> WorkflowVersion:
+            check_key(connection, idempotency)
             _get(connection, workflow_id)
-            return WorkflowVersion(workflow_id, _add_version(connection, workflow_id, now, text), now, loads(text))
+            version = _add_version(connection, workflow_id, now, text)
+            add_key(connection, idempotency, str(version), now)
+            return WorkflowVersion(workflow_id, version, now, loads(text))
 
         return await self._writer.run(run)
 

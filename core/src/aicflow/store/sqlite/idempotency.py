@@ -1,0 +1,59 @@
+"""Idempotency keys on SQLite. Whatever makes something calls `check_key` before its first write and `add_key` after."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from aicflow.kernel.errors import KeyUsed
+from aicflow.kernel.ports import Idempotency
+from aicflow.store.instants import micros
+from aicflow.store.sqlite.readers import Readers
+from aicflow.store.sqlite.writer import Writer
+
+__all__ = ["SQLiteIdempotency", "add_key", "check_key"]
+
+
+def check_key(connection: sqlite3.Connection, idempotency: Idempotency | None) -> None:
+    """Raise KeyUsed for a key that was used before."""
+    if idempotency is not None and (used := _find(connection, idempotency.scope, idempotency.key)) is not None:
+        raise used
+
+
+def add_key(connection: sqlite3.Connection, idempotency: Idempotency | None, result: str, now: float) -> None:
+    """Note a key with the id of what was made, in the transaction that makes it."""
+    if idempotency is not None:
+        connection.execute(
+            "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                idempotency.scope,
+                idempotency.key,
+                idempotency.fingerprint,
+                result,
+                micros(now),
+                idempotency.owner,
+            ),
+        )
+
+
+def _find(connection: sqlite3.Connection, scope: str, key: str) -> KeyUsed | None:
+    sql = "SELECT fingerprint, result FROM idempotency_keys WHERE scope = ? AND key = ?"
+    rows = connection.execute(sql, (scope, key)).fetchall()
+    return KeyUsed(key, *rows[0]) if rows else None
+
+
+class SQLiteIdempotency:
+    """Idempotency keys."""
+
+    def __init__(self, writer: Writer, readers: Readers) -> None:
+        self._writer = writer
+        self._readers = readers
+
+    async def find(self, scope: str, key: str) -> KeyUsed | None:
+        return await self._readers.run(lambda connection: _find(connection, scope, key))
+
+    async def use(self, idempotency: Idempotency, result: str, *, now: float) -> None:
+        def run(connection: sqlite3.Connection) -> None:
+            check_key(connection, idempotency)
+            add_key(connection, idempotency, result, now)
+
+        await self._writer.run(run)
