@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from os import getpid
 from typing import Any, Final, Literal
 
+from aicflow.engine.bulk import BulkItem, BulkOutcome, in_bulk
 from aicflow.engine.children import ChildExecutions
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
 from aicflow.engine.hub import Hub
-from aicflow.engine.matching import matching
 from aicflow.engine.nodes import NodePool
 from aicflow.engine.observing import Observers
 from aicflow.engine.options import EngineOptions
@@ -174,6 +174,7 @@ class Executions:
         *,
         overlap: Overlap = "allow",
         version: int | None = None,
+        idempotency: Idempotency | None = None,
     ) -> Started:
         """Accept an execution for a trigger: its payload, mapped by the trigger's `input`, is the input. Raises as
         `start` does; NotFound when the version has no such trigger."""
@@ -204,6 +205,7 @@ class Executions:
             fire=fire,
             limits=limits,
             draft=version is not None,
+            idempotency=idempotency,
         )
 
     async def _plan(self, record: WorkflowRecord, version: int | None) -> Plan:
@@ -313,6 +315,7 @@ class Executions:
         input: Any = KEEP,
         version: int | Literal["pinned", "latest"] = "pinned",
         from_node: str | None = None,
+        idempotency: Idempotency | None = None,
     ) -> Started:
         """A new execution from an old one. With `from_node`, the outputs of everything that is not downstream of it
         are taken over. Raises as `start` does; Conflict when `from_node` is not in the workflow."""
@@ -328,7 +331,16 @@ class Executions:
             reused = reusable_outputs(plan, fold(await self.events(execution_id), outputs), from_node)
         trigger = TriggerInfo(kind="rerun", payload=old.trigger.payload)
         given = old.input if input is KEEP else input
-        new = accept(plan, given, trigger, self.clock, engine=old.engine, rerun_of=execution_id, reused=reused)
+        new = accept(
+            plan,
+            given,
+            trigger,
+            self.clock,
+            engine=old.engine,
+            rerun_of=execution_id,
+            reused=reused,
+            idempotency=idempotency,
+        )
         return await self._create(new, trigger, given)
 
     async def wait(self, execution_id: str, timeout: float | None = None) -> Execution | None:
@@ -378,15 +390,26 @@ class Executions:
         """Batches of everything that is committed from now on; a reader that falls behind is told what it lost."""
         return self.hub.watch_all(where)
 
-    async def bulk_cancel(self, where: ExecutionFilter, *, limit: int) -> list[str]:
-        """Cancel up to `limit` executions that have not ended; gives their ids."""
-        found = await matching(self.store.executions, where, limit, ended=False)
-        return [(await self.cancel(one)).id for one in found]
+    async def bulk_cancel(
+        self, where: ExecutionFilter, *, limit: int, idempotency: Idempotency | None = None
+    ) -> BulkOutcome:
+        """Cancel up to `limit` executions that have not ended. Raises KeyUsed."""
 
-    async def bulk_rerun(self, where: ExecutionFilter, *, limit: int) -> list[str]:
-        """Rerun up to `limit` executions that have ended; gives the new ids."""
-        found = await matching(self.store.executions, where, limit, ended=True)
-        return [(await self.rerun(one)).execution_id for one in found]
+        async def act(execution_id: str, key: Idempotency | None) -> BulkItem:
+            await self.cancel(execution_id)
+            return BulkItem(execution_id)
+
+        return await in_bulk(self.store, self.clock, where, act, ended=False, limit=limit, idempotency=idempotency)
+
+    async def bulk_rerun(
+        self, where: ExecutionFilter, *, limit: int, idempotency: Idempotency | None = None
+    ) -> BulkOutcome:
+        """Rerun up to `limit` executions that have ended. Raises KeyUsed."""
+
+        async def act(execution_id: str, key: Idempotency | None) -> BulkItem:
+            return BulkItem(execution_id, (await self.rerun(execution_id, idempotency=key)).execution_id)
+
+        return await in_bulk(self.store, self.clock, where, act, ended=True, limit=limit, idempotency=idempotency)
 
     async def why(self, execution_id: str) -> str:
         """In a sentence, what an execution waits for. Raises NotFound."""

@@ -13,8 +13,9 @@ from hashlib import blake2b
 from typing import Final, Literal, get_args
 
 from aicflow.kernel.clock import Clock
-from aicflow.kernel.errors import StoreUnavailable
+from aicflow.kernel.errors import NotFound, StoreUnavailable
 from aicflow.kernel.ids import new_id
+from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.tables import ApiKeyRecord, KeyStore
 
 __all__ = ["SCOPES", "Caller", "KeyRing", "Scope", "is_well_formed", "new_key"]
@@ -34,7 +35,10 @@ _WATCH_SECONDS: Final = 1.0
 
 def new_key() -> str:
     """A fresh key: prefix, 190 random bits, and a checksum so that typing errors and leaks can be told offline."""
-    body = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
+    return _whole("".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM)))
+
+
+def _whole(body: str) -> str:
     return PREFIX + body + _checksum(body)
 
 
@@ -165,15 +169,36 @@ class KeyRing:
             caller.revoked = caller.revoked or record is None or record.revoked_at is not None
 
     async def create(
-        self, name: str, scopes: Sequence[str], *, expires_at: float | None = None, key: str | None = None
+        self,
+        name: str,
+        scopes: Sequence[str],
+        *,
+        expires_at: float | None = None,
+        key: str | None = None,
+        idempotency: Idempotency | None = None,
+        seed: str | None = None,
     ) -> tuple[ApiKeyRecord, str]:
-        """A new key: its record, and the key itself, which cannot be had again."""
-        key = key or new_key()
+        """A new key: its record, and the key itself, which cannot be had again but by `again` with the same `seed`.
+        Raises KeyUsed."""
         now = self._clock.now()
+        key_id = new_id("ak", now)
+        key = key or (new_key() if seed is None else self._derived(key_id, seed))
         ordered = tuple(scope for scope in SCOPES if scope in scopes)
-        record = ApiKeyRecord(new_id("ak", now), name, self.hash(key), ordered, now, expires_at)
-        await self._store.create(record)
+        record = ApiKeyRecord(key_id, name, self.hash(key), ordered, now, expires_at)
+        await self._store.create(record, idempotency=idempotency)
         return record, key
+
+    async def again(self, key_id: str, seed: str) -> tuple[ApiKeyRecord, str]:
+        """The key that was made with this seed, which is nowhere but with the caller. Raises NotFound."""
+        key = self._derived(key_id, seed)
+        record = await self._store.find(self.hash(key))
+        if record is None:
+            raise NotFound("API key", key_id)
+        return record, key
+
+    def _derived(self, key_id: str, seed: str) -> str:
+        number = int.from_bytes(hmac.digest(self._secret, f"{key_id}:{seed}".encode(), "sha512"))
+        return _whole("".join(_ALPHABET[number // 62**place % 62] for place in range(_RANDOM)))
 
     async def list(self) -> Sequence[ApiKeyRecord]:
         """All keys, revoked ones too."""

@@ -39,6 +39,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "not-found": (404, "There is no such thing"),
     "method-not-allowed": (405, "The method is not available here"),
     "request-timeout": (408, "The request did not arrive in time"),
+    "gone": (410, "What the idempotency key made is gone"),
     "conflict": (409, "It is in another state"),
     "workflow-disabled": (409, "The workflow is switched off"),
     "not-waiting": (409, "Nothing waits for an answer"),

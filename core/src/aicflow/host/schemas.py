@@ -259,11 +259,30 @@ class Why(_Given):
     sentence: str
 
 
-class BulkResult(_Given):
-    """What was done."""
+class BulkError(_Given):
+    """Why nothing could be done to one execution."""
 
-    count: int
-    execution_ids: list[str]
+    code: str
+    message: str
+    hint: str | None
+
+
+class BulkItem(_Given):
+    """What came of one execution; `started` is the new one of a rerun."""
+
+    execution_id: str
+    status: Literal["done", "failed"]
+    started: str | None
+    error: BulkError | None
+
+
+class BulkResult(_Given):
+    """What came of each execution, newest first. `has_more`: more meet the conditions than the limit allows."""
+
+    done: int
+    failed: int
+    has_more: bool
+    results: list[BulkItem]
 
 
 class Provider(_Given):

@@ -8,10 +8,10 @@ from typing import Any
 from aicflow.engine import Executions
 from aicflow.engine.secrets import Secrets
 from aicflow.kernel.clock import Clock
-from aicflow.kernel.errors import AICFlowError, Conflict, NotFound, StoreUnavailable
+from aicflow.kernel.errors import AICFlowError, Conflict, KeyUsed, NotFound, StoreUnavailable
 from aicflow.kernel.execution import ACTIVE_STATUSES, Execution, Step
 from aicflow.kernel.ids import new_id
-from aicflow.kernel.ports.executions import ExecutionFilter, Fire
+from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.trigger import Binding, Delivery, Fired, Overlap
 from aicflow.kernel.values import JsonObject, dumps, loads
@@ -37,8 +37,9 @@ class HostTriggerRuntime:
         scheduled_for: float | None = None,
         overlap: Overlap = "allow",
         version: int | None = None,
+        idempotency: Idempotency | None = None,
     ) -> Fired:
-        """As `TriggerRuntime.fire`."""
+        """As `TriggerRuntime.fire`. Raises also KeyUsed."""
         now = self.clock.now()
         encoded = dumps(payload)
         fire = Fire(
@@ -51,18 +52,31 @@ class HostTriggerRuntime:
         )
         try:
             started = await self._executions.fire(
-                binding.workflow_id, binding.trigger_id, payload, fire, overlap=overlap, version=version
+                binding.workflow_id,
+                binding.trigger_id,
+                payload,
+                fire,
+                overlap=overlap,
+                version=version,
+                idempotency=idempotency,
             )
         except StoreUnavailable:
             raise
         except AICFlowError as error:
             if isinstance(error, Conflict) and error.code == "limit-reached":
                 return Fired(None, skipped=True)
+            if idempotency is not None and (used := await self._used(idempotency)) is not None:
+                raise used from None
             assert fire.delivery_id is not None
             kept = Delivery(fire.delivery_id, binding.id, now, key, loads(encoded), error=error.message)
             await self._store.triggers.keep_delivery(kept)
             raise
+        if started.duplicate and idempotency is not None and (used := await self._used(idempotency)) is not None:
+            raise used
         return Fired(started.execution_id, started.duplicate)
+
+    async def _used(self, idempotency: Idempotency) -> KeyUsed | None:
+        return await self._store.idempotency.find(idempotency.scope, idempotency.key)
 
     async def wait_step(self, execution_id: str, node_id: str, timeout: float) -> Step | None:
         """As `TriggerRuntime.wait_step`."""

@@ -6,8 +6,11 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
+from aicflow.engine.bulk import BulkOutcome
 from aicflow.engine.failure import report_to_json
+from aicflow.host.problems import problem_of
 from aicflow.kernel.clock import iso
+from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.execution import Execution, Step, TriggerInfo
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.plugins import PluginInfo
@@ -16,7 +19,7 @@ from aicflow.kernel.registry import Provider, RegisteredNode, RegisteredTrigger,
 from aicflow.kernel.trigger import Delivery
 
 __all__ = [
-    "api_key_view", "delivery_view", "execution_view", "node_type_view", "plugin_view", "step_view",
+    "api_key_view", "bulk_view", "delivery_view", "execution_view", "node_type_view", "plugin_view", "step_view",
     "trigger_type_view", "version_view", "workflow_view",
 ]  # fmt: skip
 
@@ -94,6 +97,22 @@ def execution_view(execution: Execution, *, values: bool = True) -> dict[str, An
     out["wake_at"] = _instant(execution.wake_at)
     out["rerun_of"] = execution.rerun_of
     return out
+
+
+def bulk_view(outcome: BulkOutcome) -> dict[str, Any]:
+    """What came of each execution of a bulk action."""
+    results = [
+        {"execution_id": one.execution_id, "started": one.started, **_failure(one.error)} for one in outcome.items
+    ]
+    failed = sum(one["status"] == "failed" for one in results)
+    return {"done": len(results) - failed, "failed": failed, "has_more": outcome.has_more, "results": results}
+
+
+def _failure(error: AICFlowError | None) -> dict[str, Any]:
+    problem = problem_of(error) if error is not None else None
+    if problem is None:
+        return {"status": "done", "error": None}
+    return {"status": "failed", "error": {"code": problem.code, "message": problem.detail, "hint": problem.hint}}
 
 
 def step_view(step: Step) -> dict[str, Any]:

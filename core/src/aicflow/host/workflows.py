@@ -15,6 +15,7 @@ from aicflow.kernel.diff import Diff, diff
 from aicflow.kernel.errors import WorkflowInvalid
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.issues import Issue
+from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Registry
@@ -74,16 +75,23 @@ class WorkflowService:
             raise WorkflowInvalid(conflicts)
 
     async def create(
-        self, document: Any, *, workflow_id: str | None = None, enabled: bool = True
+        self,
+        document: Any,
+        *,
+        workflow_id: str | None = None,
+        enabled: bool = True,
+        idempotency: Idempotency | None = None,
     ) -> tuple[WorkflowRecord, list[Issue]]:
-        """Save a new workflow. Raises WorkflowInvalid, Conflict."""
+        """Save a new workflow. Raises WorkflowInvalid, Conflict, KeyUsed."""
         issues = await self._checked(document)
         now = self._clock.now()
         workflow_id = workflow_id or new_id("wf", now)
         async with self._lock:
             if enabled:
                 self._free_of_conflicts(workflow_id, document)
-            record = await self._store.workflows.create(workflow_id, document, now=now, enabled=enabled)
+            record = await self._store.workflows.create(
+                workflow_id, document, now=now, enabled=enabled, idempotency=idempotency
+            )
             await self._triggers.apply(record)
         return record, issues
 
@@ -102,10 +110,14 @@ class WorkflowService:
             await self._triggers.apply(record)
         return record, issues
 
-    async def add_draft(self, workflow_id: str, document: Any) -> tuple[WorkflowVersion, list[Issue]]:
-        """Keep a new version that does not become the current one. Raises NotFound, WorkflowInvalid."""
-        issues = await self._checked(document)
-        return await self._store.workflows.add_draft(workflow_id, document, now=self._clock.now()), issues
+    async def add_draft(
+        self, workflow_id: str, document: Any, *, idempotency: Idempotency | None = None
+    ) -> WorkflowVersion:
+        """Keep a new version that does not become the current one. Raises NotFound, WorkflowInvalid, KeyUsed."""
+        await self._checked(document)
+        return await self._store.workflows.add_draft(
+            workflow_id, document, now=self._clock.now(), idempotency=idempotency
+        )
 
     async def restore(self, workflow_id: str, version: int) -> tuple[WorkflowRecord, list[Issue]]:
         """Make an old version's document the newest version. It must be valid today. Raises as `replace`."""

@@ -6,18 +6,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
 from aicflow.host.auth import caller_of, need
 from aicflow.host.keys import Scope
-from aicflow.host.pages import PageQuery
+from aicflow.host.pages import PageQuery, json_response
 from aicflow.host.views import execution_view
 from aicflow.kernel.execution import Execution
 
 if TYPE_CHECKING:
     from aicflow.host.runtime import HostRuntime
 
-__all__ = ["Id", "NoQuery", "Paging", "body_of", "problems", "router", "runtime_of", "scoped", "shown"]
+__all__ = [
+    "Id",
+    "NoQuery",
+    "Paging",
+    "body_of",
+    "problems",
+    "repeated",
+    "router",
+    "runtime_of",
+    "scoped",
+    "shown",
+    "started",
+]
 
 
 class _NoQuery(BaseModel):
@@ -42,6 +55,12 @@ def shown(connection: HTTPConnection, execution: Execution) -> dict[str, Any]:
     return execution_view(execution, values=caller_of(connection.scope).may("read"))
 
 
+async def started(request: Request, execution_id: str, status: int = 200) -> Response:
+    """The answer that tells of an execution which a request started, or an earlier one. Raises NotFound."""
+    execution = await runtime_of(request).executions.get(execution_id)
+    return json_response(shown(request, execution), status, {"location": f"/api/v1/executions/{execution_id}"})
+
+
 def router(tag: str) -> APIRouter:
     """A router under the API's prefix."""
     return APIRouter(prefix="/api/v1", tags=[tag])
@@ -57,11 +76,16 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
     words = {
         400: "The body cannot be read", 401: "No API key that counts", 403: "The key lacks the scope",
-        404: "There is no such thing", 409: "It is in another state", 412: "It has changed since it was read",
+        404: "There is no such thing", 409: "It is in another state", 410: "What the idempotency key made is gone", 412: "It has changed since it was read",
         413: "The body is too large", 415: "The body's type is not supported", 422: "Something is not valid",
         428: "If-Match is required", 503: "The service cannot answer now",
     }  # fmt: skip
     return {s: {"description": words[s], "content": content} for s in sorted({401, 403, 422, *statuses})}
+
+
+def repeated(model: type[BaseModel]) -> dict[str, Any]:
+    """The documentation of the answer to a request whose idempotency key was used before."""
+    return {"model": model, "description": "The idempotency key was used before; this is what it made"}
 
 
 def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:

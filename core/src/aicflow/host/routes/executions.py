@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, get_args
 
 from fastapi import Query, Request
@@ -12,16 +13,28 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from starlette.responses import Response
 
 from aicflow.engine import KEEP, Executions
+from aicflow.engine.bulk import BulkOutcome
 from aicflow.host import requests, schemas
-from aicflow.host.auth import caller_of, require
+from aicflow.host.auth import require
 from aicflow.host.bodies import json_body, raw_json
-from aicflow.host.idempotency import idempotency_of, mismatch
+from aicflow.host.idempotency import IDEMPOTENCY_KEY, fresh, once
 from aicflow.host.pages import PageQuery, json_response, page_response
 from aicflow.host.problems import of_validation, request_invalid
-from aicflow.host.routes.common import Id, NoQuery, body_of, problems, router, runtime_of, scoped, shown
-from aicflow.host.views import execution_view, step_view
+from aicflow.host.routes.common import (
+    Id,
+    NoQuery,
+    body_of,
+    problems,
+    repeated,
+    router,
+    runtime_of,
+    scoped,
+    shown,
+    started,
+)
+from aicflow.host.views import bulk_view, execution_view, step_view
 from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, ExecutionStatus
-from aicflow.kernel.ports.executions import ExecutionFilter
+from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency
 
 __all__ = ["routes", "start_execution"]
 
@@ -77,12 +90,8 @@ def filter_of(
     )
 
 
-def _location(execution_id: str) -> dict[str, str]:
-    return {"location": f"/api/v1/executions/{execution_id}"}
-
-
-def _accepted(request: Request, execution: Execution) -> Response:
-    return json_response(shown(request, execution), 202, _location(execution.id))
+def _accepted(request: Request, execution: Execution, status: int = 202) -> Response:
+    return json_response(shown(request, execution), status, {"location": f"/api/v1/executions/{execution.id}"})
 
 
 def _wait_of(request: Request, longest: float) -> float | None:
@@ -116,7 +125,7 @@ def _as_accepted(executions: Executions, execution_id: str) -> Execution | None:
     responses={
         202: {"headers": {"Location": {"schema": {"type": "string"}}}},
         200: {"model": schemas.Execution, "description": "It ended in the time waited, or the key was used before"},
-        **problems(400, 404, 409, 413, 415, 503),
+        **problems(400, 404, 409, 410, 413, 415, 503),
     },
     openapi_extra={
         **body_of(requests.StartExecution),
@@ -128,13 +137,7 @@ def _as_accepted(executions: Executions, execution_id: str) -> Execution | None:
                 "description": "Seconds to wait for the end",
                 "schema": {"type": "number", "minimum": 0, "maximum": 60},
             },
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": False,
-                "description": "The same key with the same body gives the same execution",
-                "schema": {"type": "string", "maxLength": 255},
-            },
+            IDEMPOTENCY_KEY,
             {"name": "Prefer", "in": "header", "required": False, "schema": {"type": "string"}},
         ],
     },
@@ -155,33 +158,30 @@ async def start_execution(request: Request) -> Response:
         body = requests.StartExecution.model_validate_json(data)
     except ValidationError as error:
         raise of_validation(error.errors(include_url=False, include_input=False), "body") from None
-    key = request.headers.get("idempotency-key")
-    idempotency = idempotency_of(key, caller_of(request.scope).key_id, value) if key is not None else None
     executions = runtime.executions
-    started = await executions.start(
-        body.workflow_id,
-        body.input,
-        version=body.version,
-        priority=body.priority,
-        engine=body.engine,
-        idempotency=idempotency,
-    )
-    replayed = started.duplicate
-    if replayed and idempotency is not None and started.fingerprint != idempotency.fingerprint:
-        assert key is not None
-        raise mismatch(key, started.execution_id)
-    if wait:
-        execution = await runtime.wait(started.execution_id, wait)
-    else:
-        execution = None if replayed else _as_accepted(executions, started.execution_id)
-    if execution is None:
-        execution = await executions.get(started.execution_id)
-    headers = _location(execution.id)
-    if replayed:
-        headers["idempotent-replayed"] = "true"
-    return json_response(
-        shown(request, execution), 200 if replayed or (wait and execution.status in TERMINAL_STATUSES) else 202, headers
-    )
+
+    async def act(key: Idempotency | None) -> Response:
+        execution_id = fresh(
+            await executions.start(
+                body.workflow_id,
+                body.input,
+                version=body.version,
+                priority=body.priority,
+                engine=body.engine,
+                idempotency=key,
+            )
+        )
+        execution = await runtime.wait(execution_id, wait) if wait else _as_accepted(executions, execution_id)
+        if execution is None:
+            execution = await executions.get(execution_id)
+        return _accepted(request, execution, 200 if wait and execution.status in TERMINAL_STATUSES else 202)
+
+    async def again(execution_id: str) -> Response:
+        if wait:
+            await runtime.wait(execution_id, wait)
+        return await started(request, execution_id)
+
+    return await once(request, "executions", value, act, again)
 
 
 @routes.get(
@@ -294,21 +294,27 @@ async def resume_execution(request: Request, execution_id: Id, query: NoQuery) -
     summary="Make a new execution from an old one",
     status_code=202,
     response_model=schemas.Execution,
-    responses=problems(400, 404, 409, 413, 415),
-    openapi_extra=body_of(requests.RerunExecution, required=False),
+    responses={200: repeated(schemas.Execution), **problems(400, 404, 409, 410, 413, 415)},
+    openapi_extra={**body_of(requests.RerunExecution, required=False), "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("execute"),
 )
 async def rerun_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
     """With the same input unless `input` is given, also null."""
     runtime = runtime_of(request)
     body = await json_body(request, runtime.settings, requests.RerunExecution, optional=True)
-    started = await runtime.executions.rerun(
-        execution_id,
-        input=body.input if "input" in body.model_fields_set else KEEP,
-        version=body.version,
-        from_node=body.from_node,
-    )
-    return _accepted(request, await runtime.executions.get(started.execution_id))
+
+    async def act(key: Idempotency | None) -> Response:
+        made = await runtime.executions.rerun(
+            execution_id,
+            input=body.input if "input" in body.model_fields_set else KEEP,
+            version=body.version,
+            from_node=body.from_node,
+            idempotency=key,
+        )
+        return await started(request, fresh(made), 202)
+
+    asked = [execution_id, body.model_dump(mode="json", exclude_unset=True)]
+    return await once(request, "rerun", asked, act, partial(started, request))
 
 
 @routes.get(
@@ -324,14 +330,26 @@ async def why_execution(request: Request, execution_id: Id, query: NoQuery) -> R
     return json_response({"sentence": await runtime_of(request).executions.why(execution_id)})
 
 
-async def _bulk(request: Request, default: frozenset[str], act: Callable[..., Awaitable[list[str]]]) -> Response:
+async def _bulk(
+    request: Request, call: str, default: frozenset[str], act: Callable[..., Awaitable[BulkOutcome]]
+) -> Response:
     """Read the conditions and do it to the executions that meet them."""
     body = await json_body(request, runtime_of(request).settings, requests.BulkRequest)
     if not body.model_fields_set - {"limit"}:
         raise request_invalid("missing", "at least one condition must be given", name="", where="body")
     where = filter_of(body.workflow_id, list(body.status or default), body.created_after, body.created_before)
-    done = await act(where, limit=body.limit)
-    return json_response({"count": len(done), "execution_ids": done})
+
+    async def once_each(key: Idempotency | None) -> Response:
+        outcome = await act(where, limit=body.limit, idempotency=key)
+        response = json_response(bulk_view(outcome))
+        if outcome.repeated:
+            response.headers["idempotent-replayed"] = "true"
+        return response
+
+    async def other(result: str) -> Response:
+        raise AssertionError("an equal request goes on with the first one's choice")
+
+    return await once(request, call, body.model_dump(mode="json", exclude_unset=True), once_each, other)
 
 
 @routes.post(
@@ -340,12 +358,12 @@ async def _bulk(request: Request, default: frozenset[str], act: Callable[..., Aw
     summary="Cancel many executions",
     response_model=schemas.BulkResult,
     responses=problems(400, 413, 415),
-    openapi_extra=body_of(requests.BulkRequest),
+    openapi_extra={**body_of(requests.BulkRequest), "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("execute"),
 )
 async def bulk_cancel(request: Request, query: NoQuery) -> Response:
-    """Those that have not ended."""
-    return await _bulk(request, ACTIVE_STATUSES, runtime_of(request).executions.bulk_cancel)
+    """Those that have not ended. A result for each; what fails for one holds up no other."""
+    return await _bulk(request, "bulk-cancel", ACTIVE_STATUSES, runtime_of(request).executions.bulk_cancel)
 
 
 @routes.post(
@@ -353,10 +371,13 @@ async def bulk_cancel(request: Request, query: NoQuery) -> Response:
     operation_id="bulk_rerun",
     summary="Rerun many executions",
     response_model=schemas.BulkResult,
-    responses=problems(400, 409, 413, 415),
-    openapi_extra=body_of(requests.BulkRequest),
+    responses=problems(400, 413, 415),
+    openapi_extra={**body_of(requests.BulkRequest), "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("execute"),
 )
 async def bulk_rerun(request: Request, query: NoQuery) -> Response:
-    """Failed and cancelled ones, unless `status` says which. Gives the ids of the new executions."""
-    return await _bulk(request, TERMINAL_STATUSES - {"succeeded"}, runtime_of(request).executions.bulk_rerun)
+    """Failed and cancelled ones, unless `status` says which. A result for each; what fails for one holds up no
+    other."""
+    return await _bulk(
+        request, "bulk-rerun", TERMINAL_STATUSES - {"succeeded"}, runtime_of(request).executions.bulk_rerun
+    )

@@ -7,11 +7,12 @@ from starlette.responses import Response
 
 from aicflow.host import requests, schemas
 from aicflow.host.bodies import json_body
+from aicflow.host.idempotency import IDEMPOTENCY_KEY, once
 from aicflow.host.pages import json_response, page_response
 from aicflow.host.problems import request_invalid
-from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped
+from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, repeated, router, runtime_of, scoped
 from aicflow.host.views import api_key_view
-from aicflow.kernel.ports.executions import Page
+from aicflow.kernel.ports.executions import Idempotency, Page
 from aicflow.kernel.ports.tables import ApiKeyRecord
 
 __all__ = ["routes"]
@@ -26,20 +27,33 @@ ApiKeyPage = schemas.page_of(schemas.ApiKey, "ApiKeyPage")
     summary="Create an API key",
     status_code=201,
     response_model=schemas.ApiKeyCreated,
-    responses=problems(400, 413, 415),
-    openapi_extra=body_of(requests.CreateApiKey),
+    responses={200: repeated(schemas.ApiKeyCreated), **problems(400, 410, 413, 415)},
+    openapi_extra={**body_of(requests.CreateApiKey), "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("admin"),
 )
 async def create_api_key(request: Request, query: NoQuery) -> Response:
-    """The key itself is in this answer only."""
+    """The key itself is in this answer only, and in that to the same request with the same idempotency key."""
     runtime = runtime_of(request)
     body = await json_body(request, runtime.settings, requests.CreateApiKey)
     expires_at = requests.instant(body.expires_at)
     if expires_at is not None and expires_at <= runtime.clock.now():
         raise request_invalid("invalid", "it lies in the past", name="expires_at", where="body")
-    record, key = await runtime.keys.create(body.name, body.scopes, expires_at=expires_at)
-    location = {"location": f"/api/v1/api-keys/{record.id}"}
-    return json_response({**api_key_view(record), "key": key}, 201, location)
+    seed = request.headers.get("idempotency-key")
+
+    def told(record: ApiKeyRecord, key: str, status: int) -> Response:
+        location = {"location": f"/api/v1/api-keys/{record.id}"}
+        return json_response({**api_key_view(record), "key": key}, status, location)
+
+    async def act(idempotency: Idempotency | None) -> Response:
+        made = await runtime.keys.create(
+            body.name, body.scopes, expires_at=expires_at, idempotency=idempotency, seed=seed
+        )
+        return told(*made, 201)
+
+    async def again(key_id: str) -> Response:
+        return told(*await runtime.keys.again(key_id, seed or ""), 200)
+
+    return await once(request, "api-keys", body.model_dump(mode="json"), act, again, hidden=True)
 
 
 @routes.get(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Query, Request
@@ -11,12 +12,25 @@ from starlette.responses import Response
 
 from aicflow.host import requests, schemas
 from aicflow.host.bodies import json_body
+from aicflow.host.idempotency import IDEMPOTENCY_KEY, once
 from aicflow.host.pages import PageQuery, json_response, page_response
 from aicflow.host.problems import Problem
-from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped, shown
+from aicflow.host.routes.common import (
+    Id,
+    NoQuery,
+    Paging,
+    body_of,
+    problems,
+    repeated,
+    router,
+    runtime_of,
+    scoped,
+    started,
+)
 from aicflow.host.triggers import ActiveTrigger
 from aicflow.host.views import delivery_view
 from aicflow.kernel.errors import NotFound
+from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.trigger import Binding, Delivery
 
 __all__ = ["routes"]
@@ -119,13 +133,13 @@ async def resume_trigger(request: Request, binding_id: Id, query: NoQuery) -> Re
     return json_response(_view(await runtime_of(request).workflows.pause_trigger(binding_id, False)))
 
 
-async def _fired(request: Request, binding: Binding, payload: Any, version: int | None = None) -> Response:
-    runtime = runtime_of(request)
-    fired = await runtime.triggers.fire(binding, payload, version=version)
+async def _fired(
+    request: Request, binding: Binding, payload: Any, key: Idempotency | None, version: int | None = None
+) -> Response:
+    fired = await runtime_of(request).trigger_runtime.fire(binding, payload, version=version, idempotency=key)
     if fired.execution_id is None:
         raise Problem("conflict", "The concurrency limit is full and its rule is to skip; nothing was started.")
-    execution = await runtime.executions.get(fired.execution_id)
-    return json_response(shown(request, execution), 202, {"location": f"/api/v1/executions/{execution.id}"})
+    return await started(request, fired.execution_id, 202)
 
 
 @routes.post(
@@ -134,19 +148,23 @@ async def _fired(request: Request, binding: Binding, payload: Any, version: int 
     summary="Fire a trigger now",
     status_code=202,
     response_model=schemas.Execution,
-    responses=problems(400, 404, 409, 413, 415),
-    openapi_extra=body_of(requests.FireTrigger, required=False),
+    responses={200: repeated(schemas.Execution), **problems(400, 404, 409, 410, 413, 415)},
+    openapi_extra={**body_of(requests.FireTrigger, required=False), "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("execute"),
 )
 async def fire_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
     """With the payload given, or with what the trigger type makes up for now; also when it is paused."""
     runtime = runtime_of(request)
     body = await json_body(request, runtime.settings, requests.FireTrigger, optional=True)
-    active = runtime.trigger_service.get(binding_id)
-    payload = body.payload
-    if payload is None and active.instance is not None and active.params is not None:
-        payload = active.instance.manual_payload(active.params, runtime.clock.now())
-    return await _fired(request, active.binding, payload)
+
+    async def act(key: Idempotency | None) -> Response:
+        active = runtime.trigger_service.get(binding_id)
+        payload = body.payload
+        if payload is None and active.instance is not None and active.params is not None:
+            payload = active.instance.manual_payload(active.params, runtime.clock.now())
+        return await _fired(request, active.binding, payload, key)
+
+    return await once(request, "fire", [binding_id, body.payload], act, partial(started, request))
 
 
 @routes.get(
@@ -223,13 +241,18 @@ async def get_delivery(request: Request, binding_id: Id, delivery_id: Id, query:
     summary="Start an execution with a payload that arrived before",
     status_code=202,
     response_model=schemas.Execution,
-    responses=problems(404, 409),
+    responses={200: repeated(schemas.Execution), **problems(404, 409, 410)},
+    openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("execute"),
 )
 async def replay_delivery(
     request: Request, binding_id: Id, delivery_id: Id, query: Annotated[ReplayQuery, Query()]
 ) -> Response:
     """A new execution by today's version, or by the one named (a draft), whatever became of the first."""
-    delivery = await _delivery(request, binding_id, delivery_id)
-    binding = await runtime_of(request).trigger_service.binding(binding_id, query.version)
-    return await _fired(request, binding, delivery.payload, query.version)
+
+    async def act(key: Idempotency | None) -> Response:
+        delivery = await _delivery(request, binding_id, delivery_id)
+        binding = await runtime_of(request).trigger_service.binding(binding_id, query.version)
+        return await _fired(request, binding, delivery.payload, key, query.version)
+
+    return await once(request, "replay", [binding_id, delivery_id, query.version], act, partial(started, request))

@@ -11,12 +11,14 @@ from starlette.responses import Response
 from aicflow.host import requests, schemas
 from aicflow.host.bodies import document_body, json_body
 from aicflow.host.etag import etag_of, expected_revision, is_unchanged
+from aicflow.host.idempotency import IDEMPOTENCY_KEY, once
 from aicflow.host.pages import PageQuery, json_response, page_response
 from aicflow.host.problems import request_invalid
-from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped
+from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, repeated, router, runtime_of, scoped
 from aicflow.host.views import version_view, workflow_view
 from aicflow.kernel.issues import Issue
-from aicflow.kernel.ports.tables import WorkflowRecord
+from aicflow.kernel.ports.executions import Idempotency
+from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 
 __all__ = ["routes"]
 
@@ -83,16 +85,25 @@ def _saved(record: WorkflowRecord, issues: list[Issue], status: int = 200) -> Re
     summary="Save a new workflow",
     status_code=201,
     response_model=schemas.Workflow,
-    responses={201: {"headers": _ETAG}, **problems(400, 409, 413, 415)},
-    openapi_extra=_DOCUMENT,
+    responses={201: {"headers": _ETAG}, 200: repeated(schemas.Workflow), **problems(400, 409, 410, 413, 415)},
+    openapi_extra={**_DOCUMENT, "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("write"),
 )
 async def create_workflow(request: Request, query: Annotated[CreateQuery, Query()]) -> Response:
     """The document is validated first; one with errors is refused with all of them and nothing is stored."""
     runtime = runtime_of(request)
     document = await document_body(request, runtime.settings)
-    record, issues = await runtime.workflows.create(document.value, workflow_id=query.id, enabled=query.enabled)
-    return _saved(record, issues, 201)
+
+    async def act(key: Idempotency | None) -> Response:
+        made = await runtime.workflows.create(
+            document.value, workflow_id=query.id, enabled=query.enabled, idempotency=key
+        )
+        return _saved(*made, 201)
+
+    async def again(workflow_id: str) -> Response:
+        return _saved(await runtime.store.workflows.get(workflow_id), await runtime.workflows.check(document.value))
+
+    return await once(request, "workflows", [document.value, query.id, query.enabled], act, again)
 
 
 @routes.get(
@@ -212,17 +223,26 @@ async def delete_workflow(request: Request, workflow_id: Id, query: NoQuery) -> 
     summary="Keep a new version without making it the current one",
     status_code=201,
     response_model=schemas.WorkflowVersion,
-    responses=problems(400, 404, 413, 415),
-    openapi_extra=_DOCUMENT,
+    responses={200: repeated(schemas.WorkflowVersion), **problems(400, 404, 410, 413, 415)},
+    openapi_extra={**_DOCUMENT, "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("write"),
 )
 async def create_draft(request: Request, workflow_id: Id, query: NoQuery) -> Response:
     """To be tried by its number or by a webhook's test URL; restoring it makes it the current version."""
     runtime = runtime_of(request)
     document = await document_body(request, runtime.settings)
-    version, _ = await runtime.workflows.add_draft(workflow_id, document.value)
-    headers = {"location": f"/api/v1/workflows/{workflow_id}/versions/{version.version}"}
-    return json_response(version_view(version), 201, headers)
+
+    def told(version: WorkflowVersion, status: int) -> Response:
+        headers = {"location": f"/api/v1/workflows/{workflow_id}/versions/{version.version}"}
+        return json_response(version_view(version), status, headers)
+
+    async def act(key: Idempotency | None) -> Response:
+        return told(await runtime.workflows.add_draft(workflow_id, document.value, idempotency=key), 201)
+
+    async def again(number: str) -> Response:
+        return told(await runtime.store.workflows.version(workflow_id, int(number)), 200)
+
+    return await once(request, "drafts", [workflow_id, document.value], act, again)
 
 
 @routes.get(
