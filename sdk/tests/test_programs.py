@@ -124,23 +124,32 @@ class TestCalls:
         with pytest.raises(ValueError, match="no time zone"):
             executions.list_(created_after=datetime(2026, 1, 2))
 
-    def test_a_start_carries_a_key_of_its_own(self) -> None:
-        first, second = executions.start("w", {"a": 1}), executions.start("w", {"a": 1})
-        assert first.headers["idempotency-key"] != second.headers["idempotency-key"]
+    def test_every_creating_call_carries_a_key_of_its_own(self) -> None:
+        for call in (
+            executions.start, executions.rerun, executions.bulk_cancel, executions.bulk_rerun, workflows.create,
+            triggers.fire, triggers.replay, api_keys.create,
+        ):  # fmt: skip
+            given: dict[Any, tuple[Any, ...]] = {
+                workflows.create: ({},), triggers.replay: ("t", "d"), api_keys.create: ("k", ["read"]),
+                executions.bulk_cancel: (), executions.bulk_rerun: (),
+            }  # fmt: skip
+            first, second = (call(*given.get(call, ("x",))) for _ in range(2))  # type: ignore[operator]
+            assert first.headers["idempotency-key"] != second.headers["idempotency-key"]
+            assert first.repeatable
+            mine = call(*given.get(call, ("x",)), idempotency_key="mine")  # type: ignore[operator]
+            assert mine.headers["idempotency-key"] == "mine"
+
+    def test_a_start_says_what_it_was_given(self) -> None:
+        first = executions.start("w", {"a": 1})
         empty = executions.start("w", idempotency_key="")
         assert empty.headers["idempotency-key"] == "", "the server refuses it; a key that went missing is a mistake"
         assert executions.start("w", idempotency_key="mine", wait=7).headers == {
             "idempotency-key": "mine", "prefer": "wait=7"
         }  # fmt: skip
         assert json.loads(first.body or b"") == {"workflow_id": "w", "input": {"a": 1}}
-        assert first.repeatable
 
     def test_what_is_unsafe_to_repeat_is_marked_so(self) -> None:
-        once = [
-            executions.resume("e", 1), executions.rerun("e"), executions.bulk_rerun(workflow_id="w"),
-            workflows.create({}), workflows.restore("w", 1), workflows.update("w", {}, etag='"1"'),
-            triggers.fire("t"), triggers.replay("t", "d"), api_keys.create("k", ["read"]),
-        ]  # fmt: skip
+        once = [executions.resume("e", 1), workflows.restore("w", 1), workflows.update("w", {}, etag='"1"')]
         again = [executions.cancel("e"), workflows.update("w", {}), workflows.delete("w"), catalogue.ready()]
         assert [call.repeatable for call in once] == [False] * len(once)
         assert [call.repeatable for call in again] == [True] * len(again)

@@ -218,13 +218,13 @@ def test_many_at_once(client: Any) -> None:
     for id in ids:
         parked(client, id)
     result = client.executions.bulk_cancel(workflow_id=saved.id)
-    assert set(result.execution_ids) == ids
+    assert {one.execution_id for one in result.results} == ids
     for id in ids:
         assert client.executions.wait(id).status == "cancelled"
     again = client.executions.bulk_rerun(workflow_id=saved.id, status=["cancelled"], limit=2)
-    assert again.count == 2
-    for id in again.execution_ids:
-        parked(client, id)
+    assert (again.done, again.failed, again.has_more) == (2, 0, True)
+    for one in again.results:
+        parked(client, one.started)
     client.executions.bulk_cancel(workflow_id=saved.id)
     with pytest.raises(Invalid, match="at least one condition"):
         client.executions.bulk_cancel()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aicflow.kernel.errors import Conflict
-from aicflow.kernel.ports import ExecutionFilter
+from aicflow.kernel.ports import ExecutionFilter, Idempotency
 
 ADD = {"id": "a", "type": "lab.add", "params": {"n": "${{ input.n }}"}}
 
@@ -138,8 +138,9 @@ async def test_rerun_of_the_latest_version(lab: Any) -> None:
 async def test_bulk_cancel_and_bulk_rerun(lab: Any) -> None:
     workflow = await lab.workflow([{"id": "h", "type": "lab.hold"}])
     ids = [(await lab.executions.start(workflow)).execution_id for _ in range(5)]
-    cancelled = await lab.executions.bulk_cancel(ExecutionFilter(workflow_id=workflow), limit=3)
-    assert len(cancelled) == 3
+    outcome = await lab.executions.bulk_cancel(ExecutionFilter(workflow_id=workflow), limit=3)
+    cancelled = [one.execution_id for one in outcome.items]
+    assert (cancelled, outcome.has_more) == (ids[:1:-1], True)
     for one in cancelled:
         assert (await lab.end(one)).status == "cancelled"
     lab.ledger.gates["hold"].set()
@@ -148,6 +149,33 @@ async def test_bulk_cancel_and_bulk_rerun(lab: Any) -> None:
     again = await lab.executions.bulk_rerun(
         ExecutionFilter(workflow_id=workflow, statuses=frozenset({"cancelled"})), limit=10
     )
-    assert len(again) == 3
-    for one in again:
-        assert (await lab.end(one)).status == "succeeded"
+    assert ([one.execution_id for one in again.items], again.has_more) == (cancelled, False)
+    for one in again.items:
+        assert (await lab.end(one.started)).status == "succeeded"
+
+
+async def test_a_bulk_rerun_that_died_in_the_middle_goes_on_with_its_key(lab: Any, monkeypatch: Any) -> None:
+    workflow = await lab.workflow([ADD])
+    ids = [(await lab.executions.start(workflow, {"n": n})).execution_id for n in range(5)]
+    for one in ids:
+        await lab.end(one)
+    where, key = ExecutionFilter(workflow_id=workflow), Idempotency("bulk-rerun:me", "k", "print")
+    rerun, calls = lab.executions.rerun, iter(range(100))
+
+    async def dying(*args: Any, **more: Any) -> Any:
+        if next(calls) == 3:
+            raise KeyError("the process died")
+        return await rerun(*args, **more)
+
+    monkeypatch.setattr(lab.executions, "rerun", dying)
+    with pytest.raises(KeyError):
+        await lab.executions.bulk_rerun(where, limit=10, idempotency=key)
+    late = (await lab.executions.start(workflow, {"n": 9})).execution_id
+    outcome = await lab.executions.bulk_rerun(where, limit=10, idempotency=key)
+    assert [one.execution_id for one in outcome.items] == ids[::-1], "what was chosen first, not what ended since"
+    made = {one.started for one in outcome.items}
+    everything = {one.id for one in (await lab.store.executions.list(where, limit=50)).items}
+    assert len(made) == 5
+    assert everything == {*ids, late, *made}, "nothing twice"
+    again = await lab.executions.bulk_rerun(where, limit=10, idempotency=key)
+    assert (again.items, again.repeated) == (outcome.items, True)

@@ -10,9 +10,9 @@ from aicflow.host import retention
 from aicflow.host.housekeeping import Housekeeper, sweep
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
-from aicflow.kernel.ports import ExecutionFilter, RetentionRule
+from aicflow.kernel.ports import ExecutionFilter, Fire, Idempotency, RetentionRule
 from aicflow.store.sqlite import SQLiteStore
-from aicflow.testing.store_samples import NOW, end, start
+from aicflow.testing.store_samples import NOW, create, end, start
 
 
 class Clock:
@@ -65,14 +65,22 @@ async def test_the_housekeeper_goes_on_when_the_store_is_away(tmp_path: Path) ->
         def __getattr__(self, name: str) -> object:
             return getattr(store.maintenance, name)
 
-    keeper = Housekeeper(Away(), [RetentionRule("failed", max_count=0)], Clock(), every=0.01)  # type: ignore[arg-type]
+    for at in (NOW, NOW + 90):
+        key = Idempotency("api", f"k{at}", "")
+        await create(store.executions, f"ex_{at}", at=at, idempotency=key, fire=Fire("wf_a:hook", key.key))
+    rules = [RetentionRule("failed", max_count=0)]
+    keeper = Housekeeper(Away(), rules, Clock(), every=0.01, key_age=50, fire_age=200)  # type: ignore[arg-type]
     keeper.start()
     async with asyncio.timeout(10):
-        while len(await ids(store)) > 7:  # noqa: ASYNC110
+        while len(await ids(store)) > 9:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await keeper.stop()
     await keeper.stop()
     assert calls > 1
+    # keys go by an age of their own, though nothing removed what they made
+    assert await store.idempotency.find("api", f"k{NOW}") is None
+    assert await store.idempotency.find("api", f"k{NOW + 90}") is not None
+    assert (await create(store.executions, "ex_again", fire=Fire("wf_a:hook", f"k{NOW}"))).duplicate
     await store.close()
 
 

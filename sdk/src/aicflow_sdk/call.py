@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 from aicflow_sdk.decode import decode
 from aicflow_sdk.models import Page
 from aicflow_sdk.replies import Reply
 
-__all__ = ["PREFIX", "Call", "Listing", "encode_json", "model", "nothing", "path", "query"]
+__all__ = ["PREFIX", "Call", "Listing", "encode_json", "keyed", "model", "nothing", "path", "query"]
 
 PREFIX: Final = "/api/v1"
 
@@ -105,6 +106,11 @@ def instant(name: str, value: datetime) -> str:
 def encode_json(value: Any) -> bytes:
     """The value as JSON. Raises TypeError or ValueError for what JSON cannot say."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def keyed(idempotency_key: str | None) -> dict[str, str]:
+    """The header that lets a creating call be sent again, with a key of its own unless given."""
+    return {"idempotency-key": str(uuid4()) if idempotency_key is None else idempotency_key}
 
 
 def model[T](cls: type[T]) -> Callable[[Reply], T]:

@@ -12,6 +12,8 @@ from aicflow_sdk.errors import ExecutionCancelled, ExecutionFailed, ExecutionUns
 __all__ = [
     "ENDED",
     "ApiKey",
+    "BulkError",
+    "BulkItem",
     "BulkResult",
     "CreatedApiKey",
     "Delivery",
@@ -228,11 +230,32 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BulkResult:
-    """What was done."""
+class BulkError:
+    """Why nothing could be done to one execution."""
 
-    count: int
-    execution_ids: tuple[str, ...]
+    code: str
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkItem:
+    """What came of one execution: `done` or `failed`; `started` is the id of the new one of a rerun."""
+
+    execution_id: str
+    status: str
+    started: str | None = None
+    error: BulkError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkResult:
+    """What came of each execution, newest first. `has_more`: more meet the conditions than the limit allows."""
+
+    done: int
+    failed: int
+    has_more: bool
+    results: tuple[BulkItem, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

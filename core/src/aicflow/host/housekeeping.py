@@ -50,7 +50,18 @@ async def sweep(
 class Housekeeper:
     """Sweeps now and then while the host runs."""
 
-    def __init__(self, maintenance: Maintenance, rules: Sequence[RetentionRule], clock: Clock, *, every: float) -> None:
+    def __init__(
+        self,
+        maintenance: Maintenance,
+        rules: Sequence[RetentionRule],
+        clock: Clock,
+        *,
+        every: float,
+        key_age: float,
+        fire_age: float,
+    ) -> None:
+        self._key_age = key_age
+        self._fire_age = fire_age
         self._maintenance = maintenance
         self._rules = tuple(rules)
         self._clock = clock
@@ -58,9 +69,8 @@ class Housekeeper:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin, if there is anything that is not kept for ever."""
-        if self._rules:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="aicflow-housekeeping")
+        """Begin."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="aicflow-housekeeping")
 
     async def stop(self) -> None:
         """Stop between two batches."""
@@ -69,9 +79,17 @@ class Housekeeper:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
+    async def _forget_keys(self) -> None:
+        now, forget = self._clock.now(), self._maintenance.forget_keys
+        while True:
+            if not await forget(used_before=now - self._key_age, fired_before=now - self._fire_age):
+                return
+            await asyncio.sleep(_PAUSE)
+
     async def _run(self) -> None:
         while True:
             try:
+                await self._forget_keys()
                 swept = await sweep(self._maintenance, self._rules, self._clock.now())
                 if swept.executions:
                     _log.info(

@@ -8,7 +8,7 @@ from typing import Final
 
 from aicflow.kernel.ports import RetentionRule
 
-__all__ = ["ages", "counts", "rules"]
+__all__ = ["age", "ages", "counts", "rules"]
 
 STATUSES: Final = ("succeeded", "failed", "cancelled")
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
@@ -34,13 +34,15 @@ def _by_status(text: str) -> dict[str, str]:
 
 def ages(text: str) -> dict[str, float]:
     """Seconds by status. Raises ValueError for what is neither `30d` nor `succeeded=30d,failed=90d`."""
-    found: dict[str, float] = {}
-    for status, value in _by_status(text).items():
-        match = _AGE.fullmatch(value)
-        if match is None or float(match[1]) == 0:
-            raise ValueError(f"{value!r} is not an age such as 12h, 30d or 8w")
-        found[status] = float(match[1]) * _UNITS[match[2]]
-    return found
+    return {status: age(value) for status, value in _by_status(text).items()}
+
+
+def age(text: str) -> float:
+    """Seconds. Raises ValueError for what is not an age."""
+    match = _AGE.fullmatch(text)
+    if match is None or float(match[1]) == 0:
+        raise ValueError(f"{text!r} is not an age such as 12h, 30d or 8w")
+    return float(match[1]) * _UNITS[match[2]]
 
 
 def counts(text: str) -> dict[str, int]:

@@ -16,6 +16,7 @@ from aicflow.host.housekeeping import Housekeeper
 from aicflow.host.keys import KeyRing, is_well_formed, new_key
 from aicflow.host.metrics import Metrics
 from aicflow.host.node_health import NodeHealth
+from aicflow.host.retention import age
 from aicflow.host.settings import Settings
 from aicflow.host.trigger_runtime import HostTriggerRuntime
 from aicflow.host.triggers import TriggerService
@@ -144,7 +145,14 @@ async def running(
         stack.push_async_callback(runtime.node_health.close)
         stack.push_async_callback(runtime.trigger_service.stop)
         await runtime.trigger_service.start()
-        keeper = Housekeeper(store.maintenance, settings.retention_rules, runtime.clock, every=settings.retention_every)
+        keeper = Housekeeper(
+            store.maintenance,
+            settings.retention_rules,
+            runtime.clock,
+            every=settings.retention_every,
+            key_age=age(settings.idempotency_age),
+            fire_age=age(settings.fire_age),
+        )
         stack.push_async_callback(keeper.stop)
         keeper.start()
         stack.callback(runtime.closing.set)

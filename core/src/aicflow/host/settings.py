@@ -72,6 +72,13 @@ class Settings(BaseSettings):
         description="How many ended executions of each workflow and status are kept: `1000`, or `succeeded=100`. "
         "All when not set",
     )
+    idempotency_age: str = Field(
+        default="7d", description="How long an `Idempotency-Key` is remembered, whatever becomes of what it made"
+    )
+    fire_age: str = Field(
+        default="90d",
+        description="How long a trigger remembers the id of a delivery and the time of a fire, to start nothing twice",
+    )
     retention_every: float = Field(
         default=600.0, gt=0, le=86_400, description="Seconds between two rounds that remove what is not kept"
     )
@@ -94,6 +101,12 @@ class Settings(BaseSettings):
     @classmethod
     def _ages(cls, value: str) -> str:
         retention.ages(value)
+        return value
+
+    @field_validator("idempotency_age", "fire_age")
+    @classmethod
+    def _age(cls, value: str) -> str:
+        retention.age(value)
         return value
 
     @field_validator("retention_count")

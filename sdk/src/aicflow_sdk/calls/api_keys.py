@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from aicflow_sdk.call import Call, Listing, encode_json, instant, model, nothing, path
+from aicflow_sdk.call import Call, Listing, encode_json, instant, keyed, model, nothing, path
 from aicflow_sdk.models import ApiKey, CreatedApiKey
 
 __all__ = ["create", "list_", "revoke"]
@@ -14,12 +14,21 @@ __all__ = ["create", "list_", "revoke"]
 type Scope = Literal["read", "write", "execute", "admin"]
 
 
-def create(name: str, scopes: Sequence[Scope], *, expires_at: datetime | None = None) -> Call[CreatedApiKey]:
+def create(
+    name: str, scopes: Sequence[Scope], *, expires_at: datetime | None = None, idempotency_key: str | None = None
+) -> Call[CreatedApiKey]:
     """A new API key; `key` is in this answer only. `admin` includes every other scope."""
     body: dict[str, Any] = {"name": name, "scopes": [scopes] if isinstance(scopes, str) else list(scopes)}
     if expires_at is not None:
         body["expires_at"] = instant("expires_at", expires_at)
-    return Call(method="POST", path=path("api-keys"), body=encode_json(body), parse=model(CreatedApiKey))
+    return Call(
+        method="POST",
+        path=path("api-keys"),
+        body=encode_json(body),
+        headers=keyed(idempotency_key),
+        parse=model(CreatedApiKey),
+        repeatable=True,
+    )
 
 
 def list_(*, limit: int | None = None) -> Listing[ApiKey]:

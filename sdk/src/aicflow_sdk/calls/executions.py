@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
-from uuid import uuid4
 
-from aicflow_sdk.call import Call, Listing, encode_json, instant, model, path, query
+from aicflow_sdk.call import Call, Listing, encode_json, instant, keyed, model, path, query
 from aicflow_sdk.calls.workflows import id_of
 from aicflow_sdk.decode import decode
 from aicflow_sdk.models import BulkResult, Event, Execution, ExecutionStatus, Step, Workflow
@@ -73,7 +72,7 @@ def start(
         body["priority"] = priority
     if engine is not None:
         body["engine"] = engine
-    headers = {"idempotency-key": str(uuid4()) if idempotency_key is None else idempotency_key}
+    headers = keyed(idempotency_key)
     if wait > 0:
         headers["prefer"] = f"wait={int(wait)}"
     return Call(
@@ -140,6 +139,7 @@ def rerun(
     input: Any = SAME,
     version: Literal["pinned", "latest"] | int = "pinned",
     from_node: str | None = None,
+    idempotency_key: str | None = None,
 ) -> Call[Execution]:
     """Make a new execution from an old one. `from_node` reuses the outputs of everything not downstream of it."""
     body: dict[str, Any] = {"version": version}
@@ -148,7 +148,12 @@ def rerun(
     if from_node is not None:
         body["from_node"] = from_node
     return Call(
-        method="POST", path=path("executions", execution_id, "rerun"), body=encode_json(body), parse=model(Execution)
+        method="POST",
+        path=path("executions", execution_id, "rerun"),
+        body=encode_json(body),
+        headers=keyed(idempotency_key),
+        parse=model(Execution),
+        repeatable=True,
     )
 
 
@@ -187,12 +192,11 @@ def bulk_cancel(
     created_after: datetime | None = None,
     created_before: datetime | None = None,
     limit: int | None = None,
+    idempotency_key: str | None = None,
 ) -> Call[BulkResult]:
-    """Cancel those that meet every condition (at least one must be given) and have not ended."""
+    """Cancel those that meet every condition (at least one must be given) and have not ended. A result for each."""
     body = _conditions(workflow_id, status, created_after, created_before, limit)
-    return Call(
-        method="POST", path=path("executions", "bulk-cancel"), body=body, parse=model(BulkResult), repeatable=True
-    )
+    return _bulk("bulk-cancel", body, idempotency_key)
 
 
 def bulk_rerun(
@@ -202,11 +206,24 @@ def bulk_rerun(
     created_after: datetime | None = None,
     created_before: datetime | None = None,
     limit: int | None = None,
+    idempotency_key: str | None = None,
 ) -> Call[BulkResult]:
     """Rerun those that meet every condition (at least one must be given): failed and cancelled ones, unless `status`
-    says which. Gives the ids of the new executions."""
+    says which. A result for each: what fails for one holds up no other."""
     body = _conditions(workflow_id, status, created_after, created_before, limit)
-    return Call(method="POST", path=path("executions", "bulk-rerun"), body=body, parse=model(BulkResult))
+    return _bulk("bulk-rerun", body, idempotency_key)
+
+
+def _bulk(call: str, body: bytes, idempotency_key: str | None) -> Call[BulkResult]:
+    return Call(
+        method="POST",
+        path=path("executions", call),
+        body=body,
+        headers=keyed(idempotency_key),
+        parse=model(BulkResult),
+        repeatable=True,
+        patience=60.0,  # it does them one after the other
+    )
 
 
 def _conditions(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aicflow_sdk.call import Call, Listing, encode_json, model, path, query
+from aicflow_sdk.call import Call, Listing, encode_json, keyed, model, path, query
 from aicflow_sdk.decode import decode
 from aicflow_sdk.models import Delivery, Execution, Trigger
 from aicflow_sdk.replies import Reply
@@ -39,13 +39,15 @@ def resume(trigger_id: str) -> Call[Trigger]:
     return Call(method="POST", path=path("triggers", trigger_id, "resume"), parse=model(Trigger), repeatable=True)
 
 
-def fire(trigger_id: str, payload: Any = None) -> Call[Execution]:
+def fire(trigger_id: str, payload: Any = None, *, idempotency_key: str | None = None) -> Call[Execution]:
     """Fire it now with this payload, also when it is paused."""
     return Call(
         method="POST",
         path=path("triggers", trigger_id, "fire"),
         body=encode_json({"payload": payload}),
+        headers=keyed(idempotency_key),
         parse=model(Execution),
+        repeatable=True,
     )
 
 
@@ -75,8 +77,12 @@ def delivery(trigger_id: str, delivery_id: str) -> Call[Delivery]:
     )
 
 
-def replay(trigger_id: str, delivery_id: str) -> Call[Execution]:
+def replay(trigger_id: str, delivery_id: str, *, idempotency_key: str | None = None) -> Call[Execution]:
     """Start an execution of today's version with a payload that arrived before."""
     return Call(
-        method="POST", path=path("triggers", trigger_id, "deliveries", delivery_id, "replay"), parse=model(Execution)
+        method="POST",
+        path=path("triggers", trigger_id, "deliveries", delivery_id, "replay"),
+        headers=keyed(idempotency_key),
+        parse=model(Execution),
+        repeatable=True,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aicflow_sdk.call import Call, Listing, encode_json, model, nothing, path, query
+from aicflow_sdk.call import Call, Listing, encode_json, keyed, model, nothing, path, query
 from aicflow_sdk.decode import decode
 from aicflow_sdk.documents import WorkflowSource, document_bytes
 from aicflow_sdk.models import Validation, Workflow, WorkflowVersion
@@ -30,7 +30,9 @@ def _if_match(workflow: str | Workflow, etag: str | None, otherwise: str | None)
     return {"if-match": tag} if tag else {}
 
 
-def create(document: WorkflowSource, *, id: str | None = None, enabled: bool = True) -> Call[Workflow]:
+def create(
+    document: WorkflowSource, *, id: str | None = None, enabled: bool = True, idempotency_key: str | None = None
+) -> Call[Workflow]:
     """Save a new workflow: one built in Python, a dict, or a Path to a JSON or YAML file. `id` is one of your own
     (letters, digits, `_`, `-`). Raises WorkflowInvalid with every finding when the document has errors."""
     body, kind = document_bytes(document)
@@ -39,7 +41,9 @@ def create(document: WorkflowSource, *, id: str | None = None, enabled: bool = T
         path=path("workflows") + query(id=id, enabled=None if enabled else False),
         body=body,
         content_type=kind,
+        headers=keyed(idempotency_key),
         parse=_workflow,
+        repeatable=True,
     )
 
 

@@ -76,7 +76,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
     words = {
         400: "The body cannot be read", 401: "No API key that counts", 403: "The key lacks the scope",
-        404: "There is no such thing", 409: "It is in another state", 410: "What the idempotency key made is gone", 412: "It has changed since it was read",
+        404: "There is no such thing", 409: "It is in another state",
+        410: "What the idempotency key made is gone", 412: "It has changed since it was read",
         413: "The body is too large", 415: "The body's type is not supported", 422: "Something is not valid",
         428: "If-Match is required", 503: "The service cannot answer now",
     }  # fmt: skip

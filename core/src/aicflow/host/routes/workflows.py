@@ -101,7 +101,10 @@ async def create_workflow(request: Request, query: Annotated[CreateQuery, Query(
         return _saved(*made, 201)
 
     async def again(workflow_id: str) -> Response:
-        return _saved(await runtime.store.workflows.get(workflow_id), await runtime.workflows.check(document.value))
+        record = await runtime.store.workflows.get(workflow_id)
+        response = _saved(record, await runtime.workflows.check(document.value))
+        response.headers["location"] = f"/api/v1/workflows/{workflow_id}"
+        return response
 
     return await once(request, "workflows", [document.value, query.id, query.enabled], act, again)
 
