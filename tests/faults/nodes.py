@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from aicflow import Context, Node, PermanentError, TransientError, hookimpl, node
+from aicflow import Context, Node, Params, PermanentError, StartChild, TransientError, hookimpl, node
 
 LEDGER = "AICFLOW_FAULT_LEDGER"
 
@@ -118,7 +118,24 @@ async def child(ctx: Context, word: str, patience: float = 60.0) -> str:
     return word
 
 
-NODES = (effect, block, add, flaky, boom, deaf, child)
+class CallsParams(Params):
+    workflow: str
+    inputs: list[Any]
+
+
+class Calls(Node[CallsParams, list[Any]]):
+    """Calls a workflow for each input, one after the other."""
+
+    type_id = "faults.calls"
+
+    async def run(self, ctx: Context, params: CallsParams) -> list[Any] | StartChild:
+        """The next child, or what all of them gave."""
+        if len(ctx.children) < len(params.inputs):
+            return StartChild(params.workflow, params.inputs[len(ctx.children)])
+        return [child["output"] for child in ctx.children]
+
+
+NODES = (effect, block, add, flaky, boom, deaf, child, Calls)
 
 
 @hookimpl

@@ -96,6 +96,19 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
             ["a > k", "k > z"],
             output="${{ nodes.k.output.output }}",
         ),
+        document(
+            "thrice",
+            [
+                {
+                    "id": "k",
+                    "type": "faults.calls",
+                    "params": {"workflow": "chain", "inputs": [{"n": 9}, {"n": 19}, "${{ input }}"]},
+                },
+                effect("z"),
+            ],
+            ["k > z"],
+            output="${{ nodes.k.output }}",
+        ),
         document("long", [effect("a", before=60.0)], []),
         document(
             "single",
@@ -136,9 +149,13 @@ def _one_report(world: World, story: ExecutionStory) -> str | None:
     return None if len(reports) == 1 else f"{len(reports)} failure workflows were started"
 
 
-def _one_child(world: World, story: ExecutionStory) -> str | None:
-    children = [one for one in world.of("chain") if one.row["parent_execution_id"] == story.id]
-    return None if Counter(one.status for one in children) == {"succeeded": 1} else f"has the children {children}"
+def _children(number: int) -> Callable[[World, ExecutionStory], str | None]:
+    def check(world: World, story: ExecutionStory) -> str | None:
+        children = [one for one in world.of("chain") if one.row["parent_execution_id"] == story.id]
+        exact = Counter(one.status for one in children) == {"succeeded": number}
+        return None if exact else f"has the children {children}"
+
+    return check
 
 
 EXPECTED: dict[str, Expected] = {
@@ -148,7 +165,8 @@ EXPECTED: dict[str, Expected] = {
     "saved": Expected("succeeded", lambda given: "rescue", frozenset({"x", "rescue"})),
     "waits": Expected("succeeded", lambda given: "z", frozenset("az")),
     "asks": Expected("succeeded", lambda given: 7, frozenset("az")),
-    "calls": Expected("succeeded", lambda given: given["n"] + 11, frozenset("az"), more=_one_child),
+    "calls": Expected("succeeded", lambda given: given["n"] + 11, frozenset("az"), more=_children(1)),
+    "thrice": Expected("succeeded", lambda given: [20, 30, given["n"] + 11], frozenset("z"), more=_children(3)),
     "long": Expected("cancelled"),
     "single": Expected("succeeded", lambda given: "b", frozenset("ab")),
 }

@@ -6,13 +6,13 @@ import asyncio
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aicflow import Context, Exit, Node, Params, PermanentError, TransientError, node
+from aicflow import Context, Exit, Node, Params, PermanentError, StartChild, TransientError, Wait, node
 from aicflow.engine import EngineOptions, EnvironmentSecrets, Executions, Secrets, Started
 from aicflow.engine.builtins import WaitNode, WorkflowCall
 from aicflow.engine.plugin import aicflow_engines
@@ -125,6 +125,41 @@ def node_types(ledger: Ledger) -> list[Any]:
     async def anything(nan: bool = False) -> Any:
         return float("nan") if nan else object()
 
+    class CallsParams(Params):
+        workflow: str
+        inputs: list[Any]
+        detach: bool = False
+
+    class Calls(Node[CallsParams, list[Any]]):
+        """Calls a workflow for each input, one after the other, and keeps nothing itself."""
+
+        type_id = "lab.calls"
+
+        async def run(self, ctx: Context, params: CallsParams) -> list[Any] | StartChild:
+            ledger.calls["calls"] += 1
+            if len(ctx.children) < len(params.inputs):
+                return StartChild(params.workflow, params.inputs[len(ctx.children)], detach=params.detach)
+            ledger.entered["calls"].set()
+            if "calls" in ledger.gates:
+                await ledger.gates["calls"].wait()
+            return [child["execution_id" if params.detach else "output"] for child in ctx.children]
+
+    class AsksTwiceParams(Params):
+        seconds: float | None = None
+
+    class AsksTwice(Node[AsksTwiceParams, list[Any]]):
+        """Asks, and asks again."""
+
+        type_id = "lab.asks_twice"
+
+        async def run(self, ctx: Context, params: AsksTwiceParams) -> list[Any] | Wait:
+            ledger.calls["asks"] += 1
+            if ctx.answer is None:
+                return Wait(answer_schema=True, message="first", seconds=params.seconds)
+            if ctx.answer.value == "first":
+                return Wait(answer_schema=True, message="second")
+            return [ctx.attempt, ctx.answer.value]
+
     class PickParams(Params):
         port: str
 
@@ -152,6 +187,8 @@ def node_types(ledger: Ledger) -> list[Any]:
         bad,
         anything,
         Pick,
+        Calls,
+        AsksTwice,
         WaitNode,
         WorkflowCall,
     ]
@@ -216,6 +253,21 @@ class Lab:
             while (execution := await self.store.executions.get(execution_id)).status not in statuses:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         return execution
+
+    async def eventually(self, holds: Callable[[], Awaitable[Any]]) -> None:
+        """Returns once it holds."""
+        async with asyncio.timeout(20):
+            while not await holds():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+    async def waits(self, execution_id: str, call: int) -> None:
+        """Returns once a step waits for the time of this number."""
+
+        async def holds() -> bool:
+            steps = await self.executions.steps(execution_id)
+            return any((step.wait or {}).get("call") == call for step in steps)
+
+        await self.eventually(holds)
 
     async def idle(self) -> None:
         """Returns once the worker holds no execution."""

@@ -62,6 +62,68 @@ async def test_a_parent_waits_through_a_crash_and_starts_one_child(lab: Any) -> 
     assert len((await lab.store.executions.list(ExecutionFilter(workflow_id=child), limit=5)).items) == 1
 
 
+async def children_of(lab: Any, parent: str) -> list[Any]:
+    return list((await lab.store.executions.list(ExecutionFilter(parent_execution_id=parent), limit=50)).items)
+
+
+def calls(workflow: str, **more: Any) -> dict[str, Any]:
+    params = {"workflow": workflow, "inputs": [{"n": 9}, {"n": 19}, {"n": 29}], **more}
+    return {"id": "calls", "type": "lab.calls", "params": params}
+
+
+async def test_each_call_is_a_child_of_its_own(lab: Any) -> None:
+    execution = await lab.run([calls(await lab.workflow([ADD]))])
+    assert execution.output == [10, 20, 30]
+    assert len(await children_of(lab, execution.id)) == 3
+
+
+async def test_detached_calls_are_children_of_their_own(lab: Any) -> None:
+    execution = await lab.run([calls(await lab.workflow([ADD]), detach=True)])
+    assert execution.output == [child.id for child in reversed(await children_of(lab, execution.id))]
+    assert len(set(execution.output)) == 3
+
+
+@pytest.mark.parametrize("detach", [False, True])
+async def test_calls_are_exact_over_crashes(lab: Any, detach: bool) -> None:
+    """A crash while the node runs with all results, one while it waits for a child, and one at each child's start."""
+    child = await lab.workflow([{"id": "h", "type": "lab.hold"}, {**ADD, "id": "a"}], ["h > a"])
+    lab.ledger.gates["calls"].clear()
+    parent = await lab.start([calls(child, detach=detach)])
+
+    async def reached(number: int, statuses: set[str]) -> bool:
+        return sum(one.status in statuses for one in await children_of(lab, parent)) >= number
+
+    for number in (1, 2, 3):
+        wanted = 3 if detach else number
+        await lab.eventually(lambda wanted=wanted: reached(wanted, {"queued", "running", "succeeded"}))
+        await lab.crash()
+        lab.ledger.gates["hold"].set()
+        if not detach:
+            await lab.eventually(lambda number=number: reached(number, {"succeeded"}))
+        if number < 3:
+            lab.ledger.gates["hold"].clear()
+    await lab.ledger.entered["calls"].wait()
+    await lab.crash()
+    lab.ledger.gates["calls"].set()
+    execution = await lab.end(parent)
+    assert len(await children_of(lab, parent)) == 3
+    assert execution.output == [one.id for one in reversed(await children_of(lab, parent))] if detach else [10, 20, 30]
+
+
+async def test_a_retry_calls_anew(lab: Any) -> None:
+    child = await lab.workflow([{"id": "f", "type": "lab.fail", "params": {"times": 1}}])
+    retry = {"max_attempts": 3, "initial_delay": 0, "on": ["child-failed"]}
+    execution = await lab.run([{**call(child), "retry": retry}], output="${{ nodes.call.output.output }}")
+    assert execution.output == "attempt 1"
+    assert [one.status for one in await children_of(lab, execution.id)] == ["succeeded", "failed"]
+
+
+async def test_a_call_that_cannot_start_follows_retry(lab: Any) -> None:
+    retry = {"max_attempts": 2, "initial_delay": 0, "on": ["permanent"]}
+    execution = await lab.run([{**call("nowhere"), "retry": retry}])
+    assert execution.error.attempt == 2
+
+
 async def test_a_workflow_that_calls_itself_ends_at_the_depth_limit(lab: Any) -> None:
     workflow = await lab.workflow([call("wf1")])
     assert workflow == "wf1"

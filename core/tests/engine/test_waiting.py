@@ -7,9 +7,46 @@ from typing import Any
 
 import pytest
 from aicflow.kernel.errors import Conflict, InputInvalid
+from aicflow.kernel.ports import Answered
 
 ASK = {"id": "ask", "type": "wait", "params": {"answer_schema": {"type": "integer"}, "message": "How many?"}}
 USE = {"id": "use", "type": "lab.add", "params": {"n": "${{ nodes.ask.output.answer }}"}}
+
+
+@pytest.mark.parametrize("crash", [False, True])
+async def test_an_answer_belongs_to_one_wait(lab: Any, crash: bool) -> None:
+    execution_id = await lab.start([{"id": "ask", "type": "lab.asks_twice"}])
+    await lab.until(execution_id, "waiting")
+    for call, value in enumerate(("first", "second"), 1):
+        await lab.waits(execution_id, call)
+        if crash:
+            await lab.crash()
+        await lab.executions.resume(execution_id, value=value)
+    assert (await lab.end(execution_id)).output == [1, "second"]
+
+
+async def test_a_late_answer_is_not_taken_for_the_next_wait(lab: Any) -> None:
+    execution_id = await lab.start([{"id": "ask", "type": "lab.asks_twice"}])
+    await lab.until(execution_id, "waiting")
+    await lab.executions.resume(execution_id, value="first")
+    await lab.waits(execution_id, 2)
+    await lab.store.executions.answer(execution_id, Answered("ask", "answered", b'"late"', 1))
+    lab.executions.wake()
+    await lab.until(execution_id, "waiting")
+    await lab.executions.resume(execution_id, value="second")
+    assert (await lab.end(execution_id)).output == [1, "second"]
+
+
+async def test_retry_answers_a_step_that_waits_in_this_process(lab: Any) -> None:
+    """Beside a branch that runs, so that nothing is parked."""
+    nodes = [{"id": "ask", "type": "lab.asks_twice"}, {"id": "h", "type": "lab.hold"}]
+    execution_id = await lab.start(nodes, output="${{ nodes.ask.output }}")
+    await lab.ledger.entered["hold"].wait()
+    for call, (action, value) in enumerate((("retry", None), ("answered", "first"), ("answered", "second")), 1):
+        await lab.waits(execution_id, call)
+        await lab.executions.resume(execution_id, "ask", action=action, value=value)
+    lab.ledger.gates["hold"].set()
+    assert (await lab.end(execution_id)).output == [2, "second"]
 
 
 async def test_a_person_answers(lab: Any) -> None:

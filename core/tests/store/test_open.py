@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from aicflow.kernel.errors import NotFound, StoreUnavailable
-from aicflow.kernel.ports import Fire, Idempotency
+from aicflow.kernel.ports import Answered, Fire, Idempotency
 from aicflow.store import SQLiteStore
 from aicflow.store.sqlite.migrate import Migration, migrate, migrations_in
-from aicflow.testing.store_samples import create, start
+from aicflow.testing.store_samples import claim, create, start
 
 ALL = migrations_in("aicflow", files("aicflow.store.sqlite").joinpath("migrations"))
 
@@ -236,4 +236,21 @@ async def test_keys_of_an_older_database_are_kept(tmp_path: Path) -> None:
     assert await store.maintenance.forget_keys(used_before=1e9, fired_before=1e9) == 1
     assert await store.idempotency.find("executions:ak_1", "k") is None
     assert await store.idempotency.find("child", "ex_1:node") is not None
+    await store.close()
+
+
+async def test_answers_of_an_earlier_version_are_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "aicflow.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, [one for one in ALL if one.number == 1])
+        connection.execute(
+            "INSERT INTO executions (id, workflow_id, version, status, created_at, available_at, last_seq, epoch,"
+            " due_at, priority, admitted, trigger, input)"
+            " VALUES ('ex_1', 'wf_a', 1, 'waiting', 1, 1, 1, 1, -1, 0, 1, '{}', 'null')"
+        )
+        connection.execute("INSERT INTO answers VALUES ('ex_1', 'ask', 'answered', '7')")
+    store = SQLiteStore(path)
+    await store.open()
+    [claimed] = await claim(store.executions)
+    assert claimed.answers == [Answered("ask", "answered", b"7", 0)]
     await store.close()

@@ -122,7 +122,7 @@ class SameBehaviour(RuleBasedStateMachine):
         status=st.sampled_from(["running", "waiting", "succeeded", "succeeded", "failed", "cancelled"]),
         wake=st.none() | st.integers(0, 50),
         outputs=st.dictionaries(KEYS, st.sampled_from([b"1", b"[2]"]), max_size=2),
-        consumed=st.lists(KEYS, max_size=2),
+        consumed=st.lists(st.tuples(KEYS, st.integers(0, 2)), max_size=2),
         stale=st.sampled_from([0, 0, 0, 1]),
     )
     def append(
@@ -132,7 +132,7 @@ class SameBehaviour(RuleBasedStateMachine):
         status: Any,
         wake: int | None,
         outputs: dict[str, bytes],
-        consumed: list[str],
+        consumed: list[tuple[str, int]],
         stale: int,
     ) -> None:
         id = self.known(index)
@@ -190,9 +190,9 @@ class SameBehaviour(RuleBasedStateMachine):
         self.both(lambda store: store.executions.request_cancel(self.known(index)))
 
     @precondition(lambda self: self.ids)
-    @rule(index=st.integers(0, 99), node=KEYS)
-    def answer(self, index: int, node: str) -> None:
-        self.both(lambda store: store.executions.answer(self.known(index), Answered(node, "answered", b"1")))
+    @rule(index=st.integers(0, 99), node=KEYS, call=st.integers(0, 2))
+    def answer(self, index: int, node: str, call: int) -> None:
+        self.both(lambda store: store.executions.answer(self.known(index), Answered(node, "answered", b"1", call)))
 
     @rule(
         age=st.none() | st.integers(0, 60),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ async def attempt_step(
     node: PlannedNode,
     attempt: int,
     answer: Answer | None,
+    children: Sequence[Mapping[str, Any]],
     deadline: float | None,
 ) -> Succeeded | Failed | Interrupted | Wait | StartChild:
     """Run one attempt. `active` holds the task that may be interrupted, while the node's own code runs and only then;
@@ -62,7 +64,7 @@ async def attempt_step(
         run.scope["execution"]["attempt"] = attempt
         params = step_params(node, run.scope, run.reveal)
         run.used.add(cls)
-        ctx = StepContext(run, node.id, attempt, answer)
+        ctx = StepContext(run, node.id, attempt, answer, children)
         timeout = node.timeout
         if deadline is not None:
             left = max(deadline - asyncio.get_running_loop().time(), 0.0)

@@ -29,8 +29,8 @@ class ChildExecutions:
     def __init__(self, executions: Executions) -> None:
         self._executions = executions
 
-    async def start_child(self, parent: Execution, node_id: str, call: StartChild) -> str:
-        """Start a child once for (parent, node); gives its id, the same after a recovery. Raises PermanentError."""
+    async def start_child(self, parent: Execution, node_id: str, number: int, call: StartChild) -> str:
+        """Start the step's child of this number; returns its id, the same after a recovery. Raises PermanentError."""
         depth = await self._depth(parent)
         if depth >= self._executions.options.max_depth:
             raise PermanentError(
@@ -42,8 +42,11 @@ class ChildExecutions:
             kind="workflow",
             parent_execution_id=parent.id,
             parent_node_id=None if call.detach else node_id,
+            parent_call=None if call.detach else number,
         )
-        key = Idempotency("child", f"{parent.id}:{node_id}", "", owner=parent.id)
+        # the first one is called as earlier versions called it, which may have started it
+        name = f"{parent.id}:{node_id}" + (f":{number}" if number > 1 else "")
+        key = Idempotency("child", name, "", owner=parent.id)
         try:
             started = await patient(
                 partial(
@@ -121,5 +124,6 @@ class ChildExecutions:
         parent, node = execution.trigger.parent_execution_id, execution.trigger.parent_node_id
         if parent is None or node is None:
             return
-        self._executions.worker.deliver(parent, Answered(node, "answered", dumps({"child": execution.id})))
+        answer = Answered(node, "answered", dumps({"child": execution.id}), execution.trigger.parent_call or 0)
+        self._executions.worker.deliver(parent, answer)
         self._executions.wake()

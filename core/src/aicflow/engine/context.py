@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +24,21 @@ __all__ = ["StepContext"]
 class StepContext:
     """One attempt of one step, as its node sees it. It also is the `nodes` caller, which agents use for tools."""
 
-    __slots__ = ("_calls", "_loop", "_run", "answer", "attempt", "cancelled", "idempotency_key", "node_id")
+    __slots__ = ("_calls", "_loop", "_run", "answer", "attempt", "cancelled", "children", "idempotency_key", "node_id")
 
-    def __init__(self, run: ExecutionRun, node_id: str, attempt: int, answer: Answer | None) -> None:
+    def __init__(
+        self,
+        run: ExecutionRun,
+        node_id: str,
+        attempt: int,
+        answer: Answer | None,
+        children: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self._run = run
         self.node_id = node_id
         self.attempt = attempt
         self.answer = answer
+        self.children = tuple(children)
         self.idempotency_key = f"{run.execution_id}:{node_id}"
         self.cancelled = False
         self._calls = 0

@@ -24,8 +24,9 @@ __all__ = ["Children", "Environment"]
 class Children(Protocol):
     """Starting and following other executions; the facade does it."""
 
-    async def start_child(self, parent: Execution, node_id: str, call: StartChild) -> str:
-        """Start a child once for (parent, node); gives its id, the same one after a recovery. Raises NodeError."""
+    async def start_child(self, parent: Execution, node_id: str, number: int, call: StartChild) -> str:
+        """Start a child once for (parent, node, number); returns its id, the same one after a recovery. Raises
+        NodeError."""
         ...
 
     async def child_result(self, execution_id: str) -> dict[str, Any] | None:

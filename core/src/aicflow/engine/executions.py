@@ -302,7 +302,7 @@ class Executions:
                 violations = SchemaValidator(schema).validate(value, limit=20)
                 if violations:
                     raise InputInvalid([(one.pointer, one.message) for one in violations], what="answer")
-        answer = Answered(node_id, action, dumps(value))
+        answer = Answered(node_id, action, dumps(value), wait.get("call", 0))
         await self.store.executions.answer(execution_id, answer)
         self.worker.deliver(execution_id, answer)
         self.wake()  # it may be parking at this moment

@@ -80,7 +80,7 @@ class ExecutionLog:
         self.closed = False
         self._pending: list[bytes] = []
         self._outputs: dict[str, bytes] = {}
-        self._consumed: list[str] = []
+        self._consumed: list[tuple[str, int]] = []
         self.on_cancel: Callable[[], None] | None = None
         self._projection: Projection | None = None
         self._sealed = False
@@ -113,9 +113,9 @@ class ExecutionLog:
         """Commit this output beside the pending events: it is too large to stand in one."""
         self._outputs[node_id] = encoded
 
-    def consume_answer(self, node_id: str) -> None:
-        """The pending events carry what this node's answer led to; forget the answer when they are committed."""
-        self._consumed.append(node_id)
+    def consume_answer(self, node_id: str, call: int) -> None:
+        """The pending events carry what the answer to this wait led to; forget it when they are committed."""
+        self._consumed.append((node_id, call))
 
     def flush_soon(self) -> None:
         """Flush when the running task next gives way."""
@@ -188,7 +188,7 @@ class ExecutionLog:
         batch: EventBatch,
         projection: Projection | None,
         outputs: Mapping[str, bytes],
-        consumed: Sequence[str],
+        consumed: Sequence[tuple[str, int]],
     ) -> Appended:
         def append() -> Awaitable[Appended]:
             return self._store.append(self.execution_id, self.epoch, batch, projection, outputs, consumed)

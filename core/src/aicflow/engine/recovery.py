@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from aicflow.engine.failure import report_to_json
 from aicflow.kernel.events import History, decode_event, event_type, fold
@@ -13,18 +13,43 @@ from aicflow.kernel.plan import Plan
 from aicflow.kernel.ports.engine import Settlement
 from aicflow.kernel.ports.executions import Claimed
 
-__all__ = ["Resumption", "resume_from", "settlement_of"]
+__all__ = ["Resumption", "Waits", "resume_from", "settlement_of"]
+
+_TURNS: Final = frozenset(("step.started", "step.waiting", "step.retrying"))
+
+
+@dataclass(slots=True)
+class Waits:
+    """The waits of a step that is not settled: the number of the last one, what had ended it if the step has run since
+    (the data of that `step.started`), and the children it has started, as id and whether they were detached."""
+
+    number: int = 0
+    woken: dict[str, Any] = field(default_factory=dict)
+    started: dict[str, bool] = field(default_factory=dict)
+    children: list[dict[str, Any]] = field(default_factory=list)
+    """What the step was told of them."""
+
+    def wake(self, by: str, child: Mapping[str, Any] | None = None) -> None:
+        """The wait is over; `child` is what the step is told when it ended one."""
+        self.woken = {"woken": by, "call": self.number}
+        if child is not None:
+            self.woken["child"] = child["execution_id"]
+            self.children.append(dict(child))
+
+    def forget(self) -> None:
+        """The step runs from its beginning. Its numbers go on: what it starts then is new."""
+        self.woken, self.started, self.children = {}, {}, []
 
 
 @dataclass(slots=True)
 class Resumption:
-    """Where to go on. `settled` by node index; `open` are the steps that began and are not settled, by node id;
-    `woken` says of those that ran again after a wait what had ended it."""
+    """Where to go on. `settled` by node index; `open` are the steps that began and are not settled, by node id, and
+    `waits` theirs."""
 
     settled: list[Settlement]
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     open: dict[str, Step] = field(default_factory=dict)
-    woken: dict[str, dict[str, Any]] = field(default_factory=dict)
+    waits: dict[str, Waits] = field(default_factory=dict)
     told_skipped: set[str] = field(default_factory=set)
     failures: list[Step] = field(default_factory=list)
     history: History = field(default_factory=History)
@@ -53,8 +78,7 @@ def resume_from(plan: Plan, claimed: Claimed) -> Resumption:
         settlement = settlement_of(step)
         if settlement is None:
             resumption.open[node_id] = step
-            if step.status == "running" and (woken := _woken(claimed.events, node_id)):
-                resumption.woken[node_id] = woken
+            resumption.waits[node_id] = _waits(claimed.events, node_id)
             continue
         resumption.settled[index] = settlement
         resumption.outputs[node_id] = scope_entry(step)
@@ -63,15 +87,27 @@ def resume_from(plan: Plan, claimed: Claimed) -> Resumption:
     return resumption
 
 
-def _woken(events: Sequence[bytes], node_id: str) -> dict[str, Any]:
-    """The data of a running step's last start: what had ended its wait, if it had waited."""
+def _waits(events: Sequence[bytes], node_id: str) -> Waits:
+    """A step's waits, as its events tell them."""
+    waits = Waits()
     mark = f'"node_id":"{node_id}"'.encode()
-    for encoded in reversed(events):
-        if mark in encoded and event_type(encoded) == "step.started":
-            event = decode_event(encoded)
-            if event.node_id == node_id:
-                return dict(event.data)
-    return {}
+    for encoded in events:
+        # the mark alone may stand in the output of another node
+        if mark not in encoded or event_type(encoded) not in _TURNS:
+            continue
+        event = decode_event(encoded)
+        if event.node_id != node_id:
+            continue
+        waits.number = max(waits.number, event.data.get("call", 0))
+        if event.type == "step.waiting":
+            continue
+        if "woken" not in event.data:
+            waits.forget()  # a retry, or another attempt from the beginning
+            continue
+        waits.woken = event.data
+        if "child" in event.data:
+            waits.started[event.data["child"]] = event.data["woken"] == "detached"
+    return waits
 
 
 def scope_entry(step: Step) -> dict[str, Any]:

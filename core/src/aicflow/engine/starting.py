@@ -99,6 +99,7 @@ def accept(
         rerun_of=rerun_of,
         parent_execution_id=trigger.parent_execution_id,
         parent_node_id=trigger.parent_node_id,
+        parent_call=trigger.parent_call or 0,
         outputs=outputs,
     )
 

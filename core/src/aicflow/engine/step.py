@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aicflow.engine.attempt import Failed, Interrupted, Succeeded, attempt_step
 from aicflow.engine.failure import report_of, report_to_json, retryable
 from aicflow.engine.outputs import as_event
-from aicflow.engine.recovery import Resumption
+from aicflow.engine.recovery import Resumption, Waits
 from aicflow.engine.retry import backoff
 from aicflow.engine.waiting import Parked, Sleepers, Woken
 from aicflow.kernel.clock import iso
@@ -40,9 +40,9 @@ class StepRunner:
         self._run = run
         self._settled = resumption.settled
         self._open = resumption.open
-        self._woken = resumption.woken
+        self._waits = resumption.waits
         self._told_skipped = resumption.told_skipped
-        self._answers = {answer.node_id: answer for answer in answers}
+        self._answers: dict[str, Answered] = {}
         self._attempts: dict[str, int] = {}
         self._since_yield = 0
         self._effects_pending = False
@@ -50,6 +50,8 @@ class StepRunner:
         self.ran = set(resumption.outputs)
         self.active: dict[str, asyncio.Task[Any]] = {}
         self.sleepers = Sleepers(run.env.clock, run.env.options.park_after)
+        for answer in answers:
+            self.deliver(answer)
 
     # For the execution
 
@@ -78,8 +80,11 @@ class StepRunner:
         self.sleepers.stop()
 
     def deliver(self, answer: Answered) -> None:
-        """An answer for a step that waits here, or that is about to."""
-        if not self.sleepers.wake(answer.node_id, answer):
+        """An answer for a step that waits here, or that is about to. One for a wait that is over is dropped."""
+        waits = self._waits.get(answer.node_id)
+        if waits is None or waits.number != answer.call:
+            self._run.log.consume_answer(answer.node_id, answer.call)
+        elif not self.sleepers.wake(answer.node_id, answer):
             self._answers[answer.node_id] = answer
 
     # For the engine
@@ -120,14 +125,14 @@ class StepRunner:
             if not isinstance(resumed, tuple):
                 return resumed.settlement
             attempt, answer = resumed
+        waits = self._waits.setdefault(node.id, Waits())
         deadline = None if node.step_timeout is None else self._deadline(node.step_timeout, begun)
         while True:
             self._attempts[node.id] = attempt
             outcome = await self._attempt(node, attempt, answer, deadline)
             if answer is not None and not isinstance(outcome, Interrupted):
                 # not before: what was answered must not be lost with the attempt that it was given to
-                self._run.log.consume_answer(node.id)
-                self._woken.pop(node.id, None)
+                self._run.log.consume_answer(node.id, waits.number)
             if isinstance(outcome, Succeeded):
                 return self._succeeded(node, attempt, outcome)
             if isinstance(outcome, Interrupted):
@@ -137,16 +142,23 @@ class StepRunner:
                 woken = await self._wait(node, attempt, outcome)
                 if deadline is not None:
                     deadline += asyncio.get_running_loop().time() - since  # waiting is no work
-                if not isinstance(woken, Answer):
+                if isinstance(woken, Answer):
+                    answer = woken
+                    continue
+                if isinstance(woken, _Over) and not woken.again:
                     return woken.settlement
-                answer = woken
-                continue
+                if isinstance(woken, _Over):
+                    waits.forget()
+                    attempt, answer = attempt + 1, None
+                    continue
+                outcome = woken
             delay = self._retry_delay(node, attempt, outcome.error, deadline)
             if delay is None:
                 return self._failed(node, attempt, outcome.error)
             over = await self._back_off(node, attempt, outcome.error, delay)
             if over is not None:
                 return over.settlement
+            waits.forget()
             attempt, answer = attempt + 1, None
 
     def _deadline(self, seconds: float, begun: Step | None) -> float:
@@ -160,15 +172,15 @@ class StepRunner:
     async def _attempt(
         self, node: PlannedNode, attempt: int, answer: Answer | None, deadline: float | None
     ) -> Succeeded | Failed | Interrupted | Wait | StartChild:
-        run = self._run
-        run.log.add("step.started", node.id, attempt, self._woken.get(node.id, {}) if answer is not None else {})
+        run, waits = self._run, self._waits[node.id]
+        run.log.add("step.started", node.id, attempt, waits.woken if answer is not None else {})
         if self._effects_pending or not node.pure:
             # before a step with effects everything is durable, and its result before anything after it
             self._effects_pending = False
             await run.log.flush()
             if run.stop_reason is not None:
                 return Interrupted()
-        outcome = await attempt_step(run, self.active, node, attempt, answer, deadline)
+        outcome = await attempt_step(run, self.active, node, attempt, answer, waits.children, deadline)
         if not node.pure:
             self._effects_pending = True
             run.log.flush_soon()
@@ -178,69 +190,80 @@ class StepRunner:
 
     async def _resume(self, node: PlannedNode, begun: Step) -> tuple[int, Answer | None] | _Over:
         """What to do with a step that began in an earlier turn: its next attempt, or how it settles."""
-        answer = self._answers.pop(node.id, None)
+        waits = self._waits[node.id]
         self._attempts[node.id] = begun.attempt
-        if begun.status == "retrying" and answer is None:
+        if begun.status == "retrying":
             over = await self._sleep(node, begun.retry_at)
             return over if isinstance(over, _Over) else (begun.attempt + 1, None)
-        if begun.status == "waiting" and begun.wait is not None:
-            return await self._resume_wait(node, begun, begun.wait, answer)
-        given = await self._given_before(node, answer)
-        if node.on_recovery != "retry" and given is not None:
-            self._run.log.consume_answer(node.id)
-            answer = None
-        if node.on_recovery == "fail":
-            error = PermanentError(
-                "The worker went away while this step ran; whether it had its effect is unknown.",
-                code="outcome-unknown",
-                hint="Check the other system, then rerun from this node. on_recovery: retry runs it again by itself.",
-            )
-            return _Over(self._failed(node, begun.attempt, error))
-        if node.on_recovery == "wait":
-            data = {"reason": "recovery", "message": "Did this step have its effect? Answer retry, skip or fail."}
-            self._run.log.add("step.waiting", node.id, begun.attempt, data)
-            return await self._resume_wait(node, begun, data, answer)
-        return begun.attempt + 1, given
-
-    async def _given_before(self, node: PlannedNode, kept: Answered | None) -> Answer | None:
-        """What had ended the wait after which the interrupted attempt ran; the next one is given it again."""
-        woken = self._woken.get(node.id, {}).get("woken")
-        if woken == "timeout":
-            return Answer("timeout")
-        if woken == "child":
-            result = await self._run.env.children.child_result(self._woken[node.id]["child"])
-            return Answer("answered", result)
-        if woken == "answer" and kept is not None and kept.kind == "answered":
-            return Answer("answered", loads(kept.value))
-        return None
-
-    async def _resume_wait(
-        self, node: PlannedNode, begun: Step, wait: dict[str, Any], answer: Answered | None
-    ) -> tuple[int, Answer | None] | _Over:
-        if wait.get("child") is not None:
-            woken = await self._follow_child(node, begun.attempt, wait["child"], answer)
-        elif answer is not None:
-            woken = self._take(node, begun.attempt, answer)
-        else:
-            woken = await self._until(node, begun.attempt, wait.get("until_seconds"))
+        for child, detached in waits.started.items():
+            told = _detached(child) if detached else await self._run.env.children.child_result(child)
+            waits.children.append(told or _detached(child))
+        wait = begun.wait if begun.status == "waiting" else None
+        if wait is None:
+            given = self._given_before(node)
+            if node.on_recovery == "retry":
+                return begun.attempt + 1, given
+            self._run.log.consume_answer(node.id, waits.number)
+            if node.on_recovery == "fail":
+                error = PermanentError(
+                    "The worker went away while this step ran; whether it had its effect is unknown.",
+                    code="outcome-unknown",
+                    hint="Check the other system, then rerun from this node. on_recovery: retry runs it again by "
+                    "itself.",
+                )
+                return _Over(self._failed(node, begun.attempt, error))
+            waits.number += 1
+            wait = {
+                "reason": "recovery",
+                "message": "Did this step have its effect? Answer retry, skip or fail.",
+                "call": waits.number,
+            }
+            self._run.log.add("step.waiting", node.id, begun.attempt, wait)
+        woken = await self._resume_wait(node, begun, wait)
         if isinstance(woken, Answer):
             return begun.attempt, woken
-        if woken.again:
-            return begun.attempt + 1, None
-        return woken
+        if not woken.again:
+            return woken
+        if wait.get("reason") == "recovery":
+            return begun.attempt + 1, self._given_before(node)
+        waits.forget()
+        return begun.attempt + 1, None
 
-    async def _wait(self, node: PlannedNode, attempt: int, wanted: Wait | StartChild) -> Answer | _Over:
-        run = self._run
+    def _given_before(self, node: PlannedNode) -> Answer | None:
+        """What had ended the wait after which the interrupted attempt ran; the next one is given it again."""
+        waits = self._waits[node.id]
+        match waits.woken.get("woken"):
+            case "timeout":
+                return Answer("timeout")
+            case "child" | "detached":
+                return Answer("answered", waits.children[-1])
+            case "answer" if (kept := self._answers.pop(node.id, None)) is not None and kept.kind == "answered":
+                return Answer("answered", loads(kept.value))
+        return None
+
+    async def _resume_wait(self, node: PlannedNode, begun: Step, wait: dict[str, Any]) -> Answer | _Over:
+        answer = self._answers.pop(node.id, None)
+        if wait.get("child") is not None:
+            return await self._follow_child(node, begun.attempt, wait["child"], answer)
+        if answer is not None:
+            return self._take(node, begun.attempt, answer)
+        return await self._until(node, begun.attempt, wait.get("until_seconds"))
+
+    async def _wait(self, node: PlannedNode, attempt: int, wanted: Wait | StartChild) -> Answer | Failed | _Over:
+        run, waits = self._run, self._waits[node.id]
+        waits.number += 1
         if isinstance(wanted, StartChild):
             try:
-                child = await run.env.children.start_child(run.execution, node.id, wanted)
+                child = await run.env.children.start_child(run.execution, node.id, waits.number, wanted)
             except NodeError as error:
-                return _Over(self._failed(node, attempt, error))
+                return Failed(error)
             if wanted.detach:
-                return Answer("answered", {"execution_id": child, "status": "queued", "output": None, "error": None})
-            run.log.add("step.waiting", node.id, attempt, {"reason": "child", "child": child})
+                waits.wake("detached", _detached(child))
+                return Answer("answered", waits.children[-1])
+            data: dict[str, Any] = {"reason": "child", "child": child, "call": waits.number}
+            run.log.add("step.waiting", node.id, attempt, data)
             return await self._follow_child(node, attempt, child)
-        data: dict[str, Any] = {"reason": "time" if wanted.answer_schema is None else "answer"}
+        data = {"reason": "time" if wanted.answer_schema is None else "answer", "call": waits.number}
         until = wanted.until
         if wanted.seconds is not None:
             until = run.env.clock.now() + wanted.seconds
@@ -263,10 +286,10 @@ class StepRunner:
                 return self._take(node, attempt, answer)
             result = await run.env.children.child_result(child)
             if result is not None:
-                self._woken[node.id] = {"woken": "child", "child": child}
+                self._waits[node.id].wake("child", result)
                 return Answer("answered", result)
             if answer is not None:
-                run.log.consume_answer(node.id)  # `retry`: the child is at work already
+                run.log.consume_answer(node.id, answer.call)  # `retry`: the child is at work already
             # the child's end wakes this step; with a shared store it may end in another process while this one holds
             # the parent, and is looked for now and then
             held_elsewhere = not run.env.store.exclusive
@@ -283,15 +306,15 @@ class StepRunner:
             return woken
         if woken is not None:
             return self._take(node, attempt, woken)
-        self._woken[node.id] = {"woken": "timeout"}
+        self._waits[node.id].wake("timeout")
         return Answer("timeout")
 
     def _take(self, node: PlannedNode, attempt: int, answer: Answered) -> Answer | _Over:
         """What an answer means: the value for the node, another attempt, or a settlement."""
         if answer.kind == "answered":
-            self._woken[node.id] = {"woken": "answer"}
+            self._waits[node.id].wake("answer")
             return Answer("answered", loads(answer.value))
-        self._run.log.consume_answer(node.id)
+        self._run.log.consume_answer(node.id, answer.call)
         if answer.kind == "retry":
             return _Over((), again=True)
         if answer.kind == "fail":
@@ -381,6 +404,12 @@ class StepRunner:
         self.ran.add(node.id)
         self._attempts.pop(node.id, None)
         self._open.pop(node.id, None)
+        self._waits.pop(node.id, None)
+
+
+def _detached(child: str) -> dict[str, Any]:
+    """What a step is told of a child that it does not wait for."""
+    return {"execution_id": child, "status": "queued", "output": None, "error": None}
 
 
 class _Over:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -50,6 +50,12 @@ class Context(Protocol):
     def idempotency_key(self) -> str: ...
     @property
     def answer(self) -> Answer | None: ...
+    @property
+    def children(self) -> Sequence[Mapping[str, Any]]:
+        """`execution_id`, `status`, `output` and `error` of every workflow that this step has started so far, in order.
+        Kept over crashes; a retry begins anew."""
+        ...
+
     @property
     def nodes(self) -> NodeCaller: ...
 

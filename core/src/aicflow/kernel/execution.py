@@ -83,6 +83,7 @@ class TriggerInfo:
     scheduled_for: float | None = None
     parent_execution_id: str | None = None
     parent_node_id: str | None = None
+    parent_call: int | None = None
     payload: Any = None
 
 

@@ -65,7 +65,7 @@ class Wait:
 @dataclass(frozen=True, slots=True)
 class StartChild:
     """Returned by `run` to start another workflow and, unless `detach`, wait for it: `ctx.answer.value` is then its
-    status, output and error."""
+    status, output and error. Returned again, it starts another one; `ctx.children` has the results of all so far."""
 
     workflow: str
     input: Any

@@ -65,6 +65,7 @@ class RecordingContext:
     attempt: int = 1
     idempotency_key: str = "ex_test:node"
     answer: Answer | None = None
+    children: tuple[Mapping[str, Any], ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
     types: tuple[NodeType, ...] = ()
     logs: list[LogLine] = field(default_factory=list)

@@ -106,7 +106,9 @@ class ExecutionCases:
         [taken] = await claim(executions, worker="quick", now=NOW + 31)
         assert taken.execution.epoch == 2
         with pytest.raises(StaleClaim, match="ex_1"):
-            await executions.append("ex_1", 1, batch(2, "step.succeeded"), outputs={"a": b'"late"'}, consumed=["a"])
+            await executions.append(
+                "ex_1", 1, batch(2, "step.succeeded"), outputs={"a": b'"late"'}, consumed=[("a", 0)]
+            )
         assert numbers(await executions.events("ex_1")) == [1]
         assert await executions.outputs("ex_1") == {}
         await end(executions, "ex_1", epoch=2)

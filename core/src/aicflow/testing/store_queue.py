@@ -120,7 +120,7 @@ class QueueCases:
             await executions.answer("ex_1", Answered("ask", "skip", b"null"))
         [claimed] = await claim(executions)
         assert claimed.answers == [YES]
-        await park(executions, "ex_1", epoch=2, seq=3, consumed=["ask"])
+        await park(executions, "ex_1", epoch=2, seq=3, consumed=[("ask", 0)])
         assert await claim(executions) == []
         await executions.answer("ex_1", Answered("ask", "retry", b"null"))
         [again] = await claim(executions)
@@ -157,7 +157,7 @@ class QueueCases:
         other = Answered("other", "fail", b'"no"')
         await executions.answer("ex_1", other)
         assert await claim(executions) == []
-        await park(executions, "ex_1", epoch=2, seq=3, consumed=["ask"])
+        await park(executions, "ex_1", epoch=2, seq=3, consumed=[("ask", 0)])
         [claimed] = await claim(executions)
         assert claimed.answers == [other]
 
@@ -177,6 +177,25 @@ class QueueCases:
         await park(executions, "ex_running")
         [claimed] = await claim(executions)
         assert claimed.answers == [Answered("call", "answered", b'{"child":"ex_running_child"}')]
+
+    async def test_each_wait_of_a_step_has_an_answer_of_its_own(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        for call in (1, 2):
+            await start(
+                executions, f"ex_{call}_child", parent_execution_id="ex_1", parent_node_id="c", parent_call=call
+            )
+        await end(executions, "ex_1_child")
+        await park(executions, "ex_1")
+        [claimed] = await claim(executions)
+        assert claimed.answers == [Answered("c", "answered", b'{"child":"ex_1_child"}', 1)]
+        await end(executions, "ex_2_child")
+        await park(executions, "ex_1", epoch=2, seq=3, consumed=[("c", 1)])
+        [claimed] = await claim(executions)
+        assert claimed.answers == [Answered("c", "answered", b'{"child":"ex_2_child"}', 2)]
+        await executions.answer("ex_1", Answered("c", "skip", b"null", 3))
+        with pytest.raises(Conflict, match="has an answer"):
+            await executions.answer("ex_1", Answered("c", "fail", b"null", 3))
 
     async def test_a_child_that_comes_to_no_end_answers_nothing(self, store: Store) -> None:
         executions = store.executions
@@ -235,7 +254,7 @@ class QueueCases:
         await claim(executions, worker="slow")
         await claim(executions, worker="quick", now=NOW + LEASE)
         with pytest.raises(Exception, match="no longer"):
-            await park(executions, "ex_1", epoch=2, seq=3, consumed=["ask"])
+            await park(executions, "ex_1", epoch=2, seq=3, consumed=[("ask", 0)])
         [claimed] = await claim(executions, now=NOW + LEASE * 2)
         assert claimed.answers == [YES]
 

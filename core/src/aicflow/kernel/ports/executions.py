@@ -104,6 +104,7 @@ class NewExecution:
     rerun_of: str | None = None
     parent_execution_id: str | None = None
     parent_node_id: str | None = None
+    parent_call: int = 0
     outputs: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -134,11 +135,13 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer to a waiting step, kept until the step has run again. `value` is encoded JSON."""
+    """An answer to a waiting step, kept until the step has run again. `value` is encoded JSON. `call` says which of
+    the step's waits it answers, from 1; 0 for waits that an earlier version began."""
 
     node_id: str
     kind: Literal["answered", "retry", "skip", "fail"]
     value: bytes
+    call: int = 0
 
 
 @dataclass(slots=True)
@@ -192,14 +195,15 @@ class ExecutionStore(Protocol):
         batch: EventBatch,
         projection: Projection | None = None,
         outputs: Mapping[str, bytes] | None = None,
-        consumed: Sequence[str] = (),
+        consumed: Sequence[tuple[str, int]] = (),
     ) -> Appended:
         """Append the batch, if the claim `epoch` still holds and `batch.first_seq` follows the last event, and update
-        the projection. `outputs` are step outputs too large for events, by node id; `consumed` are the nodes whose
-        answers are removed (a terminal projection removes all of them). A waiting or terminal projection ends the
-        claim; an execution that becomes waiting while it has an answer or a cancel request is claimable at once. The
-        terminal projection of an execution with a `parent_node_id` gives that step of its parent, unless the parent
-        has ended, the answer `{"child": id}` in the same transaction, which makes the parent claimable if it waits.
+        the projection. `outputs` are step outputs too large for events, by node id; `consumed` are the waits, as node
+        id and call, whose answers are removed (a terminal projection removes all of them). A waiting or terminal
+        projection ends the claim; an execution that becomes waiting while it has an answer or a cancel request is
+        claimable at once. The terminal projection of an execution with a `parent_node_id` gives the wait `parent_call`
+        of that step of its parent, unless the parent has ended, the answer `{"child": id}` in the same transaction,
+        which makes the parent claimable if it waits.
         Raises StaleClaim; then nothing was written."""
         ...
 
@@ -237,7 +241,7 @@ class ExecutionStore(Protocol):
 
     async def answer(self, execution_id: str, answer: Answered) -> None:
         """Keep an answer for a waiting step and make the execution claimable. Raises NotFound; Conflict when the
-        execution is not waiting or running, or that step has an answer already."""
+        execution is not waiting or running, or that wait of the step has an answer already."""
         ...
 
     async def get(self, execution_id: str) -> Execution:

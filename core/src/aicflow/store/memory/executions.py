@@ -56,7 +56,7 @@ class ExecutionRow:
     error: bytes | None = None
     wake_at: float | None = None
     cancel_requested: bool = False
-    answers: dict[str, Answered] = field(default_factory=dict)
+    answers: dict[tuple[str, int], Answered] = field(default_factory=dict)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -138,7 +138,7 @@ class MemoryExecutions:
         batch: EventBatch,
         projection: Projection | None = None,
         outputs: Mapping[str, bytes] | None = None,
-        consumed: Sequence[str] = (),
+        consumed: Sequence[tuple[str, int]] = (),
     ) -> Appended:
         check_append(batch, projection)
         row = self.rows.get(execution_id)
@@ -146,8 +146,8 @@ class MemoryExecutions:
             raise StaleClaim(execution_id)
         row.events.extend(batch.events)
         row.outputs.update(outputs or {})
-        for node_id in consumed:
-            row.answers.pop(node_id, None)
+        for wait in consumed:
+            row.answers.pop(wait, None)
         admitted: tuple[str, ...] = ()
         if projection is not None:
             if projection.started_at is not None:
@@ -177,7 +177,8 @@ class MemoryExecutions:
         node, parent = child.parent_node_id, self.rows.get(child.parent_execution_id or "")
         if node is None or parent is None or parent.status in TERMINAL_STATUSES:
             return
-        parent.answers.setdefault(node, Answered(node, "answered", dumps({"child": child.id})))
+        answer = Answered(node, "answered", dumps({"child": child.id}), child.parent_call)
+        parent.answers.setdefault((node, child.parent_call), answer)
         if parent.status == "waiting":
             parent.due_at = AT_ONCE
 
@@ -197,7 +198,7 @@ class MemoryExecutions:
                     _execution(row, whole=True, output=False),
                     list(row.events) if len(row.events) > 1 else [],
                     dict(row.outputs),
-                    [row.answers[node_id] for node_id in sorted(row.answers)],
+                    [row.answers[wait] for wait in sorted(row.answers)],
                 )
             )
         return claimed
@@ -246,9 +247,9 @@ class MemoryExecutions:
             raise Conflict(
                 f"Execution {execution_id} is {row.status}; only a waiting step can be answered.", code="not-waiting"
             )
-        if answer.node_id in row.answers:
+        if (answer.node_id, answer.call) in row.answers:
             raise Conflict(f"Step {answer.node_id!r} of execution {execution_id} has an answer.", code="answered")
-        row.answers[answer.node_id] = answer
+        row.answers[answer.node_id, answer.call] = answer
         if row.status == "waiting":
             row.due_at = AT_ONCE
 

@@ -26,7 +26,7 @@ INLINE: Final = 1024
 
 _CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP = 1, 2, 3, 4, 5, 6, 7
 _STALE, _CANCEL = 1, 2
-_COLUMNS: Final = 39
+_COLUMNS: Final = 40
 _MOST_ROWS: Final = 256
 _NO_MORE: Final = (None,) * (_COLUMNS - 15)
 
@@ -59,7 +59,7 @@ class Append:
         batch: EventBatch,
         projection: Projection | None,
         outputs: Mapping[str, bytes] | None,
-        consumed: Sequence[str],
+        consumed: Sequence[tuple[str, int]],
     ) -> None:
         self.execution_id = execution_id
         self.epoch = epoch
@@ -241,7 +241,7 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
             key.scope if key else None, key.key if key else None, key.fingerprint if key else None,
             key.owner if key else None, new.rerun_of, new.parent_execution_id, new.parent_node_id,
             fire.key if fire else None, fire.delivery_id if fire else None,
-            micros(fire.received_at) if fire else None, fire.payload if fire else None,
+            micros(fire.received_at) if fire else None, fire.payload if fire else None, new.parent_call,
         )
     ]  # fmt: skip
     payloads = dict(new.outputs)
@@ -256,7 +256,7 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
 def _skip_row(i: int, fire: Fire, *, created: float) -> _Row:
     fired = (fire.key, fire.delivery_id, micros(fire.received_at), fire.payload)
     named = (None, None, None, micros(created), *(None,) * 7, fire.binding_id)
-    return (_SKIP, i, *(None,) * 11, "skipped", *named, *(None,) * 9, *fired)
+    return (_SKIP, i, *(None,) * 11, "skipped", *named, *(None,) * 9, *fired, None)
 
 
 def _append_rows(i: int, op: Append) -> list[_Row]:
@@ -279,13 +279,22 @@ def _append_rows(i: int, op: Append) -> list[_Row]:
     place = (i, op.execution_id, batch.first_seq, op.epoch)
     return [
         *(_named(_OUTPUT, *place, name, output) for name, output in (op.outputs or {}).items()),
-        *(_named(_CONSUME, *place, node_id, None) for node_id in op.consumed),
+        *(_named(_CONSUME, *place, node_id, None, call) for node_id, call in op.consumed),
         head + _NO_MORE,
     ]
 
 
-def _named(kind: int, i: int, id: str, first_seq: int | None, epoch: int | None, name: str, body: bytes | None) -> _Row:
-    return (kind, i, id, first_seq, None, body, epoch, *(None,) * 7, name, *_NO_MORE)
+def _named(
+    kind: int,
+    i: int,
+    id: str,
+    first_seq: int | None,
+    epoch: int | None,
+    name: str,
+    body: bytes | None,
+    call: int | None = None,
+) -> _Row:
+    return (kind, i, id, first_seq, call, body, epoch, *(None,) * 7, name, *_NO_MORE)
 
 
 def request_cancel(connection: sqlite3.Connection, ids: Sequence[str]) -> None:

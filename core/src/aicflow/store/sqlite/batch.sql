@@ -10,17 +10,18 @@ CREATE TEMP VIEW batch AS SELECT
   NULL AS input, NULL AS idempotency_scope, NULL AS idempotency_key, NULL AS fingerprint, NULL AS key_owner,
   NULL AS rerun_of,
   NULL AS parent_execution_id, NULL AS parent_node_id, NULL AS fire_key, NULL AS delivery_id, NULL AS received_at,
-  NULL AS delivered;
+  NULL AS delivered, NULL AS parent_call;
 
 CREATE TEMP TRIGGER batch_create INSTEAD OF INSERT ON batch WHEN NEW.kind = 1 BEGIN
   INSERT INTO executions (
     id, workflow_id, version, status, created_at, available_at, started_at, last_seq, epoch, worker, due_at, priority,
     admitted, engine, trigger_kind, binding_id, rerun_of, parent_execution_id, parent_node_id,
-    idempotency_key, limits, trigger, input
+    parent_call, idempotency_key, limits, trigger, input
   ) VALUES (
     NEW.id, NEW.workflow_id, NEW.version, NEW.status, NEW.created_at, NEW.available_at, NEW.started_at, NEW.last_seq,
     NEW.epoch, NEW.worker, NEW.due_at, NEW.priority, NEW.admitted, NEW.engine, NEW.trigger_kind, NEW.binding_id,
-    NEW.rerun_of, NEW.parent_execution_id, NEW.parent_node_id, NEW.idempotency_key, NEW.limits, NEW.trigger, NEW.input
+    NEW.rerun_of, NEW.parent_execution_id, NEW.parent_node_id, NEW.parent_call, NEW.idempotency_key,
+    NEW.limits, NEW.trigger, NEW.input
   );
   INSERT INTO events VALUES (NEW.id, NEW.first_seq, NEW.last_seq, NEW.body);
   INSERT INTO idempotency_keys
@@ -61,8 +62,8 @@ END;
 -- the end of a child is the answer that its parent's step waits for; in one transaction, so no crash comes between
 CREATE TEMP TRIGGER child_ended AFTER UPDATE OF finished_at ON main.executions
   WHEN NEW.finished_at IS NOT NULL AND NEW.parent_node_id IS NOT NULL BEGIN
-  INSERT OR IGNORE INTO answers (execution_id, node_id, kind, value)
-    SELECT id, NEW.parent_node_id, 'answered', CAST('{"child":"' || NEW.id || '"}' AS BLOB) FROM executions
+  INSERT OR IGNORE INTO answers (execution_id, node_id, call, kind, value)
+    SELECT id, NEW.parent_node_id, NEW.parent_call, 'answered', CAST('{"child":"' || NEW.id || '"}' AS BLOB) FROM executions
       WHERE id = NEW.parent_execution_id AND finished_at IS NULL;
   UPDATE executions SET due_at = -1 WHERE id = NEW.parent_execution_id AND status = 'waiting';
 END;
@@ -87,7 +88,7 @@ CREATE TEMP TRIGGER batch_output INSTEAD OF INSERT ON batch WHEN NEW.kind = 5 BE
 END;
 
 CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN NEW.kind = 6 BEGIN
-  DELETE FROM answers WHERE execution_id = NEW.id AND node_id = NEW.name AND EXISTS (
+  DELETE FROM answers WHERE execution_id = NEW.id AND node_id = NEW.name AND call = NEW.last_seq AND EXISTS (
     SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1
       AND status = 'running');
 END;

@@ -55,7 +55,7 @@ class SQLiteExecutions:
         batch: EventBatch,
         projection: Projection | None = None,
         outputs: Mapping[str, bytes] | None = None,
-        consumed: Sequence[str] = (),
+        consumed: Sequence[tuple[str, int]] = (),
     ) -> Appended:
         check_append(batch, projection)
         result: Appended = await self._writer.submit(Append(execution_id, epoch, batch, projection, outputs, consumed))

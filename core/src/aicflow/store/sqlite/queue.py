@@ -62,7 +62,7 @@ def _complete(claimed: Claimed, events: bytes | None, payloads: str, answers: st
             claimed.execution.trigger = trigger_from(body)
         else:
             claimed.outputs[name] = body.encode()
-    claimed.answers = [Answered(node, kind, value.encode()) for node, kind, value in loads(answers)]
+    claimed.answers = [Answered(node, kind, value.encode(), call) for node, call, kind, value in loads(answers)]
 
 
 def renew(connection: sqlite3.Connection, worker: str, ids: Sequence[str], *, lease_until: float) -> frozenset[str]:
@@ -117,8 +117,8 @@ def answer(connection: sqlite3.Connection, execution_id: str, given: Answered) -
             f"Execution {execution_id} is {execution.status}; only a waiting step can be answered.", code="not-waiting"
         )
     added = connection.execute(
-        "INSERT OR IGNORE INTO answers (execution_id, node_id, kind, value) VALUES (?, ?, ?, ?)",
-        (execution_id, given.node_id, given.kind, given.value),
+        "INSERT OR IGNORE INTO answers (execution_id, node_id, call, kind, value) VALUES (?, ?, ?, ?, ?)",
+        (execution_id, given.node_id, given.call, given.kind, given.value),
     ).rowcount
     if not added:
         raise Conflict(f"Step {given.node_id!r} of execution {execution_id} has an answer.", code="answered")
@@ -169,7 +169,7 @@ SELECT n,
   (SELECT CAST(group_concat(CAST(body AS TEXT), char(10)) AS BLOB) FROM (
     SELECT body FROM events WHERE execution_id = e.id ORDER BY first_seq)),
   (SELECT json_group_object(name, CAST(body AS TEXT)) FROM payloads WHERE execution_id = e.id),
-  (SELECT json_group_array(json_array(node_id, kind, CAST(value AS TEXT))) FROM answers WHERE execution_id = e.id)
+  (SELECT json_group_array(json_array(node_id, call, kind, CAST(value AS TEXT))) FROM answers WHERE execution_id = e.id)
 FROM executions AS e WHERE n IN (SELECT value FROM json_each(?))
 """
 _RENEW = """
