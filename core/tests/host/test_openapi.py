@@ -142,3 +142,17 @@ def test_every_call_is_in_the_reference(api: dict[str, Any]) -> None:
     for path, calls in api["paths"].items():
         for method in calls:
             assert f"{method.upper()} {path.removeprefix('/api/v1')}" in page, (method, path)
+
+
+def test_a_405_names_exactly_the_methods_that_are_there(host: Host, api: dict[str, Any]) -> None:
+    methods = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "LOCK")
+    for path, calls in [*api["paths"].items(), ("/docs", {"get": {}}), ("/openapi.json", {"get": {}}), ("/", {})]:
+        url = host.url + re.sub(r"\{version\}", "9", re.sub(r"\{(?!version)\w+\}", "none", path))
+        answers = {
+            method: host.client.request(method, url) for method in methods if "stream" not in path or method != "GET"
+        }
+        refused = {method: answer for method, answer in answers.items() if answer.status_code == 405}
+        there = [method for method in methods if method not in refused]
+        assert {method.upper() for method in calls} <= {*there, "GET"}, path
+        for answer in refused.values():
+            assert answer.headers["allow"].split(", ") == there, path

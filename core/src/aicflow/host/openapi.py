@@ -49,7 +49,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         [(model, "validation") for model in _READ_BY_ROUTES], ref_template="#/components/schemas/{model}"
     )
     _, problem = models_json_schema(
-        [(schemas.ProblemDocument, "serialization"), (schemas.Event, "serialization")],
+        [(model, "serialization") for model in (schemas.ProblemDocument, schemas.Event, schemas.StreamEvent)],
         ref_template="#/components/schemas/{model}",
     )
     for definitions in (requests["$defs"], problem["$defs"]):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from aicflow.kernel.errors import (
     AICFlowError,
@@ -28,6 +29,7 @@ from aicflow.kernel.values import dumps, pointer
 
 __all__ = ["MEDIA_TYPE", "Problem", "handlers", "problem_of", "problem_response", "request_invalid"]
 
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:aicflow:problem:"
 
@@ -177,7 +179,8 @@ def _unreadable(error: DocumentUnreadable) -> Problem:
 
 def _of_http(error: HTTPException) -> Problem:
     if error.status_code == 405:
-        return Problem("method-not-allowed", "The method is not available here.", headers=error.headers)
+        allow = (error.headers or {}).get("Allow", "")
+        return Problem("method-not-allowed", f"The methods available here: {allow or 'none'}.", headers=error.headers)
     if error.status_code == 404:
         return Problem("not-found", "There is nothing at this path.")
     code = next((code for code, (status, _) in TITLES.items() if status == error.status_code), None)
@@ -190,7 +193,16 @@ def handlers() -> dict[Any, Any]:
     return dict.fromkeys(kinds, _handle)
 
 
+def _allowed(request: Request) -> str:
+    """The methods of all routes at this path; Starlette tells those of the first one only."""
+    routes = request.app.router.routes
+    scopes = ({**request.scope, "method": method} for method in _METHODS)
+    return ", ".join(one["method"] for one in scopes if any(r.matches(one)[0] is Match.FULL for r in routes))
+
+
 async def _handle(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error.headers = {"Allow": _allowed(request)}
     problem = problem_of(error)
     if problem is None:
         raise error  # the gate answers and logs what nobody expected

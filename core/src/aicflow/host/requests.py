@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -25,6 +27,7 @@ __all__ = [
     "BulkRequest",
     "CreateApiKey",
     "FireTrigger",
+    "Instant",
     "PatchNodeType",
     "PatchWorkflow",
     "PreviewExpression",
@@ -35,6 +38,7 @@ __all__ = [
 ]
 
 
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)\Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,6 +68,14 @@ def _one_sentence(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         raise ValueError("it must be 'pinned', 'latest' or the number of a version, from 1") from None
 
 
+def _rfc3339(value: Any) -> Any:
+    # pydantic would also take numbers and texts of digits, as seconds or milliseconds
+    if isinstance(value, str) and _INSTANT.match(value) is None:
+        raise ValueError("it must be an instant with a time zone, such as 2026-01-31T08:00:00Z")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), AfterValidator(_no_control)
 ]
@@ -119,8 +131,8 @@ class BulkRequest(_Request):
 
     workflow_id: str | None = Field(default=None, max_length=200)
     status: list[ExecutionStatus] | None = Field(default=None, min_length=1)
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: Instant | None = None
+    created_before: Instant | None = None
     limit: int = Field(default=100, ge=1, le=1000)
 
 
@@ -144,7 +156,7 @@ class CreateApiKey(_Request):
     scopes: Annotated[list[str], AfterValidator(_scopes)] = Field(
         min_length=1, max_length=8, json_schema_extra={"items": {"type": "string", "enum": list(SCOPES)}}
     )
-    expires_at: AwareDatetime | None = None
+    expires_at: Instant | None = None
 
 
 def instant(value: datetime | None) -> float | None:

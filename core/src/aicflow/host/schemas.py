@@ -246,6 +246,19 @@ class Event(BaseModel):
     data: dict[str, Any]
 
 
+class StreamEvent(BaseModel):
+    """What a stream sends: an event; a `step.delta`, which has no `seq`, since it is not stored; or, from the stream of
+    all executions to a reader that fell behind, a `stream.lost` with nothing but `data`: `{"events": N}`."""
+
+    seq: int | None = None
+    time: datetime | None = None
+    type: str
+    execution_id: str | None = None
+    node_id: str | None = None
+    attempt: int | None = None
+    data: Any
+
+
 class Events(_Given):
     """Events after the asked one; `last_seq` is the last of these, or the asked one when there are none."""
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any, get_args
 
 from fastapi import Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.responses import Response
 
 from aicflow.engine import KEEP, Executions
@@ -51,8 +51,8 @@ class ListQuery(PageQuery):
     workflow_id: str | None = Field(default=None, max_length=200)
     status: str | None = Field(default=None, max_length=200, description="Statuses, with commas")
     trigger_kind: str | None = Field(default=None, max_length=64)
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: requests.Instant | None = None
+    created_before: requests.Instant | None = None
 
     @field_validator("status")
     @classmethod

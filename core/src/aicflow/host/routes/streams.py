@@ -240,16 +240,39 @@ def _event_stream(request: Request, batches: Batches) -> Response:
     )
 
 
+_EXAMPLE: Final = """\
+: stream
+
+id: 1
+event: execution.queued
+data: {"seq":1,"time":"2026-11-28T08:00:00.000000Z","type":"execution.queued","execution_id":"ex_1","data":{}}
+
+"""
+
+
 def _documented(names: dict[str, str]) -> Callable[..., Any]:
     parameters = [
         {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
         for name, text in names.items()
     ]
-    content = {"text/event-stream": {"schema": {"type": "string"}}}
+    # what one event is cannot be said in OpenAPI 3.1 but by a word of our own; 3.2 has `itemSchema`
+    schema = {
+        "type": "string",
+        "description": "Blocks of lines `id: SEQ`, `event: TYPE` and `data: JSON`, parted by empty lines; a delta has "
+        "no `id`. Lines that begin with a colon are comments that keep the connection. `data` is a StreamEvent.",
+        "examples": [_EXAMPLE],
+        "x-data-schema": {"$ref": "#/components/schemas/StreamEvent"},
+    }
+    content = {"text/event-stream": {"schema": schema}}
     return lambda **more: {
         "response_model": None,
+        "response_class": StreamingResponse,
         "openapi_extra": {"parameters": parameters},
-        "responses": {200: {"description": "Events", "content": content}, **problems(*more.pop("also", ()))},
+        "responses": {
+            200: {"description": "Events", "content": content},
+            **more.pop("also", {}),
+            **problems(*more.pop("missing", ())),
+        },
         "dependencies": scoped("read"),
         **more,
     }
@@ -272,7 +295,9 @@ async def stream_all(request: Request) -> Response:
     "/executions/{execution_id}/stream",
     operation_id="stream_execution",
     summary="Follow an execution",
-    **_documented({"after": "Only events with a greater seq"})(also=(404,)),
+    **_documented({"after": "Only events with a greater seq"})(
+        also={204: {"description": "It has ended and there is nothing more"}}, missing=(404,)
+    ),
 )
 async def stream_execution(request: Request, execution_id: str) -> Response:
     """Its events as server-sent events: stored ones after `after` (or Last-Event-ID), then live ones until the end;
