@@ -68,7 +68,7 @@ async def once(
     if used.fingerprint != key.fingerprint:
         raise Problem(
             "idempotency-mismatch",
-            f"The idempotency key {header!r} was used before for another request, which made {used.result}.",
+            f"The idempotency key {header!r} was used before for another request.",
             hint="Use a fresh key for a new request.",
         )
     try:

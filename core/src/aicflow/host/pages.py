@@ -21,7 +21,11 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(default=50, ge=1, le=200, description="Most items on a page")
-    cursor: str | None = Field(default=None, max_length=1024, description="`next_cursor` of the page before")
+    cursor: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="`next_cursor` of the page before; a text that is none of this list is refused",
+    )
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

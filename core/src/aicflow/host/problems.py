@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import compile_path
 
 from aicflow.kernel.errors import (
     AICFlowError,
@@ -29,7 +29,6 @@ from aicflow.kernel.values import dumps, pointer
 
 __all__ = ["MEDIA_TYPE", "Problem", "handlers", "problem_of", "problem_response", "request_invalid"]
 
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:aicflow:problem:"
 
@@ -193,16 +192,18 @@ def handlers() -> dict[Any, Any]:
     return dict.fromkeys(kinds, _handle)
 
 
-def _allowed(request: Request) -> str:
-    """The methods of all routes at this path; Starlette tells those of the first one only."""
-    routes = request.app.router.routes
-    scopes = ({**request.scope, "method": method} for method in _METHODS)
-    return ", ".join(one["method"] for one in scopes if any(r.matches(one)[0] is Match.FULL for r in routes))
+def _allowed(request: Request, told: str) -> str:
+    """The methods of everything at this path. Starlette tells those of the first route only."""
+    path, documented = request.scope["path"], request.app.openapi()["paths"]
+    for template in sorted(documented, key=lambda one: "{" in one):
+        if compile_path(template)[0].match(path):
+            return ", ".join(sorted(method.upper() for method in documented[template]))
+    return told
 
 
 async def _handle(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
-        error.headers = {"Allow": _allowed(request)}
+        error.headers = {"Allow": _allowed(request, (error.headers or {}).get("Allow", ""))}
     problem = problem_of(error)
     if problem is None:
         raise error  # the gate answers and logs what nobody expected

@@ -68,11 +68,19 @@ def _one_sentence(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         raise ValueError("it must be 'pinned', 'latest' or the number of a version, from 1") from None
 
 
-def _rfc3339(value: Any) -> Any:
+def _rfc3339(value: Any) -> datetime:
     # pydantic would also take numbers and texts of digits, as seconds or milliseconds
-    if isinstance(value, str) and _INSTANT.match(value) is None:
+    if not isinstance(value, str) or _INSTANT.match(value) is None:
         raise ValueError("it must be an instant with a time zone, such as 2026-01-31T08:00:00Z")
-    return value
+    return datetime.fromisoformat(value.upper())
+
+
+def _whole(value: Any) -> Any:
+    # to JSON Schema 3.0 is an integer, as it is to JavaScript
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
@@ -86,8 +94,8 @@ class StartExecution(_Request):
 
     workflow_id: str = Field(min_length=1, max_length=200)
     input: JsonValue = None
-    version: int | None = Field(default=None, ge=1, le=2**53)
-    priority: int = Field(default=0, ge=-1000, le=1000)
+    version: Whole | None = Field(default=None, ge=1, le=2**53)
+    priority: Whole = Field(default=0, ge=-1000, le=1000)
     engine: str | None = Field(default=None, max_length=64)
 
 
@@ -121,7 +129,7 @@ class RerunExecution(_Request):
 
     input: JsonValue = None
     version: Annotated[
-        Literal["pinned", "latest"] | Annotated[int, Field(ge=1, le=2**53)], WrapValidator(_one_sentence)
+        Literal["pinned", "latest"] | Annotated[Whole, Field(ge=1, le=2**53)], WrapValidator(_one_sentence)
     ] = "pinned"
     from_node: str | None = Field(default=None, max_length=64)
 
@@ -133,7 +141,7 @@ class BulkRequest(_Request):
     status: list[ExecutionStatus] | None = Field(default=None, min_length=1)
     created_after: Instant | None = None
     created_before: Instant | None = None
-    limit: int = Field(default=100, ge=1, le=1000)
+    limit: Whole = Field(default=100, ge=1, le=1000)
 
 
 class PatchNodeType(_Request):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Final, get_args
 
 from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -36,11 +36,12 @@ from aicflow.host.views import bulk_view, execution_view, step_view
 from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, ExecutionStatus
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency
 
-__all__ = ["routes", "start_execution"]
+__all__ = ["STATUSES", "routes", "start_execution"]
 
 routes = router("executions")
 ExecutionPage = schemas.page_of(schemas.Execution, "ExecutionPage")
 _STATUSES = frozenset(get_args(ExecutionStatus.__value__))
+STATUSES: Final = "^({0})(,({0}))*$".format("|".join(get_args(ExecutionStatus.__value__)))
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,6})\s*(?:,|$)")
 _WAIT_QUERY = re.compile(r"\d{1,6}(\.\d{1,6})?\Z")
 
@@ -49,7 +50,9 @@ class ListQuery(PageQuery):
     """Which executions; every given condition must hold."""
 
     workflow_id: str | None = Field(default=None, max_length=200)
-    status: str | None = Field(default=None, max_length=200, description="Statuses, with commas")
+    status: str | None = Field(
+        default=None, max_length=200, description="Statuses, with commas", json_schema_extra={"pattern": STATUSES}
+    )
     trigger_kind: str | None = Field(default=None, max_length=64)
     created_after: requests.Instant | None = None
     created_before: requests.Instant | None = None
@@ -134,7 +137,7 @@ def _as_accepted(executions: Executions, execution_id: str) -> Execution | None:
                 "name": "wait",
                 "in": "query",
                 "required": False,
-                "description": "Seconds to wait for the end",
+                "description": "Seconds to wait for the end, at most AICFLOW_MAX_WAIT",
                 "schema": {"type": "number", "minimum": 0, "maximum": 60},
             },
             IDEMPOTENCY_KEY,

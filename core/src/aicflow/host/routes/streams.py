@@ -22,7 +22,7 @@ from aicflow.host.auth import caller_of, require
 from aicflow.host.keys import Caller
 from aicflow.host.problems import of_validation, request_invalid
 from aicflow.host.routes.common import problems, router, runtime_of, scoped
-from aicflow.host.routes.executions import ListQuery
+from aicflow.host.routes.executions import STATUSES, ListQuery
 from aicflow.host.runtime import HostRuntime
 from aicflow.kernel.events import event_type
 from aicflow.kernel.execution import TERMINAL_STATUSES
@@ -250,10 +250,10 @@ data: {"seq":1,"time":"2026-11-28T08:00:00.000000Z","type":"execution.queued","e
 """
 
 
-def _documented(names: dict[str, str]) -> Callable[..., Any]:
+def _documented(names: dict[str, tuple[str, dict[str, Any]]]) -> Callable[..., Any]:
     parameters = [
-        {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
-        for name, text in names.items()
+        {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
+        for name, (text, schema) in names.items()
     ]
     # what one event is cannot be said in OpenAPI 3.1 but by a word of our own; 3.2 has `itemSchema`
     schema = {
@@ -282,7 +282,12 @@ def _documented(names: dict[str, str]) -> Callable[..., Any]:
     "/executions/stream",
     operation_id="stream_all",
     summary="Follow all executions",
-    **_documented({"workflow_id": "Only this workflow", "status": "Only these statuses, with commas"})(),
+    **_documented(
+        {
+            "workflow_id": ("Only this workflow", {"type": "string", "maxLength": 200}),
+            "status": ("Only these statuses, with commas", {"type": "string", "pattern": STATUSES}),
+        }
+    )(),
 )
 async def stream_all(request: Request) -> Response:
     """What happens from now on, as server-sent events; the same path takes a WebSocket. A reader that falls behind
@@ -295,9 +300,9 @@ async def stream_all(request: Request) -> Response:
     "/executions/{execution_id}/stream",
     operation_id="stream_execution",
     summary="Follow an execution",
-    **_documented({"after": "Only events with a greater seq"})(
-        also={204: {"description": "It has ended and there is nothing more"}}, missing=(404,)
-    ),
+    **_documented(
+        {"after": ("Only events with a greater seq", {"type": "integer", "minimum": 0, "maximum": 10**15 - 1})}
+    )(also={204: {"description": "It has ended and there is nothing more"}}, missing=(404,)),
 )
 async def stream_execution(request: Request, execution_id: str) -> Response:
     """Its events as server-sent events: stored ones after `after` (or Last-Event-ID), then live ones until the end;

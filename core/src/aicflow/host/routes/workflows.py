@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from aicflow.host import requests, schemas
@@ -24,16 +24,17 @@ __all__ = ["routes"]
 
 routes = router("workflows")
 
-_DOCUMENT: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "The workflow document",
-        "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/WorkflowDocument"}},
-            "application/yaml": {"schema": {"type": "string"}},
-        },
-    }
-}
+
+def _body(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    content = {kind: {"schema": schema} for kind in ("application/json", "application/yaml")}
+    return {"requestBody": {"required": True, "description": description, "content": content}}
+
+
+_DOCUMENT: dict[str, Any] = _body(
+    "The workflow document. One that fits the schema is refused nevertheless when validation finds errors",
+    {"$ref": "#/components/schemas/WorkflowDocument"},
+)
+_ANY_DOCUMENT: dict[str, Any] = _body("Any value; what is wrong with it is told in the answer", {})
 _IF_MATCH: dict[str, Any] = {
     "parameters": [{"name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"}}]
 }
@@ -41,6 +42,9 @@ _ETAG: dict[str, Any] = {"ETag": {"schema": {"type": "string"}, "description": "
 WorkflowPage = schemas.page_of(schemas.WorkflowSummary, "WorkflowPage")
 VersionPage = schemas.page_of(schemas.WorkflowVersion, "WorkflowVersionPage")
 Version = Annotated[int, Path(ge=1, le=2**53)]
+
+
+RESERVED: Final = ("validate",)
 
 
 class CreateQuery(BaseModel):
@@ -52,8 +56,16 @@ class CreateQuery(BaseModel):
     id: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$",
-        description="An id of your own: a letter, then letters, digits, `_` and `-`",
+        json_schema_extra={"not": {"enum": list(RESERVED)}},
+        description="An id of your own: a letter, then letters, digits, `_` and `-`; not `validate`",
     )
+
+    @field_validator("id")
+    @classmethod
+    def _free(cls, value: str | None) -> str | None:
+        if value in RESERVED:
+            raise ValueError(f"{value!r} is the name of a call")
+        return value
 
 
 class ListQuery(PageQuery):
@@ -134,7 +146,7 @@ async def list_workflows(request: Request, query: Annotated[ListQuery, Query()])
     response_model=schemas.ValidationResult,
     response_model_exclude_none=True,
     responses=problems(400, 413, 415),
-    openapi_extra=_DOCUMENT,
+    openapi_extra=_ANY_DOCUMENT,
     dependencies=scoped("read"),
 )
 async def validate_workflow(request: Request, query: NoQuery) -> Response:
