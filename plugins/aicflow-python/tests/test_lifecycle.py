@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -12,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from aicflow import AICFlowError
 from aicflow_python.sandbox import (
     Call,
     Environment,
@@ -22,6 +24,7 @@ from aicflow_python.sandbox import (
     SandboxUnavailable,
 )
 from aicflow_python.sandbox.box import bpf
+from aicflow_python.settings import PythonSettings
 
 CALLS = int(os.environ.get("AICFLOW_SOAK_CALLS", "200"))
 
@@ -212,3 +215,29 @@ async def test_the_event_loop_goes_on_while_code_runs() -> None:
         assert turns > 5
     finally:
         await sandbox.close()
+
+
+def test_layers_are_added_never_taken_away() -> None:
+    sandbox = ProcessSandbox(required=["landlock"])
+    assert sandbox._required >= {"seccomp", "no_new_privs", "rlimits", "landlock"}
+    assert PythonSettings.from_environment({"AICFLOW_PYTHON_REQUIRE": "landlock"}).require == ("landlock",)
+    with pytest.raises(AICFlowError, match=r"AICFLOW_PYTHON_REQUIRE: 'secomp' is not a layer"):
+        PythonSettings.from_environment({"AICFLOW_PYTHON_REQUIRE": "secomp"})
+
+
+def test_the_processes_fit_into_the_total_memory() -> None:
+    given = {"AICFLOW_PYTHON_TOTAL_MEMORY_MB": "1000", "AICFLOW_PYTHON_MEMORY_MB": "300"}
+    assert PythonSettings.from_environment(given).places == 3
+    with pytest.raises(AICFlowError, match="1000 MB are less than the 2000 MB"):
+        PythonSettings.from_environment({**given, "AICFLOW_PYTHON_MEMORY_MB": "2000"})
+    assert PythonSettings.from_environment({}).places >= 1
+
+
+@pytest.mark.parametrize("call", ["memfd_create", "pidfd_open"])
+async def test_a_call_that_the_kernel_lacks_is_told_in_a_sentence(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, call, missing)
+    with pytest.raises(SandboxUnavailable, match=f"{call} is missing .* needs Linux"):
+        await ProcessSandbox().start()

@@ -113,6 +113,45 @@ async def test_calls_beyond_the_places_wait_their_turn() -> None:
         await sandbox.close()
 
 
+async def test_processes_are_waited_for_instead_of_being_made_for_every_call() -> None:
+    """More executions than places: each keeps its process from call to call, and the next ones wait."""
+    sandbox = ProcessSandbox(warm=1, max_children=4)
+    await sandbox.start()
+
+    async def execution(name: str) -> set[int]:
+        call = Call(WHO.code, turn=("flow" + name[-1], name))
+        found = {(await sandbox.call(call, name)).unwrap() for _ in range(5)}
+        await sandbox.release(name)
+        return found
+
+    try:
+        pids = await asyncio.gather(*(execution(f"s{n}") for n in range(40)))
+        assert sum(map(len, pids)) < 80, "200 calls"
+    finally:
+        await sandbox.close()
+
+
+async def test_one_workflow_leaves_a_place_to_the_others() -> None:
+    sandbox = ProcessSandbox(warm=1, max_children=4)
+    await sandbox.start()
+    try:
+        code, limits = "import time\ntime.sleep(4)", Limits(timeout=5)
+        greedy = [
+            asyncio.create_task(sandbox.call(Call(code, limits=limits, turn=("greedy", f"g{n}")), f"g{n}"))
+            for n in range(12)
+        ]
+        await asyncio.sleep(0.2)
+        for n in range(3):
+            assert (await sandbox.call(Call("return 1", turn=("modest", f"m{n}")), f"m{n}")).value == 1
+            await sandbox.release(f"m{n}")
+        assert not any(task.done() for task in greedy)
+    finally:
+        for task in greedy:
+            task.cancel()
+        await asyncio.gather(*greedy, return_exceptions=True)
+        await sandbox.close()
+
+
 async def test_a_process_that_works_between_calls_is_not_used_again(sandbox: ProcessSandbox) -> None:
     code = """
 import contextlib

@@ -59,6 +59,22 @@ def test_limits_and_handlers_are_the_callers_own(machine: arch.Arch) -> None:
 
 
 @pytest.mark.parametrize("machine", ARCHES, ids=lambda machine: machine.name)
+def test_clocks_are_the_systems_and_the_callers_own(machine: arch.Arch) -> None:
+    others = [((~pid << 3) | kind) & 0xFFFFFFFF for pid in (1, 2, 300, 4_194_304) for kind in (0, 1, 2, 6)]
+    for name in bpf.CLOCK_CALLS:
+        number = machine.numbers[name]
+        assert all(judge(machine, number, clock) == bpf.ALLOWED for clock in range(12))
+        assert all(judge(machine, number, clock) == bpf.DENY_EPERM for clock in (12, 16, 0x7FFFFFFF, *others))
+
+
+@pytest.mark.parametrize("machine", ARCHES, ids=lambda machine: machine.name)
+def test_futexes_are_private(machine: arch.Arch) -> None:
+    number = machine.numbers["futex"]
+    assert all(judge(machine, number, 0, operation | 128) == bpf.ALLOWED for operation in (0, 1, 9, 10, 256))
+    assert all(judge(machine, number, 0, operation) == bpf.DENY_EPERM for operation in (0, 1, 9, 10, 256))
+
+
+@pytest.mark.parametrize("machine", ARCHES, ids=lambda machine: machine.name)
 def test_everything_unnamed_is_refused(machine: arch.Arch) -> None:
     named = {machine.numbers[name] for name in bpf.allow_list(machine)}
     for number in set(range(600)) - named - {machine.numbers["clone3"]}:
@@ -113,6 +129,30 @@ refused.append(libc.setuid(0) == -1)
 return refused
 """
     assert run_unguarded(code, {}) == [True] * 6
+
+
+def test_processes_neither_see_nor_signal_each_other() -> None:
+    """The clock of another process tells how busy it is, and a futex on a shared library's page wakes whoever waits
+    there: both carried bits from one execution to another."""
+    code = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def refused(*call):
+    ctypes.set_errno(0)
+    return libc.syscall(*call) == -1 and ctypes.get_errno() == inputs["EPERM"]
+time = (ctypes.c_long * 2)()
+page = ctypes.cast(libc.qsort, ctypes.c_void_p)
+seen = [pid for pid in range(1, 5000) if not refused(inputs["clock"], (~pid << 3) | 2, time)]
+return [seen, refused(inputs["futex"], page, 1, 1), refused(inputs["futex"], page, 0, 0, time)]
+"""
+    machine = arch.native()
+    assert machine is not None
+    inputs = {
+        "EPERM": errno.EPERM,
+        "clock": machine.numbers["clock_gettime"],
+        "futex": machine.numbers["futex"],
+    }
+    assert run_unguarded(code, inputs) == [[], True, True]
 
 
 def run_unguarded(code: str, inputs: dict[str, Any]) -> Any:

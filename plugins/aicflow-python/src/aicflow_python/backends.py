@@ -51,7 +51,7 @@ def make(name: str, settings: PythonSettings) -> Sandbox:
             ceiling=settings.ceiling,
             environments=settings.environments,
             warm=settings.warm,
-            max_children=settings.max_processes,
+            max_children=settings.places,
             idle_timeout=settings.idle_timeout,
             required=settings.require,
         )
@@ -59,6 +59,6 @@ def make(name: str, settings: PythonSettings) -> Sandbox:
         "trusted" if name == "trusted" else "restricted",
         ceiling=settings.ceiling,
         environments=settings.environments,
-        max_workers=settings.max_processes,
+        max_workers=settings.places,
         idle_timeout=settings.idle_timeout,
     )

@@ -81,7 +81,8 @@ class PythonCode(Node[PythonParams, Any]):
         """Run the code once. Raises CodeRaised, PermanentError or TransientError with the line in question."""
         if self._sandbox is None:
             raise TransientError("The Python sandbox is not open.", code="sandbox-unavailable")
-        call = Call(params.code, params.inputs, self._limits(params), params.environment)
+        turn = (ctx.workflow_id, ctx.execution_id)
+        call = Call(params.code, params.inputs, self._limits(params), params.environment, turn)
         scope = ctx.execution_id if params.scope == "execution" else None
         try:
             outcome = await self._sandbox.call(call, scope, writer(ctx))

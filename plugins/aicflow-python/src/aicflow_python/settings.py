@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from aicflow import AICFlowError
 
-from aicflow_python.sandbox import Environment, Limits
+from aicflow_python.sandbox import LAYERS, Environment, Limits
 
 __all__ = ["VARIABLES", "PythonSettings"]
 
@@ -24,9 +25,10 @@ VARIABLES = {
     "AICFLOW_PYTHON_RESULT_BYTES": "Largest result of a call, in bytes",
     "AICFLOW_PYTHON_INPUT_BYTES": "Largest inputs of a call, in bytes",
     "AICFLOW_PYTHON_ENVIRONMENTS": "Extra packages by name: `science=numpy,pandas; text=regex`",
-    "AICFLOW_PYTHON_REQUIRE": "Layers of the sandbox without which nothing runs; all but Landlock when not set",
+    "AICFLOW_PYTHON_REQUIRE": "Layers of the sandbox without which nothing runs, beside all but Landlock: `landlock`",
     "AICFLOW_PYTHON_WARM": "Spare processes for each environment",
     "AICFLOW_PYTHON_MAX_PROCESSES": "Most processes at work or kept for executions",
+    "AICFLOW_PYTHON_TOTAL_MEMORY_MB": "Most memory of all processes together; half of the machine's when not set",
     "AICFLOW_PYTHON_IDLE_TIMEOUT": "Seconds until an idle process goes",
 }
 
@@ -35,16 +37,31 @@ VARIABLES = {
 class PythonSettings:
     """`backends`: tried in order; only those named are ever used. `ceiling`: the most that a call may use, and what
     it gets when it asks for nothing. `environments`: extra packages by the name that workflows use. `require`: layers
-    without which the process backend does not run, None for the backend's own choice. `warm`, `max_processes`,
-    `idle_timeout` (seconds): how many processes are kept."""
+    without which the process backend does not run, beside those that it always requires. `warm`, `max_processes`,
+    `idle_timeout` (seconds): how many processes are kept; so many only as fit into `total_memory_mb` when each takes
+    what it may."""
 
     backends: tuple[str, ...] = ("process",)
     ceiling: Limits = field(default_factory=Limits)
     environments: Mapping[str, Environment] = field(default_factory=dict)
-    require: tuple[str, ...] | None = None
+    require: tuple[str, ...] = ()
     warm: int = 2
     max_processes: int = 32
     idle_timeout: float = 30.0
+    total_memory_mb: int = field(default_factory=lambda: machine_memory_mb() // 2)
+
+    def __post_init__(self) -> None:
+        if self.total_memory_mb < self.ceiling.memory_mb:
+            raise problem(
+                "TOTAL_MEMORY_MB",
+                f"{self.total_memory_mb} MB are less than the {self.ceiling.memory_mb} MB that one call may use",
+                f"Raise it, or lower {PREFIX}MEMORY_MB.",
+            )
+
+    @property
+    def places(self) -> int:
+        """How many processes there may be at once."""
+        return min(self.max_processes, self.total_memory_mb // self.ceiling.memory_mb)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -58,8 +75,10 @@ class PythonSettings:
             if "trusted" in backends and len(backends) > 1:
                 raise problem("BACKENDS", "trusted means no sandbox at all and stands alone", "Write only: trusted")
             given["backends"] = backends
-        if require := words(env, "REQUIRE"):
-            given["require"] = require
+        given["require"] = words(env, "REQUIRE")
+        for name in given["require"]:
+            if name not in LAYERS:
+                raise problem("REQUIRE", f"{name!r} is not a layer", f"Layers are {', '.join(LAYERS)}.")
         given["ceiling"] = Limits(
             **{
                 name: number(env, name.upper(), getattr(Limits(), name))
@@ -69,8 +88,22 @@ class PythonSettings:
         given["environments"] = environments(env)
         given["warm"] = int(number(env, "WARM", 2))
         given["max_processes"] = int(number(env, "MAX_PROCESSES", 32))
+        given["total_memory_mb"] = number(env, "TOTAL_MEMORY_MB", machine_memory_mb() // 2)
         given["idle_timeout"] = number(env, "IDLE_TIMEOUT", 30.0)
         return cls(**given)
+
+
+def machine_memory_mb() -> int:
+    """Memory of the machine, or of the container when it may use less."""
+    try:
+        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        size = 8 << 30
+    try:
+        size = min(size, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):
+        pass  # no container, or one without a limit
+    return size >> 20
 
 
 def words(env: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ from .outcomes import (
     Stats,
     UserCodeError,
 )
-from .process import ProcessSandbox
+from .process import LAYERS, ProcessSandbox
 from .protocol import Call, Layers, Sandbox
 from .workers import WorkerSandbox
 
 __all__ = [
     "DEFAULT",
+    "LAYERS",
     "RESTRICTED_MODULES",
     "Call",
     "Environment",

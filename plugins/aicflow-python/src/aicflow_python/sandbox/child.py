@@ -14,6 +14,7 @@ from typing import Any, Final
 from .frames import HEADER, Forged, Logs, allowance, read_reply
 from .limits import Limits
 from .outcomes import LogLine
+from .places import Turn
 from .protocol import OnLogs
 
 __all__ = ["AUTHOR_LINE", "Child", "Ended", "Overdue"]
@@ -62,7 +63,8 @@ class Child:
     ) -> None:
         self.pid = pid
         self.calls = 0
-        self.counted = False
+        self.turn: Turn | None = None
+        """Whose place it holds."""
         self.dead = False
         self.exit_code: asyncio.Future[int | None] = loop.create_future()
         self.cpu = 0.0

@@ -6,8 +6,8 @@ import asyncio
 import math
 import os
 import sys
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from .outcomes import (
     Stats,
     excerpt,
 )
+from .places import Places, Turn
 from .pool import Pool
 from .protocol import Call, Layers, OnLogs
 from .zygote import ZygoteOptions
@@ -34,6 +35,8 @@ __all__ = ["LAYERS", "ProcessSandbox"]
 LAYERS: Final = ("seccomp", "no_new_privs", "rlimits", "landlock", "uid")
 EXIT_WAIT: Final = 1.0
 SIGXCPU: Final = 24
+EVICT_AFTER: Final = 0.1
+"""Seconds that a child is idle before its place may go to another execution."""
 CPU_LIVES: Final = 60
 """How many times its CPU limit a child may use in its life before a new one takes over."""
 
@@ -53,8 +56,9 @@ class ProcessSandbox:
     """Sealed children from a pool.
 
     `ceiling`: the operator's limits, which no call exceeds. `warm`: spares kept for each environment.
-    `max_children`: processes at once, spares aside; further calls wait. `idle_timeout`: seconds after which a scope
-    that nobody released is let go. `required`: layers without which nothing runs; by default all but Landlock.
+    `max_children`: processes at once, spares aside; further calls wait for their turn. `idle_timeout`: seconds after
+    which a scope that nobody released is let go. `required`: layers without which nothing runs, beside those that are
+    always required: all but Landlock.
     `guards=False` takes the Python-level guards off, to show what the operating system holds by itself.
     """
 
@@ -66,21 +70,20 @@ class ProcessSandbox:
         warm: int = 2,
         max_children: int = 32,
         idle_timeout: float = 30.0,
-        required: Iterable[str] | None = None,
+        required: Iterable[str] = (),
         guards: bool = True,
     ) -> None:
         self.ceiling = ceiling or Limits()
         self._environments = {"default": DEFAULT, **(environments or {})}
         self._warm = warm
-        self._max_children = max_children
+        self._places = Places(max_children, self._evict)
         self._idle_timeout = idle_timeout
-        self._required = frozenset(required if required is not None else default_required())
+        self._required = default_required() | frozenset(required)
         self._guards = guards
         self._pools: dict[str, Pool] = {}
         self._scopes: OrderedDict[Key, Scope] = OrderedDict()
-        self._out = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
+        self._evicting: asyncio.TimerHandle | None = None
         self._reason: str | None = "not started"
         self._cpu_life = math.ceil(self.ceiling.cpu_seconds * CPU_LIVES)
 
@@ -128,7 +131,7 @@ class ProcessSandbox:
             return Outcome(failure=failure)
         key = (call.environment, scope) if scope is not None else None
         scope_of = self._scopes.setdefault(key, Scope()) if key is not None else None
-        child = await self._take(pool, key, scope_of, limits)
+        child = await self._take(pool, key, scope_of, limits, call.turn)
         try:
             return await self._converse(child, request, call, limits, on_logs)
         except BaseException:
@@ -153,10 +156,9 @@ class ProcessSandbox:
         pools, self._pools = self._pools, {}
         for pool in pools.values():
             await pool.close()
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_exception(SandboxUnavailable("The sandbox is closed."))
+        if self._evicting:
+            self._evicting.cancel()
+        self._places.close(SandboxUnavailable("The sandbox is closed."))
 
     def layers(self) -> Layers:
         """Which layers the last sealed child took."""
@@ -195,7 +197,7 @@ class ProcessSandbox:
         duration = asyncio.get_running_loop().time() - started
         return Outcome(value, failure, tuple(child.logs), Stats(duration, child.cpu, fresh))
 
-    async def _take(self, pool: Pool, key: Key | None, scope: Scope | None, limits: Limits) -> Child:
+    async def _take(self, pool: Pool, key: Key | None, scope: Scope | None, limits: Limits, turn: Turn) -> Child:
         if scope is not None:
             while scope.idle:
                 child = scope.idle.pop()
@@ -205,18 +207,18 @@ class ProcessSandbox:
                 child.kill()
             scope.busy += 1
         try:
-            await self._admit()
+            await self._places.enter(turn)
             try:
                 child = await pool.take()
             except BaseException:
-                self._leave()
+                self._places.leave(turn)
                 raise
         except BaseException:
             if scope is not None:
                 scope.busy -= 1
                 self._tidy(key, scope)
             raise
-        child.counted = True
+        child.turn = turn
         if child.dead:  # it ended between being taken and being counted
             self._on_dead(child)
         return child
@@ -224,8 +226,7 @@ class ProcessSandbox:
     def _give_back(self, child: Child, key: Key | None, scope: Scope | None) -> None:
         if scope is not None:
             scope.busy -= 1
-        # Not into a scope that was released meanwhile, nor when somebody needs the place more.
-        if scope is None or key is None or self._scopes.get(key) is not scope or self._waiting:
+        if scope is None or key is None or self._scopes.get(key) is not scope:  # it was released meanwhile
             child.kill()
         if scope is None or key is None:
             return
@@ -242,51 +243,36 @@ class ProcessSandbox:
         if key is not None and not scope.busy and not scope.idle and self._scopes.get(key) is scope:
             del self._scopes[key]
 
-    async def _admit(self) -> None:
-        """Wait for a place among the children. An idle scope gives its place up, the one unused longest first."""
-        while self._out >= self._max_children:
-            if not self._evict():
-                waiter = asyncio.get_running_loop().create_future()
-                self._waiting.append(waiter)
-                try:
-                    await waiter
-                except BaseException:
-                    if waiter in self._waiting:
-                        self._waiting.remove(waiter)
-                    elif waiter.done() and not waiter.cancelled():
-                        self._wake()
-                    raise
-        self._out += 1
-
     def _evict(self) -> bool:
+        """End the child that has been idle longest, if it has been for a while. One whose execution is just between two
+        nodes is left: making a new one for nearly every call would cost far more than waiting."""
+        now = asyncio.get_running_loop().time()
         for key, scope in self._scopes.items():
             if scope.idle:
+                left = scope.used_at + EVICT_AFTER - now
+                if left > 0:
+                    if self._evicting is None:
+                        self._evicting = asyncio.get_running_loop().call_later(left, self._evict_now)
+                    return False
                 scope.idle.pop().kill()
                 self._tidy(key, scope)
                 return True
         return False
 
-    def _leave(self) -> None:
-        self._out -= 1
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+    def _evict_now(self) -> None:
+        self._evicting = None
+        self._places.give()
 
     def _on_dead(self, child: Child) -> None:
-        if child.counted:
-            child.counted = False
-            self._leave()
+        turn, child.turn = child.turn, None
         for pool in self._pools.values():
             pool.forget(child)
         for key, scope in list(self._scopes.items()):
             if child in scope.idle:
                 scope.idle.remove(child)
                 self._tidy(key, scope)
+        if turn is not None:
+            self._places.leave(turn)
 
     def _drop(self, key: Key) -> None:
         scope = self._scopes.pop(key)
@@ -341,4 +327,16 @@ def platform_problem() -> str | None:
 
     if arch.native() is None:
         return "there is no system call table for this processor (x86-64 and arm64 are known)"
+    probes: dict[str, Callable[[], int]] = {
+        "memfd_create": lambda: os.memfd_create("aicflow-probe"),
+        "pidfd_open": lambda: os.pidfd_open(os.getpid()),
+    }
+    for name, probe in probes.items():
+        try:
+            os.close(probe())
+        except (AttributeError, OSError) as error:
+            return (
+                f"{name} is missing ({error}): the process backend needs Linux 5.3 or newer, and a container profile "
+                "that allows this call"
+            )
     return None

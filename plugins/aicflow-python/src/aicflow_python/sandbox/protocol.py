@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from .limits import Limits
 from .outcomes import LogLine, Outcome
+from .places import Turn
 
 __all__ = ["Call", "Layers", "OnLogs", "Sandbox"]
 
@@ -16,12 +17,14 @@ type OnLogs = Callable[[tuple[LogLine, ...]], None]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One piece of code to run over JSON `inputs`. `environment` names a set of allowed modules."""
+    """One piece of code to run over JSON `inputs`. `environment` names a set of allowed modules; `turn` is the workflow
+    and the execution that a call counts for when calls wait for a process."""
 
     code: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     environment: str = "default"
+    turn: Turn = ("", "")
 
 
 @dataclass(frozen=True, slots=True)

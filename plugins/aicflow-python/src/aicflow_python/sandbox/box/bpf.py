@@ -31,8 +31,6 @@ FATAL_SIGNALS: Final = (4, 6, 7, 8, 11)
 
 # Most frequent first: the kernel walks the list for calls whose arguments matter.
 UNCONDITIONAL: Final = (
-    "futex",
-    "clock_gettime",
     "munmap",
     "brk",
     "mremap",
@@ -41,10 +39,8 @@ UNCONDITIONAL: Final = (
     "getitimer",
     "rt_sigreturn",
     "getrandom",
-    "clock_nanosleep",
     "nanosleep",
     "restart_syscall",
-    "clock_getres",
     "gettimeofday",
     "time",
     "getrusage",
@@ -55,12 +51,18 @@ UNCONDITIONAL: Final = (
     "exit_group",
 )
 
+CLOCK_CALLS: Final = ("clock_gettime", "clock_nanosleep", "clock_getres")
+CLOCKS: Final = 12
+"""Clocks below this are the system's and the caller's own; those of other processes have negative numbers."""
+FUTEX_PRIVATE: Final = 128
+"""Without it a futex is found by file and offset, so that any two processes with the same library meet on it."""
+
 type Instruction = tuple[int, int, int, int]
 
 
 def allow_list(arch: Arch) -> tuple[str, ...]:
     """Names of every call that a sealed child may make in some form; for documentation and doctor."""
-    conditional = ("read", "write", "mmap", "mprotect", "prlimit64", "rt_sigaction")
+    conditional = ("read", "write", "mmap", "mprotect", "prlimit64", "rt_sigaction", "futex", *CLOCK_CALLS)
     return tuple(name for name in (*conditional, *UNCONDITIONAL) if name in arch.numbers)
 
 
@@ -90,12 +92,35 @@ def without_bits(number: int, index: int, bits: int) -> list[Instruction]:
     return [(EQUAL, 0, len(body), number), *body]
 
 
+def with_bits(number: int, index: int, bits: int) -> list[Instruction]:
+    """Allow the call when its argument has one of the bits, refuse it otherwise."""
+    body: list[Instruction] = [
+        (LOAD, 0, 0, argument(index)),
+        (ANY_BIT, 1, 0, bits),
+        (RETURN, 0, 0, DENY_EPERM),
+        (RETURN, 0, 0, ALLOWED),
+    ]
+    return [(EQUAL, 0, len(body), number), *body]
+
+
+def below(number: int, index: int, bound: int) -> list[Instruction]:
+    """Allow the call when its argument, without sign, is below the bound, refuse it otherwise."""
+    body: list[Instruction] = [
+        (LOAD, 0, 0, argument(index)),
+        (AT_LEAST, 0, 1, bound),
+        (RETURN, 0, 0, DENY_EPERM),
+        (RETURN, 0, 0, ALLOWED),
+    ]
+    return [(EQUAL, 0, len(body), number), *body]
+
+
 def build(arch: Arch) -> bytes:
     """The program as an array of `struct sock_filter`.
 
     Reading is possible from the request socket only, writing to it and to the black box only; memory can never
-    become executable; limits can be changed for the caller itself only (and a hard limit only goes down). A foreign
-    architecture kills the process, everything unnamed is EPERM.
+    become executable; limits can be changed for the caller itself only (and a hard limit only goes down); only the
+    system's and the caller's own clocks can be read, and futexes do not reach other processes. A foreign architecture
+    kills the process, everything unnamed is EPERM.
     """
     numbers = arch.numbers
     program: list[Instruction] = [
@@ -106,6 +131,9 @@ def build(arch: Arch) -> bytes:
     ]
     if arch.x32:
         program += [(AT_LEAST, 0, 1, X32_BIT), (RETURN, 0, 0, KILL)]
+    program += with_bits(numbers["futex"], 1, FUTEX_PRIVATE)
+    for name in CLOCK_CALLS:
+        program += below(numbers[name], 0, CLOCKS)
     program += only_values(numbers["read"], 0, (CHANNEL,))
     program += only_values(numbers["write"], 0, (CHANNEL, BLACK_BOX))
     program += without_bits(numbers["mmap"], 2, PROT_EXEC)
