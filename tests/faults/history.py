@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aicflow.store.sqlite.event_rows import unpack
+
 from tests.faults.nodes import NODES
 
 __all__ = ["ExecutionStory", "Line", "World"]
@@ -126,8 +128,8 @@ class World:
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'executions'").fetchone():
                 return cls({})
             events = defaultdict(list)
-            for row in connection.execute("SELECT execution_id, body FROM events ORDER BY execution_id, first_seq"):
-                events[row["execution_id"]] += [json.loads(one) for one in row["body"].split(b"\n")]
+            for row in connection.execute("SELECT * FROM events ORDER BY execution_id, first_seq"):
+                events[row["execution_id"]] += [json.loads(one) for one in unpack(*row)]
             for row in connection.execute("SELECT * FROM executions ORDER BY n"):
                 known = dict(row)
                 executions[row["id"]] = ExecutionStory(

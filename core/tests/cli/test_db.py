@@ -66,6 +66,23 @@ def test_the_doctor_finds_damage(aicflow: Run, database: Path) -> None:
     assert "ex_3" in done.stdout
 
 
+def test_repair_needs_the_database_alone_and_says_what_it_did(aicflow: Run, held: Path) -> None:
+    done = aicflow("db", "doctor", "--repair")
+    assert done.returncode == 2
+    assert "in use by another host" in done.stderr
+
+
+def test_repair_says_what_it_did(aicflow: Run, database: Path) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE events SET body = x'ff' WHERE execution_id = 'ex_3' AND first_seq > 1")
+    connection.close()
+    done = aicflow("db", "doctor", "--repair")
+    assert done.returncode == 0, done.stdout
+    assert "repaired: Execution ex_3: 1 events could be read; event 2 was made again from its row." in done.stdout
+    assert "Sound." in done.stdout
+    assert json.loads(aicflow("db", "doctor", "--output", "json").stdout)["repaired"] == []
+
+
 def test_a_backup_is_whole_and_overwrites_nothing(aicflow: Run, held: Path, tmp_path: Path) -> None:
     assert aicflow("db", "backup", "copy.db").returncode == 0
     copy = sqlite3.connect(tmp_path / "copy.db")

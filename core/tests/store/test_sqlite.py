@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aicflow.kernel.errors import Conflict
+from aicflow.kernel.errors import Conflict, EventsDamaged
 from aicflow.kernel.ports import (
     ApiKeyRecord,
     EventBatch,
@@ -22,7 +22,7 @@ from aicflow.kernel.ports import (
     RetentionRule,
     SlotLimit,
 )
-from aicflow.kernel.values import dumps
+from aicflow.kernel.values import dumps, loads
 from aicflow.store import SQLiteStore
 from aicflow.store.sqlite.queries import count_query, list_query
 from aicflow.store.sqlite.queue import next_due
@@ -183,7 +183,7 @@ async def test_the_file_shrinks_when_executions_go(store: SQLiteStore) -> None:
         ("DELETE FROM events", "none of its 4 events"),
         ("UPDATE executions SET status = 'running'", "status is running, but its last event is execution.succeeded"),
         ("UPDATE executions SET status = 'failed'", "status is failed, but its last event is execution.succeeded"),
-        ("UPDATE events SET body = CAST(replace(CAST(body AS TEXT), '\"seq\":3', '\"seq\":9') AS BLOB)", "numbered"),
+        ('UPDATE events SET body = CAST(\'{"seq":9,"type":"x"}\' AS BLOB) WHERE first_seq = 4', "unreadable"),
         ("UPDATE events SET body = x'ff' WHERE first_seq = 2", "unreadable"),
         ("DELETE FROM executions", "does not exist"),
         ("DELETE FROM workflow_versions", "current version 1 is missing"),
@@ -269,3 +269,84 @@ async def test_large_batches_and_many_outputs(store: SQLiteStore) -> None:
     [claimed] = await claim(store.executions)
     assert len(claimed.events) == 20_001
     assert len(claimed.outputs) == 1400
+
+
+HALF = '{"seq":2,"type":"execution.started","data":{}}\n{"seq":3,"type":"step.'
+
+
+@pytest.mark.parametrize(
+    ("damage", "told", "types"),
+    [
+        ("DELETE FROM events WHERE first_seq = 2", "lost: 2 to 3", ["event.lost", "event.lost"]),
+        ("UPDATE events SET body = x'00ff' WHERE first_seq = 2", "lost: 2 to 3", ["event.lost", "event.lost"]),
+        (
+            f"UPDATE events SET body = CAST('{HALF}' AS BLOB) WHERE first_seq = 2",
+            "lost: 3",
+            ["execution.started", "event.lost"],
+        ),
+        (
+            "DELETE FROM events WHERE first_seq IN (1, 4)",
+            "event 1 was made again from its row; event 4 was made again from its row",
+            ["execution.started", "step.log"],
+        ),
+        (
+            "UPDATE executions SET status = 'failed'",
+            "said failed and says succeeded",
+            ["execution.started", "step.log"],
+        ),
+        (
+            "UPDATE executions SET status = 'running', finished_at = NULL",
+            "says succeeded",
+            ["execution.started", "step.log"],
+        ),
+        ("UPDATE executions SET last_seq = 3", "4 events could be read", ["execution.started", "step.log"]),
+        ("INSERT INTO payloads VALUES ('ex_no', 'a', '1')", "1 rows of payloads", ["execution.started", "step.log"]),
+    ],
+)
+async def test_damage_is_repaired_as_far_as_it_can_be(
+    store: SQLiteStore, damage: str, told: str, types: list[str]
+) -> None:
+    await start(store.executions, "ex_1")
+    await store.executions.append("ex_1", 1, batch(2, "execution.started", "step.log"))
+    await end(store.executions, "ex_1", seq=4)
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.executescript(damage)
+    assert await store.maintenance.integrity() != []
+    done = await store.maintenance.repair(now=NOW)
+    assert len(done) == 1
+    assert told in done[0]
+    assert await store.maintenance.integrity() == []
+    assert await store.maintenance.repair(now=NOW) == []
+    events = [loads(event) for event in await store.executions.events("ex_1")]
+    assert [event["type"] for event in events] == ["execution.queued", *types, "execution.succeeded"]
+    assert [event["seq"] for event in events] == [1, 2, 3, 4]
+    assert (await store.executions.get("ex_1")).status == "succeeded"
+
+
+async def test_a_damaged_row_stops_its_own_reads_and_nobody_elses(store: SQLiteStore) -> None:
+    for id in ("ex_1", "ex_2"):
+        await start(store.executions, id)
+        await store.executions.append(id, 1, batch(2, *["step.log"] * 40))
+    packed = (await read_row(store, "SELECT body FROM events WHERE first_seq = 2 AND execution_id = 'ex_1'"))[0]
+    assert len(packed) < 500
+    flipped = [bytes([*packed[:i], packed[i] ^ 1, *packed[i + 1 :]]) for i in range(0, len(packed), 7)]
+    for body in [*flipped, packed[: len(packed) // 2]]:
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute("UPDATE events SET body = ? WHERE execution_id = 'ex_1' AND first_seq = 2", (body,))
+        with pytest.raises(EventsDamaged, match="Execution ex_1: events 2 to 41 cannot be read"):
+            await store.executions.events("ex_1", after=5)
+    assert [execution.id for execution in (await store.executions.list(ExecutionFilter(), limit=9)).items]
+    assert len(await store.executions.events("ex_2")) == 41
+    await store.executions.reclaim("w2")
+    claimed = {one.execution.id: one for one in await claim(store.executions, worker="w2")}
+    assert claimed["ex_1"].damage is not None
+    assert claimed["ex_2"].damage is None
+    assert len(claimed["ex_2"].events) == 41
+    done = await store.maintenance.repair(now=NOW)
+    assert "it fails when it goes on" in done[0]
+
+
+async def read_row(store: SQLiteStore, sql: str) -> tuple[Any, ...]:
+    with closing(sqlite3.connect(store.path)) as connection:
+        row: tuple[Any, ...] = connection.execute(sql).fetchone()
+        return row

@@ -31,16 +31,25 @@ _Count = Annotated[
 def doctor_command(
     *,
     quick: Annotated[bool, Parameter(help="Leave out the check of every page and event", negative="")] = False,
+    repair: Annotated[
+        bool, Parameter(help="Put damage right as far as possible; stop the server first", negative="")
+    ] = False,
     data_dir: _DataDir = None,
     output: _Output = "text",
 ) -> int:
-    """Show the size of each workflow, what retention would remove, and damage. Leaves with 1 when there is any."""
+    """Show the size of each workflow, what retention would remove, and damage. Leaves with 1 when there is any.
+
+    With --repair, events that can still be read are kept, first and last events are made again from the executions'
+    rows, the numbers of lost ones are filled with `event.lost`, and executions under way that lost some end as failed.
+    Make a copy of the file before.
+    """
     settings = _settings(data_dir)
     rules = _rules(settings, None, None)
 
     async def look(store: Store) -> dict[str, Any]:
         sizes = await store.maintenance.sizes()
         removable = await store.maintenance.removable(rules, now=_now())
+        repaired = await store.maintenance.repair(now=_now()) if repair else []
         problems = [] if quick else await store.maintenance.integrity()
         return {
             "store": settings.store_url,
@@ -57,10 +66,11 @@ def doctor_command(
                 for one in sizes.workflows
             ],
             "retention": [{"status": r.status, "max_age": r.max_age, "max_count": r.max_count} for r in rules],
+            "repaired": repaired,
             "problems": problems,
         }
 
-    found = _in_store(settings, look)
+    found = _in_store(settings, look, shared=not repair)
     if output == "json":
         print_json(found)
         return 1 if found["problems"] else 0
@@ -70,6 +80,8 @@ def doctor_command(
         print(f"{one['workflow_id']}: {one['executions']} executions, {_size(one['bytes'])}{gone}")
     if not rules:
         print("Everything is kept: AICFLOW_RETENTION_AGE and AICFLOW_RETENTION_COUNT are not set.")
+    for text in found["repaired"]:
+        print(f"repaired: {text}")
     for problem in found["problems"]:
         print(f"problem: {problem}")
     if not quick and not found["problems"]:
@@ -155,8 +167,8 @@ def _now() -> float:
     return SystemClock().now()
 
 
-def _in_store[T](settings: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
-    """Do it in the store, beside a server that may have it open."""
+def _in_store[T](settings: Settings, act: Callable[[Store], Awaitable[T]], *, shared: bool = True) -> T:
+    """Do it in the store, with `shared` beside a server that may have it open."""
     from aicflow.cli.plugins import quiet_plugins
     from aicflow.host.wiring import make_store
     from aicflow.store.sqlite import SQLiteStore
@@ -167,7 +179,7 @@ def _in_store[T](settings: Settings, act: Callable[[Store], Awaitable[T]]) -> T:
             if not store.path.exists():
                 raise StoreUnavailable(f"There is no database {store.path}.", hint="The first start makes it.")
             # reading, copying and removing what has ended disturbs no server, so the server's lock is left alone
-            store = SQLiteStore(store.path, shared=True)
+            store = SQLiteStore(store.path, shared=shared)
         await store.open()
         try:
             return await act(store)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aicflow.engine.failure import report_to_json
+from aicflow.kernel.errors import RecordDamaged
 from aicflow.kernel.events import History, decode_event, event_type, fold
 from aicflow.kernel.execution import Step
 from aicflow.kernel.plan import Plan
@@ -63,11 +64,14 @@ def settlement_of(step: Step) -> Settlement:
 
 
 def resume_from(plan: Plan, claimed: Claimed) -> Resumption:
-    """Read an execution's history back. Its finished steps never run again."""
+    """Read an execution's history back. Its finished steps never run again. Raises RecordDamaged when some of it was
+    lost: what had finished could run again."""
     resumption = Resumption(settled=[None] * len(plan.nodes))
     if not claimed.events:
         return resumption
     resumption.history = history = fold(claimed.events, claimed.outputs)
+    if history.lost:
+        raise RecordDamaged("Events of this execution were lost, so it is not known what it had done.")
     for node_id, step in history.steps.items():
         index = plan.index.get(node_id)
         if index is None:

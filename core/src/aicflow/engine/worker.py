@@ -96,6 +96,8 @@ class Worker:
         if held is not None and held.adopt(execution.epoch):
             return
         try:
+            if claimed.damage is not None:
+                raise claimed.damage
             plan = await self._plans.get(claimed.execution.workflow_id, claimed.execution.version)
             run = ExecutionRun(self._env, claimed, plan)
         except (StoreUnavailable, asyncio.CancelledError):

@@ -19,9 +19,11 @@ from aicflow.kernel.errors import (
     AICFlowError,
     Conflict,
     DocumentUnreadable,
+    EventsDamaged,
     InputInvalid,
     NodeError,
     NotFound,
+    RecordDamaged,
     StoreUnavailable,
     WorkflowInvalid,
 )
@@ -56,6 +58,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "headers-too-large": (431, "The request's headers are too large"),
     "internal": (500, "Something went wrong on our side"),
     "unavailable": (503, "The service cannot answer now"),
+    "record-damaged": (503, "What is stored cannot be read"),
 }
 
 
@@ -149,6 +152,8 @@ def problem_of(error: BaseException) -> Problem | None:
         return Problem(code, error.message, hint=error.hint)
     if isinstance(error, StoreUnavailable):
         return Problem("unavailable", error.message, hint=error.hint, headers={"retry-after": "5"})
+    if isinstance(error, RecordDamaged):
+        return Problem("record-damaged", error.message, errors=_damaged(error), hint=error.hint)
     if isinstance(error, InputInvalid):
         errors = [
             {"code": "input.invalid", "pointer": place, "message": message} for place, message in error.violations
@@ -162,6 +167,13 @@ def problem_of(error: BaseException) -> Problem | None:
     if isinstance(error, HTTPException):
         return _of_http(error)
     return None
+
+
+def _damaged(error: RecordDamaged) -> list[dict[str, Any]]:
+    if not isinstance(error, EventsDamaged):
+        return []
+    place = {"execution_id": error.execution_id, "first_seq": error.first_seq, "last_seq": error.last_seq}
+    return [{"code": "events.damaged", "pointer": "", "message": error.message, **place}]
 
 
 def _unreadable(error: DocumentUnreadable) -> Problem:

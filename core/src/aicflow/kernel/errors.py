@@ -9,6 +9,8 @@ AICFlowError
 ├── PluginError             a plugin that cannot be used; reported, never fatal
 ├── StaleClaim              another worker holds the execution now; stop working on it
 ├── StoreUnavailable        the store cannot answer (disk full, locked, gone)
+├── RecordDamaged           something stored cannot be read any more
+│   └── EventsDamaged       events of an execution
 └── NodeError               what a node raises to say how its step failed
     ├── TransientError      may work when tried again
     │   └── StepTimeout     the attempt took longer than its timeout
@@ -31,6 +33,7 @@ __all__ = [
     "AICFlowError",
     "Conflict",
     "DocumentUnreadable",
+    "EventsDamaged",
     "InputInvalid",
     "NodeError",
     "NotFound",
@@ -38,6 +41,7 @@ __all__ = [
     "ParamsInvalid",
     "PermanentError",
     "PluginError",
+    "RecordDamaged",
     "ReferenceFailed",
     "StaleClaim",
     "StepTimeout",
@@ -143,6 +147,24 @@ class StaleClaim(AICFlowError):
 
 class StoreUnavailable(AICFlowError):
     """The store cannot answer now; nothing was written."""
+
+
+class RecordDamaged(AICFlowError):
+    """Something stored cannot be read any more, however often it is asked for."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="Stop the server and run `aicflow db doctor --repair`, or restore a backup.")
+
+
+class EventsDamaged(RecordDamaged):
+    """Events of an execution are missing or cannot be read."""
+
+    def __init__(self, execution_id: str, first_seq: int, last_seq: int) -> None:
+        many = f"events {first_seq} to {last_seq}" if last_seq > first_seq else f"event {first_seq}"
+        super().__init__(f"Execution {execution_id}: {many} cannot be read from the store.")
+        self.execution_id = execution_id
+        self.first_seq = first_seq
+        self.last_seq = last_seq
 
 
 class NodeError(AICFlowError):

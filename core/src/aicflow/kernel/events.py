@@ -87,6 +87,8 @@ class History:
     started_at: str | None = None
     ended: bool = False
     last_seq: int = 0
+    lost: bool = False
+    """Whether events were lost to damage and only their numbers are left."""
 
 
 def fold(events: Iterable[bytes], stored_outputs: Mapping[str, bytes] | None = None) -> History:
@@ -105,6 +107,8 @@ def fold(events: Iterable[bytes], stored_outputs: Mapping[str, bytes] | None = N
             history.started_at = event["time"]
         elif kind in ("execution.succeeded", "execution.failed", "execution.cancelled"):
             history.ended = True
+        elif kind == "event.lost":
+            history.lost = True
     return history
 
 

@@ -40,6 +40,7 @@ EVENT_TYPES: Final = (
     "step.failed",
     "step.skipped",
     "step.cancelled",
+    "event.lost",
 )
 
 

@@ -24,8 +24,9 @@ from aicflow.host.problems import of_validation, request_invalid
 from aicflow.host.routes.common import problems, router, runtime_of, scoped
 from aicflow.host.routes.executions import STATUSES, ListQuery
 from aicflow.host.runtime import HostRuntime
+from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.events import event_type
-from aicflow.kernel.execution import TERMINAL_STATUSES
+from aicflow.kernel.execution import TERMINAL_STATUSES, Execution
 from aicflow.kernel.ports.executions import ExecutionFilter
 
 __all__ = ["routes", "sockets"]
@@ -121,9 +122,11 @@ class _Revoked(Exception):
     """The key was revoked or has expired."""
 
 
-async def _first(runtime: HostRuntime, execution_id: str) -> None:
-    """Raises NotFound before anything is accepted."""
-    await runtime.executions.get(execution_id)
+async def _first(runtime: HostRuntime, execution_id: str, after: int) -> Execution:
+    """The execution. Raises NotFound and EventsDamaged before anything is accepted."""
+    execution = await runtime.executions.get(execution_id)
+    await runtime.store.executions.events(execution_id, after=after, limit=200)
+    return execution
 
 
 async def _serve_socket(socket: WebSocket, batches: Batches) -> None:
@@ -165,6 +168,8 @@ async def _send_all(socket: WebSocket, runtime: HostRuntime, batches: Batches) -
         return 1012, "the server stops; come back with after=SEQ"
     except _Revoked:
         return 1008, "the API key no longer counts"
+    except AICFlowError as error:
+        return 1011, error.message[:120]
     return 1000, ""
 
 
@@ -179,7 +184,7 @@ async def _execution_socket(socket: WebSocket) -> None:
     runtime = runtime_of(socket)
     execution_id = socket.path_params["execution_id"]
     after = _after(socket.query_params.multi_items())
-    await _first(runtime, execution_id)
+    await _first(runtime, execution_id, after)
     await _serve_socket(socket, _generator(runtime.executions.watch(execution_id, after=after)))
 
 
@@ -218,8 +223,8 @@ async def _server_sent_all(runtime: HostRuntime, caller: Caller, batches: Batche
                 continue
             try:
                 batch = upcoming.result()
-            except (StopAsyncIteration, _Closing, _Revoked):
-                return
+            except (StopAsyncIteration, _Closing, _Revoked, AICFlowError):
+                return  # whoever comes back with Last-Event-ID is told an error as a problem
             upcoming = None
             yield b"".join([_server_sent(event) for event in batch])
     finally:
@@ -310,7 +315,7 @@ async def stream_execution(request: Request, execution_id: str) -> Response:
     browsers not to come back."""
     runtime = runtime_of(request)
     after = _after(request.query_params.multi_items(), request.headers.get("last-event-id"))
-    execution = await runtime.executions.get(execution_id)
+    execution = await _first(runtime, execution_id, after)
     if execution.status in TERMINAL_STATUSES and after >= execution.last_seq:
         return Response(status_code=204)
     return _event_stream(request, _generator(runtime.executions.watch(execution_id, after=after)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from aicflow.kernel.errors import EventsDamaged
 from aicflow.kernel.execution import Execution, ExecutionStatus
 
 __all__ = [
@@ -147,12 +148,14 @@ class Answered:
 @dataclass(slots=True)
 class Claimed:
     """An execution this worker holds now, with all it needs to go on: its row (without output), its encoded events
-    (empty when only the first event exists), outputs kept outside the events, and answers that arrived."""
+    (empty when only the first event exists), outputs kept outside the events, and answers that arrived. With `damage`
+    its history cannot be read, so it can only be ended."""
 
     execution: Execution
     events: list[bytes]
     outputs: dict[str, bytes]
     answers: list[Answered]
+    damage: EventsDamaged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +261,7 @@ class ExecutionStore(Protocol):
 
     async def events(self, execution_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[bytes]:
         """Encoded events with seq > `after`, in order, about `limit` at most (never fewer than one when there are
-        any). Empty for an unknown execution."""
+        any). Empty for an unknown execution. Raises EventsDamaged."""
         ...
 
     async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:

@@ -67,6 +67,11 @@ class Maintenance(Protocol):
         their events. Empty when sound."""
         ...
 
+    async def repair(self, *, now: float) -> list[str]:
+        """Put right what `integrity` finds, as far as it can be had back, and tell each thing done. Numbers of lost
+        events are filled with `event.lost`. For a store that nobody else has open."""
+        ...
+
     async def backup(self, target: Path) -> int:
         """Write a consistent copy while the store is in use; gives its size in bytes. Raises Conflict when the target
         exists."""

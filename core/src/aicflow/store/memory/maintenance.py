@@ -67,6 +67,9 @@ class MemoryMaintenance:
     async def integrity(self) -> list[str]:
         return []
 
+    async def repair(self, *, now: float) -> list[str]:
+        return []  # what is in memory is not damaged on a disk
+
     async def backup(self, target: Path) -> int:
         raise StoreUnavailable(
             "A store in memory cannot be copied to a file.", hint="Use an sqlite:/// store to keep what it holds."

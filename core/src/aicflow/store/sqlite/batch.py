@@ -18,6 +18,7 @@ from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros
 from aicflow.store.slots import SlotBook, limits_from_json, limits_to_json
 from aicflow.store.sqlite.earlier import Earlier
+from aicflow.store.sqlite.event_rows import pack
 
 __all__ = ["INLINE", "Append", "Batch", "Create"]
 
@@ -36,10 +37,12 @@ type _Row = tuple[Any, ...]
 class Create:
     """A `create` that waits for its commit."""
 
-    __slots__ = ("error", "future", "lease_until", "new", "result", "worker")
+    __slots__ = ("body", "error", "future", "lease_until", "new", "result", "worker")
 
     def __init__(self, new: NewExecution, worker: str | None, lease_until: float) -> None:
         self.new = new
+        # packed by the caller: in the writer's thread it would hand the interpreter lock over for each of a group
+        self.body = pack(new.events.events)
         self.worker = worker
         self.lease_until = lease_until
         self.future: Future[Any] | None = None
@@ -50,7 +53,9 @@ class Create:
 class Append:
     """An `append` that waits for its commit."""
 
-    __slots__ = ("batch", "consumed", "epoch", "error", "execution_id", "future", "outputs", "projection", "result")
+    __slots__ = (
+        "batch", "body", "consumed", "epoch", "error", "execution_id", "future", "outputs", "projection", "result",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -64,6 +69,7 @@ class Append:
         self.execution_id = execution_id
         self.epoch = epoch
         self.batch = batch
+        self.body = pack(batch.events) if batch.events else None
         self.projection = projection
         self.outputs = outputs
         self.consumed = consumed
@@ -231,7 +237,7 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
     events = new.events
     rows: list[_Row] = [
         (
-            _CREATE, i, new.id, events.first_seq, events.last_seq, b"\n".join(events.events), int(claimed),
+            _CREATE, i, new.id, events.first_seq, events.last_seq, op.body, int(claimed),
             "running" if claimed else "queued", None, None, due, None, None,
             None, None,
             new.workflow_id, new.version, created, available, new.engine, new.priority,
@@ -260,9 +266,8 @@ def _skip_row(i: int, fire: Fire, *, created: float) -> _Row:
 
 
 def _append_rows(i: int, op: Append) -> list[_Row]:
-    batch, projection = op.batch, op.projection
+    batch, body, projection = op.batch, op.body, op.projection
     last_seq = batch.first_seq + len(batch.events) - 1
-    body = b"\n".join(batch.events) if batch.events else None
     head: _Row
     if projection is None:
         head = (_PROGRESS, i, op.execution_id, batch.first_seq, last_seq, body, op.epoch,

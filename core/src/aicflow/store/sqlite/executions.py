@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aicflow.kernel.errors import NotFound
+from aicflow.kernel.errors import EventsDamaged, NotFound, RecordDamaged
 from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports import (
     Answered,
@@ -29,7 +29,7 @@ from aicflow.store.sqlite import queue
 from aicflow.store.sqlite.batch import Append, Batch, Create
 from aicflow.store.sqlite.queries import count_query, list_query
 from aicflow.store.sqlite.readers import Readers
-from aicflow.store.sqlite.rows import ROW, decoded, execution_from
+from aicflow.store.sqlite.rows import EVENT_ROWS, ROW, decoded, events_from, execution_from, shown_from
 from aicflow.store.sqlite.writer import Writer
 
 __all__ = ["SQLiteExecutions"]
@@ -135,7 +135,7 @@ class SQLiteExecutions:
         sql, values = list_query(f"json_array(created_at, n, json({ROW})) AS item", where, limit + 1, after)
         items = await self._readers.run(_one_text(f"SELECT json_group_array(json(item)) FROM ({sql})", values))  # noqa: S608
         more = len(items) > limit
-        page = [execution_from(row) for _, _, row in items[:limit]]
+        page = [shown_from(row) for _, _, row in items[:limit]]
         return Page(page, make_cursor("executions", *items[limit - 1][:2]) if more else None)
 
 
@@ -148,21 +148,28 @@ def _get(connection: sqlite3.Connection, execution_id: str) -> Execution:
     if found is None:
         raise NotFound("execution", execution_id)
     row, input, output, whole_input, whole_trigger = found
-    execution = execution_from(loads(row), payload=True)
-    execution.input = decoded(whole_input if input is None else input)
-    execution.output = decoded(output)
-    if whole_trigger is not None:
-        execution.trigger = trigger_from(whole_trigger)
+    try:
+        execution = execution_from(loads(row), payload=True)
+        execution.input = decoded(whole_input if input is None else input)
+        execution.output = decoded(output)
+        if whole_trigger is not None:
+            execution.trigger = trigger_from(whole_trigger)
+    except ValueError as error:
+        raise RecordDamaged(f"Execution {execution_id} cannot be read from the store: {error}.") from None
     return execution
 
 
 def _events(connection: sqlite3.Connection, execution_id: str, after: int, limit: int) -> list[bytes]:
     # seq is gapless, so a range of numbers bounds how much is read; whole batches come back, cut at the front only
-    first, body = connection.execute(_EVENTS, {"id": execution_id, "after": after, "limit": limit}).fetchone()
-    if body is None:
+    found = connection.execute(_EVENTS, {"id": execution_id, "after": after, "limit": limit}).fetchone()
+    if found is None or found[0] <= after:
         return []
-    events: list[bytes] = body.split(b"\n")
-    return events[max(0, after + 1 - first) :]
+    last_seq, rows = found
+    first, events = events_from(execution_id, rows)
+    # the first batch may begin before `after`, never behind it
+    if first > after + 1 or not events:
+        raise EventsDamaged(execution_id, after + 1, first - 1 if events else last_seq)
+    return events[after + 1 - first :]
 
 
 _WHOLE = f"""
@@ -171,12 +178,13 @@ SELECT {ROW}, input, output,
   (SELECT body FROM payloads WHERE execution_id = id AND name = '$trigger')
 FROM executions WHERE id = ?
 """  # noqa: S608
-_EVENTS = """
-SELECT min(first_seq), CAST(group_concat(CAST(body AS TEXT), char(10)) AS BLOB) FROM (
-  SELECT first_seq, body FROM events WHERE execution_id = :id AND first_seq <= :after + :limit AND first_seq >= (
+_EVENTS = f"""
+SELECT last_seq, (SELECT {EVENT_ROWS} FROM (
+  SELECT first_seq, last_seq, body FROM events
+    WHERE execution_id = :id AND first_seq <= :after + :limit AND first_seq >= (
       SELECT max(first_seq) FROM events WHERE execution_id = :id AND first_seq <= :after + 1)
-    AND last_seq > :after ORDER BY first_seq)
-"""
+    AND last_seq > :after ORDER BY first_seq)) FROM executions WHERE id = :id
+"""  # noqa: S608
 _OUTPUTS = """
 SELECT name, body FROM payloads WHERE execution_id = :id AND name NOT LIKE '$%'
   AND (:wanted IS NULL OR name IN (SELECT value FROM json_each(:wanted)))

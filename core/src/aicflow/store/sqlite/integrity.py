@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from aicflow.kernel.errors import EventsDamaged
+from aicflow.kernel.events import event_type
 from aicflow.kernel.execution import TERMINAL_STATUSES
-from aicflow.kernel.values import loads
+from aicflow.store.sqlite.event_rows import unpack
 
 __all__ = ["problems"]
 
@@ -45,13 +47,9 @@ def _disagreements(connection: sqlite3.Connection) -> list[str]:
 def _check_batch(execution_id: str, first_seq: int, last_seq: int, body: bytes, status: str | None) -> list[str]:
     where = f"Execution {execution_id}, events {first_seq} to {last_seq}"
     try:
-        events = [loads(line) for line in body.split(b"\n")]
-        numbers = [event["seq"] for event in events]
-        last_type = str(events[-1]["type"])
-    except (ValueError, TypeError, KeyError):
+        last_type = event_type(unpack(execution_id, first_seq, last_seq, body)[-1])
+    except EventsDamaged:
         return [f"{where}: unreadable."]
-    if numbers != list(range(first_seq, last_seq + 1)):
-        return [f"{where}: numbered {numbers[0]} to {numbers[-1]}."]
     ended = last_type.removeprefix("execution.")
     ended = ended if ended in TERMINAL_STATUSES and last_type != ended else ""
     if status is not None and ended != (status if status in TERMINAL_STATUSES else ""):

@@ -15,6 +15,7 @@ from aicflow.store.instants import micros
 from aicflow.store.sqlite.integrity import problems
 from aicflow.store.sqlite.lock import make_private
 from aicflow.store.sqlite.readers import Readers
+from aicflow.store.sqlite.repair import repair
 from aicflow.store.sqlite.workflows import forget_versions
 from aicflow.store.sqlite.writer import Writer
 
@@ -122,6 +123,9 @@ class SQLiteMaintenance:
 
     async def integrity(self) -> list[str]:
         return await self._readers.run(problems)
+
+    async def repair(self, *, now: float) -> list[str]:
+        return await self._writer.run(lambda connection: repair(connection, now))
 
     async def backup(self, target: Path) -> int:
         return await self._readers.run(lambda connection: _backup(connection, target))

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.errors import Conflict, EventsDamaged, NotFound
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution
 from aicflow.kernel.ports import Answered, Claimed
 from aicflow.kernel.values import dumps, loads
@@ -14,7 +14,7 @@ from aicflow.store.instants import micros, seconds
 from aicflow.store.rows import trigger_from
 from aicflow.store.slots import SlotBook
 from aicflow.store.sqlite.batch import request_cancel
-from aicflow.store.sqlite.rows import ROW, decoded, execution_from
+from aicflow.store.sqlite.rows import EVENT_ROWS, ROW, decoded, events_from, execution_from
 
 __all__ = ["answer", "cancel", "claim", "hand_back", "next_due", "reclaim", "renew"]
 
@@ -48,13 +48,20 @@ def claim(
             more.append(n)
     if more:
         for n, events, payloads, answers in connection.execute(_MORE, (dumps(more).decode(),)).fetchall():
-            _complete(claimed[n], events, payloads, answers)
+            try:
+                _complete(claimed[n], events, payloads, answers)
+            except EventsDamaged as damage:
+                claimed[n].damage = damage  # the others go on
     return list(claimed.values())
 
 
-def _complete(claimed: Claimed, events: bytes | None, payloads: str, answers: str) -> None:
-    if claimed.execution.last_seq > 1 and events:
-        claimed.events = events.split(b"\n")
+def _complete(claimed: Claimed, events: str | None, payloads: str, answers: str) -> None:
+    execution = claimed.execution
+    if execution.last_seq > 1:
+        first, claimed.events = events_from(execution.id, events)
+        if first != 1 or len(claimed.events) != execution.last_seq:
+            missing = (1, first - 1) if first != 1 else (len(claimed.events) + 1, execution.last_seq)
+            raise EventsDamaged(execution.id, *missing)
     for name, body in loads(payloads).items():
         if name == "$input":
             claimed.execution.input = loads(body)
@@ -164,14 +171,14 @@ _CLAIM = """
 UPDATE executions SET status = 'running', epoch = epoch + 1, worker = ?, due_at = ?, wake_at = NULL
   WHERE n IN (SELECT value FROM json_each(?))
 """
-_MORE = """
+_MORE = f"""
 SELECT n,
-  (SELECT CAST(group_concat(CAST(body AS TEXT), char(10)) AS BLOB) FROM (
-    SELECT body FROM events WHERE execution_id = e.id ORDER BY first_seq)),
+  (SELECT {EVENT_ROWS} FROM (
+    SELECT first_seq, last_seq, body FROM events WHERE execution_id = e.id ORDER BY first_seq)),
   (SELECT json_group_object(name, CAST(body AS TEXT)) FROM payloads WHERE execution_id = e.id),
   (SELECT json_group_array(json_array(node_id, call, kind, CAST(value AS TEXT))) FROM answers WHERE execution_id = e.id)
 FROM executions AS e WHERE n IN (SELECT value FROM json_each(?))
-"""
+"""  # noqa: S608
 _RENEW = """
 UPDATE executions SET due_at = ?
   WHERE id IN (SELECT value FROM json_each(?)) AND worker = ? AND +status = 'running'

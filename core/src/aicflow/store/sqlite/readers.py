@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from aicflow.kernel.errors import StoreUnavailable
+from aicflow.kernel.errors import RecordDamaged, StoreUnavailable
 from aicflow.store.sqlite.errors import translated
 from aicflow.store.sqlite.threads import settle
 
@@ -63,6 +63,8 @@ class Readers:
                 result = read(connection)
             except BaseException as error:
                 failure = translated(error, self._database)
+                if isinstance(error, ValueError) and not isinstance(error, UnicodeEncodeError):
+                    failure = RecordDamaged(f"A record of the store cannot be read: {error}.")
                 if connection is not None and connection.in_transaction:
                     connection.rollback()
             settle([(future, result, failure)])

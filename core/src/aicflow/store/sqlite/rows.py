@@ -5,12 +5,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from aicflow.kernel.execution import Execution
+from aicflow.kernel.errors import EventsDamaged
+from aicflow.kernel.execution import Execution, FailureReport
 from aicflow.kernel.values import loads
 from aicflow.store.instants import seconds
 from aicflow.store.rows import failure_from, trigger_from
+from aicflow.store.sqlite.event_rows import unpack
 
-__all__ = ["ROW", "decoded", "execution_from"]
+__all__ = ["EVENT_ROWS", "ROW", "decoded", "events_from", "execution_from", "shown_from"]
+
+EVENT_ROWS = "group_concat(first_seq || ' ' || last_seq || ' ' || hex(body), char(10))"
+"""Rows of events, ordered, for `events_from`."""
 
 ROW = """json_array(
   id, workflow_id, version, status, created_at, engine, started_at, finished_at, last_seq, epoch, priority,
@@ -40,6 +45,30 @@ def execution_from(row: list[Any], *, payload: bool = False) -> Execution:
         trigger=trigger_from(row[16], payload=payload),
         error=failure_from(row[17]),
     )
+
+
+def shown_from(row: list[Any]) -> Execution:
+    """An execution for a list, which goes on when one of its rows is damaged: what can be read, and an error."""
+    try:
+        return execution_from(row)
+    except (ValueError, TypeError, AttributeError):
+        execution = execution_from([*row[:16], None, None])
+        execution.error = FailureReport("record-damaged", "Its trigger or its error cannot be read from the store.")
+        return execution
+
+
+def events_from(execution_id: str, rows: str | None) -> tuple[int, list[bytes]]:
+    """The number of the first event of EVENT_ROWS, and the events. Raises EventsDamaged, also for a gap."""
+    events: list[bytes] = []
+    first = 1
+    for row in rows.split("\n") if rows else ():
+        start, end, body = row.split(" ")
+        if not events:
+            first = int(start)
+        elif int(start) != first + len(events):
+            raise EventsDamaged(execution_id, first + len(events), int(start) - 1)
+        events += unpack(execution_id, int(start), int(end), bytes.fromhex(body))
+    return first, events
 
 
 def decoded(encoded: bytes | str | None) -> Any:
