@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Graph", "GraphError", "Walk"]
+__all__ = ["Graph", "GraphError", "Walk", "cycles"]
 
 
 class GraphError(ValueError):
-    """The edges do not make an acyclic graph; `loop` names the nodes of one cycle, first again at the end."""
-
-    def __init__(self, loop: Sequence[str]) -> None:
-        super().__init__("The edges form a cycle: " + " → ".join(loop))
-        self.loop = tuple(loop)
+    """The edges do not make an acyclic graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +45,39 @@ class Graph:
                 if left[target] == 0:
                     order.append(target)
         if len(order) < len(names):
-            raise GraphError([names[node] for node in _loop(successors, left)])
+            raise GraphError("The edges form a cycle")
         return cls(tuple(names), successors, tuple(incoming), tuple(order))
 
 
-def _loop(successors: Sequence[Sequence[tuple[str, int]]], left: Sequence[int]) -> list[int]:
-    """One cycle among the nodes that topological sorting could not place."""
-    stuck = {node for node, count in enumerate(left) if count > 0}
-    # every stuck node has a stuck predecessor, so walking backwards must come round
-    predecessor = {target: node for node in stuck for _, target in successors[node] if target in stuck}
-    seen: dict[int, int] = {}
-    node = min(stuck)
-    path: list[int] = []
-    while node not in seen:
-        seen[node] = len(path)
-        path.append(node)
-        node = predecessor[node]
-    loop = [*path[seen[node] :], node]
-    loop.reverse()
-    return loop
+def cycles(size: int, edges: Sequence[tuple[int, str, int]]) -> dict[int, list[int]]:
+    """The edges that close a cycle, by their place among the edges, each with the nodes of its cycle (the first 21).
+    Without these edges there is no cycle. The search begins where no edge leads in, then goes by document order."""
+    leaving: list[list[int]] = [[] for _ in range(size)]
+    entered = bytearray(size)
+    for place, (source, _, target) in enumerate(edges):
+        leaving[source].append(place)
+        entered[target] = 1
+    found: dict[int, list[int]] = {}
+    depth = [0] * size  # of the nodes on the way to here, from 1; -1 of those that are done
+    for start in sorted(range(size), key=entered.__getitem__):
+        if depth[start]:
+            continue
+        way, ahead = [start], [iter(leaving[start])]
+        depth[start] = 1
+        while way:
+            place = next(ahead[-1], -1)
+            if place < 0:
+                depth[way.pop()] = -1
+                ahead.pop()
+                continue
+            target = edges[place][2]
+            if depth[target] > 0:
+                found[place] = way[depth[target] - 1 : depth[target] + 20]
+            elif depth[target] == 0:
+                way.append(target)
+                ahead.append(iter(leaving[target]))
+                depth[target] = len(way)
+    return found
 
 
 class Walk:

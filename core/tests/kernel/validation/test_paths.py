@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from aicflow.kernel.graph import Graph, Walk
+from aicflow.kernel.graph import Graph, Walk, cycles
 from aicflow.kernel.validation.paths import END, Paths
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,10 +63,10 @@ def test_every_answer_is_that_of_all_walks(made):
             if one == other or not paths.is_before(one, other):
                 continue
             way = paths.way_without(one, other)
-            missed = [outcome for ran, outcome in reached if one not in ran]
+            missed = [(ran, outcome) for ran, outcome in reached if one not in ran]
             assert (way is not None) == bool(missed)
-            if way is not None:  # the decisions that are told do lead there
-                assert any(all(outcome[node] == port for node, port in way) for outcome in missed)
+            if way is not None:  # an execution can go the way that is told
+                assert any(all(node in ran and outcome[node] == port for node, port in way) for ran, outcome in missed)
             failures = {one in ran and outcome[one] == "error" for ran, outcome in reached}
             expected = "never" if True not in failures else "always" if False not in failures else "maybe"
             assert paths.failed(one, other) == expected
@@ -150,3 +150,12 @@ def test_a_switch_with_a_thousand_cases():
     assert not paths.never_runs(count + 1)
     some = build(count + 2, edges, [(*cases, "default")] + [("main",)] * (count + 1))
     assert some.way_without(count + 1, END) == [(0, "default")]
+
+
+def test_edges_that_close_cycles_are_found_in_one_walk():
+    """Each is named with its cycle, and without them the graph can be walked."""
+    edges = [(0, "main", 1), (1, "main", 2), (2, "main", 1), (2, "a", 0), (3, "main", 3), (0, "main", 3)]
+    assert cycles(4, edges) == {2: [1, 2], 3: [0, 1, 2], 4: [3]}
+    Graph.build("abcd", [edge for place, edge in enumerate(edges) if place not in cycles(4, edges)])
+    long = [(k, "main", (k + 1) % 100) for k in range(100)]
+    assert cycles(100, long) == {99: list(range(21))}

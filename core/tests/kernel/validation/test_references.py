@@ -235,7 +235,70 @@ def test_messages_say_which_way_and_what_to_write(issues_of):
         ],
     }
     (issue,) = issues_of(document)
-    assert issue.message == "'yes' does not run on every way to 'join': not when 'gate' is left by 'false'."
+    assert issue.message == "'yes' does not run on every path to 'join': not when 'gate' exits by 'false'."
     assert "nodes.yes?.output" in issue.hint
     text = document["nodes"][2]["params"]["value"]
     assert text[slice(*issue.span)] == "nodes.yes"
+
+
+def test_every_cycle_is_told_and_what_else_is_wrong_on_the_ways(issues_of):
+    document = {
+        "nodes": [
+            *({"id": name, "type": "t.any"} for name in "abcd"),
+            {"id": "gate", "type": "t.if", "params": {"condition": True}},
+            {"id": "yes", "type": "t.fetch"},
+            {"id": "join", "type": "t.any", "params": {"value": "${{ nodes.yes.output.ok }}"}},
+            {"id": "last", "type": "t.any", "params": {"value": "${{ nodes.join.output }}"}},
+        ],
+        "edges": [
+            {"from": "a", "to": "b"},
+            {"from": "b", "to": "a"},
+            {"from": "c", "to": "d"},
+            {"from": "d", "to": "d"},
+            {"from": "d", "to": "c"},
+            {"from": "gate", "port": "true", "to": "yes"},
+            {"from": "yes", "to": "join"},
+            {"from": "gate", "port": "false", "to": "join"},
+            {"from": "join", "to": "gate"},
+        ],
+    }
+    found = [(issue.code, issue.pointer) for issue in issues_of(document)]
+    assert found == [
+        ("ref.not-on-every-path", "/nodes/6/params/value"),
+        ("ref.not-upstream", "/nodes/7/params/value"),
+        *(("graph.cycle", f"/edges/{edge}") for edge in (1, 3, 4, 8)),
+    ]
+
+
+def test_a_failure_that_cannot_go_on_by_this_port_is_not_told_of(codes_of):
+    """`on_error: continue` is refused on a node with several ports; that its output may be null is then no finding."""
+    nodes = [
+        {"id": "gate", "type": "t.if", "params": {"condition": True}, "on_error": "continue"},
+        {"id": "b", "type": "t.any", "params": {"value": "${{ nodes.gate.output.ok }}"}},
+    ]
+    found = codes_of({"nodes": nodes, "edges": [{"from": "gate", "port": "false", "to": "b"}]})
+    assert found == [("node.continue-port", "/nodes/0/on_error")]
+
+
+def test_a_field_one_level_down_is_suggested(issues_of):
+    shape = {
+        "type": "object",
+        "properties": {"body": {"type": "object", "properties": {"order_id": {"type": "integer"}}}, "ok": {}},
+        "additionalProperties": False,
+    }
+    document = {
+        "nodes": [
+            {"id": "a", "type": "t.echo", "params": {"shape": shape}},
+            {"id": "b", "type": "t.any", "params": {"value": "${{ nodes.a.output.order_id }}"}},
+            {"id": "c", "type": "t.any", "params": {"value": "${{ nodes.a.output.total }}"}},
+            {"id": "d", "type": "t.any", "params": {"value": "${{ nodes.f.output.zzz }}"}},
+            {"id": "f", "type": "t.fetch"},
+        ],
+        "edges": [{"from": one, "to": two} for one, two in (("a", "b"), ("a", "c"), ("f", "d"))],
+    }
+    hints = [issue.hint for issue in issues_of(document)]
+    assert hints == [
+        "Did you mean nodes.a.output.body.order_id?",
+        "Available fields: body, ok. If it is inside ok, write nodes.a.output.ok.total.",
+        "Available fields: ok, status, people, extra.",
+    ]

@@ -66,7 +66,7 @@ class _Parser:
         tokens = self.tokens
         tokens.enter()
         start = tokens.token.start
-        node = self._operand()
+        node = self._operand(rank)
         while (found := _RANK.get(tokens.kind, _ANY)) > rank:
             node = self._continue(node, start, found)
         tokens.leave()
@@ -126,11 +126,14 @@ class _Parser:
         span = (start, tokens.last.end)
         return tokens.grown(Conditional(test, then, otherwise, span), max(tallest, tokens.height))
 
-    def _operand(self) -> Node:
+    def _operand(self, rank: int) -> Node:
         """A prefix operator with its operand, or a primary with the steps behind it."""
         tokens = self.tokens
         token = tokens.token
         if token.kind == "not":
+            if rank > _NOT:
+                message = f"'{token.text}' cannot stand after '{tokens.last.text}'"
+                raise ExpressionError("expr.syntax", message, token.span, f"Write parentheses: ({token.text} …).")
             tokens.advance()
             operand = self.expression(_NOT)
             return tokens.grown(Not(operand, (token.start, tokens.last.end)), tokens.height)

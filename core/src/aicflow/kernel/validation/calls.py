@@ -88,6 +88,8 @@ _RESULTS: Final[dict[str, SchemaView]] = {
     "parse_json": ANYTHING,
     "has": BOOLEAN,
 }
+_LOOKED_AT: Final = 50
+"""Items of a list written out whose types are compared with each other."""
 _ITEMS: Final = {
     "sum": ((NUMERIC,), "numbers"),
     "any": ((_BOOLEAN,), "booleans"),
@@ -111,6 +113,8 @@ def returned(inference: Inference, function: str, given: Given, arguments: Seque
         if function in ("min", "max"):
             inference.need(given[0][0], _LIST, given[0][1], _takes(function, 0, _LIST))
         _check_items(inference, function, given[0])
+        if len(_ITEMS[function][0]) > 1:
+            _check_mixed(inference, function, given[0])
     own = _OWN.get(function)
     return own(inference, given, arguments) if own is not None else _RESULTS.get(function, ANYTHING)
 
@@ -147,6 +151,40 @@ def _check_items(inference: Inference, function: str, given: tuple[SchemaView, S
         inference.tell(Finding("type.operand", message, span))
     else:
         inference.tell(Finding("type.maybe-mismatch", message, span, None, "warning"))
+
+
+def _check_mixed(inference: Inference, function: str, given: tuple[SchemaView, Span]) -> None:
+    """Only numbers or only texts have an order among each other; of nothing there is no smallest."""
+    view, span = given
+    if not is_known(view) or kinds_of(view) != _LIST:
+        return
+    if function != "sorted" and access(view, 0).presence is Presence.NEVER:
+        hint = f"Give it an item, or a default: {function}(list) if len(list) > 0 else 0."
+        inference.tell(Finding("type.operand", f"'{function}' takes a list with items, and this is empty.", span, hint))
+        return
+    schema = view.schema
+    ways = schema["anyOf"] if isinstance(schema, dict) and schema.keys() == {"anyOf"} else [schema]
+    found = [_mixture(view.sub(way)) for way in ways]
+    what = f"'{function}' takes a list of only numbers or only texts, and this"
+    if all(mixture is Presence.ALWAYS for mixture in found):
+        inference.tell(Finding("type.operand", f"{what} holds both.", span))
+    elif any(mixture is not Presence.NEVER for mixture in found):
+        inference.tell(Finding("type.maybe-mismatch", f"{what} may hold both.", span, None, "warning"))
+
+
+def _mixture(view: SchemaView) -> Presence:
+    """Whether numbers and texts stand in one list."""
+    kinds = kinds_of(item_of(view))
+    if kinds == ALL or not (kinds & NUMERIC and kinds & _TEXT) or access(view, 1).presence is Presence.NEVER:
+        return Presence.NEVER
+    sure: set[bool] = set()
+    for index in range(_LOOKED_AT):
+        item = access(view, index)
+        if item.presence is not Presence.ALWAYS:
+            break
+        if kinds_of(item.view) <= NUMERIC or kinds_of(item.view) <= _TEXT:
+            sure.add(kinds_of(item.view) <= _TEXT)
+    return Presence.ALWAYS if len(sure) == 2 else Presence.MAYBE
 
 
 def _joined(inference: Inference, given: Given) -> Given:
@@ -193,12 +231,14 @@ def _extreme(inference: Inference, given: Given, arguments: Sequence[Node]) -> S
         return item_of(view) if is_known(view) and kinds_of(view) & _LIST else ANYTHING
     for view, span in given:
         inference.need(view, NUMERIC | _TEXT, span, "This takes numbers or texts")
-    groups = [kinds_of(view) for view, _ in given]
-    if not any(all(kinds & group for kinds in groups) for group in (NUMERIC, _TEXT)) and all(
-        kinds & (NUMERIC | _TEXT) for kinds in groups
-    ):
-        message = "This takes either only numbers or only texts."
-        inference.tell(Finding("type.operand", message, (given[0][1][0], given[-1][1][1])))
+    kinds = [kinds_of(view) for view, _ in given]
+    if all(kind & (NUMERIC | _TEXT) for kind in kinds):
+        fitting = [group for group in (NUMERIC, _TEXT) if all(kind & group for kind in kinds)]
+        span, message = (given[0][1][0], given[-1][1][1]), "This takes either only numbers or only texts"
+        if not fitting:
+            inference.tell(Finding("type.operand", f"{message}.", span))
+        elif any(kind != ALL and kind & NUMERIC and kind & _TEXT for kind in kinds):
+            inference.tell(Finding("type.maybe-mismatch", f"{message}, and these may be both.", span, None, "warning"))
     return merged([view for view, _ in given])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from aicflow.kernel.expr import Span
@@ -23,6 +23,7 @@ from aicflow.kernel.validation.views import (
     item_of,
     kinds_of,
     merged,
+    merged_some,
     sequence_of,
     unnull,
 )
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["follow"]
 
 _INDEXED: Final = frozenset(("array", "string"))
+
+
+_FIELDS_ASKED: Final = 20
+_NO_FIELD: Final = "\0"
+"""A key that no schema names: what it finds, any key finds."""
 
 
 class _Stop(Exception):
@@ -137,7 +143,7 @@ class _Path:
         self._absent = None
         if fact:
             self._null = None
-            self._view = unnull(self._view)
+            self._view = unnull(self._view) if fact is True else fact
 
     # Before a step: the value must be there and not be null
 
@@ -271,14 +277,15 @@ class _Path:
             presence = Presence.MAYBE
         span = self._until(step)
         owner = self._inference.source[slice(*self._until(step, whole=False))]
+        before = self._view
         self._view = merged(views) if views else ANYTHING
         if presence is Presence.ALWAYS:
             return
         if isinstance(key, int):
             self._absent = self._no_item(owner, key, presence, span)
         elif presence is Presence.NEVER:
-            near = did_you_mean(key, found.known)
-            known = f"It has {', '.join(found.known[:20])}." if found.known else "It has no fields."
+            near = did_you_mean(key, found.known) or self._below(before, owner, key, found.known)
+            known = f"Available fields: {', '.join(found.known[:20])}." if found.known else "It has no fields."
             message = f"There is no field '{key}' in {owner}."
             self._absent = Finding("type.unknown-field", message, span, near or known)
         elif presence is Presence.MAYBE:
@@ -287,9 +294,24 @@ class _Path:
             message = f"The field '{key}' of {owner} may be missing."
             self._absent = Finding("type.maybe-missing", message, span, hint, "warning")
         elif found.known:
-            near = did_you_mean(key, found.known) or f"Declared: {', '.join(found.known[:20])}."
+            near = did_you_mean(key, found.known) or self._below(before, owner, key, found.known)
+            near = near or f"Declared fields: {', '.join(found.known[:20])}."
             message = f"The field '{key}' is not declared in {owner}."
             self._absent = Finding("type.undeclared-field", message, span, near, "warning")
+
+    @staticmethod
+    def _below(view: SchemaView, owner: str, key: str, fields: Sequence[str]) -> str | None:
+        """Where the field may be instead: inside one of the fields there are."""
+        inside = {name: access(view, name).view for name in fields[:_FIELDS_ASKED]}
+        for name, field in inside.items():
+            found = access(field, key).presence if is_known(field) else Presence.NEVER
+            if found in (Presence.ALWAYS, Presence.MAYBE) and access(field, _NO_FIELD).presence is not found:
+                return f"Did you mean {owner}.{name}.{key}?"
+        unknown = [name for name, field in inside.items() if kinds_of(field) == ALL]
+        if len(unknown) == 1 and len(fields) <= _FIELDS_ASKED:
+            inside_it = f"If it is inside {unknown[0]}, write {owner}.{unknown[0]}.{key}."
+            return f"Available fields: {', '.join(fields)}. {inside_it}"
+        return None
 
     def _no_item(self, owner: str, key: int, presence: Presence, span: Span) -> Finding:
         hint = "For a default, write value[index] ?? default."
@@ -320,9 +342,7 @@ class _Path:
         if wanted == {"string", "integer", "number"}:
             what = "The key of an object is a text, an index a whole number"
         self._inference.need(index, frozenset(wanted), step.index.span, what)
-        if any(part.schema is False for part in parts):
-            return ANYTHING
-        return merged(parts)
+        return merged_some(parts)
 
 
 def _sign(step: Step) -> str:

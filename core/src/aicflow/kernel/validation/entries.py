@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from aicflow.kernel.document import NodeEntry
 from aicflow.kernel.errors import NotFound
-from aicflow.kernel.graph import Graph, GraphError
+from aicflow.kernel.graph import Graph, cycles
 from aicflow.kernel.ids import MAX_ID_LENGTH, is_identifier
 from aicflow.kernel.issues import Related
 from aicflow.kernel.registry import RegisteredNode
@@ -106,11 +104,12 @@ def check_graph(subject: Subject, report: Report) -> None:
         seen[key] = i
         edges.append(key)
     _check_continue(subject, report, {source for source, port, _ in edges if port == "error"})
-    names = list(_names(subject))
-    try:
-        subject.graph = Graph.build(names, edges)
-    except GraphError as error:
-        _tell_cycle(subject, report, error, edges)
+    names = _names(subject)
+    closing = cycles(len(names), edges)
+    for place, cycle in closing.items():
+        _tell_cycle(report, names, seen[edges[place]], cycle)
+    # what else is wrong on the ways of the graph is told as if the edges that close a cycle were removed
+    subject.graph = Graph.build(names, [edge for place, edge in enumerate(edges) if place not in closing])
 
 
 def _names(subject: Subject) -> list[str]:
@@ -166,21 +165,12 @@ def _check_continue(subject: Subject, report: Report, caught: set[int]) -> None:
         )
 
 
-def _tell_cycle(subject: Subject, report: Report, error: GraphError, edges: list[tuple[int, str, int]]) -> None:
-    """Point at the edge that closes the loop."""
-    loop = [subject.index.get(name, -1) for name in error.loop]
-    steps = set(pairwise(loop))
-    closing = 0
-    for i, edge in enumerate(subject.edges):
-        if edge is None:
-            continue
-        ends = (subject.index.get(edge.source), subject.index.get(edge.target))
-        if ends in steps:
-            closing = i
-    way = " → ".join(error.loop[:20]) + (" → …" if len(error.loop) > 20 else "")
+def _tell_cycle(report: Report, names: list[str], place: int, cycle: list[int]) -> None:
+    """Point at the edge that closes it."""
+    way = [names[node] for node in cycle[:20]] + ["…" if len(cycle) > 20 else names[cycle[0]]]
     report.error(
         "graph.cycle",
-        pointer("edges", closing),
-        f"The edges form a cycle: {way}.",
+        pointer("edges", place),
+        f"The edges form a cycle: {' → '.join(way)}.",
         hint="Remove one of its edges. Use retry to repeat a node, or workflow.call to repeat a part.",
     )

@@ -83,7 +83,7 @@ class _Checked:
             value = Inference(place.source, self._roots, found.append, budget, effort).type_of(
                 place.expression.ast, _NOWHERE
             )
-            if not found and place.pointer not in broken:
+            if place.pointer not in broken and not any(finding.severity == "error" for finding in found):
                 _check_fit(place, value, self._schema, found, effort)
             if found:
                 self.findings.append((place, found))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from aicflow.kernel.expr.ast import (
     Comparison,
     Field,
     Index,
+    ListDisplay,
     Literal,
     Logic,
     Method,
@@ -27,6 +28,8 @@ __all__ = ["Environment", "Variable", "constant_key", "path_of"]
 
 type Key = tuple[Any, ...]
 """A root or a loop variable's own mark, and the constant keys that follow."""
+type Fact = bool | SchemaView
+"""The path leads to something: False when it may be null, True when it is not, a view when it is one of few values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +42,16 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where an expression stands: the variables around it, and what is known of paths there. A fact is True when the
-    path leads to something other than null, False when it leads to something, be it null."""
+    """Where an expression stands: the variables around it, and what is known of paths there."""
 
     variables: Mapping[str, Variable] = field(default_factory=dict)
-    facts: Mapping[Key, bool] = field(default_factory=dict)
+    facts: Mapping[Key, Fact] = field(default_factory=dict)
 
     def when(self, condition: Node, truth: bool) -> Environment:
         """The same place, once the condition has turned out true or false."""
-        found: dict[Key, bool] = {}
+        found = dict(self.facts)
         _learn(condition, truth, self, found)
-        return Environment(self.variables, {**self.facts, **found}) if found else self
+        return Environment(self.variables, found) if found != self.facts else self
 
     def binding(self, name: str, variable: Variable) -> Environment:
         """The same place inside a loop."""
@@ -79,7 +81,7 @@ def path_of(node: Node, environment: Environment) -> Key | None:
     return None if start is None or None in keys else (*start, *keys)
 
 
-def _learn(node: Node, truth: bool, around: Environment, found: dict[Key, bool]) -> None:
+def _learn(node: Node, truth: bool, around: Environment, found: dict[Key, Fact]) -> None:
     match node:
         case Not():
             _learn(node.operand, not truth, around, found)
@@ -105,10 +107,13 @@ def _learn(node: Node, truth: bool, around: Environment, found: dict[Key, bool])
             pass
 
 
-def _compared(left: Node, operator: str, right: Node, truth: bool, around: Environment, found: dict[Key, bool]) -> None:
+def _compared(left: Node, operator: str, right: Node, truth: bool, around: Environment, found: dict[Key, Fact]) -> None:
     if operator in ("in", "not in"):
+        inside = truth == (operator == "in")
         if isinstance(left, Literal) and isinstance(left.value, str):
-            _owns(path_of(right, around), left.value, truth == (operator == "in"), found)
+            _owns(path_of(right, around), left.value, inside, found)
+        if inside and isinstance(right, ListDisplay):
+            _one_of(path_of(left, around), right.items, found)
         return
     if operator not in ("==", "!="):
         for side in (left, right):  # what has an order is not null
@@ -118,17 +123,26 @@ def _compared(left: Node, operator: str, right: Node, truth: bool, around: Envir
     for side, other in ((left, right), (right, left)):
         if isinstance(other, Literal) and equal == (other.value is not None):
             _add(path_of(side, around), True, found)
+            if equal:
+                _one_of(path_of(side, around), [other], found)
 
 
-def _owns(owner: Key | None, name: str, truth: bool, found: dict[Key, bool]) -> None:
+def _one_of(path: Key | None, items: Sequence[Node], found: dict[Key, Fact]) -> None:
+    values = [item.value for item in items if isinstance(item, Literal) and item.value is not None]
+    if values and len(values) == len(items):
+        _add(path, SchemaView.of({"enum": values} if len(values) > 1 else {"const": values[0]}), found)
+
+
+def _owns(owner: Key | None, name: str, truth: bool, found: dict[Key, Fact]) -> None:
     _add(owner, True, found)
     if owner is not None and truth:
         _add((*owner, name), False, found)
 
 
-def _add(path: Key | None, is_value: bool, found: dict[Key, bool]) -> None:
+def _add(path: Key | None, fact: Fact, found: dict[Key, Fact]) -> None:
     if path is None:
         return
-    found[path] = found.get(path, False) or is_value
+    known = found.get(path, False)
+    found[path] = known if known and isinstance(fact, bool) else fact or known
     for length in range(1, len(path)):
-        found[path[:length]] = True
+        found[path[:length]] = found.get(path[:length]) or True

@@ -46,8 +46,10 @@ from aicflow.kernel.validation.views import (
     item_of,
     kinds_of,
     merged,
+    merged_some,
     object_with,
     sequence_of,
+    truth_of,
     unnull,
 )
 
@@ -140,8 +142,8 @@ class Inference:
             case Logic():
                 return self._logic(node, at)
             case Not():
-                self.condition(node.operand, at, "after 'not'")
-                return BOOLEAN
+                truth = truth_of(self.condition(node.operand, at, "after 'not'"))
+                return BOOLEAN if truth is None else constant(not truth)
             case Unary():
                 view = self.type_of(node.operand, at)
                 self.need(view, NUMERIC, node.operand.span, f"'{node.operator}' takes a number")
@@ -149,9 +151,10 @@ class Inference:
             case Coalesce():
                 return self._coalesce(node, at, soft)
             case Conditional():
-                self.condition(node.test, at, "after 'if'")
+                truth = truth_of(self.condition(node.test, at, "after 'if'"))
                 then = self.type_of(node.then, at.when(node.test, True), soft)
-                return merged([then, self.type_of(node.otherwise, at.when(node.test, False), soft)])
+                otherwise = self.type_of(node.otherwise, at.when(node.test, False), soft)
+                return merged([then, otherwise]) if truth is None else then if truth else otherwise
             case ListDisplay():
                 self.budget.charge(_BUILDING)
                 return fixed_list([self.type_of(item, at) for item in node.items])
@@ -188,26 +191,32 @@ class Inference:
             message = f"{what}, and this may be {kinds_in_words(odd)}."
             self.tell(Finding("type.maybe-mismatch", message, span, hint, "warning"))
 
-    def condition(self, node: Node, at: Environment, where: str) -> None:
-        """Check an expression that must be true or false."""
+    def condition(self, node: Node, at: Environment, where: str) -> SchemaView:
+        """The type of an expression that must be true or false; tells when it is not."""
         view = self.type_of(node, at)
         self.need(view, frozenset(("boolean",)), node.span, f"What stands {where} must be true or false", _CONDITION)
+        return view
 
     # Each sort of expression
 
     def _logic(self, node: Logic, at: Environment) -> SchemaView:
+        deciding = node.operator == "or"
+        truths: set[bool | None] = set()
         for operand in node.operands:
-            self.condition(operand, at, f"beside '{node.operator}'")
-            at = at.when(operand, node.operator == "and")
-        return BOOLEAN
+            truths.add(truth_of(self.condition(operand, at, f"beside '{node.operator}'")))
+            at = at.when(operand, not deciding)
+        if deciding in truths:
+            return constant(deciding)
+        return BOOLEAN if None in truths else constant(not deciding)
 
     def _comparison(self, node: Comparison, at: Environment) -> SchemaView:
         left, left_span = self.type_of(node.first, at), node.first.span
+        truth: bool | None = None
         for sign, operand in node.rest:
             right = self.type_of(operand, at)
-            operators.compare(self, sign, left, right, left_span, operand.span)
+            truth = operators.compare(self, sign, left, right, left_span, operand.span)
             left, left_span = right, operand.span
-        return BOOLEAN
+        return BOOLEAN if truth is None or len(node.rest) > 1 else constant(truth)
 
     def _arithmetic(self, node: Arithmetic, at: Environment) -> SchemaView:
         left, span = self.type_of(node.first, at), node.first.span
@@ -251,9 +260,7 @@ class Inference:
                 items.append(item_of(view))
             if "object" in kinds:
                 items.append(STRING)
-        if not items or any(item.schema is False for item in items):
-            items = [ANYTHING]
-        inside = at.binding(node.variable, Variable(object(), merged(items)))
+        inside = at.binding(node.variable, Variable(object(), merged_some(items)))
         if node.condition is not None:
             self.condition(node.condition, inside, "after 'if'")
             inside = inside.when(node.condition, True)

@@ -96,18 +96,29 @@ def _together(
 
 def compare(
     inference: Inference, sign: str, left: SchemaView, right: SchemaView, left_span: Span, right_span: Span
-) -> None:
-    """Check `left sign right`."""
+) -> bool | None:
+    """Check `left sign right`. Its value, where that is the same whatever the data."""
     span = (left_span[0], right_span[1])
     if sign in ("==", "!="):
-        is_null = kinds_of(left) == {"null"} or kinds_of(right) == {"null"}
-        if _never_equal(inference, left, right) and not (is_null and sign == "!="):
+        nulls = (kinds_of(left) == {"null"}) + (kinds_of(right) == {"null"})
+        if nulls == 2 or _same_scalar(left, right):
+            return sign == "=="
+        if not _never_equal(inference, left, right):
+            return None
+        if not nulls or sign == "==":
             message = f"These are never equal: {a_kind(left)} and {a_kind(right)}."
             inference.tell(Finding("type.never-equal", message, span, None, "warning"))
-    elif sign in ("in", "not in"):
+        return sign == "!="
+    if sign in ("in", "not in"):
         _member(inference, left, right, left_span, right_span)
     else:
         _together(inference, sign, _ORDERED, left, right, left_span, right_span)
+    return None
+
+
+def _same_scalar(left: SchemaView, right: SchemaView) -> bool:
+    ours, theirs = (view.schema.get("const") if isinstance(view.schema, dict) else None for view in (left, right))
+    return type(ours) is type(theirs) and isinstance(ours, str | bool | int) and ours == theirs
 
 
 def _member(inference: Inference, left: SchemaView, right: SchemaView, left_span: Span, right_span: Span) -> None:

@@ -22,6 +22,8 @@ END: Final = -1
 """Stands for the end of the execution, where the output is made: after all nodes, and whatever way was taken."""
 
 _BUDGET: Final = 400_000
+_NAMING: Final = 3_000_000
+"""Edges that are looked at to say on which way a node does not run; after that it is only said that there is one."""
 
 type Way = list[tuple[int, str]]
 """Decisions: which node is left by which port."""
@@ -51,6 +53,7 @@ class Paths:
             for port, target in edges:
                 self._incoming[target].append((source, port))
         self._missing: dict[tuple[int, int], Way | None] = {}
+        self._naming = _NAMING
 
     # What comes before what
 
@@ -171,8 +174,20 @@ class Paths:
         if way is None:
             return None
         order = self._graph.order
-        named = [(order[position], number) for position, number in way]
-        return [(node, self._exits[node].names[number]) for node, number in reversed(named)]
+        decided = {order[position]: number for position, number in way}
+        named: Way = []
+        taken: set[tuple[int, int | None]] = set()
+        for node in order[: max((position for position, _ in way), default=-1) + 1]:
+            incoming = self._incoming[node]
+            self._naming -= 1 + len(incoming)
+            if self._naming < 0:
+                return []
+            if incoming and not any((one, self._exits[one].number.get(port)) in taken for one, port in incoming):
+                continue  # it does not run on this way, so that what was decided of it is no part of it
+            taken.add((node, decided.get(node, 0)))
+            if node in decided:
+                named.append((node, self._exits[node].names[decided[node]]))
+        return named
 
 
 def _exits(ports: tuple[str, ...] | None, edges: Sequence[tuple[str, int]]) -> _Exits:

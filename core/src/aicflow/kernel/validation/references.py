@@ -191,9 +191,9 @@ class SiteRoots:
     def _failed(self, index: int) -> Answer:
         """Whether the node may have failed, and have been caught, when this place is reached."""
         answer: Answer = "unknown" if self._paths is None else self._paths.failed(index, self._here)
-        entry = self._subject.nodes[index]
-        # an edge by `error` goes before `on_error`
-        if answer == "never" and entry is not None and entry.on_error == "continue":
+        entry, ports = self._subject.nodes[index], self._subject.ports[index]
+        # an edge by `error` goes before `on_error`; with several ports there is no going on
+        if answer == "never" and entry is not None and entry.on_error == "continue" and len(ports or ("main",)) == 1:
             answer = "maybe" if self._paths is not None and not self._paths.has_error_edge(index) else "never"
         return answer
 
@@ -233,6 +233,7 @@ class SiteRoots:
     def _skipped(self, node: str, way: Way) -> str:
         where = "the end" if self._here == END else f"'{self._name(self._here)}'"
         if not way:
-            return f"'{node}' does not run on every way to {where}."
-        turns = [f"'{self._name(at)}' is left by '{port}'" for at, port in way[-_SHOWN:]]
-        return f"'{node}' does not run on every way to {where}: not when {' and '.join(turns)}."
+            return f"'{node}' does not run on every path to {where}."
+        turns = [f"'{self._name(at)}' exits by '{port}'" for at, port in way[-_SHOWN:]]
+        before = "after other branches " if len(way) > _SHOWN else ""
+        return f"'{node}' does not run on every path to {where}: not when {before}{' and '.join(turns)}."

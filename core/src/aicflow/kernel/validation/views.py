@@ -31,8 +31,10 @@ __all__ = [
     "kinds_of",
     "listing",
     "merged",
+    "merged_some",
     "object_with",
     "sequence_of",
+    "truth_of",
     "typed",
     "unnull",
 ]
@@ -126,6 +128,12 @@ def constant(value: Any) -> SchemaView:
     return _scalar(value)
 
 
+def truth_of(view: SchemaView) -> bool | None:
+    """The boolean that the value always is, None where it may be either or something else."""
+    found = view.schema.get("const") if isinstance(view.schema, dict) else None
+    return found if isinstance(found, bool) else None
+
+
 def _parts(value: Any, most: int) -> int:
     """How many values, keys and long texts are in it, counted no further than `most`."""
     waiting = [value]
@@ -184,6 +192,11 @@ def merged(views: Iterable[SchemaView]) -> SchemaView:
     if all(isinstance(part.schema, dict) and part.schema.keys() == {"type"} for part in parts):
         return typed(frozenset().union(*(kinds_of(part) for part in parts)))
     return schemas.union([_light(part) for part in parts])
+
+
+def merged_some(views: Iterable[SchemaView]) -> SchemaView:
+    """The same; types that no value has, such as that of the items of `[]`, count only when there are no others."""
+    return merged([view for view in views if view.schema is not False] or [ANYTHING])
 
 
 def unnull(view: SchemaView) -> SchemaView:
