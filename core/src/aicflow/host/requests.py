@@ -81,6 +81,8 @@ def _whole(value: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
+Number = Annotated[Whole, Field(ge=1, le=2**53)]
+"""The number of a version."""
 
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
@@ -94,7 +96,7 @@ class StartExecution(_Request):
 
     workflow_id: str = Field(min_length=1, max_length=200)
     input: JsonValue = None
-    version: Whole | None = Field(default=None, ge=1, le=2**53)
+    version: Number | None = None
     priority: Whole = Field(default=0, ge=-1000, le=1000)
     engine: str | None = Field(default=None, max_length=64)
 
@@ -128,9 +130,7 @@ class RerunExecution(_Request):
     """Make a new execution from an old one. `from_node` reuses the outputs of everything not downstream of it."""
 
     input: JsonValue = None
-    version: Annotated[
-        Literal["pinned", "latest"] | Annotated[Whole, Field(ge=1, le=2**53)], WrapValidator(_one_sentence)
-    ] = "pinned"
+    version: Annotated[Literal["pinned", "latest"] | Number, WrapValidator(_one_sentence)] = "pinned"
     from_node: str | None = Field(default=None, max_length=64)
 
 

@@ -245,28 +245,24 @@ def _event_stream(request: Request, batches: Batches) -> Response:
     )
 
 
-_EXAMPLE: Final = """\
-: stream
-
-id: 1
-event: execution.queued
-data: {"seq":1,"time":"2026-11-28T08:00:00.000000Z","type":"execution.queued","execution_id":"ex_1","data":{}}
-
-"""
-
-
 def _documented(names: dict[str, tuple[str, dict[str, Any]]]) -> Callable[..., Any]:
     parameters = [
         {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
         for name, (text, schema) in names.items()
     ]
-    # what one event is cannot be said in OpenAPI 3.1 but by a word of our own; 3.2 has `itemSchema`
     schema = {
-        "type": "string",
-        "description": "Blocks of lines `id: SEQ`, `event: TYPE` and `data: JSON`, parted by empty lines; a delta has "
-        "no `id`. Lines that begin with a colon are comments that keep the connection. `data` is a StreamEvent.",
-        "examples": [_EXAMPLE],
-        "x-data-schema": {"$ref": "#/components/schemas/StreamEvent"},
+        "type": "object",
+        "description": "One event of the stream. A delta has no `id`; comments in between keep the connection",
+        "required": ["event", "data"],
+        "properties": {
+            "id": {"type": "string", "description": "The event's seq"},
+            "event": {"type": "string", "description": "The event's type"},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": {"$ref": "#/components/schemas/StreamEvent"},
+            },
+        },
     }
     content = {"text/event-stream": {"schema": schema}}
     return lambda **more: {

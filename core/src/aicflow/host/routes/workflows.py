@@ -35,9 +35,12 @@ _DOCUMENT: dict[str, Any] = _body(
     {"$ref": "#/components/schemas/WorkflowDocument"},
 )
 _ANY_DOCUMENT: dict[str, Any] = _body("Any value; what is wrong with it is told in the answer", {})
-_IF_MATCH: dict[str, Any] = {
-    "parameters": [{"name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"}}]
-}
+
+
+def _if_match(*, required: bool) -> dict[str, Any]:
+    return {"parameters": [{"name": "If-Match", "in": "header", "required": required, "schema": {"type": "string"}}]}
+
+
 _ETAG: dict[str, Any] = {"ETag": {"schema": {"type": "string"}, "description": "The revision, for If-Match"}}
 WorkflowPage = schemas.page_of(schemas.WorkflowSummary, "WorkflowPage")
 VersionPage = schemas.page_of(schemas.WorkflowVersion, "WorkflowVersionPage")
@@ -181,7 +184,7 @@ async def get_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Res
     summary="Save a new version of a workflow",
     response_model=schemas.Workflow,
     responses={200: {"headers": _ETAG}, **problems(400, 404, 412, 413, 415, 428)},
-    openapi_extra={**_DOCUMENT, **_IF_MATCH},
+    openapi_extra={**_DOCUMENT, **_if_match(required=True)},
     dependencies=scoped("write"),
 )
 async def replace_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
@@ -200,7 +203,7 @@ async def replace_workflow(request: Request, workflow_id: Id, query: NoQuery) ->
     summary="Switch a workflow on or off",
     response_model=schemas.Workflow,
     responses={200: {"headers": _ETAG}, **problems(400, 404, 412, 413, 415)},
-    openapi_extra={**body_of(requests.PatchWorkflow), **_IF_MATCH},
+    openapi_extra={**body_of(requests.PatchWorkflow), **_if_match(required=False)},
     dependencies=scoped("write"),
 )
 async def patch_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
@@ -220,7 +223,7 @@ async def patch_workflow(request: Request, workflow_id: Id, query: NoQuery) -> R
     status_code=204,
     response_model=None,
     responses=problems(404, 412),
-    openapi_extra=_IF_MATCH,
+    openapi_extra=_if_match(required=False),
     dependencies=scoped("write"),
 )
 async def delete_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:

@@ -1,0 +1,120 @@
+"""The API is as its OpenAPI document says: schemathesis tries it, all checks, against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.support.server import Server, running_server
+
+WORKFLOW = {
+    "aicflow": 1,
+    "name": "tried",
+    "triggers": [{"id": "hook", "type": "trigger.webhook", "params": {"path": "tried", "auth": {"type": "none"}}}],
+    "nodes": [{"id": "set", "type": "logic.if_else", "params": {"condition": True}}],
+}
+
+# Where the document says that a request which fits its schema may be refused nevertheless, the check that it is
+# accepted has nothing to say. Each stands here with its reason; everything else that fits must be accepted.
+REFUSED_NEVERTHELESS = {
+    "create_workflow": "a document that fits the schema may have errors that validation finds",
+    "create_draft": "the same",
+    "replace_workflow": "the same",
+    "restore_workflow_version": "an old document must be valid today",
+    "diff_workflow_versions": "version 1 has none before it",
+    "list_workflows": "a cursor is a text that the server made; a NUL is in no name",
+    "list_workflow_versions": "a cursor",
+    "list_executions": "a cursor",
+    "list_api_keys": "a cursor",
+    "list_deliveries": "a cursor",
+    "list_node_types": "a cursor",
+    "list_trigger_types": "a cursor",
+    "list_plugins": "a cursor",
+    "configure_node_type": "default params must be those of the type",
+    "start_execution": "an input must fit the workflow's own schema; a key is one request's",
+    "rerun_execution": "the same",
+    "resume_execution": "an answer must fit what the step asked for",
+    "preview_expression": "the execution must be one of this workflow",
+    "bulk_cancel": "one condition at least; a key is one request's",
+    "bulk_rerun": "the same",
+    "create_api_key": "the end must lie ahead; a name must be printable and not blank; a key is one request's",
+    "fire_trigger": "a key is one request's",
+    "replay_delivery": "a key is one request's",
+}
+
+
+def configuration(server: Server, seeds: dict[str, list[str]]) -> str:
+    """What schemathesis reads: the key, ids that exist (most of the time), and what is not to be checked where."""
+
+    def bound(name: str) -> str:
+        return f'"path.{name}" = {{ dictionary = "{name}", probability = 0.7 }}\n'
+
+    dictionaries = "".join(f"[dictionaries.{name}]\nvalues = {json.dumps(ids)}\n" for name, ids in seeds.items())
+    operations = "".join(
+        f'[[operations]]\ninclude-operation-id = "{name}"\nchecks.positive_data_acceptance.enabled = false\n'
+        for name in REFUSED_NEVERTHELESS
+    )
+    return f"""\
+base-url = "{server.url}"
+headers = {{ Authorization = "Bearer {server.key}" }}
+warnings = false
+request-timeout = 30.0
+continue-on-failure = true
+checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 410, 412, 503]
+checks.missing_required_header.expected-statuses = [428]
+generation = {{ max-examples = 4, deterministic = true, database = "none" }}
+{dictionaries}
+[parameters]
+{"".join(bound(name) for name in seeds)}
+{operations}
+"""
+
+
+def seeded(server: Server) -> dict[str, list[str]]:
+    """Things to ask for, by the name of the path parameter."""
+    with httpx2.Client(base_url=server.url + "/api/v1", headers=server.headers, timeout=30) as api:
+
+        def post(path: str, body: Any = None) -> Any:
+            answer = api.post(path, json=body)
+            assert answer.is_success, answer.text
+            return answer.json()
+
+        post("/workflows?id=tried", WORKFLOW)
+        executions = [post("/executions?wait=10", {"workflow_id": "tried", "input": n})["id"] for n in range(3)]
+        post("/triggers/tried:hook/fire", {"payload": {}})
+        deliveries = api.get("/triggers/tried:hook/deliveries").json()["data"]
+        return {
+            "workflow_id": ["tried"],
+            "execution_id": executions,
+            "binding_id": ["tried:hook"],
+            "delivery_id": [one["id"] for one in deliveries],
+            "type_id": ["logic.if_else", "trigger.webhook"],
+            "version": ["1"],
+        }
+
+
+@pytest.mark.slow
+def test_the_server_is_as_its_document_says(tmp_path: Path) -> None:
+    config = tmp_path / "schemathesis.toml"
+    with running_server(tmp_path / "data") as server:
+        config.write_text(configuration(server, seeded(server)))
+        tried = subprocess.run(
+            [
+                sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "--no-color",
+                "run", f"{server.url}/openapi.json", "--workers", "2",
+                # it lasts until somebody starts something
+                "--exclude-operation-id", "stream_all",
+                # the server would lose the workflow and the key that the rest is tried with
+                "--exclude-operation-id", "delete_workflow", "--exclude-operation-id", "revoke_api_key",
+            ],
+            cwd=tmp_path, env={**os.environ, "SCHEMATHESIS_HOOKS": ""}, text=True, capture_output=True, check=False,
+        )  # fmt: skip
+        assert server.process.poll() is None, "the server lives"
+    assert tried.returncode == 0, tried.stdout[-20_000:] + tried.stderr[-2_000:]
