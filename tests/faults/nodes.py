@@ -17,6 +17,7 @@ from typing import Any
 from aicflow import Context, Node, Params, PermanentError, StartChild, TransientError, hookimpl, node
 
 LEDGER = "AICFLOW_FAULT_LEDGER"
+TOKEN = '2026 "hunter"'
 
 
 def note(ctx: Context, word: str) -> None:
@@ -135,7 +136,21 @@ class Calls(Node[CallsParams, list[Any]]):
         return [child["output"] for child in ctx.children]
 
 
-NODES = (effect, block, add, flaky, boom, deaf, child, Calls)
+@node("faults.whisper")
+async def whisper(ctx: Context) -> dict[str, str]:
+    """Its output holds a secret."""
+    note(ctx, "whispers")
+    return {"token": ctx.secret("TOKEN")}
+
+
+@node("faults.compare")
+async def compare(ctx: Context, token: str) -> str:
+    """Whether it received the real secret."""
+    note(ctx, "real" if token == TOKEN else "masked")
+    return token
+
+
+NODES = (effect, block, add, flaky, boom, deaf, child, whisper, compare, Calls)
 
 
 @hookimpl

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from aicflow.engine import EngineOptions, Executions
+from aicflow.engine import EngineOptions, EnvironmentSecrets, Executions, Secrets
 from aicflow.engine.builtins import WaitNode, WorkflowCall
 from aicflow.engine.native import NativeEngine
 from aicflow.engine.plugin import aicflow_engines
@@ -23,7 +23,7 @@ from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.registry import Registry
 from aicflow.store.sqlite import SQLiteStore
 
-from tests.faults.nodes import LEDGER, NODES
+from tests.faults.nodes import LEDGER, NODES, TOKEN
 
 __all__ = ["Failpoint", "Spec", "main"]
 
@@ -178,7 +178,10 @@ async def work(spec: Spec, connection: Connection) -> None:
         max_running=spec.max_running,
     )
     clock = MovedClock(spec.clock) if spec.clock is not None else None
-    executions = Executions(store, registry, engines=engines, options=options, clock=clock)
+    secrets = Secrets([EnvironmentSecrets({"AICFLOW_SECRET_TOKEN": TOKEN})])
+    executions = Executions(
+        store, registry, engines=engines, options=options, clock=clock, secrets=secrets, server_secret=b"fault" * 8
+    )
     commands = Commands(executions, store, connection)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)

@@ -29,6 +29,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self.effects: list[str] = []
+        self.said: dict[str, Any] = {}
+        self.taken: list[Any] = []
         self.calls: dict[str, int] = defaultdict(int)
         self.gates: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.entered: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -111,6 +113,35 @@ def node_types(ledger: Ledger) -> list[Any]:
         ctx.emit({"progress": 1})
         return f"I saw {value}"
 
+    @node("lab.say")
+    async def say(name: str) -> Any:
+        """Returns what the test put there."""
+        return ledger.said[name]
+
+    @node("lab.take")
+    async def take(value: Any) -> Any:
+        """Keeps what it received, and returns it."""
+        ledger.taken.append(value)
+        return value
+
+    @node("lab.ask")
+    async def ask(ctx: Context, name: str) -> Any:
+        """Asks a person to choose from what the test put there."""
+        if ctx.answer is not None:
+            return ctx.answer.value
+        return Wait(answer_schema={"enum": [ledger.said[name]]}, message=f"Is it {ledger.said[name]}?")
+
+    @node("lab.token")
+    async def token(ctx: Context) -> str:
+        """Fetches a token of its own."""
+        ctx.mask("fetched-token")
+        ctx.log("Bearer fetched-token")
+        return "Bearer fetched-token"
+
+    @node("lab.fail_with")
+    async def fail_with(name: str) -> Any:
+        raise PermanentError(f"it was {ledger.said[name]}", details={"seen": ledger.said[name]})
+
     @node("lab.bad", pure=True)
     async def bad(what: str) -> int:
         if what == "type":
@@ -184,6 +215,11 @@ def node_types(ledger: Ledger) -> list[Any]:
         key,
         big,
         tell,
+        say,
+        take,
+        ask,
+        token,
+        fail_with,
         bad,
         anything,
         Pick,
@@ -205,6 +241,7 @@ class Lab:
         for cls in node_types(ledger):
             self.registry.register(cls)
         self._ids = itertools.count(1)
+        self.environment = {"AICFLOW_SECRET_TOKEN": "s3cr3t-value"}
         self.executions = self.make()
 
     def make(self) -> Executions:
@@ -214,7 +251,8 @@ class Lab:
             self.registry,
             engines={engine.name: engine.create for engine in aicflow_engines()},
             options=self.options,
-            secrets=Secrets([EnvironmentSecrets({"AICFLOW_SECRET_TOKEN": "s3cr3t-value"})]),
+            secrets=Secrets([EnvironmentSecrets(self.environment)]),
+            server_secret=b"the same after a crash, as in a data folder",
         )
 
     async def workflow(self, nodes: Sequence[dict[str, Any]], edges: Sequence[str] = (), **more: Any) -> str:

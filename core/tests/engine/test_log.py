@@ -8,6 +8,8 @@ from typing import Any
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.hub import Hub
 from aicflow.engine.log import ExecutionLog
+from aicflow.engine.masking import Mask
+from aicflow.engine.sealing import Seal
 from aicflow.kernel.events import event_type
 from aicflow.kernel.ports.executions import Appended, EventBatch, Projection
 
@@ -36,6 +38,8 @@ def log_on(store: SlowStore) -> ExecutionLog:
         workflow_id="wf",
         epoch=1,
         last_seq=1,
+        mask=Mask(),
+        seal=Seal(),
         flush_after=0.001,
         lost=lambda error: None,
     )

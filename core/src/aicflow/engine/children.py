@@ -7,12 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aicflow.engine.failure import report_to_json
+from aicflow.engine.log import SEALED
 from aicflow.engine.patience import patient
+from aicflow.engine.recovery import unseal
 from aicflow.kernel.errors import AICFlowError, NodeError, NotFound, PermanentError
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, TriggerInfo
 from aicflow.kernel.node import StartChild
 from aicflow.kernel.ports.executions import Answered, ExecutionFilter, Idempotency
-from aicflow.kernel.values import dumps
+from aicflow.kernel.values import dumps, loads
 
 if TYPE_CHECKING:
     from aicflow.engine.executions import Executions
@@ -85,9 +87,15 @@ class ChildExecutions:
         return {
             "execution_id": child.id,
             "status": child.status,
-            "output": child.output,
+            "output": await self._real_output(child),
             "error": report_to_json(child.error) if child.error is not None else None,
         }
+
+    async def _real_output(self, child: Execution) -> Any:
+        """The child's output; what is stored of one that held a secret is masked, and the real one sealed beside it."""
+        store = self._executions.store.executions
+        kept = (await patient(partial(store.outputs, child.id, [SEALED]))).get(SEALED)
+        return child.output if kept is None else loads(unseal(self._executions.seal, child.id, SEALED, kept)[2])
 
     async def cancel_children(self, parent_id: str, node_id: str | None = None) -> None:
         """Cancel what an execution (or only this step of it) started and waits for."""

@@ -74,6 +74,7 @@ class StepContext:
     def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
         """Keep a line in the execution's history. Over the limit it is cut, with a marker."""
         limit = self._run.env.options.log_limit
+        message = self._run.log.mask.text(message)  # before it is cut
         data: dict[str, Any] = {"level": level, "message": message}
         if len(message) > limit:
             data["message"], data["truncated"] = message[:limit], len(message)
@@ -94,6 +95,10 @@ class StepContext:
     def secret(self, name: str) -> str:
         """The value of a secret; masked from now on. Raises PermanentError when there is none."""
         return self._run.reveal(name)
+
+    def mask(self, value: str) -> None:
+        """Hide a value that the step got itself, such as a token, wherever this execution shows something."""
+        self._run.log.mask.add(value)
 
     def describe(self, type_id: str) -> Mapping[str, Any]:
         """A node type's description and schemas. Raises NotFound."""

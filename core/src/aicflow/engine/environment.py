@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from aicflow.engine.hub import Hub
 from aicflow.engine.nodes import NodePool
 from aicflow.engine.options import EngineOptions
+from aicflow.engine.sealing import Seal
 from aicflow.engine.secrets import Secrets
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.execution import Execution
@@ -61,4 +62,5 @@ class Environment:
     children: Children
     worker: str
     wake: Callable[[], None]
+    seal: Seal
     chance: random.Random = field(default_factory=random.Random)

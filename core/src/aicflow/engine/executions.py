@@ -13,12 +13,15 @@ from aicflow.engine.children import ChildExecutions
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
 from aicflow.engine.hub import Hub
+from aicflow.engine.log import SEALED
 from aicflow.engine.nodes import NodePool
 from aicflow.engine.observing import Observers
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.params import resolved
 from aicflow.engine.plans import PlanCache
+from aicflow.engine.recovery import unseal
 from aicflow.engine.rerun import reusable_outputs
+from aicflow.engine.sealing import Seal
 from aicflow.engine.secrets import Secrets
 from aicflow.engine.starting import KEEP, Started, accept, as_claimed
 from aicflow.engine.why import explain
@@ -46,7 +49,7 @@ from aicflow.kernel.registry import Registry
 from aicflow.kernel.schema import SchemaValidator
 from aicflow.kernel.template import compile_template
 from aicflow.kernel.trigger import Overlap
-from aicflow.kernel.values import dumps
+from aicflow.kernel.values import dumps, loads
 
 __all__ = ["Executions"]
 
@@ -73,6 +76,7 @@ class Executions:
         secrets: Secrets | None = None,
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
+        server_secret: bytes | None = None,
     ) -> None:
         self.store = store
         self.registry = registry
@@ -80,6 +84,7 @@ class Executions:
         self.clock: Clock = clock or SystemClock()
         self.secrets = secrets or Secrets()
         self.plans = PlanCache(store.workflows, registry)
+        self.seal = Seal(server_secret)
         self._engine_types = dict(engines)
         self._engines: dict[str, Engine] = {}
         self._observers = Observers(observers)
@@ -97,12 +102,14 @@ class Executions:
             children=ChildExecutions(self),
             worker=new_id(f"{socket.gethostname()}-{getpid()}", self.clock.now()),
             wake=self.wake,
+            seal=self.seal,
         )
         self.worker = Worker(self._env, self.plans)
 
     async def open(self) -> None:
         """Begin to run what was accepted. Raises NotFound when the default engine is unknown."""
         self.engine(self.options.engine)
+        self.secrets.learn()
         self._observers.start()
         await self.worker.start()
 
@@ -290,6 +297,11 @@ class Executions:
         if step is None:
             raise Conflict(f"Step {node_id!r} does not wait. Waiting: {', '.join(waiting)}.", code="not-waiting")
         wait = step.wait or {}
+        if wait.get("masked"):
+            name = f"{SEALED}:{node_id}"
+            kept = await self.store.executions.outputs(execution_id, [name])
+            if name in kept:
+                wait = loads(unseal(self.seal, execution_id, name, kept[name])[2])
         if action == "answered":
             schema = wait.get("answer_schema")
             if wait.get("reason") not in ("answer", None):

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
+from aicflow.engine.masking import Mask
 from aicflow.kernel.errors import AICFlowError, NodeError, PermanentError, TransientError
 from aicflow.kernel.execution import FailureReport
 
@@ -22,7 +23,7 @@ def report_of(error: BaseException, node_id: str, attempt: int) -> FailureReport
     message = str(error) or type(error).__name__
     report = FailureReport(
         code=UNEXPECTED,
-        message=message[:_MESSAGE_LIMIT],
+        message=message,
         node_id=node_id,
         attempt=attempt,
         error_type=type(error).__name__,
@@ -37,7 +38,7 @@ def report_of(error: BaseException, node_id: str, attempt: int) -> FailureReport
         report.line = line if isinstance(line, int) else None
         report.excerpt = excerpt if isinstance(excerpt, str) else None
         if error.pointer is None and error.__cause__ is not None:
-            details.setdefault("cause", f"{type(error.__cause__).__name__}: {error.__cause__}"[:_MESSAGE_LIMIT])
+            details.setdefault("cause", f"{type(error.__cause__).__name__}: {error.__cause__}")
         report.details = details
     else:
         report.details = {"traceback": _frames(error)}
@@ -70,8 +71,8 @@ def retryable(error: BaseException, on: Sequence[str] | None) -> bool:
     return not names.isdisjoint(on) or ("*" in on and not isinstance(error, PermanentError))
 
 
-def report_to_json(report: FailureReport) -> dict[str, Any]:
-    """The report as JSON: what is not known is left out."""
+def report_to_json(report: FailureReport, mask: Mask | None = None) -> dict[str, Any]:
+    """The report as JSON: what is not known is left out, what is long is cut, after `mask` has hidden the secrets."""
     out: dict[str, Any] = {"code": report.code, "message": report.message}
     for key in ("node_id", "attempt", "error_type", "pointer", "hint", "line", "excerpt"):
         value = getattr(report, key)
@@ -79,4 +80,9 @@ def report_to_json(report: FailureReport) -> dict[str, Any]:
             out[key] = value
     if report.details:
         out["details"] = report.details
+    if mask is not None:
+        out = mask.report(out)
+    out["message"] = out["message"][:_MESSAGE_LIMIT]
+    if isinstance(cause := out.get("details", {}).get("cause"), str):
+        out["details"] = {**out["details"], "cause": cause[:_MESSAGE_LIMIT]}
     return out

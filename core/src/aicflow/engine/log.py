@@ -8,22 +8,27 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aicflow.engine.hub import Hub
+from aicflow.engine.masking import Mask
 from aicflow.engine.patience import patient
-from aicflow.engine.secrets import Mask
+from aicflow.engine.sealing import Seal
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.events import encode_event
 from aicflow.kernel.ports.executions import Appended, EventBatch, ExecutionStore, Projection
 from aicflow.kernel.values import dumps
 
-__all__ = ["ExecutionLog"]
+__all__ = ["SEALED", "ExecutionLog"]
 
 _logger = logging.getLogger("aicflow.engine")
+SEALED = "$sealed"
+# What goes on after a crash needs of these what the node really said; the others are only read by people.
+_NEEDED = frozenset({"step.succeeded", "step.failed", "step.waiting"})
 
 
 class ExecutionLog:
     """Pending events of one claimed execution. `add` is cheap and synchronous; `flush` returns once everything added
     before it is durable, and tells the hub. A store that cannot write is asked again until it can: nothing is dropped.
+    Events hold what people may see: secrets are masked. Where recovery needs the real data, it is kept sealed beside.
     """
 
     __slots__ = (
@@ -37,6 +42,7 @@ class ExecutionLog:
         "_outputs",
         "_pending",
         "_projection",
+        "_seal",
         "_sealed",
         "_store",
         "_task",
@@ -62,6 +68,8 @@ class ExecutionLog:
         workflow_id: str,
         epoch: int,
         last_seq: int,
+        mask: Mask,
+        seal: Seal,
         flush_after: float,
         lost: Callable[[BaseException], None],
     ) -> None:
@@ -74,7 +82,8 @@ class ExecutionLog:
         self.workflow_id = workflow_id
         self.epoch = epoch
         self.last_seq = self.committed = last_seq
-        self.mask = Mask()
+        self.mask = mask
+        self._seal = seal
         self.opening: Projection | None = None
         """The row to write with the first flush that says nothing of it: when the execution started."""
         self.closed = False
@@ -95,16 +104,20 @@ class ExecutionLog:
         node_id: str | None = None,
         attempt: int | None = None,
         data: Mapping[str, Any] | bytes = b"{}",
+        real: bytes | None = None,
     ) -> None:
-        """Number and encode an event; it is committed by the next flush, at the latest after `flush_after` seconds."""
+        """Number and encode an event; it is committed by the next flush, at the latest after `flush_after` seconds.
+        `real` is what stands behind `data` when that is masked already."""
         if self.closed or self._sealed:
             return
         body = data if type(data) is bytes else dumps(data)
-        if self.mask:
-            body = self.mask.bytes(body)
+        shown = self.mask.event(body)
         self.last_seq += 1
+        if (shown is not body or real is not None) and event_type in _NEEDED:
+            self._keep_sealed(f"{SEALED}:{node_id}", real or body, self.last_seq)
+            shown = shown[:-1] + b',"masked":true}'
         self._pending.append(
-            encode_event(self.last_seq, self._clock.now(), event_type, self.execution_id, node_id, attempt, body)
+            encode_event(self.last_seq, self._clock.now(), event_type, self.execution_id, node_id, attempt, shown)
         )
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._flush_after, self._due)
@@ -112,6 +125,16 @@ class ExecutionLog:
     def keep_output(self, node_id: str, encoded: bytes) -> None:
         """Commit this output beside the pending events: it is too large to stand in one."""
         self._outputs[node_id] = encoded
+
+    def keep_sealed_output(self, encoded: bytes) -> None:
+        """Keep the execution's real output for the step of its parent that waits for it."""
+        self._keep_sealed(SEALED, encoded, 0)
+
+    def _keep_sealed(self, name: str, real: bytes, seq: int) -> None:
+        # the values that were hidden go along: whoever goes on must hide them too
+        body = dumps(sorted(self.mask.values)) + b"\n" + real
+        place = f"{self.execution_id} {name} {seq}"
+        self._outputs[name] = b"%d:%b" % (seq, self._seal.close(body, place))
 
     def consume_answer(self, node_id: str, call: int) -> None:
         """The pending events carry what the answer to this wait led to; forget it when they are committed."""

@@ -7,12 +7,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from aicflow.engine.masking import Mask
 from aicflow.engine.options import EngineOptions
-from aicflow.engine.secrets import Mask
 from aicflow.kernel.errors import OutputInvalid
 from aicflow.kernel.node import NodeType, output_adapter
 from aicflow.kernel.plan import PlannedNode
-from aicflow.kernel.values import dumps, loads, pointer
+from aicflow.kernel.values import dumps, pointer
 
 __all__ = ["as_event", "as_json", "checked_output"]
 
@@ -72,18 +72,14 @@ def checked_output(node: PlannedNode, value: Any) -> tuple[Any, bytes]:
         raise OutputInvalid(f"{node.cls.type_id} returned something that JSON cannot hold: {error}") from None
 
 
-def as_event(
-    port: str, output: Any, encoded: bytes, mask: Mask, options: EngineOptions
-) -> tuple[bytes, Any, bytes | None]:
-    """What a success is in its event: the event's data, the output without secret values, and the encoded output when
-    it is too large to stand in the event."""
-    if mask:
-        masked = mask.bytes(encoded)
-        if masked is not encoded:
-            encoded, output = masked, loads(masked)
+def as_event(port: str, encoded: bytes, mask: Mask, options: EngineOptions) -> tuple[bytes, bytes | None, bytes | None]:
+    """What a success is in its event: the event's data; the encoded output as it is shown, when it is too large to
+    stand in the event; and the real data, when that is masked already."""
     head = b'{"port":"' + port.encode() + b'",'
+    whole = head + b'"output":' + encoded + b"}"
     if len(encoded) <= options.inline_output:
-        return head + b'"output":' + encoded + b"}", output, None
-    preview = encoded[:_PREVIEW].decode("utf-8", "ignore")
-    rest = dumps({"output_stored": True, "output_size": len(encoded), "output_preview": preview})
-    return head + rest[1:], output, encoded
+        return whole, None, None
+    shown = mask.json(encoded)
+    preview = shown[:_PREVIEW].decode("utf-8", "ignore")
+    rest = dumps({"output_stored": True, "output_size": len(shown), "output_preview": preview})
+    return head + rest[1:], shown, None if shown is encoded else whole

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aicflow.engine.failure import report_to_json
+from aicflow.engine.log import SEALED
+from aicflow.engine.sealing import Seal
 from aicflow.kernel.errors import RecordDamaged
 from aicflow.kernel.events import History, decode_event, event_type, fold
 from aicflow.kernel.execution import Step
 from aicflow.kernel.plan import Plan
 from aicflow.kernel.ports.engine import Settlement
 from aicflow.kernel.ports.executions import Claimed
+from aicflow.kernel.values import loads
 
-__all__ = ["Resumption", "Waits", "resume_from", "settlement_of"]
+__all__ = ["Resumption", "Waits", "resume_from", "settlement_of", "unseal"]
 
+_DATA: Final = b'"data":'
 _TURNS: Final = frozenset(("step.started", "step.waiting", "step.retrying"))
 
 
@@ -45,7 +49,7 @@ class Waits:
 @dataclass(slots=True)
 class Resumption:
     """Where to go on. `settled` by node index; `open` are the steps that began and are not settled, by node id, and
-    `waits` theirs."""
+    `waits` theirs; `hidden` are values that its nodes masked."""
 
     settled: list[Settlement]
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -54,6 +58,7 @@ class Resumption:
     told_skipped: set[str] = field(default_factory=set)
     failures: list[Step] = field(default_factory=list)
     history: History = field(default_factory=History)
+    hidden: set[str] = field(default_factory=set)
 
 
 def settlement_of(step: Step) -> Settlement:
@@ -63,15 +68,19 @@ def settlement_of(step: Step) -> Settlement:
     return None
 
 
-def resume_from(plan: Plan, claimed: Claimed) -> Resumption:
-    """Read an execution's history back. Its finished steps never run again. Raises RecordDamaged when some of it was
-    lost: what had finished could run again."""
+def resume_from(plan: Plan, claimed: Claimed, seal: Seal) -> Resumption:
+    """Read an execution's history back. Its finished steps never run again, and what they said is what it really was.
+    Raises RecordDamaged when some of it was lost, since what had finished could run again, and PermanentError when the
+    real values cannot be opened any more."""
     resumption = Resumption(settled=[None] * len(plan.nodes))
     if not claimed.events:
         return resumption
-    resumption.history = history = fold(claimed.events, claimed.outputs)
+    resumption.history = history = shown = fold(claimed.events, claimed.outputs)
     if history.lost:
         raise RecordDamaged("Events of this execution were lost, so it is not known what it had done.")
+    events = _unsealed(claimed, seal, resumption)
+    if events is not claimed.events:
+        resumption.history = history = fold(events, claimed.outputs)
     for node_id, step in history.steps.items():
         index = plan.index.get(node_id)
         if index is None:
@@ -87,8 +96,30 @@ def resume_from(plan: Plan, claimed: Claimed) -> Resumption:
         resumption.settled[index] = settlement
         resumption.outputs[node_id] = scope_entry(step)
         if step.status == "failed" and step.port is None:
-            resumption.failures.append(step)
+            resumption.failures.append(shown.steps[node_id])
     return resumption
+
+
+def _unsealed(claimed: Claimed, seal: Seal, resumption: Resumption) -> list[bytes]:
+    """The events with the real data of those that are masked."""
+    events = claimed.events
+    for name, sealed in claimed.outputs.items():
+        if name.startswith(f"{SEALED}:"):
+            if events is claimed.events:
+                events = list(events)
+            seq, values, body = unseal(seal, claimed.execution.id, name, sealed)
+            resumption.hidden.update(values)
+            head = events[seq - 1]
+            events[seq - 1] = head[: head.index(_DATA)] + _DATA + body + b"}"
+    return events
+
+
+def unseal(seal: Seal, execution_id: str, name: str, sealed: bytes) -> tuple[int, list[str], bytes]:
+    """What was kept sealed under this name: the number of its event, the values that were hidden, and the real data.
+    Raises PermanentError."""
+    seq, _, body = sealed.partition(b":")
+    hidden, _, real = seal.open(body, f"{execution_id} {name} {int(seq)}").partition(b"\n")
+    return int(seq), loads(hidden), real
 
 
 def _waits(events: Sequence[bytes], node_id: str) -> Waits:

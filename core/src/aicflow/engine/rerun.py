@@ -13,7 +13,7 @@ __all__ = ["reusable_outputs"]
 
 def reusable_outputs(plan: Plan, history: History, from_node: str) -> dict[str, tuple[str, bytes]]:
     """Node id → (port, encoded output) of every step that succeeded and is not downstream of `from_node`. Raises
-    Conflict when the workflow has no such node."""
+    Conflict when the workflow has no such node, or when one of the outputs is not known any more (`output-masked`)."""
     start = plan.index.get(from_node)
     if start is None:
         raise Conflict(
@@ -33,5 +33,11 @@ def reusable_outputs(plan: Plan, history: History, from_node: str) -> dict[str, 
         index = plan.index.get(name)
         if index is None or index in downstream or step.status != "succeeded" or step.port is None:
             continue
+        if step.masked:
+            raise Conflict(
+                f"The output of {name!r} held a secret; only its masked form was kept after the execution ended.",
+                code="output-masked",
+                hint=f"Rerun from {name!r} or a node before it, so that it runs again.",
+            )
         reused[name] = (step.port, dumps(step.output))
     return reused

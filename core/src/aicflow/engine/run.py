@@ -11,6 +11,7 @@ from typing import Any, Literal
 from aicflow.engine.environment import Environment
 from aicflow.engine.failure import report_of, report_to_json
 from aicflow.engine.log import ExecutionLog
+from aicflow.engine.masking import DeltaMask, Mask
 from aicflow.engine.outcome import execution_output
 from aicflow.engine.recovery import first_failure, resume_from
 from aicflow.engine.secrets import SecretsView
@@ -50,13 +51,17 @@ class ExecutionRun:
             epoch=execution.epoch,
             last_seq=execution.last_seq,
             flush_after=env.options.flush_after,
+            mask=Mask(parent=env.secrets.mask),
+            seal=env.seal,
             lost=self._lost,
         )
         self.log.on_cancel = partial(self.stop, "cancelled")
-        self._resumption = resume_from(plan, claimed)
+        self._resumption = resume_from(plan, claimed, env.seal)
+        self.log.mask.add(*self._resumption.hidden)
         self._finishing = False
         self._draining = False
         self._finished = asyncio.Event()
+        self._deltas: dict[str, DeltaMask] = {}
         self.on_abandoned: Callable[[], None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._background: set[asyncio.Task[None]] = set()
@@ -128,14 +133,21 @@ class ExecutionRun:
 
     def emit(self, node_id: str, attempt: int, delta: Any) -> None:
         """A delta of a step, for whoever watches now."""
-        if not self._finishing:
-            self.env.hub.delta(self.execution_id, node_id, attempt, delta)
+        if self._finishing:
+            return
+        mask = self._deltas.get(node_id) or self._deltas.setdefault(node_id, DeltaMask(self.log.mask))
+        for shown in mask.shown(delta):
+            self.env.hub.delta(self.execution_id, node_id, attempt, shown)
+
+    def end_deltas(self, node_id: str, attempt: int) -> None:
+        """The attempt is over: show what was held back of its deltas."""
+        if (mask := self._deltas.pop(node_id, None)) is not None and not self._finishing:
+            for shown in mask.rest():
+                self.env.hub.delta(self.execution_id, node_id, attempt, shown)
 
     def reveal(self, name: str) -> str:
         """A secret's value, hidden from now on in whatever this execution shows. Raises PermanentError."""
-        value = self.env.secrets.value(name)
-        self.log.mask.add(value)
-        return value
+        return self.env.secrets.value(name)
 
     # Stopping
 
@@ -231,23 +243,24 @@ class ExecutionRun:
             except ValueError as error:
                 report = {"code": "output-failed", "message": f"The output is not JSON: {error}"}
             else:
-                if self.log.mask:
-                    encoded = self.log.mask.bytes(encoded)
-                small = len(encoded) <= self.env.options.inline_output
-                data = b'{"output":' + encoded + b"}" if small else dumps({"output_size": len(encoded)})
-                self.execution.output = loads(encoded) if self.log.mask else output
-                await self._end("succeeded", data, encoded, None)
+                shown = self.log.mask.json(encoded)
+                if shown is not encoded:
+                    output = loads(shown)
+                    if self.execution.trigger.parent_node_id is not None:
+                        self.log.keep_sealed_output(encoded)
+                small = len(shown) <= self.env.options.inline_output
+                data = b'{"output":' + shown + b"}" if small else dumps({"output_size": len(shown)})
+                self.execution.output = output
+                await self._end("succeeded", data, shown, None)
                 return
+        report = self.log.mask.report(report)
         on_failure = self.plan.document.settings.on_failure
         if on_failure is not None and self.execution.trigger.kind != "failure":
             # the failed steps are durable first, so that a crash after the start comes to the same end
             await self.log.flush()
             await self.env.children.start_on_failure(self.execution, on_failure, report)
-        shown = dumps(report)
-        if self.log.mask:
-            shown = self.log.mask.bytes(shown)
-        self.execution.error = report_from_json(loads(shown))
-        await self._end("failed", b'{"error":' + shown + b"}", None, shown)
+        self.execution.error = report_from_json(report)
+        await self._end("failed", {"error": report}, None, dumps(report))
 
     def _failure(self, reason: Stop | None) -> dict[str, Any] | None:
         if reason == "timeout":

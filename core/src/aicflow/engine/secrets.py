@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
-from urllib.parse import quote
 
+from aicflow.engine.masking import Mask
 from aicflow.kernel.errors import PermanentError
 from aicflow.kernel.expr import Secret
 from aicflow.kernel.records import SecretSource
-from aicflow.kernel.values import dumps
 
-__all__ = ["EnvironmentSecrets", "Mask", "Secrets", "SecretsView"]
+__all__ = ["EnvironmentSecrets", "Secrets", "SecretsView"]
 
-_SHORTEST_MASKED: Final = 4
+_logger = logging.getLogger("aicflow.engine")
 
 
 class EnvironmentSecrets:
@@ -36,16 +35,27 @@ class EnvironmentSecrets:
 
 
 class Secrets:
-    """All sources, asked in order."""
+    """All sources, asked in order. `mask` hides every value that a source lists or has given."""
 
     def __init__(self, sources: Sequence[SecretSource] = ()) -> None:
         self._sources = tuple(sources)
+        self.mask = Mask()
+
+    def learn(self) -> None:
+        """Hide all values of the sources that list them: one may reach an execution that never asked for it."""
+        for source in self._sources:
+            try:
+                found = (source.get(name) for name in source.names() or ())
+                self.mask.add(*(value for value in found if value is not None))
+            except Exception as error:  # a source that is out of reach now is asked again when a step needs it
+                _logger.warning("Secret source %s cannot list its secrets: %s", source.name, type(error).__name__)
 
     def value(self, name: str) -> str:
         """The secret's value. Raises PermanentError when no source has it."""
         for source in self._sources:
             value = source.get(name)
             if value is not None:
+                self.mask.add(value)
                 return value
         asked = ", ".join(source.name for source in self._sources) or "none"
         raise PermanentError(
@@ -79,31 +89,3 @@ class SecretsView(Mapping[str, Secret]):
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str)
-
-
-class Mask:
-    """The secret values that one execution has seen, and removing them from what is shown or kept."""
-
-    __slots__ = ("_encoded", "_values")
-
-    def __init__(self) -> None:
-        self._values: set[str] = set()
-        self._encoded: list[bytes] = []
-
-    def add(self, value: str) -> None:
-        """Hide this value from now on. Very short ones are not hidden: they would blot out ordinary text."""
-        if len(value) >= _SHORTEST_MASKED and value not in self._values:
-            self._values.add(value)
-            # as it is and as URLs hold it; longest first, so that a secret that contains another is hidden whole
-            forms = {dumps(form)[1:-1] for v in self._values for form in (v, quote(v, safe=""))}
-            self._encoded = sorted(forms, key=len, reverse=True)
-
-    def __bool__(self) -> bool:
-        return bool(self._encoded)
-
-    def bytes(self, encoded: bytes) -> bytes:
-        """Encoded JSON with every secret value replaced by `***`."""
-        for value in self._encoded:
-            if value in encoded:
-                encoded = encoded.replace(value, b"***")
-        return encoded

@@ -181,6 +181,7 @@ class StepRunner:
             if run.stop_reason is not None:
                 return Interrupted()
         outcome = await attempt_step(run, self.active, node, attempt, answer, waits.children, deadline)
+        run.end_deltas(node.id, attempt)
         if not node.pure:
             self._effects_pending = True
             run.log.flush_soon()
@@ -356,7 +357,7 @@ class StepRunner:
 
     async def _back_off(self, node: PlannedNode, attempt: int, error: BaseException, delay: float) -> _Over | None:
         retry_at = self._run.env.clock.now() + delay
-        report = report_to_json(report_of(error, node.id, attempt))
+        report = report_to_json(report_of(error, node.id, attempt), self._run.log.mask)
         data = {"retry_at": retry_at, "delay": round(delay, 3), "error": report}
         self._run.log.add("step.retrying", node.id, attempt, data)
         if delay > 0:
@@ -367,11 +368,11 @@ class StepRunner:
 
     def _succeeded(self, node: PlannedNode, attempt: int, outcome: Succeeded) -> Settlement:
         run = self._run
-        data, output, large = as_event(outcome.port, outcome.output, outcome.encoded, run.log.mask, run.env.options)
+        data, large, real = as_event(outcome.port, outcome.encoded, run.log.mask, run.env.options)
         if large is not None:
             run.log.keep_output(node.id, large)
-        run.log.add("step.succeeded", node.id, attempt, data)
-        self._settle_entry(node, {"output": output})
+        run.log.add("step.succeeded", node.id, attempt, data, real)
+        self._settle_entry(node, {"output": outcome.output})
         return (outcome.port,)
 
     def _failed(self, node: PlannedNode, attempt: int, error: BaseException) -> Settlement:
@@ -382,19 +383,14 @@ class StepRunner:
             port = "error"
         elif node.entry.on_error == "continue":
             port = node.only_port  # several: no way on is better than a wrong one
-        as_json = report_to_json(report)
-        run.log.add(
-            "step.failed",
-            node.id,
-            attempt,
-            {"error": as_json} if port is None else {"port": port, "error": as_json, "output": None},
-        )
-        if run.log.mask:
-            as_json = loads(run.log.mask.bytes(dumps(as_json)))
-        self._settle_entry(node, {"output": None, "error": as_json})
+        real, shown = report_to_json(report), report_to_json(report, run.log.mask)
+        rest: dict[str, Any] = {} if port is None else {"port": port, "output": None}
+        real_data = None if shown == real else dumps({"error": real, **rest})
+        run.log.add("step.failed", node.id, attempt, {"error": shown, **rest}, real_data)
+        self._settle_entry(node, {"output": None, "error": real})
         if port is not None:
             return (port,)
-        self.failures.append(Step(node.id, "failed", attempt, error=FailureReport(**as_json)))
+        self.failures.append(Step(node.id, "failed", attempt, error=FailureReport(**shown)))
         if run.plan.document.settings.fail_fast:
             run.stop("failed")
         return ()

@@ -136,12 +136,14 @@ class Worker:
             workflow_id=execution.workflow_id,
             epoch=execution.epoch,
             last_seq=execution.last_seq,
+            mask=self._env.secrets.mask,
+            seal=self._env.seal,
             flush_after=self._env.options.flush_after,
             lost=lambda _: None,
         )
         cancelled = execution.cancel_requested
         now = self._env.clock.now()
-        report = report_to_json(report_of(error, "", 1))
+        report = report_to_json(report_of(error, "", 1), self._env.secrets.mask)
         report.pop("node_id")
         report["code"] = "cannot-run"
         log.add("execution.cancelled" if cancelled else "execution.failed", data={} if cancelled else {"error": report})

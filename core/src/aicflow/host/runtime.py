@@ -58,15 +58,22 @@ class HostRuntime:
         options = options or EngineOptions(
             engine=settings.engine, max_running=settings.max_running, grace=settings.grace
         )
+        server_secret = self.data.server_secret()
         self.executions = make_executions(
-            plugins, store, options, secrets=self.secrets, observers=observers, clock=self.clock
+            plugins,
+            store,
+            options,
+            secrets=self.secrets,
+            observers=observers,
+            clock=self.clock,
+            server_secret=server_secret,
         )
         self.node_health = NodeHealth(self.registry, self.executions.nodes.health)
         self.trigger_runtime = HostTriggerRuntime(self.executions, store, self.secrets, self.clock)
         self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime, self.secrets)
         limits = Limits(depth=settings.max_document_depth, nodes=settings.max_document_nodes)
         self.workflows = WorkflowService(store, self.registry, self.secrets, self.trigger_service, self.clock, limits)
-        self.keys = KeyRing(store.keys, self.data.server_secret(), self.clock)
+        self.keys = KeyRing(store.keys, server_secret, self.clock)
         self.metrics = Metrics(self)
         self.watchdog = LoopWatchdog(lag=self.metrics.loop_lag)
         self.closing = asyncio.Event()

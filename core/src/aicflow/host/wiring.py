@@ -76,6 +76,7 @@ def make_executions(
     secrets: Secrets | None = None,
     observers: Sequence[Any] = (),
     clock: Clock | None = None,
+    server_secret: bytes | None = None,
 ) -> Executions:
     """The engine's facade over an open store. Raises AICFlowError for an unknown engine."""
     from aicflow.engine import Executions
@@ -88,4 +89,5 @@ def make_executions(
         secrets=secrets or secrets_of(plugins),
         observers=[*plugins.collect("aicflow_observers"), *observers],
         clock=clock,
+        server_secret=server_secret,
     )

@@ -71,6 +71,11 @@ class Context(Protocol):
         """The value of a secret; masked wherever it might be shown. Raises PermanentError when there is none."""
         ...
 
+    def mask(self, value: str) -> None:
+        """Treat a value that the step got itself, such as a token, as a secret: it is masked wherever this execution
+        shows something. What the next nodes receive stays real."""
+        ...
+
     @property
     def cancelled(self) -> bool:
         """Whether this attempt should stop; for blocking nodes, which cannot be interrupted."""

@@ -134,6 +134,7 @@ def _apply(
         step.status = kind[5:]  # type: ignore[assignment]
         step.finished_at, step.retry_at, step.wait = event["time"], None, None
         step.port = data.get("port")
+        step.masked = data.get("masked", False)
         step.error = report_from_json(data.get("error"))
         if "output" in data:
             step.output = data["output"]

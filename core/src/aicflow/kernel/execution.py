@@ -129,3 +129,4 @@ class Step:
     retry_at: float | None = None
     wait: dict[str, Any] | None = None
     logs: int = 0
+    masked: bool = False

@@ -70,6 +70,7 @@ class RecordingContext:
     types: tuple[NodeType, ...] = ()
     logs: list[LogLine] = field(default_factory=list)
     deltas: list[Any] = field(default_factory=list)
+    masked: list[str] = field(default_factory=list)
     cancelled: bool = False
 
     def __post_init__(self) -> None:
@@ -88,6 +89,10 @@ class RecordingContext:
         if name not in self.secrets:
             raise PermanentError(f"There is no secret {name!r}.")
         return self.secrets[name]
+
+    def mask(self, value: str) -> None:
+        """Record a value that is to be hidden."""
+        self.masked.append(value)
 
 
 async def run_node(

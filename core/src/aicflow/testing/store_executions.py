@@ -184,6 +184,23 @@ class ExecutionCases:
         [claimed] = await claim(executions, now=NOW + 31)
         assert claimed.outputs == {"old": b"[0]", "a": b"2", "b": b"1"}
 
+    async def test_sealed_values_go_with_the_end_that_needs_them_no_more(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_p")
+        child = new("ex_c")
+        child.parent_execution_id, child.parent_node_id = "ex_p", "call"
+        await executions.create(child, worker="w1", lease_until=NOW + 30)
+        await executions.append("ex_c", 1, batch(2, "step.succeeded"), outputs={"$sealed:a": b"2:x", "a": b"1"})
+        assert await executions.outputs("ex_c") == {"a": b"1"}
+        assert await executions.outputs("ex_c", ["$sealed:a"]) == {"$sealed:a": b"2:x"}
+        done = Projection("succeeded", finished_at=NOW + 1)
+        await executions.append("ex_c", 1, batch(3, "execution.succeeded"), done, outputs={"$sealed": b"0:y"})
+        assert await executions.outputs("ex_c", ["$sealed:a", "$sealed"]) == {"$sealed": b"0:y"}
+        seq = (await executions.get("ex_p")).last_seq + 1
+        await executions.append("ex_p", 1, batch(seq, "execution.succeeded"), done)
+        assert await executions.outputs("ex_c", ["$sealed"]) == {}
+        assert await executions.outputs("ex_c") == {"a": b"1"}
+
     async def test_a_batch_that_makes_no_sense_is_refused(self, store: Store) -> None:
         await start(store.executions, "ex_1")
         with pytest.raises(ValueError, match="at least one event"):

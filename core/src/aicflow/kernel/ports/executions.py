@@ -265,7 +265,9 @@ class ExecutionStore(Protocol):
         ...
 
     async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:
-        """Encoded step outputs that were kept outside the events."""
+        """Encoded step outputs that were kept outside the events. Names that begin with `$` are not step outputs:
+        they come with a claim, or when they are asked for by name. `$sealed:…` is removed when the execution ends,
+        `$sealed`, its own output for the parent that waits for it, when that parent does."""
         ...
 
     async def slot_holders(self, key: str) -> Sequence[str]:

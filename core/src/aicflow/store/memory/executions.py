@@ -164,6 +164,10 @@ class MemoryExecutions:
             row.due_at = AT_ONCE if row.cancel_requested or row.answers else row.wake_at
             return ()
         row.answers.clear()
+        row.outputs = {name: body for name, body in row.outputs.items() if not name.startswith("$sealed:")}
+        for child in self.rows.values():
+            if child.new.parent_execution_id == row.new.id:
+                child.outputs.pop("$sealed", None)
         row.due_at = None
         self._answer_parent(row.new)
         promoted = self._book.release(row.new.id)
@@ -270,7 +274,9 @@ class MemoryExecutions:
     async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:
         row = self.rows.get(execution_id)
         kept = row.outputs if row else {}
-        return {id: body for id, body in kept.items() if node_ids is None or id in node_ids}
+        if node_ids is None:
+            return {name: body for name, body in kept.items() if not name.startswith("$")}
+        return {name: kept[name] for name in node_ids if name in kept}
 
     async def slot_holders(self, key: str) -> list[str]:
         return [*self._book.holders(key)]

@@ -57,6 +57,12 @@ CREATE TEMP TRIGGER batch_settle INSTEAD OF INSERT ON batch WHEN NEW.kind = 3 BE
   SELECT note(NEW.i, 2) FROM executions WHERE id = NEW.id AND cancel_requested;
   DELETE FROM answers WHERE execution_id = NEW.id AND EXISTS (
     SELECT 1 FROM executions WHERE id = NEW.id AND finished_at IS NOT NULL);
+  -- sealed values go with the end; a child's sealed output with the end of its parent
+  DELETE FROM payloads WHERE execution_id = NEW.id AND name >= '$sealed:' AND name < '$sealed;' AND EXISTS (
+    SELECT 1 FROM executions WHERE id = NEW.id AND finished_at IS NOT NULL);
+  DELETE FROM payloads WHERE name = '$sealed' AND execution_id IN (
+    SELECT id FROM executions WHERE parent_execution_id = NEW.id) AND EXISTS (
+    SELECT 1 FROM executions WHERE id = NEW.id AND finished_at IS NOT NULL);
 END;
 
 -- the end of a child is the answer that its parent's step waits for; in one transaction, so no crash comes between

@@ -186,8 +186,8 @@ SELECT last_seq, (SELECT {EVENT_ROWS} FROM (
     AND last_seq > :after ORDER BY first_seq)) FROM executions WHERE id = :id
 """  # noqa: S608
 _OUTPUTS = """
-SELECT name, body FROM payloads WHERE execution_id = :id AND name NOT LIKE '$%'
-  AND (:wanted IS NULL OR name IN (SELECT value FROM json_each(:wanted)))
+SELECT name, body FROM payloads WHERE execution_id = :id
+  AND (:wanted IS NULL AND name NOT LIKE '$%' OR name IN (SELECT value FROM json_each(:wanted)))
 """
 _HOLDERS = """
 SELECT json_group_array(id) FROM (
