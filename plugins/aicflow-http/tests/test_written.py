@@ -15,6 +15,8 @@ from aicflow_http import HttpRequest, HttpRequestParams
         ({"url": "${{ input.url }}"}, []),
         ({"url": "https://${{ input.host }}.example.com/x"}, []),
         ({"url": "https://example.com:${{ input.port }}/"}, []),
+        ({"url": "http://127.0.0.1:8700${{ input.path }}"}, []),
+        ({"url": "http://127.0.0.1:99999${{ input.path }}"}, [("error", "/url")]),
         ({"url": "ftp://example.com/"}, [("error", "/url")]),
         ({"url": "example.com"}, [("error", "/url")]),
         ({"url": "https://me:pw@example.com/"}, [("error", "/url")]),

@@ -1,6 +1,6 @@
 """Data in URLs: it fills its place and never moves the request elsewhere. Checked against a real URL parser."""
 
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 from aicflow.kernel.template import ResolutionError, compile_template
@@ -38,6 +38,9 @@ def resolve(template, **values):
         ("https://node-${{ input.v }}/", "7", "https://node-7/"),
         ("https://api.${{ input.v }}/", "h.example", "https://api.h.example/"),
         ("https://h.example:${{ input.v }}/", 8080, "https://h.example:8080/"),
+        ("https://h.example${{ input.v }}", "/a b/c?d#e", "https://h.example/a%20b/c%3Fd%23e"),
+        ("http://127.0.0.1:8700${{ input.v }}/x", "/echo", "http://127.0.0.1:8700/echo/x"),
+        ("${{ vars.v }}${{ '/a' }}", "https://h.example", "https://h.example/a"),
         ("https://${{ input.v }}:x@h.example/", "a@b:c/", "https://a%40b%3Ac%2F:x@h.example/"),
         ("no expression at all", None, "no expression at all"),
     ],
@@ -52,7 +55,11 @@ def test_data_fills_its_place(template, value, expected):
         ("https://h.example${{ input.v }}", ".evil.example"),
         ("https://h.example${{ input.v }}", "@evil.example"),
         ("https://h.example${{ input.v }}", "evil"),
-        ("https://h.example${{ input.v }}/x", "/orders"),
+        ("https://api.${{ input.v }}/x", "/orders"),
+        ("https://h.example${{ input.v }}.internal/x", "/orders"),
+        ("https://h.example:${{ input.v }}", "/orders"),
+        ("https://h.example${{ input.v }}", "/a/../b"),
+        ("https://h.example${{ input.v }}/x", "/.."),
         ("https://h.example${{ input.v }}/x", ":80"),
         ("https://h.example:${{ input.v }}/", "80@evil.example"),
         ("https://h.example:${{ input.v }}/", "https"),
@@ -155,4 +162,5 @@ def test_whatever_the_data_the_host_stays_in_the_domain(value, template):
     parts = urlsplit(url)
     assert parts.hostname == "h.example" or parts.hostname.endswith(".h.example")
     assert parts.username is None
-    assert parts.path == "/p"
+    path = value if value.startswith("/") and template.startswith("https://h.example$") else ""
+    assert parts.path == quote(path) + "/p"

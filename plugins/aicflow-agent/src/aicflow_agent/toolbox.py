@@ -104,7 +104,10 @@ def _offer(ctx: Context, index: int, tool: Tool) -> OfferedTool:
         if name not in properties:
             known = ", ".join(sorted(properties))
             raise PermanentError(
-                f"{tool.node} has no param {name!r}.", code="unknown-param", pointer=pointer, hint=f"Known params: {known}."
+                f"{tool.node} has no param {name!r}.",
+                code="unknown-param",
+                pointer=pointer,
+                hint=f"Known params: {known}.",
             )
     hidden = [name for name in schema.get("required", ()) if expose is not None and name not in expose]
     missing = [name for name in hidden if name not in tool.params]

@@ -34,10 +34,17 @@ def _urls(params: Mapping[str, Any]) -> Iterator[Issue]:
     for pointer, text in (("/url", params.get("url")), ("/auth/token_url", token_url)):
         if not isinstance(text, str) or text.startswith(_REFERENCE):
             continue
-        try:
-            parse_url(re.sub(r"\$\{\{.*?\}\}", "1", text, flags=re.DOTALL), pointer)
-        except PermanentError as error:
-            yield Issue("param.invalid", "error", pointer, error.message, hint=error.hint)
+        problem: PermanentError | None = None
+        for sample in ("/1", "1"):  # a reference right behind the host is a path, anywhere else a part of something
+            try:
+                parse_url(re.sub(r"\$\{\{.*?\}\}", sample, text, flags=re.DOTALL), pointer)
+            except PermanentError as error:
+                problem = error
+            else:
+                break
+        else:
+            assert problem is not None
+            yield Issue("param.invalid", "error", pointer, problem.message, hint=problem.hint)
 
 
 def _headers(params: Mapping[str, Any]) -> Iterator[Issue]:

@@ -53,8 +53,9 @@ def assemble(pieces: Sequence[Piece]) -> str:
     """The URL of the pieces. Raises UrlError.
 
     Data at the very start is a base URL and is taken as it is. Data before the path may only be a port, or letters,
-    digits, '-', '_' and '.' that leave the host to the author. Everywhere later it is percent-encoded whole, so
-    that it stays one path segment, one query value or one fragment; it cannot be the segment '.' or '..'.
+    digits, '-', '_' and '.' that leave the host to the author; or, right behind the host, a path that begins with '/'.
+    Everywhere later it is percent-encoded whole, so that it stays one path segment, one query value or one fragment; it
+    cannot be the segment '.' or '..'.
     """
     writer = _Writer(pieces)
     for position, piece in enumerate(pieces):
@@ -147,6 +148,9 @@ class _Writer:
             text, allowed = self._encoded(position, text), True
         else:
             host = self._head.lstrip()[authority.end() :].rpartition("@")[2]
+            if text.startswith("/") and host and not rest and host[-1] not in ".-:":
+                self._path_after_host(position, text)
+                return
             allowed = _fits_host(host, text, rest)
         if not allowed:
             raise UrlError(
@@ -156,6 +160,12 @@ class _Writer:
             )
         self.written.append(text)
         self._head += text
+
+    def _path_after_host(self, position: int, text: str) -> None:
+        """Data right behind a host that is the author's: a path, which keeps its slashes."""
+        for segment in text[1:].split("/"):
+            self.literal("/")
+            self.data(position, segment)
 
     def _following(self, position: int) -> str:
         """What follows a piece up to the path, with a sign in place of data."""
