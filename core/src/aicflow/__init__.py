@@ -22,6 +22,7 @@ from aicflow.kernel.markers import Code, HeaderText, SecretHeaderText, SecretTex
 from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
 from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
 from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime
+from aicflow.kernel.values import decode_text
 
 __version__ = "0.1.0"
 
@@ -68,6 +69,7 @@ __all__ = [
     "WorkflowDocument",
     "WorkflowInvalid",
     "__version__",
+    "decode_text",
     "hookimpl",
     "node",
 ]

@@ -44,7 +44,10 @@ def saying(raw: bytes, *, cut: bool = True) -> Handler:
         ("héllo".encode(), "text/plain", "héllo", "text"),
         ("héllo".encode("latin-1"), "text/html; charset=ISO-8859-1", "héllo", "text"),
         ("héllo".encode("utf-16"), "text/plain", "héllo", "text"),
-        (b"a\xffb", "text/plain; charset=utf-8", "a�b", "text"),
+        (b"a\xffb", "text/plain; charset=utf-8", "Yf9i", "base64"),
+        (b"a\xffb", "text/plain", "Yf9i", "base64"),
+        (b"1" * 4300, "application/json", int("1" * 4300), "json"),
+        (b'["1e400", 1e300, 1e+308]', "application/json", ["1e400", 1e300, 1e308], "json"),
         (b"<a/>", "application/rss+xml", "<a/>", "text"),
         (b"aGVsbG8=", "text/plain; charset=base64", "aGVsbG8=", "text"),
         (b"xn--", "text/plain; charset=idna", "xn--", "text"),
@@ -72,7 +75,28 @@ async def test_the_author_decides(send: Send) -> None:
         assert (await send(url=server.url(), response={"as": "bytes"}))["body"] == "eyJhIjogMX0="
 
 
-@pytest.mark.parametrize("body", [b"<html>", b'{"a": NaN}', b'{"a": 1', b'"\xff"', b"[" * 100_000])
+async def test_text_that_is_none_is_refused_where_text_is_asked_for(send: Send) -> None:
+    async with serving(answering(200, b"Ren\xe9", {"Content-Type": "text/plain"})) as server:
+        with pytest.raises(PermanentError, match="is not text") as caught:
+            await send(url=server.url(), response={"as": "text"})
+        assert (await send(url=server.url(), response={"as": "text", "charset": "latin-1"}))["body"] == "René"
+    assert caught.value.code == "http-parse"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"1e400",
+        b"-1e999",
+        b"[" + b"9" * 400 + b".0]",
+        b"1" * 4301,
+        b"<html>",
+        b'{"a": NaN}',
+        b'{"a": 1',
+        b'"\xff"',
+        b"[" * 100_000,
+    ],
+)
 async def test_json_that_is_not(send: Send, body: bytes) -> None:
     async with serving(answering(200, body, {"Content-Type": "application/json"})) as server:
         with pytest.raises(PermanentError, match="is not JSON") as caught:

@@ -11,6 +11,8 @@ from starlette.requests import Request
 
 from aicflow.host.documents import DocumentFormat, SourceDocument, read_document, read_json
 from aicflow.host.problems import Problem, of_validation
+from aicflow.kernel.errors import DocumentUnreadable
+from aicflow.kernel.values import decode_text
 
 if TYPE_CHECKING:
     from aicflow.host.settings import Settings
@@ -18,31 +20,40 @@ if TYPE_CHECKING:
 __all__ = ["document_body", "json_body", "raw_json"]
 
 _YAML: Final = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
+_JSON: Final = frozenset({"application/json", "text/json"})
 _IN_THREAD: Final = 64 * 1024  # larger ones would hold the event loop for milliseconds
 
 
-def _format(request: Request, *, yaml: bool) -> DocumentFormat:
-    """What the body says it is; JSON when it does not say. Raises Problem 415."""
+async def _body(request: Request, *, yaml: bool) -> tuple[bytes, DocumentFormat]:
+    """The body in UTF-8, and what it says it is; JSON when it does not say. Raises Problem."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem("unsupported-media-type", "Compressed bodies are not supported.")
     given = request.headers.get("content-type", "application/json")
     essence, _, parameters = given.partition(";")
     essence = essence.strip().lower()
     charset = parameters.lower().partition("charset=")[2].partition(";")[0].strip().strip('"')
-    if charset not in ("", "utf-8", "utf8", "us-ascii"):
-        raise Problem("unsupported-media-type", f"The charset {charset[:40]!r} is not supported; send UTF-8.")
-    if essence == "application/json" or (essence.startswith("application/") and essence.endswith("+json")):
-        return "json"
-    if yaml and (essence in _YAML or (essence.startswith("application/") and essence.endswith("+yaml"))):
-        return "yaml"
-    accepted = "application/json or application/yaml" if yaml else "application/json"
-    raise Problem("unsupported-media-type", f"The type {essence[:80]!r} is not supported; send {accepted}.")
+    format: DocumentFormat
+    if essence in _JSON or (essence.startswith("application/") and essence.endswith("+json")):
+        format = "json"
+    elif yaml and (essence in _YAML or (essence.startswith("application/") and essence.endswith("+yaml"))):
+        format = "yaml"
+    else:
+        accepted = "application/json or application/yaml" if yaml else "application/json"
+        raise Problem("unsupported-media-type", f"The type {essence[:80]!r} is not supported; send {accepted}.")
+    data = await request.body()
+    if charset in ("", "utf-8", "utf8", "us-ascii"):
+        return data, format
+    try:
+        return decode_text(data, charset).encode(), format
+    except LookupError as error:
+        raise Problem("unsupported-media-type", f"{str(error).capitalize()}; send UTF-8.") from None
+    except UnicodeError:
+        raise DocumentUnreadable(f"The document is not {charset[:40]} text.", code="doc.encoding") from None
 
 
 async def document_body(request: Request, settings: Settings) -> SourceDocument:
     """The document in the body, JSON or YAML. Raises Problem, DocumentUnreadable."""
-    format = _format(request, yaml=True)
-    data = await request.body()
+    data, format = await _body(request, yaml=True)
     if len(data) > _IN_THREAD:
         return await asyncio.to_thread(read_document, data, format, settings.limits)
     return read_document(data, format, settings.limits)
@@ -50,8 +61,7 @@ async def document_body(request: Request, settings: Settings) -> SourceDocument:
 
 async def raw_json(request: Request, settings: Settings) -> tuple[bytes, Any]:
     """The bytes of a JSON body and their value, read strictly. Raises Problem, DocumentUnreadable."""
-    _format(request, yaml=False)
-    data = await request.body()
+    data, _ = await _body(request, yaml=False)
     if len(data) > _IN_THREAD:
         return data, await asyncio.to_thread(read_json, data, settings.limits)
     return data, read_json(data, settings.limits)

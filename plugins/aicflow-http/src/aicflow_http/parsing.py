@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import codecs
+import re
+from contextlib import suppress
 from email.message import Message
 from typing import Any, Literal
 
-from aicflow import PermanentError
-from pydantic_core import from_json
+from aicflow import PermanentError, decode_text
+from pydantic_core import from_json, to_json
 
 from aicflow_http.exchange import Reply
 from aicflow_http.params import ResponseOptions
@@ -32,8 +34,7 @@ _TEXTS = frozenset(
         "application/yaml",
     }
 )
-# Python can decode by these, but they are no encodings of text, or need quadratic time.
-_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"})
+_OVERFLOW = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{309}")
 
 
 def content_type(reply: Reply) -> tuple[str | None, str | None]:
@@ -51,7 +52,7 @@ def content_type(reply: Reply) -> tuple[str | None, str | None]:
 
 def parse(reply: Reply, options: ResponseOptions) -> tuple[Any, BodyType]:
     """The body and what it is. Raises PermanentError for a body that claims to be JSON and is not."""
-    wanted = options.as_
+    wanted, guessed = options.as_, options.as_ == "auto"
     if not reply.content and wanted in ("auto", "json"):
         return None, "empty"
     media, charset = content_type(reply)
@@ -60,20 +61,30 @@ def parse(reply: Reply, options: ResponseOptions) -> tuple[Any, BodyType]:
     if wanted == "json":
         return parse_json(reply, options), "json"
     if wanted == "text":
-        return text_of(reply, options), "text"
+        try:
+            return text_of(reply, options), "text"
+        except UnicodeError as error:
+            if not guessed:
+                raise PermanentError(
+                    f"The answer ({media or 'no content type'}, {len(reply.content)} bytes) is not text: {error}.",
+                    code="http-parse",
+                    hint="Set response.charset to its charset, or response.as to 'bytes'.",
+                ) from None
     return base64.b64encode(reply.content).decode("ascii"), "base64"
 
 
 def parse_json(reply: Reply, options: ResponseOptions) -> Any:
     """The JSON value. Raises PermanentError with line and column."""
     media, charset = content_type(reply)
-    charset = options.charset or charset
     content = reply.content.removeprefix(codecs.BOM_UTF8)
     unicode_bom = content.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE))
-    if unicode_bom or (charset is not None and _codec(charset) != "utf-8"):
-        content = text_of(reply, options).encode("utf-8", "replace")
     try:
-        return from_json(content, allow_inf_nan=False)
+        if unicode_bom or options.charset or charset:
+            content = text_of(reply, options).encode()
+        value = from_json(content, allow_inf_nan=False)
+        if _OVERFLOW.search(content):
+            from_json(to_json(value, inf_nan_mode="constants"), allow_inf_nan=False)
+        return value
     except ValueError as error:
         cut = " It was cut at response.max_bytes." if reply.truncated else ""
         raise PermanentError(
@@ -84,29 +95,24 @@ def parse_json(reply: Reply, options: ResponseOptions) -> Any:
 
 
 def text_of(reply: Reply, options: ResponseOptions) -> str:
-    """The text by the charset that was set, the one the answer names, or UTF-8; what does not fit becomes �."""
+    """The text by the charset that was set, the one the answer names if it is known, or UTF-8. Raises
+    UnicodeDecodeError: nothing is replaced."""
     charset = options.charset or content_type(reply)[1]
-    if charset is None:
-        for bom, name in (
-            (codecs.BOM_UTF8, "utf-8-sig"),
-            (codecs.BOM_UTF16_LE, "utf-16"),
-            (codecs.BOM_UTF16_BE, "utf-16"),
-        ):
-            if reply.content.startswith(bom):
-                return reply.content.decode(name, "replace")
-    text = reply.content.decode(_codec(charset or "utf-8") or "utf-8", "replace")
-    # Half a surrogate pair cannot be stored or sent on.
-    return text.removeprefix("\ufeff").encode("utf-8", "replace").decode()
+    content = reply.content
+    if charset is None and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        charset = "utf-16"
+    # what was cut off may end in the middle of a character
+    for end in range(len(content), max(len(content) - 4, 0), -1) if reply.truncated else ():
+        with suppress(UnicodeError):
+            return _decoded(content[:end], charset)
+    return _decoded(content, charset)
 
 
-def _codec(charset: str) -> str | None:
-    """Python's name of the charset, None when it is not one."""
+def _decoded(content: bytes, charset: str | None) -> str:
     try:
-        info = codecs.lookup(charset)
-    except (LookupError, ValueError):
-        return None
-    known = getattr(info, "_is_text_encoding", True) and info.name.replace("_", "-") not in _NO_CHARSETS
-    return info.name if known else None
+        return decode_text(content, charset)
+    except LookupError:
+        return decode_text(content)
 
 
 def _kind(media: str | None, charset: str | None, reply: Reply) -> Literal["json", "text", "bytes"]:

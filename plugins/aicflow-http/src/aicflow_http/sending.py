@@ -70,7 +70,12 @@ def _status_error(reply: Reply, params: HttpRequestParams) -> NodeError:
     where = f"{reply.request.method} {shown_url(reply.request.url, query=False)}"
     media = content_type(reply)[0] or ""
     readable = media.startswith("text/") or "json" in media or "xml" in media
-    excerpt = text_of(reply, params.response)[:2000] if readable and "html" not in media else ""
+    excerpt = ""
+    if readable and "html" not in media:
+        try:
+            excerpt = text_of(reply, params.response)[:2000]
+        except UnicodeError:  # only shown
+            excerpt = reply.content[:2000].decode("utf-8", "replace")
     return status_error(reply.status, excerpt, params, where, retry_after(reply.headers, time.time()))
 
 

@@ -3,24 +3,23 @@
 import base64
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
-from python_multipart.multipart import parse_options_header
+from aicflow import decode_text
 
 from aicflow_trigger.errors import BodyRejected
 from aicflow_trigger.json_bodies import MAX_DEPTH, decode_json
-from aicflow_trigger.multipart_bodies import UploadedFile, decode_multipart
+from aicflow_trigger.multipart_bodies import Part, UploadedFile, parse_options, read_parts
 
 BodyKind = Literal["empty", "json", "form", "multipart", "text", "bytes"]
 
 _TEXT_TYPES: Final = frozenset(
     ("application/xml", "application/yaml", "application/x-yaml", "application/x-ndjson", "application/graphql")
 )
-_CHARSETS: Final = frozenset(
-    ("utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1", "iso-8859-15", "windows-1252", "cp1252")
-) | frozenset(("utf-16", "utf-16le", "utf-16be", "shift_jis", "euc-jp", "euc-kr", "gbk", "gb2312", "big5", "koi8-r"))
+_JSON_TYPES: Final = frozenset(("application/json", "text/json"))
 _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
@@ -38,7 +37,8 @@ class BodyLimits:
 class DecodedBody:
     """What came: `value` is plain JSON.
 
-    json: the value. form and multipart: an object; a field that came several times has a list. text: a string.
+    json: the value. form and multipart: an object; a field that came several times has a list, a part without a name
+    is "". text: a string.
     bytes: {"base64", "size", "content_type"}. empty: null. `files` are those of a multipart form.
     """
 
@@ -60,53 +60,67 @@ def decode_body(
     content_encoding: str | None = None,
     accept: Iterable[BodyKind] | None = None,
 ) -> DecodedBody:
-    """Decode a body. `accept` narrows the kinds taken.
+    """Decode a body. `accept` narrows the kinds taken. Text is in the charset that the sender declares, UTF-8 unless
+    declared; bytes that do not fit it are refused, never replaced. A body without a content type is JSON when it is
+    an object or a list in JSON, else text when it is UTF-8, else bytes.
 
     Errors: `BodyRejected` with 400 (malformed), 413 (over a limit), 415 (a type or encoding not taken).
     """
     limits = limits or BodyLimits()
     body = _decompressed(body, content_encoding, limits.max_bytes)
-    media_type, options = _media_type(content_type)
+    media_type, options = parse_options(content_type)
+    charset = options.get("charset")
+    value: Any
+    if body and not media_type:
+        media_type = _guessed_type(body, limits.max_depth)
     kind = _kind(media_type) if body else "empty"
+    media_type = media_type or "application/octet-stream"
     if accept is not None and kind not in (taken := set(accept)):
         wanted = f"send {', '.join(sorted(taken))}"
         if kind == "empty":
             raise BodyRejected(400, f"the body is empty; {wanted}")
         raise BodyRejected(415, f"the content type {media_type[:100]} is not taken here; {wanted}")
-    value: Any
+    fields: list[tuple[str, str]] = []
     files: list[UploadedFile] = []
     match kind:
         case "empty":
             value = None
         case "json":
-            if options.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii", "ascii"):
-                raise BodyRejected(415, f"JSON is UTF-8; the charset {options['charset'][:40]!a} is not taken")
-            value = decode_json(body, limits.max_depth)
+            value = decode_json(_text(body, charset, "JSON body") if charset else body, limits.max_depth)
         case "form":
-            value = _grouped(_form_fields(body, limits.max_fields))
+            value = _grouped(_form_fields(body, charset, limits.max_fields))
         case "multipart":
-            fields, files = decode_multipart(options.get("boundary", ""), body, limits.max_parts)
+            parts = read_parts(options.get("boundary", ""), body, limits.max_parts)
+            declared = next((part.data.decode("latin-1").strip() for part in parts if part.name == "_charset_"), None)
+            for part in parts:
+                if part.filename is not None or _kind(part.content_type or "text/plain") == "bytes":
+                    files.append(_file(part))
+                else:
+                    text = _text(bytes(part.data), part.charset or declared, f"field {part.name[:100]!a}")
+                    fields.append((part.name, text))
             value = _grouped(fields)
         case "text":
-            value = _text(body, options.get("charset", "utf-8"))
+            value = _text(body, charset, "text")
         case _:
             encoded = base64.b64encode(body).decode()
             value = {"base64": encoded, "size": len(body), "content_type": media_type}
     return DecodedBody(kind, value, media_type, tuple(files))
 
 
-def _media_type(header: str | None) -> tuple[str, dict[str, str]]:
-    """The bare type in lower case and its parameters; a body without a type is a stream of bytes (RFC 9110, 8.3)."""
-    try:
-        kind, options = parse_options_header(header)
-    except UnicodeEncodeError:
-        raise BodyRejected(400, "the header Content-Type holds characters that are not Latin-1") from None
-    plain = {name.decode("latin-1"): value.decode("latin-1") for name, value in options.items()}
-    return kind.decode("latin-1").strip() or "application/octet-stream", plain
+def _guessed_type(body: bytes, max_depth: int) -> str:
+    """The type of a body whose sender does not say (RFC 9110, 8.3: it may be examined)."""
+    if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        with suppress(BodyRejected):
+            decode_json(body, max_depth)
+            return "application/json"
+    with suppress(UnicodeDecodeError):
+        if "\0" not in decode_text(body):
+            return "text/plain"
+    return "application/octet-stream"
 
 
 def _kind(media_type: str) -> BodyKind:
-    if media_type == "application/json" or media_type.endswith("+json"):
+    if media_type in _JSON_TYPES or media_type.endswith("+json"):
         return "json"
     if media_type == "application/x-www-form-urlencoded":
         return "form"
@@ -138,13 +152,25 @@ def _decompressed(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
     return plain
 
 
-def _form_fields(body: bytes, max_fields: int) -> list[tuple[str, str]]:
+def _form_fields(body: bytes, charset: str | None, max_fields: int) -> list[tuple[str, str]]:
     if body.count(b"&") >= max_fields:
         raise BodyRejected(413, f"the form has more than {max_fields} fields")
-    try:
-        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict")
-    except UnicodeDecodeError:
-        raise BodyRejected(400, "the form holds text that is not UTF-8") from None
+    pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+    charset = charset or dict(pairs).get("_charset_")
+    return [
+        (_text(name.encode("latin-1"), charset, "form"), _text(value.encode("latin-1"), charset, "form"))
+        for name, value in pairs
+    ]
+
+
+def _file(part: Part) -> UploadedFile:
+    return UploadedFile(
+        field=part.name,
+        filename=part.filename or "",
+        content_type=part.content_type or "application/octet-stream",
+        size=len(part.data),
+        base64=base64.b64encode(part.data).decode(),
+    )
 
 
 def _grouped(fields: list[tuple[str, str]]) -> dict[str, str | list[str]]:
@@ -154,10 +180,12 @@ def _grouped(fields: list[tuple[str, str]]) -> dict[str, str | list[str]]:
     return {name: values[0] if len(values) == 1 else values for name, values in grouped.items()}
 
 
-def _text(body: bytes, charset: str) -> str:
-    if charset.lower() not in _CHARSETS:
-        raise BodyRejected(415, f"the charset {charset[:40]!a} is not taken; send UTF-8")
+def _text(data: bytes, charset: str | None, what: str) -> str:
     try:
-        return body.decode(charset)
-    except UnicodeDecodeError as error:
-        raise BodyRejected(400, f"the text is not {charset.lower()} at byte {error.start}") from None
+        return decode_text(data, charset)
+    except LookupError as error:
+        raise BodyRejected(415, f"the {what} cannot be read: {error}; send UTF-8") from None
+    except UnicodeError as error:
+        at = getattr(error, "start", 0)
+        hint = "" if charset else ", and no charset is declared"
+        raise BodyRejected(400, f"the {what} is not {(charset or 'UTF-8')[:40]} at byte {at}{hint}") from None

@@ -1,10 +1,14 @@
-"""multipart/form-data: fields as text, files as base64 with what their sender said of them."""
+"""multipart/form-data: its parts, and what their senders say of them."""
 
-import base64
+from contextlib import suppress
 from dataclasses import dataclass, field
+from email.errors import MessageError
+from email.header import decode_header, make_header
+from email.message import Message
 
+from aicflow import decode_text
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
 
 from aicflow_trigger.errors import BodyRejected
 
@@ -24,25 +28,31 @@ class UploadedFile:
 
 
 @dataclass(slots=True)
-class _Part:
+class Part:
+    """A part as it came. `name` is empty when it has none; `filename` is None when it has none."""
+
     headers: dict[str, str] = field(default_factory=dict)
     header_name: bytearray = field(default_factory=bytearray)
     header_value: bytearray = field(default_factory=bytearray)
     data: bytearray = field(default_factory=bytearray)
+    name: str = ""
+    filename: str | None = None
+    content_type: str = ""
+    charset: str | None = None
 
 
 class _Collector:
     """Receives the parser's callbacks and keeps whole parts."""
 
     def __init__(self, max_parts: int) -> None:
-        self.parts: list[_Part] = []
+        self.parts: list[Part] = []
         self.ended = False
         self._max_parts = max_parts
 
     def begin(self) -> None:
         if len(self.parts) >= self._max_parts:
             raise BodyRejected(413, f"the form has more than {self._max_parts} parts")
-        self.parts.append(_Part())
+        self.parts.append(Part())
 
     def header_name(self, data: bytes, start: int, end: int) -> None:
         self.parts[-1].header_name += data[start:end]
@@ -63,8 +73,8 @@ class _Collector:
         self.ended = True
 
 
-def decode_multipart(boundary: str, body: bytes, max_parts: int) -> tuple[list[tuple[str, str]], list[UploadedFile]]:
-    """The form's fields in order, and its files. Errors: `BodyRejected` (400, 413)."""
+def read_parts(boundary: str, body: bytes, max_parts: int) -> list[Part]:
+    """The form's parts in order. Errors: `BodyRejected` (400, 413)."""
     if not boundary or not boundary.isascii() or len(boundary) > 70:
         raise BodyRejected(400, "the Content-Type of the form has no boundary of 1 to 70 ASCII characters")
     collector = _Collector(max_parts)
@@ -87,36 +97,41 @@ def decode_multipart(boundary: str, body: bytes, max_parts: int) -> tuple[list[t
         raise BodyRejected(400, f"the form is malformed: {error}") from None
     if not collector.ended:
         raise BodyRejected(400, "the form is cut off: its closing boundary is missing")
-    fields: list[tuple[str, str]] = []
-    files: list[UploadedFile] = []
     for number, part in enumerate(collector.parts, 1):
-        _read_part(part, number, fields, files)
-    return fields, files
+        _read_headers(part, number)
+    return collector.parts
 
 
-def _read_part(part: _Part, number: int, fields: list[tuple[str, str]], files: list[UploadedFile]) -> None:
-    kind, options = parse_options_header(part.headers.get("content-disposition"))
-    if kind != b"form-data" or b"name" not in options:
-        raise BodyRejected(400, f"part {number} of the form has no Content-Disposition: form-data with a name")
+def _read_headers(part: Part, number: int) -> None:
+    kind, options = parse_options(part.headers.get("content-disposition", "form-data"), f"part {number} of the form")
+    if kind != "form-data":
+        raise BodyRejected(400, f"part {number} of the form has a Content-Disposition that is not form-data")
     if part.headers.get("content-transfer-encoding", "binary").lower() not in ("7bit", "8bit", "binary"):
         raise BodyRejected(400, f"part {number} of the form uses a Content-Transfer-Encoding; send it as it is")
-    name = _text(options[b"name"], f"the name of part {number}")
-    if b"filename" not in options:
-        fields.append((name, _text(bytes(part.data), f"the field {name[:100]!a}")))
-        return
-    files.append(
-        UploadedFile(
-            field=name,
-            filename=_text(options[b"filename"], f"the file name of part {number}"),
-            content_type=part.headers.get("content-type", "application/octet-stream"),
-            size=len(part.data),
-            base64=base64.b64encode(part.data).decode(),
-        )
-    )
+    part.name = options.get("name", "")
+    part.filename = options.get("filename")
+    part.content_type, more = parse_options(part.headers.get("content-type"), f"part {number} of the form")
+    part.charset = more.get("charset")
 
 
-def _text(data: bytes, what: str) -> str:
+def parse_options(header: str | None, what: str = "the header Content-Type") -> tuple[str, dict[str, str]]:
+    """A header's value in lower case and its parameters: UTF-8, encoded words (RFC 2047), and the extended form of
+    RFC 8187 (`filename*=`), which goes before the plain one."""
+    message = Message()
+    message["content-type"] = header or ""
+    params = message.get_params(failobj=[])
+    read = {name.lower(): _parameter(value, what) for name, value in params[1:]}
+    return (params[0][0].strip().lower() if params else ""), read
+
+
+def _parameter(value: str | tuple[str | None, str | None, str], what: str) -> str:
+    charset, _, text = value if isinstance(value, tuple) else (None, None, value)
     try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise BodyRejected(400, f"{what} is not UTF-8") from None
+        # header values come as Latin-1, one character for each byte
+        plain = decode_text(text.encode("latin-1"), charset)
+        if "=?" in plain:
+            with suppress(LookupError, ValueError, MessageError):
+                return str(make_header(decode_header(plain)))
+    except (LookupError, UnicodeError):
+        raise BodyRejected(400, f"{what} has a parameter that is not {charset or 'UTF-8'}") from None
+    return plain
