@@ -56,7 +56,7 @@ async def scheduler(path: Path, clock: SteppedClock) -> AsyncIterator[SQLiteStor
     executions = Executions(store, registry, engines=engines, options=EngineOptions(engine="native"))
     await executions.open()
     trigger = CronTrigger(clock.wait)
-    await trigger.start(HostTriggerRuntime(executions, store, Secrets(), clock))
+    await trigger.start(HostTriggerRuntime(executions, store, Secrets(), clock, 1_000_000))
     binding = Binding("wf_tick:clock", "wf_tick", "clock", "trigger.cron", 1)
     await trigger.activate(binding, CronParams(schedule="* * * * * *", overlap="allow", catchup="all"))
     try:

@@ -161,8 +161,8 @@ def test_nothing_gets_past_a_signature_by_being_odd(app: App) -> None:
 
 def test_headers_and_queries_beyond_reason_are_refused_by_the_real_server(site: Site) -> None:
     site.save(hooked("large", max_body_bytes=1_000))
-    assert site.web.post("/large", headers={"x-large": "x" * 60_000}).status_code == 202
-    assert site.web.post("/large", headers={"x-large": "x" * 70_000}).status_code in (400, 431)
+    assert site.web.post("/large", headers={"x-large": "x" * 30_000}).status_code == 202
+    assert site.web.post("/large", headers={"x-large": "x" * 70_000}).status_code == 431
     assert site.web.post("/large", params={"q": "x" * 20_000}).status_code == 414
     assert site.web.post("/large", content=b"x" * 1_001).status_code == 413
     bomb = gzip.compress(b"0" * 50_000_000)[:]

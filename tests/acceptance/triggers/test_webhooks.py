@@ -229,9 +229,9 @@ def test_methods_and_paths_that_two_workflows_share(site: Site) -> None:
     assert site.web.get("/shared/new").json() == "get new"
     assert site.web.post("/shared/new").json() == site.web.post("/shared/7/").json() == "post any"
     wrong = site.web.put("/shared/new")
-    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, POST, OPTIONS")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, POST, HEAD, OPTIONS")
     asked = site.web.options("/shared/new")
-    assert (asked.status_code, asked.headers["allow"]) == (204, "GET, POST, OPTIONS")
+    assert (asked.status_code, asked.headers["allow"]) == (204, "GET, POST, HEAD, OPTIONS")
     assert site.web.head("/shared/new").status_code == 405, "HEAD starts nothing unless it is named"
 
     refused = site.api.post("/workflows", json=hooked("shared/{name}", methods=["PUT", "POST"]))
@@ -309,3 +309,79 @@ def test_websockets_and_paths_outside_are_turned_away(site: Site) -> None:
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
     }  # fmt: skip
     assert site.web.get("/anything", headers=headers).status_code in (403, 404)
+
+
+def test_head_is_answered_where_get_is(site: Site) -> None:
+    site.save(hooked("verify", methods=["GET"], respond={"mode": "node", "node": "say"}))
+    answer = site.web.head("/verify")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert "HEAD" in site.web.options("/verify").headers["allow"]
+    assert site.web.post("/verify").headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_a_query_that_is_not_utf_8_is_refused_at_every_door(site: Site) -> None:
+    site.save(hooked("names/{who}", methods=["GET"], respond={"mode": "output"}))
+    for url in (
+        f"{site.server.url}/hooks/names/a?name=Ren%E9",
+        f"{site.server.url}/hooks/names/Ren%E9",
+        f"{site.server.url}/api/v1/workflows?cursor=Ren%E9",
+    ):
+        answer = httpx2.get(url, headers=site.server.headers)
+        assert (answer.status_code, answer.json()["type"]) == (400, "urn:aicflow:problem:request-malformed")
+        assert "E9, which is not UTF-8" in answer.json()["detail"]
+    assert site.web.get("/names/Ren%C3%A9?n=%C3%A9").json()["path_params"] == {"who": "René"}
+
+
+def test_pages_of_other_origins_may_call_what_says_so(site: Site) -> None:
+    site.save(hooked("shop", cors={"origins": ["https://shop.example"], "headers": ["x-cart"]}))
+    site.save(hooked("closed"))
+    ask = {"origin": "https://shop.example", "access-control-request-method": "POST"}
+    answer = site.web.options("/shop", headers=ask | {"access-control-request-headers": "x-cart"})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "https://shop.example")
+    assert "x-cart" in answer.headers["access-control-allow-headers"].lower()
+    assert site.web.options("/shop", headers=ask | {"access-control-request-headers": "x-other"}).status_code == 400
+    assert site.web.options("/shop", headers=ask | {"origin": "https://evil.example"}).status_code == 400
+    sent = site.web.post("/shop", json={}, headers={"origin": "https://shop.example"})
+    assert (sent.status_code, sent.headers["access-control-allow-origin"]) == (202, "https://shop.example")
+    refused = site.web.post("/shop", content=b"{", headers=ask | {"content-type": "application/json"})
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (400, "https://shop.example")
+    for path, origin in (("/shop", "https://evil.example"), ("/closed", "https://shop.example")):
+        sent = site.web.post(path, json={}, headers={"origin": origin})
+        assert sent.status_code == 202
+        assert "access-control-allow-origin" not in sent.headers
+
+
+def test_a_body_limit_that_the_server_does_not_grant_is_refused_when_saved(site: Site) -> None:
+    answer = site.api.post("/workflows", json=hooked("huge", max_body_bytes=50_000_000))
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["pointer"]) == (422, "/triggers/0/params/max_body_bytes")
+    assert "5,242,880" in error["message"]
+    site.save(hooked("huge", max_body_bytes=5_242_880))
+
+
+def test_an_answer_does_not_speak_for_the_origin_of_the_api(site: Site) -> None:
+    document = hooked("cookies", respond={"mode": "node", "node": "say"})
+    document["nodes"][0]["params"]["headers"] = {"Set-Cookie": "a=b", "X-Frame-Options": "ALLOWALL"}
+    answer = site.api.post("/workflows", json=document)
+    assert answer.status_code == 422
+    assert "AICFLOW_WEBHOOK_ALLOW_HEADERS=set-cookie" in answer.text
+    document["nodes"][0]["params"]["headers"] = "${{ input.body }}"
+    site.save(document)
+    refused = site.web.post("/cookies", json={"Content-Security-Policy": "default-src *"})
+    assert refused.status_code == 502
+    told = site.web.post("/cookies", json={"x-mine": "1"})
+    assert (told.headers["x-mine"], told.headers["x-frame-options"]) == ("1", "DENY")
+
+
+def test_numbers_are_the_same_at_every_door(site: Site) -> None:
+    workflow = site.save(hooked("numbers", respond={"mode": "output"}, output="${{ input.body.n }}"))
+    head = {"content-type": "application/json"}
+    for digits, status in (("1" * 60, 200), ("1" * 4_300, 200), ("1" * 4_301, 400), ("1e400", 400), ("-1e400", 400)):
+        body = f'{{"n": {digits}}}'
+        hook = site.web.post("/numbers", content=body, headers=head)
+        start = f'{{"workflow_id": "{workflow}", "input": {{"body": {body}}}}}'
+        api = site.api.post("/executions", params={"wait": 20}, content=start, headers=head)
+        assert (hook.status_code, api.status_code) == (status, status), digits[:10]
+        if status == 200:
+            assert hook.text == digits
+            assert api.json()["output"] == int(digits)

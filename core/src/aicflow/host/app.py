@@ -80,13 +80,21 @@ def create_app(
     app.add_middleware(Gate, settings=settings, access=access)
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware,
+            _ApiCors,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["authorization", "x-api-key", "content-type", "if-match", "idempotency-key", "prefer"],
             expose_headers=["etag", "location", "x-request-id", "idempotent-replayed", "retry-after"],
         )
     return app
+
+
+class _ApiCors(CORSMiddleware):
+    """What the operator allows pages of other origins; apps that plugins mount as public say that for themselves."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        mounted = scope["type"] == "http" and scope["app"].state.access.is_mounted(scope["path"])
+        await (self.app if mounted else super().__call__)(scope, receive, send)
 
 
 @asynccontextmanager

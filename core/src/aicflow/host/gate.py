@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from aicflow.host.keys import Caller, KeyRing
 from aicflow.host.problems import Problem, problem_of, problem_response
@@ -55,7 +55,11 @@ class Access:
 
     def is_public(self, path: str) -> bool:
         """Whether the path may be asked for without a key."""
-        return path in self.exact or any(path == prefix or path.startswith(prefix + "/") for prefix in self.prefixes)
+        return path in self.exact or self.is_mounted(path)
+
+    def is_mounted(self, path: str) -> bool:
+        """Whether a plugin's public app answers the path."""
+        return any(path == prefix or path.startswith(prefix + "/") for prefix in self.prefixes)
 
 
 class Gate:
@@ -79,6 +83,7 @@ class Gate:
         answer = _Answer(send, request_id)
         body = _Body(receive, self._limit) if scope["type"] == "http" else None
         try:
+            _check_url(scope)
             await self._admit(scope, headers)
             if body is not None and headers.content_length > self._limit:
                 if not headers.expects:  # who waits for a 100 has sent nothing yet
@@ -126,6 +131,20 @@ class Gate:
         """Whether a browser's page may open a WebSocket: pages of this host, and the origins in the settings."""
         assert headers.origin is not None
         return headers.origin in self._origins or urlsplit(headers.origin).netloc.lower() == headers.host.lower()
+
+
+def _check_url(scope: MutableMapping[str, Any]) -> None:
+    """Refuse a path or query whose bytes are not UTF-8: whoever decodes them would replace some without a word."""
+    for what, raw in (("path", scope.get("raw_path") or b""), ("query", scope.get("query_string") or b"")):
+        if b"%" in raw or not raw.isascii():
+            try:
+                unquote_to_bytes(raw).decode()
+            except UnicodeDecodeError as error:
+                bad = error.object[error.start]
+                hint = f"Send UTF-8; a byte is written as %{bad:02X} and é as %C3%A9."
+                raise Problem(
+                    "request-malformed", f"The {what} holds %{bad:02X}, which is not UTF-8.", hint=hint
+                ) from None
 
 
 def key_of(scope: MutableMapping[str, Any]) -> str | None:

@@ -69,7 +69,9 @@ class HostRuntime:
             server_secret=server_secret,
         )
         self.node_health = NodeHealth(self.registry, self.executions.nodes.health)
-        self.trigger_runtime = HostTriggerRuntime(self.executions, store, self.secrets, self.clock)
+        self.trigger_runtime = HostTriggerRuntime(
+            self.executions, store, self.secrets, self.clock, settings.max_body_bytes
+        )
         self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime, self.secrets)
         limits = Limits(depth=settings.max_document_depth, nodes=settings.max_document_nodes)
         self.workflows = WorkflowService(store, self.registry, self.secrets, self.trigger_service, self.clock, limits)

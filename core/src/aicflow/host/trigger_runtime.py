@@ -22,8 +22,11 @@ __all__ = ["HostTriggerRuntime"]
 class HostTriggerRuntime:
     """The `TriggerRuntime` of this host."""
 
-    def __init__(self, executions: Executions, store: Store, secrets: Secrets, clock: Clock) -> None:
+    def __init__(
+        self, executions: Executions, store: Store, secrets: Secrets, clock: Clock, max_body_bytes: int
+    ) -> None:
         self.clock = clock
+        self.max_body_bytes = max_body_bytes
         self._executions = executions
         self._store = store
         self._secrets = secrets

@@ -125,7 +125,8 @@ class TriggerService:
         ]
 
     def conflicts(self, workflow_id: str, document: Mapping[str, Any]) -> list[Issue]:
-        """Errors for triggers of a valid document that cannot be active beside others: in it, or of other workflows."""
+        """Errors for triggers of a valid document that cannot be active on this host, or beside others: in it, or of
+        other workflows."""
         issues: list[Issue] = []
         own: list[tuple[int, TriggerEntry, TriggerType, Params]] = []
         whole = WorkflowDocument.model_validate(document)
@@ -135,6 +136,9 @@ class TriggerService:
                 continue
             cls, params = found
             place = pointer("triggers", index, "params")
+            if cls not in self._broken:
+                here = self._instance(cls).check_here(params)
+                issues.extend(replace(issue, pointer=place + issue.pointer) for issue in here)
             for other_index, other, other_cls, other_params in own:
                 if other_cls is cls and (why := cls.conflict(params, other_params)) is not None:
                     related = (Related(pointer("triggers", other_index, "params"), f"trigger {other.id!r}"),)

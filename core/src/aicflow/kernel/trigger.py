@@ -62,6 +62,8 @@ class TriggerRuntime(Protocol):
     """What the host lends to trigger types."""
 
     clock: Clock
+    max_body_bytes: int
+    """The largest request body that the host takes."""
 
     async def fire(
         self,
@@ -174,6 +176,11 @@ class Trigger(ABC, Generic[P, Y]):  # noqa: UP046 - __init_subclass__ reads the 
     def conflict(cls, params: P, other: P) -> str | None:
         """Why two triggers of this type cannot both be active (two webhooks on one path), or None."""
         return None
+
+    def check_here(self, params: P) -> Sequence[Issue]:
+        """Problems that these params have with this host and its settings, asked when a workflow is saved, after
+        `start`. Pointers are relative to `params`."""
+        return ()
 
     @classmethod
     def params_schema(cls) -> dict[str, Any]:

@@ -15,10 +15,9 @@ from aicflow_trigger.bodies import BodyLimits, DecodedBody, decode_body
 from aicflow_trigger.credentials import verify_api_key, verify_basic
 from aicflow_trigger.errors import BodyRejected, PathPatternError, SignatureRejected, SignatureSettingsError
 from aicflow_trigger.paths import PathPattern
-from aicflow_trigger.signatures import verify
+from aicflow_trigger.signatures import Verified, verify
 from aicflow_trigger.webhook_params import ApiKeyAuth, BasicAuth, HmacAuth, WebhookParams
 
-MAX_HEADERS: Final = 65_536
 MAX_QUERY: Final = 16_384
 
 _log = logging.getLogger("aicflow.triggers.webhook")
@@ -28,10 +27,10 @@ _ID: Final = re.compile(r"[\x21-\x7e]{1,256}")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that was let in. `delivery_id` is the sender's own id of it, when it gave one."""
+    """A call that was let in. `key` is what makes it the same delivery as another; None when nothing does."""
 
     payload: dict[str, Any]
-    delivery_id: str | None
+    key: str | None
 
 
 async def receive(
@@ -39,15 +38,17 @@ async def receive(
 ) -> Call:
     """Read and check a call. Nothing is read of who does not show the right key. Errors: SignatureRejected (401),
     BodyRejected (another 4xx); ClientDisconnect when the sender went away."""
-    if sum(len(name) + len(value) for name, value in request.headers.raw) > MAX_HEADERS:
-        raise BodyRejected(431, f"the headers are larger than {MAX_HEADERS} bytes")
     if len(request.scope.get("query_string", b"")) > MAX_QUERY:
         raise BodyRejected(414, f"the query is longer than {MAX_QUERY} bytes")
     _check_caller(params, request.headers)
     raw = await _read(request, params.max_body_bytes)
-    delivery_id = _check_signature(params, request.headers, raw, now)
+    verified = _check_signature(params, request.headers, raw, now)
+    delivery_id = verified.delivery_id if verified else None
     if params.delivery_header is not None:
         delivery_id = _given_id(params.delivery_header, request.headers) or delivery_id
+    key = delivery_id
+    if verified and (verified.timestamp is not None or (key is not None and not _repeats(params))):
+        key = verified.key  # an id that is not signed could be another one each time
     decoded = decode_body(
         request.headers.get("content-type"),
         raw,
@@ -65,7 +66,7 @@ async def receive(
         "delivery_id": delivery_id,
         "received_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
-    return Call(payload, delivery_id)
+    return Call(payload, key)
 
 
 def _check_caller(params: WebhookParams, headers: Headers) -> None:
@@ -80,16 +81,19 @@ def _check_caller(params: WebhookParams, headers: Headers) -> None:
         verify_api_key(auth.header, auth.keys, headers, auth.prefix)
 
 
-def _check_signature(params: WebhookParams, headers: Headers, body: bytes, now: float) -> str | None:
+def _check_signature(params: WebhookParams, headers: Headers, body: bytes, now: float) -> Verified | None:
     auth = params.auth
     if not isinstance(auth, HmacAuth):
         return None
     try:
-        known = verify(auth.preset, auth.secrets, headers, body, now, window=auth.window, plain=auth.plain)
+        return verify(auth.preset, auth.secrets, headers, body, now, window=auth.window, plain=auth.plain)
     except SignatureSettingsError as error:
         _log.error("A webhook cannot check signatures: %s", error)
         raise SignatureRejected("this webhook is set up wrongly and takes nothing") from None
-    return known.delivery_id
+
+
+def _repeats(params: WebhookParams) -> bool:
+    return isinstance(params.auth, HmacAuth) and params.auth.repeats
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -173,7 +177,7 @@ def payload_schema(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[s
         }
     methods = params.get("methods", ["POST"])
     if isinstance(methods, list) and methods and all(isinstance(one, str) for one in methods):
-        properties["method"] = {"enum": sorted(set(methods))}
+        properties["method"] = {"enum": sorted({*methods, "HEAD"} if "GET" in methods else set(methods))}
     accept = params.get("accept")
     if isinstance(accept, list) and accept and all(kind in _BODIES for kind in accept):
         shapes = [_BODIES[kind] for kind in dict.fromkeys(accept)]

@@ -69,7 +69,7 @@ class Drafts:
         trigger: WebhookTrigger = self._host.trigger_type(WebhookTrigger.type_id)
         draft = await self._host.draft_trigger(workflow_id, trigger_id, WebhookTrigger.type_id)
         hook = Hook.of(draft.binding, draft.params)
-        if request.method not in hook.methods:
+        if ("GET" if request.method == "HEAD" and "HEAD" not in hook.methods else request.method) not in hook.methods:
             return other_method(request, hook.methods)
         # the path may be left out when nothing in it varies
         path_params = hook.pattern.match(rest or hook.pattern.text) if rest or not hook.pattern.parameters else None

@@ -1,15 +1,20 @@
 """The ASGI app behind /hooks: from a call to a stored delivery, and from its execution to the answer."""
 
+from functools import partial
+
 from aicflow import Runtime
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aicflow_trigger.answers import answer, problem
 from aicflow_trigger.calls import receive as receive_call
 from aicflow_trigger.drafts import Drafts
 from aicflow_trigger.refusals import guarded, other_method, path_below
 from aicflow_trigger.webhook import RESERVED, WebhookTrigger
+from aicflow_trigger.webhook_params import CrossOrigin, WebhookParams
 
 
 class HooksApp:
@@ -21,7 +26,28 @@ class HooksApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One call."""
-        await guarded(self._answer, scope, receive, send)
+        app: ASGIApp = partial(guarded, self._answer)
+        if scope["type"] == "http" and (cors := self._cross_origin(Headers(scope=scope), scope)):
+            params, rules = cors
+            app = CORSMiddleware(
+                app,
+                allow_origins=rules.origins,
+                allow_methods=params.methods,
+                allow_headers=rules.headers or ["*"],
+                expose_headers=["location"],
+                max_age=rules.max_age,
+            )
+        await app(scope, receive, send)
+
+    def _cross_origin(self, headers: Headers, scope: Scope) -> tuple[WebhookParams, CrossOrigin] | None:
+        """What the webhook that a page of another origin calls, or asks about beforehand, says of origins."""
+        if "origin" not in headers:
+            return None
+        trigger: WebhookTrigger = self._host.trigger_type(WebhookTrigger.type_id)
+        method = headers.get("access-control-request-method") if scope["method"] == "OPTIONS" else scope["method"]
+        found = trigger.find(path_below(scope), method or "")
+        params = found.hook.params if found and found.hook else None
+        return (params, params.cors) if params and params.cors else None
 
     async def _answer(self, request: Request) -> Response:
         path = path_below(request.scope)
@@ -41,5 +67,5 @@ class HooksApp:
             return problem(503, "paused", "This webhook is paused.", headers={"Retry-After": "60"})
         runtime = trigger.runtime
         call = await receive_call(params, path, found.path_params, request, runtime.clock.now())
-        fired = await runtime.fire(binding, call.payload, key=call.delivery_id)
+        fired = await runtime.fire(binding, call.payload, key=call.key)
         return await answer(runtime, params.respond, fired)

@@ -60,7 +60,8 @@ def _sentence(text: str) -> str:
 
 def other_method(request: Request, methods: Sequence[str]) -> Response:
     """The answer to a method that the path does not take: OPTIONS asks which there are, anything else is wrong."""
-    allow = ", ".join([*methods, "OPTIONS"])
+    also = ["HEAD"] if "GET" in methods and "HEAD" not in methods else []
+    allow = ", ".join([*methods, *also, "OPTIONS"])
     if request.method == "OPTIONS":
         return Response(status_code=204, headers={"Allow": allow})
     return problem(405, "method-not-allowed", f"This webhook takes {', '.join(methods)}.", headers={"Allow": allow})

@@ -1,6 +1,7 @@
 """The node type webhook.respond: what the caller of a webhook is answered."""
 
 import base64
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final
 
@@ -11,6 +12,15 @@ NO_BODY: Final = frozenset({204, 205, 304})
 _OURS: Final = frozenset(
     ("connection", "content-length", "date", "keep-alive", "server", "trailer", "transfer-encoding", "upgrade")
 )
+_GUARDED: Final = frozenset(
+    (
+        *("clear-site-data", "content-security-policy", "content-security-policy-report-only", "permissions-policy"),
+        *("cross-origin-embedder-policy", "cross-origin-opener-policy", "cross-origin-resource-policy"),
+        *("referrer-policy", "service-worker-allowed", "set-cookie", "strict-transport-security"),
+        *("x-content-type-options", "x-frame-options"),
+    )
+)
+"""Headers that say what pages of this origin may do: the workflow's answer shares the origin with the API."""
 _HEADER_VALUE: Final = r"^[\x20-\x7e\x80-\xff\t]*$"
 _MOST_VALUE: Final = 8_192
 
@@ -53,9 +63,16 @@ class RespondParams(Params):
     @field_validator("headers")
     @classmethod
     def _not_ours(cls, headers: dict[str, str]) -> dict[str, str]:
+        words = os.environ.get("AICFLOW_WEBHOOK_ALLOW_HEADERS", "").lower().split(",")
+        allowed = {word.strip() for word in words}
         for name in headers:
             if name.lower() in _OURS:
                 raise ValueError(f"the header {name} is set by the server")
+            if name.lower() in _GUARDED - allowed:
+                raise ValueError(
+                    f"the header {name} would hold for the whole origin of the API; the operator can allow it with "
+                    f"AICFLOW_WEBHOOK_ALLOW_HEADERS={name.lower()}"
+                )
         return headers
 
     @field_validator("body")
@@ -85,6 +102,9 @@ class Respond(Node[RespondParams, RespondOutput]):
     """
 
     type_id = "webhook.respond"
+    variables: ClassVar[Mapping[str, str]] = {
+        "AICFLOW_WEBHOOK_ALLOW_HEADERS": "Security headers and `set-cookie` that answers may set all the same"
+    }
     title = "Respond to a webhook"
     category = "flow"
     errors: ClassVar[Mapping[str, str]] = {}

@@ -5,6 +5,7 @@ with `SignatureRejected`. Settings that could never verify anything raise `Signa
 asks beforehand.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,11 +39,13 @@ class Verified:
     """A delivery whose signature holds: the sender's id of it, if it gave one, and its signed time (Unix seconds).
 
     `delivery_id` is a header of its own under standard-webhooks (signed), github and plain (not signed); for stripe
-    the event's `id` and for slack its `event_id`, both from the signed body. `timestamp` is always signed.
+    the event's `id` and for slack its `event_id`, both from the signed body. `timestamp` is always signed. `key` tells
+    deliveries apart by what is signed: the id where it is, else a digest of the signed bytes.
     """
 
     delivery_id: str | None
     timestamp: int | None
+    key: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +122,14 @@ def _standard_webhooks(delivery: _Delivery) -> Verified:
         raise SignatureRejected("webhook-signature holds no v1 signature")
     parts = (header_bytes(name), b".", header_bytes(sent), b".", delivery.body)
     _require(matches(keys, parts, candidates), "webhook-signature")
-    return Verified(_delivery_id(name, "webhook-id"), timestamp)
+    delivery_id = _delivery_id(name, "webhook-id")
+    return Verified(delivery_id, timestamp, delivery_id)
 
 
 def _github(delivery: _Delivery) -> Verified:
     _plain_digest(delivery, PlainScheme("X-Hub-Signature-256", prefix="sha256="))
     name = delivery.headers.get("X-GitHub-Delivery")
-    return Verified(None if name is None else _delivery_id(name, "X-GitHub-Delivery"), None)
+    return Verified(None if name is None else _delivery_id(name, "X-GitHub-Delivery"), None, _digest(delivery.body))
 
 
 def _stripe(delivery: _Delivery) -> Verified:
@@ -141,7 +145,8 @@ def _stripe(delivery: _Delivery) -> Verified:
     if not candidates:
         raise SignatureRejected("Stripe-Signature holds no v1 signature")
     _require(matches(keys, (header_bytes(sent), b".", delivery.body), candidates), "Stripe-Signature")
-    return Verified(_id_in_body(delivery.body, "id"), timestamp)
+    delivery_id = _id_in_body(delivery.body, "id")
+    return Verified(delivery_id, timestamp, delivery_id or _digest(header_bytes(sent), delivery.body))
 
 
 def _slack(delivery: _Delivery) -> Verified:
@@ -153,14 +158,16 @@ def _slack(delivery: _Delivery) -> Verified:
     if not digest:
         raise SignatureRejected("X-Slack-Signature is not v0= and a hexadecimal digest")
     _require(matches(keys, (b"v0:", header_bytes(sent), b":", delivery.body), [digest]), "X-Slack-Signature")
-    return Verified(_id_in_body(delivery.body, "event_id"), timestamp)
+    delivery_id = _id_in_body(delivery.body, "event_id")
+    return Verified(delivery_id, timestamp, delivery_id or _digest(header_bytes(sent), delivery.body))
 
 
 def _plain(delivery: _Delivery) -> Verified:
     _plain_digest(delivery, delivery.plain)
     header = delivery.plain.delivery_header
     name = delivery.headers.get(header) if header else None
-    return Verified(None if name is None or header is None else _delivery_id(name, header), None)
+    delivery_id = None if name is None or header is None else _delivery_id(name, header)
+    return Verified(delivery_id, None, _digest(delivery.body))
 
 
 def _plain_digest(delivery: _Delivery, scheme: PlainScheme) -> None:
@@ -172,6 +179,10 @@ def _plain_digest(delivery: _Delivery, scheme: PlainScheme) -> None:
     if not digest:
         raise SignatureRejected(f"{scheme.header} is not a digest in {scheme.encoding}")
     _require(matches(keys, (delivery.body,), [digest], scheme.algorithm), scheme.header)
+
+
+def _digest(*signed: bytes) -> str:
+    return "sha256:" + hashlib.sha256(b".".join(signed)).hexdigest()
 
 
 def _limited(items: list[str], header: str) -> list[str]:

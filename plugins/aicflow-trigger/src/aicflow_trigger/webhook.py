@@ -102,13 +102,13 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
 
     def find(self, path: str, method: str) -> Found | None:
         """What is live at a path (still percent-encoded, without the prefix), or None."""
-        methods: set[str] = set()
-        for hooks, _ in self._table.matches(path):
-            for hook in hooks:
-                if method in hook.methods:
+        matches = [hook for hooks, _ in self._table.matches(path) for hook in hooks]
+        # what answers GET answers HEAD, unless another does
+        for wanted in (method, "GET") if method == "HEAD" else (method,):
+            for hook in matches:
+                if wanted in hook.methods:
                     return Found(hook, hook.pattern.match(path) or {}, ())
-                methods.update(hook.methods)
-        return Found(None, {}, sorted(methods)) if methods else None
+        return Found(None, {}, sorted({one for hook in matches for one in hook.methods})) if matches else None
 
     @classmethod
     def conflict(cls, params: WebhookParams, other: WebhookParams) -> str | None:
@@ -142,6 +142,15 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
         near = get_close_matches(wanted, ids, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(map(repr, ids[:10]))}."
         return (Issue("param.invalid", "error", "/respond/node", f"There is no node {wanted!r} to answer.", hint),)
+
+    def check_here(self, params: WebhookParams) -> Sequence[Issue]:
+        """Say when a body is let in by the params and not by the server."""
+        most = self.runtime.max_body_bytes
+        if "max_body_bytes" not in params.model_fields_set or params.max_body_bytes <= most:
+            return ()
+        message = f"The server takes {most:,} bytes at most; {params.max_body_bytes:,} would never arrive."
+        hint = f"Write at most {most}, or have the operator raise AICFLOW_MAX_BODY_BYTES."
+        return (Issue("param.invalid", "error", "/max_body_bytes", message, hint),)
 
     @classmethod
     def payload_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:

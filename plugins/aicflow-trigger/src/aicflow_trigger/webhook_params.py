@@ -42,12 +42,18 @@ class HmacAuth(Params):
     """A signature over the raw bytes, the way a well-known sender makes it. Two secrets may be live at once.
 
     `window` is how far the sender's time may be off, in seconds. The keys from `header` on are for `plain` only.
+    Under `github` and `plain` the delivery's id is not signed, so a body that comes again with another id counts as the
+    same delivery, unless `repeats`.
     """
 
     type: Literal["hmac"]
     preset: Preset
     secrets: list[_Secret] = Field(min_length=1, max_length=2)
     window: float = Field(default=300, gt=0, le=86_400)
+    repeats: bool = Field(
+        default=False,
+        description="Under `github` and `plain`, equal bodies with different delivery ids are different deliveries",
+    )
     header: str = Field(default="X-Signature", max_length=128, pattern=_TOKEN)
     algorithm: Algorithm = "sha256"
     encoding: Encoding = "hex"
@@ -58,6 +64,18 @@ class HmacAuth(Params):
     def plain(self) -> PlainScheme:
         """The scheme of the preset `plain`."""
         return PlainScheme(self.header, self.algorithm, self.encoding, self.prefix, self.delivery_header)
+
+
+class CrossOrigin(Params):
+    """Which pages of other origins may call the webhook from a browser, and read its answer."""
+
+    origins: list[Annotated[str, Field(pattern=r"^(\*|https?://[^/\s?#@]+)$", max_length=300)]] = Field(
+        min_length=1, max_length=100, description="Such as `https://shop.example`; `*` is every one"
+    )
+    headers: list[Annotated[str, Field(pattern=_TOKEN, max_length=128)]] = Field(
+        default=[], max_length=100, description="Request headers that pages may send; all when none are listed"
+    )
+    max_age: int = Field(default=600, ge=0, le=86_400, description="Seconds that a browser remembers this")
 
 
 class RespondAtOnce(Params):
@@ -92,6 +110,7 @@ class WebhookParams(Params):
         default=None, min_length=1, description="Kinds of body that are taken; all by default, an empty one too"
     )
     max_body_bytes: int = Field(default=1_048_576, ge=0, le=104_857_600)
+    cors: CrossOrigin | None = None
     delivery_header: str | None = Field(
         default=None,
         max_length=128,
