@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,6 +41,7 @@ def run_command(
     """
     from aicflow.cli.files import Unreadable, load_settings, no_options, read_file, read_input
     from aicflow.cli.plugins import quiet_plugins
+    from aicflow.host.logs import set_up_logging
 
     no_options(file)
     try:
@@ -50,16 +50,17 @@ def run_command(
         raise AICFlowError(error.sentence(), hint=error.error.hint) from None
     value = read_input(input)
     settings = load_settings(engine=engine)
+    server_secret = None
     if keep or store is not None:
         from aicflow.host.datadir import DataDir
 
-        DataDir(settings.data_dir).prepare()
+        server_secret = DataDir(settings.data_dir).server_secret()
     url = store or (f"sqlite:///{settings.data_dir / 'runs.db'}" if keep else "memory://")
     plugins = quiet_plugins()
     _refuse_invalid(file, document, plugins)
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    set_up_logging("error", "%(levelname)s %(name)s: %(message)s")
     logging.getLogger("aicflow").setLevel(logging.CRITICAL)  # what fails is told below
-    return asyncio.run(_run(file, document.value, value, settings, plugins, url, output))
+    return asyncio.run(_run(file, document.value, value, settings, plugins, url, server_secret, output))
 
 
 def _refuse_invalid(file: str, document: Any, plugins: Plugins) -> None:
@@ -80,7 +81,14 @@ def _refuse_invalid(file: str, document: Any, plugins: Plugins) -> None:
 
 
 async def _run(
-    file: str, document: dict[str, Any], value: Any, settings: Settings, plugins: Plugins, url: str, output: str
+    file: str,
+    document: dict[str, Any],
+    value: Any,
+    settings: Settings,
+    plugins: Plugins,
+    url: str,
+    server_secret: bytes | None,
+    output: str,
 ) -> int:
     from aicflow.engine import EngineOptions
     from aicflow.host.wiring import make_executions, make_store
@@ -90,7 +98,7 @@ async def _run(
         await store.open()
         stack.push_async_callback(store.close)
         options = EngineOptions(engine=settings.engine, grace=2.0)
-        executions = make_executions(plugins, store, options)
+        executions = make_executions(plugins, store, options, server_secret=server_secret)
         await executions.open()
         stack.push_async_callback(executions.close)
         workflow_id = await _save(store, file, document)

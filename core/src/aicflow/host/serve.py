@@ -19,6 +19,7 @@ import uvicorn
 from aicflow.host.app import create_app
 from aicflow.host.connections import BoundedHttpProtocol, ConnectionLimits, sweep
 from aicflow.host.datadir import DataDir
+from aicflow.host.logs import set_up_logging
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import AICFlowError
 
@@ -182,11 +183,7 @@ def _check_address(settings: Settings) -> None:
 
 
 def _set_up_logging(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    set_up_logging(settings.log_level, "%(asctime)s %(levelname)s %(name)s: %(message)s")
     uvicorn_log = logging.getLogger("uvicorn.error")
     uvicorn_log.setLevel(logging.WARNING)
     uvicorn_log.addFilter(_no_refused_handshake)

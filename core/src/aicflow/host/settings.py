@@ -61,7 +61,9 @@ class Settings(BaseSettings):
         default=(), description="Origins whose pages may call the API from a browser; none by default"
     )
     docs: bool = Field(default=True, description="Whether `/docs` and `/openapi.json` are served")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level logged of AIC Flow and its plugins; libraries log from `warning` on"
+    )
     retention_age: str = Field(
         default="",
         description="How long ended executions are kept: `30d`, or by status `succeeded=7d,failed=90d`; units s m h d "

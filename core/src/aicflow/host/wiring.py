@@ -80,8 +80,9 @@ def make_executions(
 ) -> Executions:
     """The engine's facade over an open store. Raises AICFlowError for an unknown engine."""
     from aicflow.engine import Executions
+    from aicflow.host.logs import mask_logs
 
-    return Executions(
+    executions = Executions(
         store,
         plugins.registry,
         engines=engines_of(plugins, options.engine),
@@ -91,3 +92,5 @@ def make_executions(
         clock=clock,
         server_secret=server_secret,
     )
+    mask_logs(executions.secrets.mask)
+    return executions
