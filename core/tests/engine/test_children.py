@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from aicflow.kernel.errors import Conflict
+from aicflow.kernel.errors import Conflict, PermanentError
+from aicflow.kernel.node import StartChild
 from aicflow.kernel.ports import ExecutionFilter, Idempotency
 
 ADD = {"id": "a", "type": "lab.add", "params": {"n": "${{ input.n }}"}}
@@ -241,3 +242,16 @@ async def test_a_bulk_rerun_that_died_in_the_middle_goes_on_with_its_key(lab: An
     assert everything == {*ids, late, *made}, "nothing twice"
     again = await lab.executions.bulk_rerun(where, limit=10, idempotency=key)
     assert (again.items, again.repeated) == (outcome.items, True)
+
+
+async def test_a_child_that_was_started_is_found_though_it_could_not_start_today(lab: Any) -> None:
+    workflow = await lab.workflow([ADD])
+    parent = await lab.executions.get((await lab.executions.start(workflow, {"n": 1})).execution_id)
+    children, start = lab.executions._env.children, StartChild(workflow, {"n": 2}, detach=True)
+    first = await children.start_child(parent, "call", 1, start)
+    await lab.store.workflows.update(workflow, now=1.0, enabled=False)
+    assert await children.start_child(parent, "call", 1, start) == first, "as after a crash"
+    with pytest.raises(PermanentError, match="could not start"):
+        await children.start_child(parent, "call", 2, start)
+    await lab.end(first)
+    await lab.end(parent.id)

@@ -60,9 +60,13 @@ class ChildExecutions:
                     priority=parent.priority,
                 )
             )
-        except NodeError:
-            raise
         except AICFlowError as error:
+            # what was started before a crash stays started, whatever has become of its workflow since
+            used = await patient(partial(self._executions.store.idempotency.find, key.scope, key.key))
+            if used is not None:
+                return used.result
+            if isinstance(error, NodeError):
+                raise
             raise PermanentError(f"The sub-workflow could not start: {error.message}", hint=error.hint) from error
         return started.execution_id
 
