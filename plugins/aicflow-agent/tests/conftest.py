@@ -19,6 +19,7 @@ def _no_operator_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.endswith("_API_KEY") or name.startswith(("AICFLOW_AGENT_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("AICFLOW_HTTP_ALLOW_HOSTS", "127.0.0.1")  # where the model servers of the tests listen
 
 
 @pytest_asyncio.fixture

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import ClassVar
 
 import pytest
-from agent_kit import Meeting, Weather, ask
-from aicflow import PermanentError
-from aicflow.testing import RecordingContext
+from agent_kit import Meeting, Pair, Weather, ask
+from aicflow import Context, Node, Output, PermanentError
+from aicflow.testing import RecordingContext, run_workflow
 from aicflow_agent import Agent
 from aicflow_agent.local_model import ScriptedModelServer
 from aicflow_agent.local_replies import Answer, Call
@@ -171,3 +172,35 @@ async def test_of_an_agent_as_a_tool_the_model_sees_only_the_prompt(agent: Agent
     assert list(server.requests[0]["tools"][0]["function"]["parameters"]["properties"]) == ["prompt"]
     assert [body["model"] for body in server.requests] == ["test-model", "test-model", "small", "test-model"]
     assert "takes no argument 'tools'" in told(server, 1)
+
+
+class Trust(Node[Pair, Output]):
+    """Notes whether it may trust its params, also in a call from inside a call."""
+
+    type_id = "test.trust"
+    seen: ClassVar[list[bool]] = []
+
+    async def run(self, ctx: Context, params: Pair) -> Output:
+        Trust.seen.append(ctx.untrusted)
+        if len(Trust.seen) == 1:
+            await ctx.nodes.call("test.trust", {})
+        return Output()
+
+
+async def test_what_a_model_calls_is_untrusted_all_the_way_down(agent: Agent) -> None:
+    Trust.seen.clear()
+    async with ScriptedModelServer([Answer(calls=(Call("test_trust", {}),)), Answer("done")]) as server:
+        agents = {
+            "id": "a",
+            "type": "ai.agent",
+            "params": {
+                "model": "m",
+                "base_url": server.base_url,
+                "prompt": "go",
+                "tools": [{"node": "test.trust"}],
+            },
+        }
+        document = {"aicflow": 1, "name": "t", "nodes": [agents], "edges": []}
+        execution = await run_workflow(document, nodes=[Agent, Trust])
+    assert execution.status == "succeeded", execution.error
+    assert Trust.seen == [True, True]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aicflow.net import HostRules, HttpSettings
 from aicflow.testing import RecordingContext, run_node
-from aicflow_http import HostRules, HttpRequest, HttpSettings
+from aicflow_http import HttpRequest
 
 sys.path.append(str(Path(__file__).parent))  # for http_kit
 

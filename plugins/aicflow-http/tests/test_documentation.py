@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from aicflow_http import HttpRequest, HttpRequestParams, HttpResponse, HttpSettings
+from aicflow.net import HttpSettings
+from aicflow_http import HttpRequest, HttpRequestParams, HttpResponse
 from aicflow_http.auth import HmacAuth
 
 ROOT = Path(__file__).parents[3]

@@ -11,10 +11,9 @@ from typing import Any
 import httpcore2
 import pytest
 from aicflow import AICFlowError, NodeError, PermanentError, TransientError
+from aicflow.net import Guard, HostRules, HttpSettings, refusal
 from aicflow.testing import run_node
-from aicflow_http import HostRules, HttpRequest, HttpSettings
-from aicflow_http.addresses import refusal
-from aicflow_http.guard import Guard
+from aicflow_http import HttpRequest
 from http_kit import Asked, Talk, serving
 
 Send = Callable[..., Awaitable[dict[str, Any]]]

@@ -12,8 +12,9 @@ from urllib.parse import parse_qs
 
 import pytest
 from aicflow import NodeError, PermanentError, TransientError
+from aicflow.net import HostRules, HttpSettings
 from aicflow.testing import run_node
-from aicflow_http import HostRules, HttpRequest, HttpSettings
+from aicflow_http import HttpRequest
 from http_kit import Asked, Server, Talk, serving
 
 Send = Callable[..., Awaitable[dict[str, Any]]]

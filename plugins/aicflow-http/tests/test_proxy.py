@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 from aicflow import AICFlowError, NodeError, PermanentError, TransientError
+from aicflow.net import HostRules, HttpSettings
 from aicflow.testing import run_node
-from aicflow_http import HostRules, HttpRequest, HttpSettings
+from aicflow_http import HttpRequest
 from http_kit import Asked, Talk, serving
 
 

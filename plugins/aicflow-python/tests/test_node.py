@@ -102,6 +102,9 @@ async def test_an_execution_keeps_its_process_until_it_is_released() -> None:
         first = await run_node(PythonCode, who, context=one, instance=node)
         assert await run_node(PythonCode, who, context=one, instance=node) == first
         assert await run_node(PythonCode, {**who, "scope": "call"}, context=one, instance=node) != first
+        of_a_model = RecordingContext(execution_id="one", untrusted=True)
+        assert await run_node(PythonCode, {**who, "scope": "execution"}, context=of_a_model, instance=node) != first
+        assert await run_node(PythonCode, who, context=one, instance=node) == first
         other = RecordingContext(execution_id="other")
         assert await run_node(PythonCode, who, context=other, instance=node) != first
         await node.release("one")

@@ -24,7 +24,18 @@ __all__ = ["StepContext"]
 class StepContext:
     """One attempt of one step, as its node sees it. It also is the `nodes` caller, which agents use for tools."""
 
-    __slots__ = ("_calls", "_loop", "_run", "answer", "attempt", "cancelled", "children", "idempotency_key", "node_id")
+    __slots__ = (
+        "_calls",
+        "_loop",
+        "_run",
+        "answer",
+        "attempt",
+        "cancelled",
+        "children",
+        "idempotency_key",
+        "node_id",
+        "untrusted",
+    )
 
     def __init__(
         self,
@@ -41,6 +52,7 @@ class StepContext:
         self.children = tuple(children)
         self.idempotency_key = f"{run.execution_id}:{node_id}"
         self.cancelled = False
+        self.untrusted = False
         self._calls = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -110,8 +122,8 @@ class StepContext:
             "output_schema": cls.output_schema(),
         }
 
-    async def call(self, type_id: str, params: Mapping[str, Any]) -> Any:
-        """Run a node type once as part of this step and give its output as JSON. Raises NotFound, NodeError."""
+    async def call(self, type_id: str, params: Mapping[str, Any], *, untrusted: bool = False) -> Any:
+        """Run a node type once as part of this step; returns its output as JSON. Raises NotFound, NodeError."""
         registered = self._run.env.registry.node(type_id)
         if not registered.setting.enabled:
             raise PermanentError(f"Node type {type_id!r} is disabled.", code="node-type-disabled")
@@ -119,6 +131,7 @@ class StepContext:
         checked = checked_params(cls.params_model, {**registered.setting.default_params, **params})
         self._calls += 1
         inner = StepContext(self._run, self.node_id, self.attempt, None)
+        inner.untrusted = untrusted or self.untrusted  # what an untrusted call calls is no better
         # each call has a key of its own, or a receiver would take the second for a repeat of the first
         inner.idempotency_key = f"{self.idempotency_key}:{self._calls}"
         result = await self._run.env.nodes.invoke(cls, inner, checked)

@@ -26,8 +26,9 @@ class NodeCaller(Protocol):
         """The node type's description, JSON Schema of its params and of its output. Raises NotFound."""
         ...
 
-    async def call(self, type_id: str, params: Mapping[str, Any]) -> Any:
-        """Run the node type once as part of this step and give its output as JSON. Raises NodeError."""
+    async def call(self, type_id: str, params: Mapping[str, Any], *, untrusted: bool = False) -> Any:
+        """Run the node type once as part of this step; returns its output as JSON. `untrusted`: somebody other than
+        the workflow's author, such as a model, chose params; the node sees it as `ctx.untrusted`. Raises NodeError."""
         ...
 
 
@@ -54,6 +55,12 @@ class Context(Protocol):
     def children(self) -> Sequence[Mapping[str, Any]]:
         """`execution_id`, `status`, `output` and `error` of every workflow that this step has started so far, in order.
         Kept over crashes; a retry begins anew."""
+        ...
+
+    @property
+    def untrusted(self) -> bool:
+        """Whether somebody other than the workflow's author, such as a model, chose params of this call. A node that
+        runs what its params say keeps such a call apart from all others."""
         ...
 
     @property

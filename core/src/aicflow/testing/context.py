@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aicflow.kernel.context import Answer, LogLevel
@@ -44,12 +44,15 @@ class NodeTable:
             "output_schema": cls.output_schema(),
         }
 
-    async def call(self, type_id: str, params: Mapping[str, Any]) -> Any:
+    async def call(self, type_id: str, params: Mapping[str, Any], *, untrusted: bool = False) -> Any:
         """As `Context.nodes.call`: the output as JSON. Raises NotFound, NodeError."""
         cls = self._types.get(type_id)
         if cls is None:
             raise NotFound("node type", type_id)
-        result = await run_node(cls, params, context=self._context)
+        context = self._context
+        if untrusted and context is not None:
+            context = replace(context, untrusted=True)  # lists of logs and deltas stay the same ones
+        result = await run_node(cls, params, context=context)
         if isinstance(result, Wait | StartChild):
             raise PermanentError(f"{type_id} waits, which a tool cannot do.")
         return result.output if isinstance(result, Exit) else result
@@ -72,6 +75,7 @@ class RecordingContext:
     deltas: list[Any] = field(default_factory=list)
     masked: list[str] = field(default_factory=list)
     cancelled: bool = False
+    untrusted: bool = False
 
     def __post_init__(self) -> None:
         self.nodes = NodeTable(self.types, self)

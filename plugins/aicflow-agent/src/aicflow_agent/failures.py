@@ -27,8 +27,9 @@ _LONGEST = 500
 
 def as_node_error(error: Exception, mask: Callable[[str], str]) -> NodeError:
     """The step's error for an exception of a model call; its message holds no key."""
-    if isinstance(error, NodeError):
-        return error
+    refusal = next((cause for cause in _chain(error) if isinstance(cause, NodeError)), None)
+    if refusal is not None:  # our own, such as the guard's, wrapped by the provider's package
+        return refusal
     status = _status(error)
     said = _shorten(mask(_message(error)))
     if status is not None:

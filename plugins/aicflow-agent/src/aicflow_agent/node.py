@@ -38,6 +38,9 @@ class Agent(Node[AgentParams, AgentOutput]):
         "AICFLOW_AGENT_MODEL": "Model of agents that name none, such as `openai:gpt-5-mini`",
         "AICFLOW_AGENT_BASE_URL": "OpenAI-compatible server of agents that name none, up to and with `/v1`",
         "AICFLOW_AGENT_API_KEY": "Key for that server, or for OpenAI; sent nowhere else",
+        "AICFLOW_HTTP_ALLOW_HOSTS": "Inner hosts and networks that may be reached: `erp.internal:8443, 10.20.0.0/16`",
+        "AICFLOW_HTTP_PROXY": "Proxy of all requests: a URL, or `environment` for HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
+        "AICFLOW_HTTP_NO_PROXY": "Hosts that are reached without it",
     }
     errors: ClassVar[Mapping[str, str]] = {
         "model-timeout": "The model did not answer in time",
@@ -49,6 +52,7 @@ class Agent(Node[AgentParams, AgentOutput]):
         "model-refusal": "The model refused to answer",
         "model-reply": "The model's answer cannot be read",
         "model-setup": "The model cannot be set up",
+        "http-refused": "An inner address",
         "no-model": "No model is named",
         "provider-missing": "The provider's package is not installed",
         "bad-base-url": "base_url is not an http or https URL",

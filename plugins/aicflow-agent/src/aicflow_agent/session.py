@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from collections.abc import Iterable
-from functools import cache
 from typing import Any, Literal
 
 from aicflow import Context, NodeError, PermanentError
-from httpx2 import create_ssl_context
+from aicflow.net import HttpSettings, http_client, public_context
+from httpx2 import URL, MockTransport, Request, Response
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
@@ -23,7 +22,7 @@ from aicflow_agent.failures import as_node_error
 from aicflow_agent.guard import ANSWER_TOOL, Guard, stop_reason
 from aicflow_agent.params import AgentOutput, AgentParams, Exchange, ToolUse
 from aicflow_agent.schema import schema_problem
-from aicflow_agent.settings import Mask, endpoint_for
+from aicflow_agent.settings import Endpoint, Mask, endpoint_for
 from aicflow_agent.toolbox import OfferedTool, Toolbox, shorten
 
 __all__ = ["Clients"]
@@ -39,17 +38,23 @@ _ROLES: dict[str, Literal["system", "user", "assistant", "tool"]] = {
 
 
 class Clients:
-    """What all agents of a process share: the connection pool of OpenAI-compatible servers."""
+    """What all agents of a process share: the connection pools of OpenAI-compatible servers. A server that a workflow
+    names is dialled behind the guard, as http.request dials."""
 
     def __init__(self) -> None:
         # Redirects are not followed: a model server has no reason to send a key and a prompt elsewhere.
-        self._http = DefaultAsyncHttpxClient(follow_redirects=False, verify=_certificates())
+        self._settings = HttpSettings.from_environment()
+        self._guarded = http_client(
+            self._settings, pointer="/base_url", make=DefaultAsyncHttpxClient, follow_redirects=False
+        )
+        self._operators = DefaultAsyncHttpxClient(follow_redirects=False, verify=public_context())
         # Never used, but LangChain would make one for each base_url, reading all certificates again.
-        self._blocking = DefaultHttpxClient(follow_redirects=False, verify=_certificates())
+        self._blocking = DefaultHttpxClient(transport=MockTransport(_no_blocking))
 
     async def close(self) -> None:
-        """Close the pool."""
-        await self._http.aclose()
+        """Close the pools."""
+        await self._guarded.aclose()
+        await self._operators.aclose()
         self._blocking.close()
 
     async def converse(self, ctx: Context, params: AgentParams) -> AgentOutput:
@@ -59,6 +64,9 @@ class Clients:
             if problem is not None:
                 raise PermanentError(f"{problem}.", code="output-schema", pointer="/output_schema")
         endpoint = endpoint_for(params)
+        client = self._operators if endpoint.operators else self._guarded
+        if not endpoint.operators and endpoint.provider != "openai":
+            self._check_unguarded(endpoint)
         mask = Mask([endpoint.api_key, params.api_key])
         budget = Budget(params)
         toolbox = Toolbox(ctx, params.tools, budget)
@@ -75,7 +83,7 @@ class Clients:
 
         def build() -> Any:
             return create_agent(
-                make_chat_model(params, endpoint, (self._blocking, self._http), mask),
+                make_chat_model(params, endpoint, (self._blocking, client), mask),
                 [_as_langchain(tool) for tool in toolbox.tools.values()],
                 system_prompt=params.system_prompt,
                 middleware=[guard],
@@ -93,11 +101,24 @@ class Clients:
             raise as_node_error(error, mask) from None
         return _output(params, guard, budget, messages)
 
+    def _check_unguarded(self, endpoint: Endpoint) -> None:
+        """Raises PermanentError: the packages of other providers dial by themselves, so only the operator's list of
+        hosts can answer for the address."""
+        url = URL(endpoint.base_url or "")
+        port = url.port or (443 if url.scheme == "https" else 80)
+        if not self._settings.allow.holds(url.raw_host.decode("ascii"), port):
+            raise PermanentError(
+                f"The request was refused: the package of {endpoint.provider} dials by itself, so the addresses of "
+                f"{url.host} cannot be checked.",
+                code="http-refused",
+                pointer="/base_url",
+                hint=f"An operator can allow it: AICFLOW_HTTP_ALLOW_HOSTS={url.host}:{port}. "
+                "Or leave base_url out, or name an OpenAI-compatible server.",
+            )
 
-@cache
-def _certificates() -> ssl.SSLContext:
-    """The certificate authorities; reading them takes tens of milliseconds."""
-    return create_ssl_context()
+
+def _no_blocking(_: Request) -> Response:
+    raise AssertionError("models are called asynchronously")
 
 
 async def _stream(ctx: Context, agent: Any, params: AgentParams, guard: Guard) -> list[BaseMessage]:

@@ -32,12 +32,14 @@ _PROVIDERS = _set(
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`provider` None: LangChain tells it from the model's name. `api_key` None: the provider finds its own."""
+    """`provider` None: LangChain tells it from the model's name. `api_key` None: the provider finds its own.
+    `operators`: the operator, or the provider's package, chose the address; else a workflow did."""
 
     model: str
     provider: str | None
     base_url: str | None
     api_key: str | None = field(repr=False)
+    operators: bool
 
 
 def endpoint_for(params: AgentParams, environ: Mapping[str, str] | None = None) -> Endpoint:
@@ -64,7 +66,8 @@ def endpoint_for(params: AgentParams, environ: Mapping[str, str] | None = None) 
         provider = "openai"
     elif provider is not None:
         name = rest
-    if params.base_url is not None and params.base_url != operator_url:
+    operators = params.base_url in (None, operator_url)
+    if not operators:
         key: str | None = params.api_key or PLACEHOLDER_KEY
     elif base_url is not None:
         key = params.api_key or operator_key or env.get("OPENAI_API_KEY") or PLACEHOLDER_KEY
@@ -72,7 +75,7 @@ def endpoint_for(params: AgentParams, environ: Mapping[str, str] | None = None) 
         key = params.api_key or (operator_key if provider in (None, "openai") else None)
     if base_url is not None:
         _check_url(base_url)
-    return Endpoint(name, provider, base_url, _header_safe(key))
+    return Endpoint(name, provider, base_url, _header_safe(key), operators)
 
 
 def _check_url(base_url: str) -> None:

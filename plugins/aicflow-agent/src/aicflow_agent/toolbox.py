@@ -58,7 +58,7 @@ class Toolbox:
         preview = shorten(json.dumps(arguments, ensure_ascii=False, default=str), 500)
         self._ctx.log(f"The model calls {name}", tool=name, node=tool.node, arguments=preview)
         try:
-            output = await self._ctx.nodes.call(tool.node, {**arguments, **tool.fixed})
+            output = await self._ctx.nodes.call(tool.node, {**arguments, **tool.fixed}, untrusted=True)
         except NodeError as error:
             return self._failed(name, error, tool.mask)
         except NotFound as error:

@@ -8,18 +8,14 @@ from aicflow import Command, Node, hookimpl
 
 if TYPE_CHECKING:
     from aicflow_http.curl import CurlImport, from_curl, to_curl
-    from aicflow_http.host_rules import HostRules
     from aicflow_http.node import HttpRequest
     from aicflow_http.params import HttpRequestParams, HttpResponse
-    from aicflow_http.settings import HttpSettings
 
 __all__ = [
     "CurlImport",
-    "HostRules",
     "HttpRequest",
     "HttpRequestParams",
     "HttpResponse",
-    "HttpSettings",
     "aicflow_commands",
     "aicflow_nodes",
     "from_curl",
@@ -28,11 +24,9 @@ __all__ = [
 
 _PLACES = {
     "CurlImport": "curl",
-    "HostRules": "host_rules",
     "HttpRequest": "node",
     "HttpRequestParams": "params",
     "HttpResponse": "params",
-    "HttpSettings": "settings",
     "from_curl": "curl",
     "to_curl": "curl",
 }

@@ -10,27 +10,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpcore2
-import httpx2
+from aicflow.net import Guard, ProxyChoice, guarded_pool, public_context
 
-from aicflow_http.dial import GuardedBackend
-from aicflow_http.guard import Guard
 from aicflow_http.params import Tls
-from aicflow_http.tls import public_context, tls_context
+from aicflow_http.tls import tls_context
 
-__all__ = ["Clients", "ProxyChoice"]
+__all__ = ["Clients"]
 
 _MOST_POOLS = 64
-_MOST_CONNECTIONS = 100
-_MOST_IDLE = 20
-_IDLE_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyChoice:
-    """A proxy and whose it is: the operator's own may be an inner address, one that a workflow names may not."""
-
-    url: str
-    operators: bool
 
 
 @dataclass(slots=True)
@@ -57,7 +44,7 @@ class Clients:
         key = _key(tls, proxy)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = _Pool(self._open(tls, proxy))
+            pool = self._pools[key] = _Pool(guarded_pool(self._guard, tls_context(tls), proxy))
         self._pools.move_to_end(key)
         pool.users += 1
         try:
@@ -76,28 +63,6 @@ class Clients:
         spare = len(self._pools) - _MOST_POOLS
         for key in [key for key, pool in self._pools.items() if pool.users == 0][: max(spare, 0)]:
             await self._pools.pop(key).connections.aclose()
-
-    def _open(self, tls: Tls | None, proxy: ProxyChoice | None) -> httpcore2.AsyncConnectionPool:
-        if proxy is None:
-            return httpcore2.AsyncConnectionPool(
-                ssl_context=tls_context(tls),
-                max_connections=_MOST_CONNECTIONS,
-                max_keepalive_connections=_MOST_IDLE,
-                keepalive_expiry=_IDLE_SECONDS,
-                network_backend=GuardedBackend(self._guard),
-            )
-        url = httpx2.URL(proxy.url)
-        host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
-        return httpcore2.AsyncHTTPProxy(
-            proxy_url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=b"/"),
-            proxy_auth=(url.username.encode(), url.password.encode()) if url.username or url.password else None,
-            ssl_context=tls_context(tls),
-            proxy_ssl_context=tls_context(None) if url.scheme == "https" else None,
-            max_connections=_MOST_CONNECTIONS,
-            max_keepalive_connections=_MOST_IDLE,
-            keepalive_expiry=_IDLE_SECONDS,
-            network_backend=GuardedBackend(self._guard, (host, port) if proxy.operators else None),
-        )
 
 
 def _key(tls: Tls | None, proxy: ProxyChoice | None) -> bytes:

@@ -8,16 +8,15 @@ from typing import Any
 
 import httpx2
 from aicflow import AICFlowError, Context, NodeError, PermanentError, TransientError
+from aicflow.net import Guard, HttpSettings, ProxyChoice, read_proxy
 
 from aicflow_http.auth import OAuth2ClientCredentials
-from aicflow_http.clients import Clients, ProxyChoice
+from aicflow_http.clients import Clients
 from aicflow_http.exchange import Reply, exchange
-from aicflow_http.guard import Guard
 from aicflow_http.masking import Mask, credentials_of, shown_url
 from aicflow_http.outgoing import Outgoing
 from aicflow_http.params import HttpRequestParams, Tls
 from aicflow_http.redirects import Hop, redirected, same_party, stripped
-from aicflow_http.settings import HttpSettings, read_proxy
 from aicflow_http.signing import authorized, bearing
 from aicflow_http.tokens import Token, Tokens
 

@@ -11,8 +11,9 @@ from aicflow_http.params import HttpRequestParams, HttpResponse
 from aicflow_http.written import output_schema, problems
 
 if TYPE_CHECKING:
+    from aicflow.net import HttpSettings
+
     from aicflow_http.sending import Shared
-    from aicflow_http.settings import HttpSettings
 
 __all__ = ["HttpRequest"]
 
@@ -66,8 +67,9 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
         from importlib import import_module
 
         await asyncio.to_thread(import_module, "aicflow_http.sending")
+        from aicflow.net import HttpSettings
+
         from aicflow_http.sending import Shared
-        from aicflow_http.settings import HttpSettings
 
         shared = Shared(self._settings or HttpSettings.from_environment())
         await shared.clients.warm_up()

@@ -13,9 +13,9 @@ from urllib.parse import quote, urlencode
 
 import httpx2
 from aicflow import PermanentError
+from aicflow.net import is_host
 
 from aicflow_http.bodies import Body, FormBody, JsonBody, MultipartBody, Part
-from aicflow_http.host_rules import is_host
 from aicflow_http.params import HttpRequestParams
 
 __all__ = ["Outgoing", "build", "parse_url", "with_query"]

@@ -7,20 +7,14 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import httpcore2
 from aicflow import PermanentError
+from aicflow.net import public_context
 
 from aicflow_http.params import Tls
 
-__all__ = ["public_context", "tls_context"]
-
-
-@cache
-def public_context() -> ssl.SSLContext:
-    """The context that trusts the public authorities; read once in a process, which takes tens of milliseconds."""
-    return httpcore2.default_ssl_context()
+__all__ = ["tls_context"]
 
 
 def tls_context(tls: Tls | None) -> ssl.SSLContext:

@@ -83,7 +83,8 @@ class PythonCode(Node[PythonParams, Any]):
             raise TransientError("The Python sandbox is not open.", code="sandbox-unavailable")
         turn = (ctx.workflow_id, ctx.execution_id)
         call = Call(params.code, params.inputs, self._limits(params), params.environment, turn)
-        scope = ctx.execution_id if params.scope == "execution" else None
+        # Code that a model wrote never meets the author's in one process, whatever its params ask for.
+        scope = ctx.execution_id if params.scope == "execution" and not ctx.untrusted else None
         try:
             outcome = await self._sandbox.call(call, scope, writer(ctx))
         except SandboxUnavailable as error:

@@ -8,9 +8,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Self
 
 import httpx2
-from aicflow import AICFlowError
 
-from aicflow_http.addresses import NAT64, Address, Network, judged, refusal
+from aicflow.kernel.errors import AICFlowError
+from aicflow.net.addresses import NAT64, Address, Network, judged, refusal
 
 __all__ = ["NO_HOSTS", "HostRule", "HostRules", "is_host", "plain_host"]
 

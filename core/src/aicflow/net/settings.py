@@ -1,4 +1,4 @@
-"""What the operator decides: which inner hosts may be reached, and through which proxy requests go."""
+"""What the operator decides for everything that dials out: the inner hosts that may be reached, and the proxy."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import httpx2
-from aicflow import AICFlowError
 
-from aicflow_http.guard import Resolver, system_resolver
-from aicflow_http.host_rules import NO_HOSTS, HostRules, is_host
+from aicflow.kernel.errors import AICFlowError
+from aicflow.net.guard import Resolver, system_resolver
+from aicflow.net.host_rules import NO_HOSTS, HostRules, is_host
 
 __all__ = ["HttpSettings", "read_proxy"]
 

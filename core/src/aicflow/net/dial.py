@@ -1,17 +1,68 @@
-"""Opening connections: to the addresses the guard gave, several of them in a staggered race."""
+"""Opening connections: to the addresses that the guard returned, several of them in a staggered race."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import httpcore2
+import httpx2
 
-from aicflow_http.guard import Guard
+from aicflow.net.guard import Guard
 
-__all__ = ["GuardedBackend"]
+__all__ = ["GuardedBackend", "ProxyChoice", "guarded_pool", "public_context"]
 
+_MOST_CONNECTIONS = 100
+_MOST_IDLE = 20
+_IDLE_SECONDS = 30.0
 _HEAD_START = 0.25  # seconds before the next address is tried beside the last, as RFC 8305 says
+
+
+@cache
+def public_context() -> ssl.SSLContext:
+    """The context that trusts the public authorities; read once in a process, which takes tens of milliseconds."""
+    return httpcore2.default_ssl_context()
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyChoice:
+    """A proxy and whose it is: the operator's own may be an inner address, one that a workflow names may not."""
+
+    url: str
+    operators: bool
+
+
+def guarded_pool(
+    guard: Guard, context: ssl.SSLContext | None = None, proxy: ProxyChoice | None = None
+) -> httpcore2.AsyncConnectionPool:
+    """A pool of connections that the guard checks when they are dialled. `context`: instead of the public authorities.
+
+    Behind a proxy only the proxy is dialled: ask `Guard.check_behind_proxy` before each request.
+    """
+    context = context or public_context()
+    if proxy is None:
+        return httpcore2.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=_MOST_CONNECTIONS,
+            max_keepalive_connections=_MOST_IDLE,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=GuardedBackend(guard),
+        )
+    url = httpx2.URL(proxy.url)
+    host, port = url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
+    return httpcore2.AsyncHTTPProxy(
+        proxy_url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=port, target=b"/"),
+        proxy_auth=(url.username.encode(), url.password.encode()) if url.username or url.password else None,
+        ssl_context=context,
+        proxy_ssl_context=public_context() if url.scheme == "https" else None,
+        max_connections=_MOST_CONNECTIONS,
+        max_keepalive_connections=_MOST_IDLE,
+        keepalive_expiry=_IDLE_SECONDS,
+        network_backend=GuardedBackend(guard, (host, port) if proxy.operators else None),
+    )
 
 
 class GuardedBackend(httpcore2.AsyncNetworkBackend):

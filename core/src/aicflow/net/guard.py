@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 
 import httpcore2
-from aicflow import PermanentError
 
-from aicflow_http.addresses import Address, refusal
-from aicflow_http.host_rules import HostRules, plain_host
+from aicflow.kernel.errors import PermanentError
+from aicflow.net.addresses import Address, refusal
+from aicflow.net.host_rules import HostRules, plain_host
 
 __all__ = ["Guard", "Resolver", "system_resolver"]
 
@@ -27,17 +27,19 @@ async def system_resolver(host: str, port: int) -> Sequence[str]:
 
 
 class Guard:
-    """Resolves a host once, checks all its addresses, and gives those to dial."""
+    """Resolves a host once, checks all its addresses, and returns those to dial. `pointer`: the param that a refusal
+    points to."""
 
-    def __init__(self, allow: HostRules, resolver: Resolver = system_resolver) -> None:
+    def __init__(self, allow: HostRules, resolver: Resolver = system_resolver, *, pointer: str = "/url") -> None:
         self._allow = allow
         self._resolver = resolver
+        self._pointer = pointer
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """The addresses that may be dialled. Raises PermanentError when any of them is refused, so that a name with one
         public and one private address gets nowhere; ConnectError when the name cannot be resolved."""
         name = plain_host(host)
-        literal = read_literal(name)
+        literal = read_literal(name, self._pointer)
         if literal is not None:
             self._check(name, port, literal)
             return [str(literal)]
@@ -68,7 +70,7 @@ class Guard:
         raise PermanentError(
             f"The request was refused: {where} is {reason}.",
             code="http-refused",
-            pointer="/url",
+            pointer=self._pointer,
             hint=f"An operator can allow it: AICFLOW_HTTP_ALLOW_HOSTS={_entry(host, port)}",
         )
 
@@ -77,7 +79,7 @@ def _entry(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def read_literal(name: str) -> Address | None:
+def read_literal(name: str, pointer: str) -> Address | None:
     """The address that the host is written as, None for a name. Raises PermanentError for an address in disguise
     (`0x7f.1`, `2130706433`, `0177.0.0.1`): what it means depends on who reads it."""
     try:
@@ -89,7 +91,7 @@ def read_literal(name: str) -> Address | None:
         raise PermanentError(
             f"The request was refused: the host {name!r} is not a plain IP address.",
             code="http-refused",
-            pointer="/url",
+            pointer=pointer,
             hint="Write four decimal numbers, such as 192.0.2.10, or an IPv6 address in brackets.",
         )
     return None

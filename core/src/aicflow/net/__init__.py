@@ -1,0 +1,30 @@
+"""The guard that everything which dials out goes through, for the node types of this repository and for any plugin.
+
+Needs httpx2: `pip install "aicflow[net]"`. `http_client()` is what most plugins need; `guarded_pool` is for those that
+speak HTTP themselves.
+"""
+
+from aicflow.net.addresses import refusal
+from aicflow.net.client import GuardedTransport, http_client
+from aicflow.net.dial import GuardedBackend, ProxyChoice, guarded_pool, public_context
+from aicflow.net.guard import Guard, Resolver, system_resolver
+from aicflow.net.host_rules import NO_HOSTS, HostRules, is_host
+from aicflow.net.settings import HttpSettings, read_proxy
+
+__all__ = [
+    "NO_HOSTS",
+    "Guard",
+    "GuardedBackend",
+    "GuardedTransport",
+    "HostRules",
+    "HttpSettings",
+    "ProxyChoice",
+    "Resolver",
+    "guarded_pool",
+    "http_client",
+    "is_host",
+    "public_context",
+    "read_proxy",
+    "refusal",
+    "system_resolver",
+]
