@@ -21,7 +21,7 @@ from aicflow.kernel.issues import Issue
 from aicflow.kernel.markers import Code, HeaderText, SecretHeaderText, SecretText, Url
 from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
 from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
-from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime
+from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime, Ways
 from aicflow.kernel.values import decode_text
 
 __version__ = "0.1.0"
@@ -66,6 +66,7 @@ __all__ = [
     "TriggerRuntime",
     "Url",
     "Wait",
+    "Ways",
     "WorkflowDocument",
     "WorkflowInvalid",
     "__version__",

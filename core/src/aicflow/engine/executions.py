@@ -373,16 +373,21 @@ class Executions:
         except TimeoutError:
             return None
 
-    async def wait_step(self, execution_id: str, node_id: str, timeout: float) -> Step | None:
-        """A node's step once it has settled; None when the execution ended without it, or not within `timeout`
-        seconds. Raises NotFound."""
-        mark = f'"node_id":"{node_id}"'.encode()
+    async def wait_step(self, execution_id: str, node_ids: Sequence[str], timeout: float) -> Step | None:
+        """The step of the first of these nodes to succeed, or of the last to settle when none does; None when the
+        execution ended before, or not within `timeout` seconds. Raises NotFound."""
+        left = set(node_ids)
+        marks = [f'"node_id":"{node_id}"'.encode() for node_id in left]
         try:
             async with asyncio.timeout(timeout):
                 async for batch in self.watch(execution_id):
                     for event in batch:
                         # the mark alone may stand in the output of another node
-                        if mark in event and event_type(event) in _SETTLED and decode_event(event).node_id == node_id:
+                        if event_type(event) not in _SETTLED or not any(mark in event for mark in marks):
+                            continue
+                        node_id = decode_event(event).node_id or ""
+                        left.discard(node_id)
+                        if node_id in node_ids and (event_type(event) == "step.succeeded" or not left):
                             steps = {step.node_id: step for step in await self.steps(execution_id)}
                             return steps.get(node_id)
         except TimeoutError:

@@ -81,9 +81,9 @@ class HostTriggerRuntime:
     async def _used(self, idempotency: Idempotency) -> KeyUsed | None:
         return await self._store.idempotency.find(idempotency.scope, idempotency.key)
 
-    async def wait_step(self, execution_id: str, node_id: str, timeout: float) -> Step | None:
+    async def wait_step(self, execution_id: str, node_ids: Sequence[str], timeout: float) -> Step | None:
         """As `TriggerRuntime.wait_step`."""
-        return await self._executions.wait_step(execution_id, node_id, timeout)
+        return await self._executions.wait_step(execution_id, node_ids, timeout)
 
     async def wait(self, execution_id: str, timeout: float) -> Execution | None:
         """As `TriggerRuntime.wait`."""

@@ -13,7 +13,7 @@ from aicflow.kernel.issues import Issue
 from aicflow.kernel.node import Params, output_adapter
 from aicflow.kernel.values import JsonObject, JsonValue
 
-__all__ = ["Binding", "Delivery", "Fired", "Overlap", "Trigger", "TriggerRuntime", "TriggerType"]
+__all__ = ["Binding", "Delivery", "Fired", "Overlap", "Trigger", "TriggerRuntime", "TriggerType", "Ways"]
 
 type Overlap = Literal["allow", "skip", "queue", "cancel_other"]
 """What a fire does while an execution that the same trigger started has not ended."""
@@ -58,6 +58,19 @@ class Delivery:
     error: str | None = None
 
 
+class Ways(Protocol):
+    """Which nodes of a document run on which way through it: by which port each branching node is left."""
+
+    def without(self, nodes: Sequence[str]) -> str | None:
+        """A way on which none of the nodes runs and succeeds, in words (`when 'big' exits by 'false'`); None when there
+        is none, or it cannot be told."""
+        ...
+
+    def with_both(self, one: str, other: str) -> str | None:
+        """A way on which both nodes run and succeed, in words; None when there is none, or it cannot be told."""
+        ...
+
+
 class TriggerRuntime(Protocol):
     """What the host lends to trigger types."""
 
@@ -83,8 +96,9 @@ class TriggerRuntime(Protocol):
         Raises InputInvalid, ReferenceFailed, NotFound, Conflict; the delivery is then kept with the error."""
         ...
 
-    async def wait_step(self, execution_id: str, node_id: str, timeout: float) -> Step | None:
-        """The step of a node once it has settled; None when the execution ended without it, or not in time."""
+    async def wait_step(self, execution_id: str, node_ids: Sequence[str], timeout: float) -> Step | None:
+        """The step of the first of these nodes to succeed, or of the last to settle when none does; None when the
+        execution ended before, or not in time."""
         ...
 
     async def wait(self, execution_id: str, timeout: float) -> Execution | None:
@@ -167,9 +181,10 @@ class Trigger(ABC, Generic[P, Y]):  # noqa: UP046 - __init_subclass__ reads the 
         return ()
 
     @classmethod
-    def check_in(cls, params: Mapping[str, Any], document: Mapping[str, Any]) -> Sequence[Issue]:
+    def check_in(cls, params: Mapping[str, Any], document: Mapping[str, Any], ways: Ways | None) -> Sequence[Issue]:
         """Problems of these params (as written) beside the rest of their document, which may have errors of its own: a
-        node that they name and that is not there. Pointers are relative to `params`."""
+        node that they name and that is not there, or not on every way. `ways` is None where the edges make no graph.
+        Pointers are relative to `params`."""
         return ()
 
     @classmethod

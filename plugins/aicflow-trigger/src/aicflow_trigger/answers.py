@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aicflow import Fired, TriggerRuntime
@@ -32,7 +32,7 @@ async def answer(
     if isinstance(respond, RespondWithOutput):
         return await _with_output(runtime, execution_id, respond.timeout)
     if isinstance(respond, RespondFromNode):
-        return await _from_node(runtime, execution_id, respond.node, respond.timeout)
+        return await _from_node(runtime, execution_id, respond.nodes, respond.timeout)
     return accepted(execution_id, duplicate=fired.duplicate)
 
 
@@ -54,22 +54,28 @@ async def _with_output(runtime: TriggerRuntime, execution_id: str, timeout: floa
     return problem(502, "execution-failed", f"The execution has {execution.status}.", execution_id=execution_id)
 
 
-async def _from_node(runtime: TriggerRuntime, execution_id: str, node_id: str, timeout: float) -> Response:
-    """What the node gave, as soon as it has; 202 when that takes longer than the timeout."""
+async def _from_node(runtime: TriggerRuntime, execution_id: str, nodes: Sequence[str], timeout: float) -> Response:
+    """What the first of the nodes to succeed returned; 202 when that takes longer than the timeout."""
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout
-    step = await runtime.wait_step(execution_id, node_id, timeout)
+    step = await runtime.wait_step(execution_id, nodes, timeout)
     if step is None:
         # the execution has ended without it, or the time is up
         execution = await runtime.wait(execution_id, max(end - loop.time(), 0.001))
         if execution is None:
             return accepted(execution_id)
-        what = f"The execution has {execution.status} without a step of its node {node_id!r}."
+        what = f"The execution has {execution.status} without a step of {_named(nodes)}."
         return problem(502, "no-answer", what, execution_id=execution_id)
     if step.status == "succeeded":
         return from_output(step.output)
-    what = f"The node {node_id!r} that gives the answer has {_became(step.status)}."
+    what = f"None of {_named(nodes)} answered: {step.node_id!r} has {_became(step.status)}."
+    if len(nodes) == 1:
+        what = f"The node {step.node_id!r} that answers has {_became(step.status)}."
     return problem(502, "no-answer", what, execution_id=execution_id)
+
+
+def _named(nodes: Sequence[str]) -> str:
+    return f"its node{'s' if len(nodes) > 1 else ''} {', '.join(map(repr, nodes))}"
 
 
 def _became(status: str) -> str:

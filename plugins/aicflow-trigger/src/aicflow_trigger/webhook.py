@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import combinations
 from typing import Any, get_args
 
-from aicflow import Binding, Issue, PermanentError, Trigger, TriggerRuntime
+from aicflow import Binding, Issue, PermanentError, Trigger, TriggerRuntime, Ways
 from pydantic import ValidationError
 
 from aicflow_trigger.calls import payload_schema
@@ -130,18 +131,39 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
         return [*_check_path(params.get("path")), *_check_methods(params.get("methods")), *_check_auth(params)]
 
     @classmethod
-    def check_in(cls, params: Mapping[str, Any], document: Mapping[str, Any]) -> Sequence[Issue]:
-        """Say when the node that is to answer is not there."""
+    def check_in(cls, params: Mapping[str, Any], document: Mapping[str, Any], ways: Ways | None) -> Sequence[Issue]:
+        """Say when a node that is to answer is not there, and on which way none answers, or more than one may."""
         respond, nodes = params.get("respond"), document.get("nodes")
-        wanted = respond.get("node") if isinstance(respond, Mapping) and respond.get("mode") == "node" else None
-        if not isinstance(wanted, str) or not isinstance(nodes, list):
+        if not isinstance(respond, Mapping) or respond.get("mode") != "node" or not isinstance(nodes, list):
             return ()
-        ids = [node["id"] for node in nodes if isinstance(node, Mapping) and isinstance(node.get("id"), str)]
-        if wanted in ids:
-            return ()
-        near = get_close_matches(wanted, ids, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(map(repr, ids[:10]))}."
-        return (Issue("param.invalid", "error", "/respond/node", f"There is no node {wanted!r} to answer.", hint),)
+        given = respond.get("node")
+        wanted = [one for one in (given if isinstance(given, list) else [given]) if isinstance(one, str)]
+        types = {
+            node["id"]: node.get("type")
+            for node in nodes
+            if isinstance(node, Mapping) and isinstance(node.get("id"), str)
+        }
+        issues = []
+        for index, one in enumerate(wanted):
+            if one not in types:
+                near = get_close_matches(one, types, n=1)
+                hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(map(repr, [*types][:10]))}."
+                at = f"/respond/node/{index}" if isinstance(given, list) else "/respond/node"
+                issues.append(Issue("param.invalid", "error", at, f"There is no node {one!r} to answer.", hint))
+        if issues or ways is None or not wanted:
+            return issues
+        if (way := ways.without(wanted)) is not None:
+            others = [one for one, kind in types.items() if kind == "webhook.respond" and one not in wanted]
+            message = f"No node answers {way}: the caller gets 502."
+            hint = "Name a node for every branch: "
+            hint += f"node: [{', '.join([*wanted, *others])}]." if others else "add a webhook.respond node on that way."
+            issues.append(Issue("trigger.no-answer", "warning", "/respond/node", message, hint))
+        for one, other in combinations(wanted, 2):
+            if (way := ways.with_both(one, other)) is not None:
+                message = f"Both {one!r} and {other!r} run {way}: the first to succeed answers."
+                hint = "Name one node for each branch."
+                return [*issues, Issue("trigger.two-answers", "warning", "/respond/node", message, hint)]
+        return issues
 
     def check_here(self, params: WebhookParams) -> Sequence[Issue]:
         """Say when a body is let in by the params and not by the server."""

@@ -12,6 +12,7 @@ from aicflow_trigger.signatures import PlainScheme, Preset
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 _Secret = Annotated[SecretText, Field(min_length=1)]
+_NodeId = Annotated[str, Field(min_length=1, max_length=64)]
 _TOKEN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"  # noqa: S105 - the grammar of a header's name
 
 
@@ -92,12 +93,18 @@ class RespondWithOutput(Params):
 
 
 class RespondFromNode(Params):
-    """Answer with what a node gives, while the execution goes on: a `webhook.respond` node says status, headers and
-    body; the output of any other is sent as JSON. 202 with the execution's id when that takes longer than `timeout`."""
+    """Answer with what a node returns, while the execution goes on: a `webhook.respond` node says status, headers and
+    body; the output of any other is sent as JSON. 202 with the execution's id when that takes longer than `timeout`.
+    Of several nodes, one for each branch, the first to succeed answers."""
 
     mode: Literal["node"]
-    node: str = Field(min_length=1, max_length=64)
+    node: _NodeId | Annotated[list[_NodeId], Field(min_length=1, max_length=50)]
     timeout: float = Field(default=30, gt=0, le=300)
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes of which one answers."""
+        return [self.node] if isinstance(self.node, str) else self.node
 
 
 class WebhookParams(Params):

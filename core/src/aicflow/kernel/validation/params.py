@@ -18,7 +18,7 @@ from aicflow.kernel.validation.report import Report
 from aicflow.kernel.validation.subject import Site, Subject
 from aicflow.kernel.values import pointer
 
-__all__ = ["check_params", "check_templates"]
+__all__ = ["ask", "check_params", "check_templates"]
 
 
 @cache
@@ -50,8 +50,6 @@ def check_params(subject: Subject, report: Report) -> None:
         template = compile_template(trigger.params, schema)
         _add_site(subject, report, Site("trigger-params", at, template, i, schema))
         _check(report, at, found.cls, trigger.params, trigger.params, template)
-        check_in = partial(found.cls.check_in, trigger.params, subject.raw)
-        _ask(report, at, found.cls, check_in, bool(template.expressions))
 
 
 def check_templates(subject: Subject, report: Report) -> None:
@@ -102,10 +100,10 @@ def _check(
     except Exception as error:  # a model's own validator may stumble over a hole
         if not holes:
             report.error("param.invalid", at, f"{type(error).__name__}: {error}")
-    _ask(report, at, cls, partial(cls.check, written), bool(holes))
+    ask(report, at, cls, partial(cls.check, written), bool(holes))
 
 
-def _ask(
+def ask(
     report: Report, at: str, cls: NodeType | TriggerType, check: Callable[[], Iterable[Issue]], has_holes: bool
 ) -> None:
     """What the type itself finds; one that stumbles over a hole has found nothing."""

@@ -150,6 +150,24 @@ class Paths:
         except TooCostly:
             return None
 
+    def way_without_any(self, nodes: Sequence[int]) -> Way | None:
+        """Decisions with which none of the nodes runs and succeeds; None when there are none, or it cannot be told."""
+        try:
+            return self._named(self._diagrams.unless(TRUE, self._diagrams.any_of([self._succeeds(n) for n in nodes])))
+        except TooCostly:
+            return None
+
+    def way_with_both(self, nodes: Sequence[int]) -> Way | None:
+        """Decisions with which both nodes run and succeed; None when there are none, or that cannot be told."""
+        one, other = nodes
+        try:
+            return self._named(self._diagrams.together(self._succeeds(one), self._succeeds(other)))
+        except TooCostly:
+            return None
+
+    def _succeeds(self, node: int) -> int:
+        return self._left_by(node, {name for name in self._exits[node].names if name != "error"}, self._runs[node])
+
     def has_error_edge(self, node: int) -> bool:
         """Whether a failure of the node is caught by an edge."""
         return "error" in self._exits[node].number

@@ -17,6 +17,7 @@ from aicflow.kernel.validation.retries import check_retries
 from aicflow.kernel.validation.shape import check_schemas, read_shape
 from aicflow.kernel.validation.sources import Sources
 from aicflow.kernel.validation.subject import Subject
+from aicflow.kernel.validation.ways import check_triggers
 
 __all__ = ["validate"]
 
@@ -49,6 +50,7 @@ def validate(
         paths = paths_of(subject)
         if paths is not None:
             check_unreachable(subject, paths, report)
+        check_triggers(subject, paths, report)
         sources = Sources(subject)
         check_inputs(subject, sources, report)
         check_expressions(subject, sources, paths, limits, report)
