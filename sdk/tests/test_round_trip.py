@@ -64,7 +64,13 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
                 )
         node |= draw(
             st.fixed_dictionaries(
-                {}, optional={"timeout": st.integers(1, 9), "on_error": st.just("continue"), "name": plain_text}
+                {},
+                optional={
+                    "timeout": st.integers(1, 9),
+                    "on_error": st.just("continue"),
+                    "run": st.just("always"),
+                    "name": plain_text,
+                },
             )
         )
         nodes.append(node)

@@ -14,8 +14,8 @@ __all__ = ["DOCUMENTS", "EXPECTED", "Expected"]
 RETRY = {"max_attempts": 1000, "initial_delay": 0.005, "max_delay": 0.08, "multiplier": 1.5}
 
 
-def effect(name: str, **params: Any) -> dict[str, Any]:
-    return {"id": name, "type": "faults.effect", "params": {"word": name, **params}}
+def effect(name: str, *, run: str = "reached", **params: Any) -> dict[str, Any]:
+    return {"id": name, "type": "faults.effect", "params": {"word": name, **params}, "run": run}
 
 
 def document(name: str, nodes: list[dict[str, Any]], edges: list[str], **more: Any) -> dict[str, Any]:
@@ -109,7 +109,12 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
             ["k > z"],
             output="${{ nodes.k.output }}",
         ),
-        document("long", [effect("a", before=60.0)], []),
+        document(
+            "torn",
+            [effect("a"), {"id": "x", "type": "faults.boom", "params": {"word": "x"}}, effect("t", run="always")],
+            ["a > x", "x > t"],
+        ),
+        document("long", [effect("a", before=60.0), effect("t", run="always")], ["a > t"]),
         document(
             "single",
             [effect("a", after=0.004), effect("b")],
@@ -158,6 +163,11 @@ def _children(number: int) -> Callable[[World, ExecutionStory], str | None]:
     return check
 
 
+def _torn_down(world: World, story: ExecutionStory) -> str | None:
+    begun, done = story.of("step.started", node="a"), story.of("step.succeeded", node="t")
+    return None if len(done) == bool(begun) else f"was torn down {len(done)} times"
+
+
 EXPECTED: dict[str, Expected] = {
     "chain": Expected("succeeded", lambda given: given["n"] + 11, frozenset("abc")),
     "fan": Expected("succeeded", lambda given: given["n"] + 1, frozenset("afsj")),
@@ -167,6 +177,7 @@ EXPECTED: dict[str, Expected] = {
     "asks": Expected("succeeded", lambda given: 7, frozenset("az")),
     "calls": Expected("succeeded", lambda given: given["n"] + 11, frozenset("az"), more=_children(1)),
     "thrice": Expected("succeeded", lambda given: [20, 30, given["n"] + 11], frozenset("z"), more=_children(3)),
-    "long": Expected("cancelled"),
+    "torn": Expected("failed", words=frozenset("axt")),
+    "long": Expected("cancelled", more=_torn_down),
     "single": Expected("succeeded", lambda given: "b", frozenset("ab")),
 }

@@ -130,8 +130,24 @@ async def test_a_workflow_that_calls_itself_ends_at_the_depth_limit(lab: Any) ->
     assert workflow == "wf1"
     execution = await lab.end((await lab.executions.start(workflow)).execution_id)
     assert execution.status == "failed"
-    deepest = (await lab.store.executions.list(ExecutionFilter(workflow_id=workflow), limit=50)).items
+    deepest = (await lab.store.executions.list(ExecutionFilter(workflow_id=workflow), limit=200)).items
     assert len(deepest) == lab.options.max_depth
+    # the cause is told once, however many calls are between
+    assert execution.error.message.count("deep") == 1
+    assert "AICFLOW_MAX_CALL_DEPTH" in execution.error.hint
+    assert execution.error.details["failed"] == deepest[0].id
+    assert execution.error.details["error"]["code"] == "too-deep"
+    assert len(str(execution.error)) < 2_000
+
+
+async def test_twenty_items_by_nested_calls(lab: Any) -> None:
+    pick = {"id": "more", "type": "lab.pick", "params": {"port": "${{ 'left' if len(input.rest) > 0 else 'right' }}"}}
+    rest = {"rest": "${{ input.rest[1:] }}", "done": "${{ input.done + [input.rest[0]] }}"}
+    workflow = await lab.workflow(
+        [pick, call("wf1", input=rest)], ["more left> call"], output="${{ nodes.call?.output.output ?? input.done }}"
+    )
+    started = await lab.executions.start(workflow, {"rest": list(range(20)), "done": []})
+    assert (await lab.end(started.execution_id)).output == list(range(20))
 
 
 async def test_a_child_that_does_not_exist(lab: Any) -> None:

@@ -83,7 +83,7 @@ async def attempt_step(
     except asyncio.CancelledError:
         task = asyncio.current_task()
         assert task is not None
-        if run.stop_reason is not None:
+        if run.stops(node):
             task.uncancel()
             return Interrupted()
         if task.cancelling():
@@ -94,7 +94,7 @@ async def attempt_step(
     except StaleClaim:
         raise
     except Exception as error:
-        if run.stop_reason is not None:
+        if run.stops(node):
             return Interrupted()
         return Failed(error)
 
@@ -118,7 +118,7 @@ async def _within(
             ctx.cancelled = True
             if not done:
                 task.add_done_callback(_forget)
-            elif not task.cancelled() and task.exception() is None and run.stop_reason is None:
+            elif not task.cancelled() and task.exception() is None and not run.stops(node):
                 return task.result()  # it finished while it was being told to stop
             raise StepTimeout(
                 f"The attempt did not end within {timeout:g} s.",

@@ -143,10 +143,15 @@ class WorkflowCall(Node[WorkflowCallParams, WorkflowCallOutput]):
             return StartChild(params.workflow, params.input, detach=not params.wait)
         result = WorkflowCallOutput.model_validate(ctx.answer.value)
         if result.status in ("failed", "cancelled") and params.on_child_failure == "fail":
-            error = result.error or {}
+            cause: dict[str, Any] = result.error or {}
+            failed, details = result.execution_id, cause.get("details")
+            if str(cause.get("code")).startswith("child-") and isinstance(details, dict) and "failed" in details:
+                cause, failed = details["error"], details["failed"]  # told once, however deep the calls are
+            how = result.status if failed == result.execution_id else f"failed, because {failed} did"
             raise PermanentError(
-                f"The called execution {result.execution_id} {result.status}: {error.get('message', 'no reason')}",
+                f"The called execution {result.execution_id} {how}: {cause.get('message', 'no reason')}",
                 code="child-" + result.status,
-                details={"execution_id": result.execution_id, "error": error},
+                hint=cause.get("hint"),
+                details={"execution_id": result.execution_id, "failed": failed, "error": cause},
             )
         return result

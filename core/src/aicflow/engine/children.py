@@ -33,18 +33,19 @@ class ChildExecutions:
 
     async def start_child(self, parent: Execution, node_id: str, number: int, call: StartChild) -> str:
         """Start the step's child of this number; returns its id, the same after a recovery. Raises PermanentError."""
-        depth = await self._depth(parent)
+        depth = (parent.trigger.depth or 0) + 1
         if depth >= self._executions.options.max_depth:
             raise PermanentError(
-                f"Sub-workflows are nested {depth} deep, which is the limit.",
+                f"Workflows call workflows {depth} deep, which is the limit of this server.",
                 code="too-deep",
-                hint="Does a workflow call itself, directly or by a detour?",
+                hint="Does a workflow call itself without an end? The setting AICFLOW_MAX_CALL_DEPTH is the limit.",
             )
         trigger = TriggerInfo(
             kind="workflow",
             parent_execution_id=parent.id,
             parent_node_id=None if call.detach else node_id,
             parent_call=None if call.detach else number,
+            depth=depth,
         )
         # the first one is called as earlier versions called it, which may have started it
         name = f"{parent.id}:{node_id}" + (f":{number}" if number > 1 else "")
@@ -69,16 +70,6 @@ class ChildExecutions:
                 raise
             raise PermanentError(f"The sub-workflow could not start: {error.message}", hint=error.hint) from error
         return started.execution_id
-
-    async def _depth(self, execution: Execution) -> int:
-        depth, parent = 1, execution.trigger.parent_execution_id
-        while parent is not None and depth <= self._executions.options.max_depth:
-            try:
-                parent = (await patient(partial(self._executions.get, parent))).trigger.parent_execution_id
-            except NotFound:
-                break
-            depth += 1
-        return depth
 
     async def child_result(self, execution_id: str) -> dict[str, Any] | None:
         """The child's status, output and error once it ended, else None."""
@@ -124,7 +115,8 @@ class ChildExecutions:
             "input": execution.input,
             "error": report,
         }
-        trigger = TriggerInfo(kind="failure", parent_execution_id=execution.id, payload=report)
+        depth = (execution.trigger.depth or 0) + 1
+        trigger = TriggerInfo(kind="failure", parent_execution_id=execution.id, payload=report, depth=depth)
         try:
             key = Idempotency("on_failure", execution.id, "", owner=execution.id)
             await patient(partial(self._executions.start, workflow_id, given, trigger=trigger, idempotency=key))

@@ -265,7 +265,8 @@ class Executions:
         return list(fold(events, outputs).steps.values())
 
     async def cancel(self, execution_id: str) -> Execution:
-        """Ask for the end of an execution; it settles within two seconds whatever its nodes do. Raises NotFound."""
+        """Ask for the end of an execution; its work stops within two seconds whatever its nodes do, then
+        nodes that always run do. Raises NotFound."""
         execution = await self.store.executions.request_cancel(execution_id)
         if execution.status not in TERMINAL_STATUSES:
             self.worker.cancel(execution_id)

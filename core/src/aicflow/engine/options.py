@@ -16,7 +16,8 @@ class EngineOptions:
     for steps under way. `cancel_grace`: how long a cancelled node may take to stop before it is abandoned.
     `park_after`: an execution whose steps all wait longer than this is parked and holds no slot. `flush_after`: the
     longest that an event stays uncommitted while its execution goes on. `inline_output`: larger outputs are kept
-    once, outside the events. `threads`: workers for blocking nodes.
+    once, outside the events. `threads`: workers for blocking nodes. `teardown`: how long nodes that always run may
+    take, all together, once an execution was stopped. `max_depth`: how deep workflows may call workflows.
     """
 
     engine: str = "langgraph"
@@ -29,4 +30,5 @@ class EngineOptions:
     inline_output: int = 32_768
     log_limit: int = 16_384
     threads: int = 32
-    max_depth: int = 16
+    teardown: float = 60.0
+    max_depth: int = 100

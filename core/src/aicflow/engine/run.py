@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from aicflow.engine.environment import Environment
 from aicflow.engine.failure import report_of, report_to_json
@@ -20,7 +20,7 @@ from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import NodeError, StaleClaim
 from aicflow.kernel.events import report_from_json
 from aicflow.kernel.node import NodeType
-from aicflow.kernel.plan import Plan
+from aicflow.kernel.plan import Plan, PlannedNode
 from aicflow.kernel.ports.executions import Answered, Claimed, Projection
 from aicflow.kernel.values import dumps, loads
 
@@ -29,6 +29,8 @@ __all__ = ["ExecutionRun", "Stop"]
 _logger = logging.getLogger("aicflow.engine")
 
 type Stop = Literal["cancelled", "timeout", "failed", "shutdown", "lost"]
+_TORN_DOWN: Final = frozenset(("cancelled", "timeout", "failed"))
+"""The stops after which nodes that always run do."""
 
 
 class ExecutionRun:
@@ -58,7 +60,9 @@ class ExecutionRun:
         self.log.on_cancel = partial(self.stop, "cancelled")
         self._resumption = resume_from(plan, claimed, env.seal)
         self.log.mask.add(*self._resumption.hidden)
+        self._ending = False
         self._finishing = False
+        self._tearing_down = True
         self._draining = False
         self._finished = asyncio.Event()
         self._deltas: dict[str, DeltaMask] = {}
@@ -83,7 +87,10 @@ class ExecutionRun:
             if self.stop_reason is None:
                 engine = self.env.engine(self.execution.engine or self.env.options.engine)
                 await engine.run(self.plan, self.steps.run, self.steps.skip, thread_id=self.execution_id)
-            await self._finish()
+            if self._ending:
+                await self._finished.wait()  # it was given up waiting for this walk
+            else:
+                await self._tear_down_and_finish()
         except StaleClaim:
             _logger.info("Execution %s is another worker's now", self.execution_id)
         except asyncio.CancelledError:
@@ -93,6 +100,8 @@ class ExecutionRun:
             _logger.exception("Execution %s could not go on; it will be claimed again", self.execution_id)
         finally:
             self.log.close()
+            self._tearing_down = False
+            self.steps.leave()
             for timer in self._timers:
                 timer.cancel()
             await self._release()
@@ -153,6 +162,10 @@ class ExecutionRun:
 
     def stop(self, reason: Stop) -> None:
         """Interrupt the steps under way. The first reason counts. A node that does not stop in time is abandoned."""
+        if self.stop_reason in _TORN_DOWN and reason == "shutdown" and not self._finishing:
+            self.stop_reason, self._tearing_down = reason, False  # the next start goes on with the teardown
+            self.steps.interrupt()
+            return
         if self.stop_reason is not None or self._finishing:
             return
         self.stop_reason = reason
@@ -160,17 +173,27 @@ class ExecutionRun:
         loop = asyncio.get_running_loop()
         self._timers.append(loop.call_later(self.env.options.cancel_grace, self._abandon))
 
+    def stops(self, node: PlannedNode) -> bool:
+        """Whether the node has to stop. What always runs goes on after a stop, for a time."""
+        return self.stop_reason is not None and not (
+            node.always and self._tearing_down and self.stop_reason in _TORN_DOWN
+        )
+
+    def _node(self, node_id: str) -> PlannedNode:
+        return self.plan.nodes[self.plan.index[node_id]]
+
     def _abandon(self) -> None:
         """The nodes had their time: end the execution without them."""
-        if self._finishing:
+        if self._ending:
             return
-        stuck = ", ".join(self.steps.running_ids())
-        _logger.warning("Execution %s ends without waiting for %s, which did not stop", self.execution_id, stuck)
+        if stuck := [node_id for node_id in self.steps.running_ids() if self.stops(self._node(node_id))]:
+            names = ", ".join(stuck)
+            _logger.warning("Execution %s ends without waiting for %s, which did not stop", self.execution_id, names)
         self._spawn(self._finish_alone())
 
     async def _finish_alone(self) -> None:
         try:
-            await self._finish()
+            await self._tear_down_and_finish()
         except StaleClaim:
             pass
         except Exception:
@@ -211,6 +234,46 @@ class ExecutionRun:
         await self._finished.wait()
 
     # Ending
+
+    async def _tear_down_and_finish(self) -> None:
+        if self._ending:
+            return
+        self._ending = True
+        if self.stop_reason in _TORN_DOWN:
+            await self._tear_down()
+        await self._finish()
+
+    async def _tear_down(self) -> None:
+        """Run what always runs of a stopped execution, in the order of the graph. It is left behind when its time is
+        over."""
+        nodes = self.steps.teardown()
+        if not nodes:
+            return
+        for node_id, _ in self.steps.unfinished():
+            if self.stops(self._node(node_id)):
+                await self.env.children.cancel_children(self.execution_id, node_id)
+
+        async def settle_all() -> None:
+            for index in nodes:
+                if not self.stops(self.plan.nodes[index]):
+                    await self.steps.settle(index)
+
+        task = asyncio.get_running_loop().create_task(settle_all())
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self.env.options.teardown)
+            if not done:
+                left = ", ".join(self.steps.running_ids())
+                _logger.warning("The teardown of execution %s took too long: %s", self.execution_id, left)
+                self._tearing_down = False
+                self.steps.interrupt()
+                done, _ = await asyncio.wait({task}, timeout=self.env.options.cancel_grace)
+            if done:
+                task.result()
+            if self._draining and self.steps.teardown():
+                self.stop_reason = "shutdown"
+        finally:
+            self._tearing_down = False
+            task.cancel()
 
     async def _finish(self) -> None:
         if self._finishing:

@@ -49,6 +49,7 @@ class StepRunner:
         self.failures = resumption.failures
         self.ran = set(resumption.outputs)
         self.active: dict[str, asyncio.Task[Any]] = {}
+        self._teardown: dict[int, asyncio.Task[Settlement]] = {}
         self.sleepers = Sleepers(run.env.clock, run.env.options.park_after)
         for answer in answers:
             self.deliver(answer)
@@ -74,10 +75,25 @@ class StepRunner:
         return list({**begun, **self._attempts}.items())
 
     def interrupt(self) -> None:
-        """Interrupt what runs and wake what waits; `run.stop_reason` is set already."""
-        for task in list(self.active.values()):
+        """Interrupt what runs and wake what waits; `run.stop_reason` is set already, which nodes that always run may
+        outlive."""
+        spared = {node.id for node in self._run.plan.nodes if not self._run.stops(node)}
+        for node_id, task in list(self.active.items()):
+            if node_id not in spared:
+                task.cancel()
+        self.sleepers.stop(spared)
+
+    def leave(self) -> None:
+        """Wait for nothing any more."""
+        for task in self._teardown.values():
             task.cancel()
-        self.sleepers.stop()
+
+    def teardown(self) -> list[int]:
+        """The nodes that always run and have not, in the order of the graph; none when no step has begun."""
+        if not (self.ran or self._open or self._attempts):
+            return []
+        graph = self._run.plan.graph
+        return [index for index in graph.order if index in graph.always and self._settled[index] is None]
 
     def deliver(self, answer: Answered) -> None:
         """An answer for a step that waits here, or that is about to. One for a wait that is over is dropped."""
@@ -103,7 +119,7 @@ class StepRunner:
         if settled is not None:
             return settled
         if self._run.stop_reason is not None:
-            return ()
+            return ()  # what always runs is the teardown's then
         if self.sleepers.parking:
             self.sleepers.held_back = True
             return None
@@ -112,9 +128,23 @@ class StepRunner:
             # a long chain of quick nodes would keep everybody else off the event loop
             self._since_yield = 0
             await asyncio.sleep(0)
+        return await self.settle(index)
+
+    async def settle(self, index: int) -> Settlement:
+        """Run the node's step, or join in waiting for it when it runs."""
+        node = self._run.plan.nodes[index]
+        if not node.always:
+            return await self._settle_busily(node)
+        task = self._teardown.get(index)
+        if task is None:
+            # a task of its own: it outlives the walk that an execution's stop ends
+            task = self._teardown[index] = asyncio.get_running_loop().create_task(self._settle_busily(node))
+        return await asyncio.shield(task)
+
+    async def _settle_busily(self, node: PlannedNode) -> Settlement:
         with self.sleepers.busy():
-            settlement = await self._settle(self._run.plan.nodes[index])
-        self._settled[index] = settlement
+            settlement = await self._settle(node)
+        self._settled[node.index] = settlement
         return settlement
 
     async def _settle(self, node: PlannedNode) -> Settlement:
@@ -178,7 +208,7 @@ class StepRunner:
             # before a step with effects everything is durable, and its result before anything after it
             self._effects_pending = False
             await run.log.flush()
-            if run.stop_reason is not None:
+            if run.stops(node):
                 return Interrupted()
         outcome = await attempt_step(run, self.active, node, attempt, answer, waits.children, deadline)
         run.end_deltas(node.id, attempt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -53,6 +53,7 @@ class Sleepers:
         self._busy = 0
         self._check: asyncio.TimerHandle | None = None
         self._stopped = False
+        self._spared: Collection[str] = ()
         self.parking = False
         self.held_back = False
 
@@ -70,7 +71,7 @@ class Sleepers:
     async def sleep(self, node_id: str, until: float | None, seconds: float | None = None) -> Woken | Parked | Stopped:
         """Wait until the instant or an answer, whichever comes first. With `seconds` it lasts so long while this
         process holds it, however the wall clock is moved; `until` counts once it is parked."""
-        if self._stopped:
+        if self._stopped and node_id not in self._spared:
             return Stopped()
         if self.parking:
             self._parked[node_id] = until
@@ -136,11 +137,12 @@ class Sleepers:
         """Whether steps are left that wait, or that did not begin because of the parking."""
         return bool(self._parked) or self.held_back
 
-    def stop(self) -> None:
-        """Wake everyone: the execution stops."""
-        self._stopped = True
-        for sleeper in list(self._sleeping.values()):
-            self._resolve(sleeper, Stopped())
+    def stop(self, spared: Collection[str] = ()) -> None:
+        """Wake everyone but these: the execution stops."""
+        self._stopped, self._spared = True, spared
+        for node_id, sleeper in list(self._sleeping.items()):
+            if node_id not in spared:
+                self._resolve(sleeper, Stopped())
 
     def _look(self) -> None:
         # a moment later: the engine may be about to start a successor of the step that just settled

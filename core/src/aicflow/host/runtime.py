@@ -56,7 +56,11 @@ class HostRuntime:
         self.clock: Clock = clock or SystemClock()
         self.secrets = secrets_of(plugins)
         options = options or EngineOptions(
-            engine=settings.engine, max_running=settings.max_running, grace=settings.grace
+            engine=settings.engine,
+            max_running=settings.max_running,
+            grace=settings.grace,
+            teardown=settings.teardown,
+            max_depth=settings.max_call_depth,
         )
         server_secret = self.data.server_secret()
         self.executions = make_executions(

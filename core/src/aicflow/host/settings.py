@@ -46,6 +46,9 @@ class Settings(BaseSettings):
         default=1_000_000, ge=100, description="Most values in a document once YAML aliases are expanded"
     )
     max_running: int = Field(default=2000, ge=1, description="Executions that one host runs at once")
+    max_call_depth: int = Field(
+        default=100, ge=1, le=10_000, description="How deep executions may call workflows that call workflows"
+    )
     max_connections: int = Field(default=1024, ge=8, description="Connections that one host holds open at once")
     max_connections_per_address: int = Field(
         default=128, ge=1, description="Connections of one client address at once; proxies are not counted"
@@ -56,6 +59,12 @@ class Settings(BaseSettings):
     max_wait: float = Field(default=60.0, ge=0, le=600, description="Longest `?wait=` of a request, in seconds")
     grace: float = Field(
         default=10.0, ge=0, le=600, description="Seconds that running steps are given when the host stops"
+    )
+    teardown: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Seconds that nodes with `run: always` are given once an execution was stopped",
     )
     cors_origins: Names = Field(
         default=(), description="Origins whose pages may call the API from a browser; none by default"

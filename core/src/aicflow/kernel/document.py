@@ -60,6 +60,11 @@ class NodeEntry(_Part):
     step_timeout: float | None = Field(default=None, gt=0, le=31_536_000)
     on_error: Literal["fail", "continue"] = "fail"
     on_recovery: Literal["retry", "fail", "wait"] | None = None
+    run: Literal["reached", "always"] = Field(
+        default="reached",
+        description="`always`: run once the nodes before it are settled in any way, also when the execution has "
+        "failed, was cancelled or timed out; the result of the execution stays",
+    )
 
 
 class TriggerEntry(_Part):

@@ -75,7 +75,8 @@ class FailureReport:
 
 @dataclass(slots=True)
 class TriggerInfo:
-    """What started an execution: `kind` is api, trigger, rerun, workflow or failure; `payload` is a trigger's."""
+    """What started an execution: `kind` is api, trigger, rerun, workflow or failure; `payload` is a trigger's. `depth`
+    counts the executions that called each other before it."""
 
     kind: str = "api"
     trigger_id: str | None = None
@@ -85,6 +86,7 @@ class TriggerInfo:
     parent_execution_id: str | None = None
     parent_node_id: str | None = None
     parent_call: int | None = None
+    depth: int | None = None
     payload: Any = None
 
 

@@ -1,7 +1,7 @@
 """A workflow's shape in numbers, and the run rule: a node is settled exactly once.
 
 It runs when every incoming edge is settled (taken or skipped) and at least one was taken; when all were skipped, it
-is skipped.
+is skipped, unless it always runs.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ class Graph:
     incoming: tuple[int, ...]
     order: tuple[int, ...]
     """The nodes in topological order; ties in document order."""
+    always: frozenset[int] = frozenset()
+    """The nodes that run however the nodes before them were settled."""
 
     @classmethod
-    def build(cls, names: Sequence[str], edges: Sequence[tuple[int, str, int]]) -> Graph:
+    def build(cls, names: Sequence[str], edges: Sequence[tuple[int, str, int]], always: Collection[int] = ()) -> Graph:
         """The graph of `(source, port, target)` edges. Raises GraphError on a cycle."""
         targets: list[dict[tuple[str, int], None]] = [{} for _ in names]
         for source, port, target in edges:
@@ -46,7 +48,11 @@ class Graph:
                     order.append(target)
         if len(order) < len(names):
             raise GraphError("The edges form a cycle")
-        return cls(tuple(names), successors, tuple(incoming), tuple(order))
+        return cls(tuple(names), successors, tuple(incoming), tuple(order), frozenset(always))
+
+    def catches_errors(self, node: int) -> bool:
+        """Whether an edge by `error` leads to a node that takes over. One that always runs takes over nothing."""
+        return any(port == "error" and target not in self.always for port, target in self.successors[node])
 
 
 def cycles(size: int, edges: Sequence[tuple[int, str, int]]) -> dict[int, list[int]]:
@@ -88,7 +94,7 @@ class Walk:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._left = list(graph.incoming)
-        self._taken = bytearray(len(graph.names))
+        self._taken = bytearray(node in graph.always for node in range(len(graph.names)))
 
     def start(self) -> list[int]:
         """The nodes without incoming edges."""

@@ -26,6 +26,7 @@ class PlannedNode:
         "_output_validator",
         "_params",
         "_schema",
+        "always",
         "cls",
         "enabled",
         "entry",
@@ -52,6 +53,7 @@ class PlannedNode:
         self.step_timeout = entry.step_timeout
         self.on_recovery: OnRecovery = entry.on_recovery or cls.on_recovery
         self.pure: bool = cls.pure
+        self.always = entry.run == "always"
         self.has_error_edge = False
         self.fixed_params: Any = None
         self._given = {**defaults, **entry.params} if defaults else entry.params
@@ -102,6 +104,7 @@ def build_plan(document: WorkflowDocument, registry: Registry, *, workflow_id: s
     graph = Graph.build(
         [entry.id for entry in document.nodes],
         [(index[edge.source], edge.port, index[edge.target]) for edge in document.edges],
+        [i for i, entry in enumerate(document.nodes) if entry.run == "always"],
     )
     schemas: dict[NodeType, dict[str, Any]] = {}
     nodes: list[PlannedNode] = []
@@ -112,7 +115,7 @@ def build_plan(document: WorkflowDocument, registry: Registry, *, workflow_id: s
         if schema is None:
             schema = schemas[cls] = cls.params_schema()
         node = PlannedNode(i, entry, registered, schema)
-        node.has_error_edge = any(port == "error" for port, _ in graph.successors[i])
+        node.has_error_edge = graph.catches_errors(i)
         nodes.append(node)
     return Plan(
         workflow_id=workflow_id,

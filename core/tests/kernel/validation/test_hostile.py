@@ -89,6 +89,7 @@ KEYS = [
         "concurrency",
         "key",
         "on_error",
+        "run",
         "output_schema",
         "properties",
         "$ref",

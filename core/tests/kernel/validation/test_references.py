@@ -158,6 +158,29 @@ def test_names_in_retry_on(issues_of, kind, on, expected):
     assert all(issue.hint for issue in found)
 
 
+def test_what_always_runs_may_read_what_has_not_finished(at):
+    nodes = [
+        {"id": "fetch", "type": "t.fetch"},
+        {"id": "tidy", "type": "t.any", "run": "always"},
+        {"id": "after", "type": "t.any"},
+    ]
+    edges = [{"from": "fetch", "to": "tidy"}, {"from": "tidy", "to": "after"}]
+    parts = {"nodes": nodes, "edges": edges}
+    for place in ("tidy", "after"):
+        assert at(place, "nodes.fetch.output.ok", **parts) == [("ref.not-on-every-path", "error")]
+        assert at(place, "nodes.fetch?.output.ok", **parts) == [("type.maybe-null", "warning")]
+        assert at(place, "nodes.fetch?.output?.ok", **parts) == []
+        assert at(place, "nodes.fetch?.error?.message", **parts) == []
+    assert at("after", "nodes.tidy.output", **parts) == []
+    assert at("output", "nodes.fetch.output.ok", **parts) == []
+
+
+def test_an_edge_by_error_to_what_always_runs_catches_nothing(at):
+    nodes = [{"id": "fetch", "type": "t.fetch"}, {"id": "tidy", "type": "t.any", "run": "always"}]
+    parts = {"nodes": nodes, "edges": [{"from": "fetch", "port": "error", "to": "tidy"}]}
+    assert at("output", "nodes.fetch.output.ok", **parts) == []
+
+
 def test_each_place_has_its_names(codes_of):
     found = codes_of(
         {

@@ -14,7 +14,7 @@ from aicflow_sdk.errors import BuildError
 
 __all__ = ["canonical", "node_with_references", "renamed"]
 
-_NODE_DEFAULTS: Final[Mapping[str, Any]] = {"on_error": "fail", "params": {}}
+_NODE_DEFAULTS: Final[Mapping[str, Any]] = {"on_error": "fail", "params": {}, "run": "reached"}
 _TRIGGER_DEFAULTS: Final[Mapping[str, Any]] = {"enabled": True, "params": {}}
 _SETTING_DEFAULTS: Final[Mapping[str, Any]] = {"fail_fast": False}
 _CODE: Final = frozenset({("python.code", "code")})

@@ -17,7 +17,17 @@ _KEYS = frozenset(
     {"aicflow", "name", "description", "input_schema", "vars", "triggers", "nodes", "edges", "output", "settings"}
 )
 _TRIGGER_KEYS = frozenset({"id", "type", "version", "params", "input", "enabled"})
-_OPTIONS = ("name", "description", "output_schema", "retry", "timeout", "step_timeout", "on_error", "on_recovery")
+_OPTIONS = (
+    "name",
+    "description",
+    "output_schema",
+    "retry",
+    "timeout",
+    "step_timeout",
+    "on_error",
+    "on_recovery",
+    "run",
+)
 _NODE_KEYS = frozenset(("id", "type", "version", "params", *_OPTIONS))
 
 

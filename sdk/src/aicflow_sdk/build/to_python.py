@@ -13,6 +13,7 @@ __all__ = ["to_python"]
 
 _NODE_OPTIONS: Final = (
     "name", "description", "version", "output_schema", "retry", "timeout", "step_timeout", "on_error", "on_recovery",
+    "run",
 )  # fmt: skip
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _WIDTH: Final = 110

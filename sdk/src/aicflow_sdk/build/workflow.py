@@ -155,6 +155,7 @@ class Workflow(Helpers):
         step_timeout: float | None = None,
         on_error: Literal["fail", "continue"] | None = None,
         on_recovery: Literal["retry", "fail", "wait"] | None = None,
+        run: Literal["reached", "always"] | None = None,
         params: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> Node:
@@ -177,6 +178,7 @@ class Workflow(Helpers):
             "step_timeout": step_timeout,
             "on_error": on_error,
             "on_recovery": on_recovery,
+            "run": run,
         }
         entry |= {key: value for key, value in options.items() if value is not None}
         if given:

@@ -265,7 +265,7 @@ async def list_events(request: Request, execution_id: Id, query: Annotated[Event
     dependencies=scoped("execute"),
 )
 async def cancel_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
-    """Stops the work within two seconds. After the end it changes nothing."""
+    """Stops the work within two seconds; then nodes with `run: always` run. After the end it changes nothing."""
     executions = runtime_of(request).executions
     await executions.cancel(execution_id)
     return _accepted(

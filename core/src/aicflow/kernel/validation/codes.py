@@ -19,6 +19,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "node.duplicate-id": "an id that is used twice",
         "node.unknown-type": "a node or trigger type that is not installed",
         "node.unknown-version": "a version of a node type that is not installed",
+        "node.always-first": "a node that always runs, after nothing",
         "node.continue-port": "a failure after which several ports could be taken",
         "node.unknown-error": "a name in retry.on that is no error of the node",
         "edge.unknown-node": "an edge from or to nowhere",

@@ -103,13 +103,21 @@ def check_graph(subject: Subject, report: Report) -> None:
             continue
         seen[key] = i
         edges.append(key)
-    _check_continue(subject, report, {source for source, port, _ in edges if port == "error"})
+    always = {i for i, node in enumerate(subject.nodes) if node is not None and node.run == "always"}
+    _check_continue(subject, report, {source for source, port, to in edges if port == "error" and to not in always})
+    for i in sorted(always - {target for _, _, target in edges} - subject.loose):
+        report.error(
+            "node.always-first",
+            pointer("nodes", i, "run"),
+            "A node that always runs needs an edge into it, or it would run first.",
+            hint="Add an edge from each node after which it must run.",
+        )
     names = _names(subject)
     closing = cycles(len(names), edges)
     for place, cycle in closing.items():
         _tell_cycle(report, names, seen[edges[place]], cycle)
     # what else is wrong on the ways of the graph is told as if the edges that close a cycle were removed
-    subject.graph = Graph.build(names, [edge for place, edge in enumerate(edges) if place not in closing])
+    subject.graph = Graph.build(names, [edge for place, edge in enumerate(edges) if place not in closing], always)
 
 
 def _names(subject: Subject) -> list[str]:
@@ -172,5 +180,6 @@ def _tell_cycle(report: Report, names: list[str], place: int, cycle: list[int]) 
         "graph.cycle",
         pointer("edges", place),
         f"The edges form a cycle: {' → '.join(way)}.",
-        hint="Remove one of its edges. Use retry to repeat a node, or workflow.call to repeat a part.",
+        hint="Remove one of its edges. Use retry to repeat a node, or workflow.call to repeat a part, up to "
+        "AICFLOW_MAX_CALL_DEPTH calls deep (100).",
     )

@@ -47,7 +47,10 @@ class Paths:
         self._position = [0] * len(graph.names)
         for position, node in enumerate(graph.order):
             self._position[node] = position
-        self._exits = [_exits(ports[node], graph.successors[node]) for node in range(len(graph.names))]
+        self._exits = [
+            _exits(ports[node], graph.successors[node], caught=graph.catches_errors(node))
+            for node in range(len(graph.names))
+        ]
         self._incoming: list[list[tuple[int, str]]] = [[] for _ in graph.names]
         for source, edges in enumerate(graph.successors):
             for port, target in edges:
@@ -72,6 +75,14 @@ class Paths:
             found[node] = bits
         return found
 
+    def may_be_unfinished(self, node: int, other: int) -> bool:
+        """Whether `other` may run after `node` has failed uncaught, or was stopped, because it or a node before it
+        always runs."""
+        if other == END or not self._graph.always:
+            return False
+        reaching = (one for one in self._graph.always if one == other or self.is_before(one, other))
+        return any(self.is_before(node, one) for one in reaching)
+
     # When nodes run
 
     @cached_property
@@ -87,7 +98,7 @@ class Paths:
 
     def _condition(self, node: int, runs: Sequence[int | None]) -> int | None:
         incoming = self._incoming[node]
-        if not incoming:
+        if not incoming or node in self._graph.always:
             return TRUE
         ports: dict[int, set[str]] = {}
         for source, port in incoming:
@@ -123,7 +134,7 @@ class Paths:
     def _dominators(self) -> Dominators:
         live: list[list[int]] = [[] for _ in self._graph.names]
         for target, incoming in enumerate(self._incoming):
-            if incoming:
+            if incoming and target not in self._graph.always:
                 # an edge by a port that does not exist is no way; where only such lead in, the node never runs
                 live[target] = [source for source, port in incoming if port in self._exits[source].number]
         return Dominators(self._graph.order, live)
@@ -208,7 +219,7 @@ class Paths:
         return named
 
 
-def _exits(ports: tuple[str, ...] | None, edges: Sequence[tuple[str, int]]) -> _Exits:
+def _exits(ports: tuple[str, ...] | None, edges: Sequence[tuple[str, int]], *, caught: bool) -> _Exits:
     """Ports that no edge uses are one and the same; they come first. Of a node of unknown type, the ports are those
     that edges use."""
     used = dict.fromkeys(port for port, _ in edges)
@@ -217,7 +228,7 @@ def _exits(ports: tuple[str, ...] | None, edges: Sequence[tuple[str, int]]) -> _
     names = [*idle[:1], *(port for port in known if port in used)]
     number = {port: index for index, port in enumerate(names)}
     number |= dict.fromkeys(idle, 0)
-    if "error" in used:
+    if caught:
         number["error"] = len(names)
         names.append("error")
     return _Exits(number, tuple(names))

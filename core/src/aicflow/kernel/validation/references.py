@@ -172,11 +172,13 @@ class SiteRoots:
         span = (name.span[0], steps[0].span[1])
         absent: Finding | None = None
         if ("nodes", node) not in environment.facts and self._paths is not None and not self._may_be_loose():
-            way = self._paths.way_without(index, self._here)
+            unfinished = self._paths.may_be_unfinished(index, self._here)
+            way = [] if unfinished else self._paths.way_without(index, self._here)
             if way is not None:
                 rest = steps[1].name if len(steps) > 1 and isinstance(steps[1], Field) else "output"
                 hint = f"Write nodes.{node}?.{rest}, with ?? for a default, or use it only behind the same branch."
-                absent = Finding("ref.not-on-every-path", self._skipped(node, way), span, hint)
+                message = self._unfinished(node) if unfinished else self._skipped(node, way)
+                absent = Finding("ref.not-on-every-path", message, span, hint)
         key = constant_key(steps[1]) if len(steps) > 1 else None
         if key is None:
             return Start(OBJECT, 1, absent)
@@ -190,6 +192,8 @@ class SiteRoots:
 
     def _failed(self, index: int) -> Answer:
         """Whether the node may have failed, and have been caught, when this place is reached."""
+        if self._paths is not None and self._paths.may_be_unfinished(index, self._here):
+            return "maybe"
         answer: Answer = "unknown" if self._paths is None else self._paths.failed(index, self._here)
         entry, ports = self._subject.nodes[index], self._subject.ports[index]
         # an edge by `error` goes before `on_error`; with several ports there is no going on
@@ -229,6 +233,9 @@ class SiteRoots:
         if not self._subject.loose:
             return False
         return self._here == END or self._is_loose(self._here)
+
+    def _unfinished(self, node: str) -> str:
+        return f"'{node}' may not have finished when '{self._name(self._here)}' runs, which may be after a failure."
 
     def _skipped(self, node: str, way: Way) -> str:
         where = "the end" if self._here == END else f"'{self._name(self._here)}'"
