@@ -33,6 +33,14 @@ Workflows are saved, validated and started; executions are followed over WebSock
 Every call but health needs an API key: `Authorization: Bearer aicf_…` or `X-API-Key: aicf_…`. Errors are
 `application/problem+json` with a stable `type`, the request id and pointers to what is wrong. Lists take `limit` and
 `cursor`. Unknown query parameters and unknown keys in bodies are errors.
+
+A request that fits its schema is refused with 422 nevertheless when a cursor is none of the list, a workflow document
+has errors that validation finds, an input or an answer does not fit the schema that the workflow declares, default
+params are none of the node type, a bulk call has no condition, an API key would end in the past, or an idempotency key
+was used for another request.
+
+Calls that make something take an `Idempotency-Key`: the same request with the same key finds what the first one made
+and makes nothing.
 """
 
 

@@ -38,7 +38,11 @@ _ANY_DOCUMENT: dict[str, Any] = _body("Any value; what is wrong with it is told 
 
 
 def _if_match(*, required: bool) -> dict[str, Any]:
-    return {"parameters": [{"name": "If-Match", "in": "header", "required": required, "schema": {"type": "string"}}]}
+    return {
+        "parameters": [
+            {"name": "If-Match", "in": "header", "required": required, "schema": {"type": "string", "minLength": 1}}
+        ]
+    }
 
 
 _ETAG: dict[str, Any] = {"ETag": {"schema": {"type": "string"}, "description": "The revision, for If-Match"}}
