@@ -6,9 +6,11 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx2
 import pytest
 from aicflow import PermanentError, TransientError
 from aicflow.testing import RecordingContext
+from aicflow_http.links import linked
 from aicflow_http.paths import ABSENT, find
 from http_kit import Asked, Handler, Talk, serving
 
@@ -167,7 +169,75 @@ async def test_a_page_that_fails_may_be_tried_again(send: Send) -> None:
             await send(url=server.url(), pagination={"type": "page"})
         assert caught.value.retry_after == 3.0
         output = await send(url=server.url(), pagination={"type": "page"}, accept_status=[429])
-    assert (output["body"], output["status"]) == (ITEMS[:10], 429)
+    assert (output["body"], output["status"], output["has_more"]) == (ITEMS[:10], 429, True)
+
+
+@pytest.mark.parametrize("rule", [{"type": "page"}, {"type": "offset", "limit": 5}])
+async def test_a_404_past_the_end_is_the_end(send: Send, rule: dict[str, Any]) -> None:
+    async def handler(asked: Asked, talk: Talk) -> None:
+        start = int(asked.query.get("offset", 5 * (int(asked.query.get("page", 1)) - 1)))
+        found = ITEMS[start : start + 5]
+        await talk.answer(200 if found else 404, found or {"detail": "Invalid page."})
+
+    async with serving(handler) as server:
+        output = await send(url=server.url(), pagination=rule)
+    assert (output["body"], output["status"], output["pages"], output["has_more"]) == (ITEMS, 200, 5, False)
+
+
+async def test_a_404_for_a_page_that_was_announced_is_a_failure(send: Send) -> None:
+    async def handler(asked: Asked, talk: Talk) -> None:
+        await talk.answer(404 if asked.query else 200, [1], {"Link": "<?page=2>; rel=next"})
+
+    async with serving(handler) as server:
+        with pytest.raises(PermanentError, match="404"):
+            await send(url=server.url(), pagination={"type": "link"})
+        output = await send(url=server.url(), pagination={"type": "link"}, accept_status=[404])
+    assert (output["body"], output["has_more"]) == ([1], True)
+
+
+@pytest.mark.parametrize(
+    "rule", [{"type": "page", "size": 100, "size_param": "n"}, {"type": "offset", "limit": 100, "limit_param": "n"}]
+)
+@pytest.mark.parametrize("most", [10, 25, 40])
+async def test_a_server_that_returns_fewer_than_asked_for_is_read_to_its_end(
+    send: Send, rule: dict[str, Any], most: int
+) -> None:
+    async def handler(asked: Asked, talk: Talk) -> None:
+        start = int(asked.query.get("offset", most * (int(asked.query.get("page", 1)) - 1)))
+        await talk.answer(200, ITEMS[start : start + most])
+
+    async with serving(handler) as server:
+        output = await send(url=server.url(), pagination=rule)
+    assert (output["body"], output["has_more"]) == (ITEMS, False)
+
+
+async def test_a_server_that_knows_no_pages_is_read_once(send: Send) -> None:
+    async def handler(asked: Asked, talk: Talk) -> None:
+        await talk.answer(200, ITEMS)
+
+    async with serving(handler) as server:
+        output = await send(url=server.url(), pagination={"type": "page", "size": 100})
+    assert (output["body"], output["has_more"]) == (ITEMS, False)
+
+
+async def test_more_that_cannot_be_asked_for_is_told(send: Send) -> None:
+    async def handler(asked: Asked, talk: Talk) -> None:
+        await talk.answer(200, {"data": [1], "more": True})
+
+    rule = {"type": "cursor", "items": "data", "cursor": "next", "has_more": "more"}
+    async with serving(handler) as server:
+        assert (await send(url=server.url(), pagination=rule))["has_more"] is True
+
+
+async def test_an_empty_page_on_the_way_is_no_end(send: Send) -> None:
+    async def handler(asked: Asked, talk: Talk) -> None:
+        page = int(asked.query.get("page", 1))
+        link = {"Link": f"<?page={page + 1}>; rel=next"} if page < 3 else {}
+        await talk.answer(204 if page == 2 else 200, b"" if page == 2 else [page], link)
+
+    async with serving(handler) as server:
+        output = await send(url=server.url(), pagination={"type": "link"})
+    assert (output["body"], output["has_more"]) == ([1, 3], False)
 
 
 async def test_an_accepted_error_on_the_first_page_is_an_ordinary_answer(send: Send) -> None:
@@ -199,6 +269,36 @@ async def test_a_next_page_inside_is_refused(send: Send) -> None:
     async with serving(handler) as server:
         with pytest.raises(PermanentError, match="refused"):
             await send(url=server.url(), pagination={"type": "link"})
+
+
+NEXT = "https://api.example/list?page=2"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f'<{NEXT}>; rel="next"'],
+        [f"<{NEXT}>;rel=next"],
+        [f'<{NEXT}>; rel="next last"'],  # several relations
+        [f'<{NEXT}>; REL="Last\tNEXT"'],  # any case, any space
+        [f'<{NEXT}>; title="a, <b>; rel=\\"prev\\""; rel="next"'],  # quoted rel, commas and brackets
+        [f'<x>; title="; rel=next"; rel=prev, <{NEXT}>; rel=next'],
+        ["<x>; rel=first", f"<{NEXT}>; rel=next"],  # several headers
+        ['<x>; rel="first', f"<{NEXT}>; rel=next"],  # one of them damaged
+        [f"<x>; crossorigin; rel=preload, , <{NEXT}> ; rel = next ; rel=prev"],  # no value; the first rel holds
+        [f'<x>; rel=next; anchor="/other", <{NEXT}>; rel=next; anchor="?q"'],  # about another page
+        [f"<{NEXT}>; title*=UTF-8'de'n%c3%a4chstes; rel=next"],
+        [f"<{NEXT}>; rel=next, <y>; rel=next"],
+        [f'<x>; rel=prev junk "<z>; rel=next", <{NEXT}>; rel=next'],
+    ],
+)
+def test_link_headers_by_rfc_8288(values: list[str]) -> None:
+    assert linked(values, "next", httpx2.URL("https://api.example/list?q")) == NEXT
+
+
+def test_reading_a_link_header_takes_linear_time() -> None:
+    for text in ('<x>; a="' + "\\" * 60_000, "<x>" + "; " * 60_000, "<x>;" + " " * 60_000 + "=", "<x>,<" * 30_000):
+        assert linked([text], "next", httpx2.URL("https://api.example/")) is None
 
 
 @pytest.mark.parametrize("link", ["", ";;;", "<", "<>; rel=next", "rel=next", '<x>; rel="prev"', ",,,", "<x>; rel"])

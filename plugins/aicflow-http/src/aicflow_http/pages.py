@@ -11,6 +11,7 @@ from aicflow import PermanentError
 
 from aicflow_http.conversation import Conversation
 from aicflow_http.exchange import Reply
+from aicflow_http.links import linked
 from aicflow_http.outgoing import Outgoing, json_bytes, parse_url, with_query
 from aicflow_http.pagination import CursorPagination, LinkPagination, OffsetPagination, PagePagination, Pagination
 from aicflow_http.params import ResponseOptions
@@ -22,10 +23,12 @@ __all__ = ["Collected", "collect"]
 
 @dataclass(slots=True)
 class Collected:
-    """The pages so far: the last answer, the items of all, and whether a cap ended the walk before the last page."""
+    """The pages so far: the last answer, the items of all and of the last one, and whether the walk ended before the
+    last page."""
 
     reply: Reply
     items: list[Any] = field(default_factory=list)
+    last: list[Any] = field(default_factory=list)
     pages: int = 0
     size: int = 0
     has_more: bool = False
@@ -38,14 +41,16 @@ async def collect(
     options: ResponseOptions,
     check: Callable[[Reply], None],
 ) -> Collected:
-    """Ask for page after page. `check` raises for answers that fail the step. An accepted error status ends the walk.
-    Raises NodeError."""
+    """Ask for page after page. `check` raises for answers that fail the step. An accepted error status ends the walk,
+    and so does a 404 for a page that nobody had announced. Raises NodeError."""
     request: Outgoing | None = _opening(first, rule)
     found: Collected | None = None
     seen: set[str] = set()
     while request is not None:
         left = rule.max_bytes - (found.size if found else 0)
         reply = await conversation.ask(request, most=min(options.max_bytes, left))
+        if found and reply.status == 404 and isinstance(rule, PagePagination | OffsetPagination):
+            return found  # past the end
         check(reply)
         if reply.truncated:
             if found is not None and left < options.max_bytes:
@@ -53,14 +58,19 @@ async def collect(
                 return found
             raise _too_large(min(options.max_bytes, left))
         found = replace(found, reply=reply) if found else Collected(reply)
-        if reply.status >= 400 or not reply.content:
+        if reply.status >= 300 or not (reply.content or found.pages):
+            found.has_more = found.pages > 0  # it was not a page, though one was asked for
             return found
-        body = parse_json(reply, options)
-        items = _items(body, rule)
+        body = parse_json(reply, options) if reply.content else None
+        items = _items(body, rule) if reply.content else []
+        if items and items == found.last and _was_short(items, rule):
+            return found  # the first page was all: asked for the next one, the server answered the same
         found.items.extend(items)
         found.pages += 1
         found.size += len(reply.content)
-        request = _next(request, reply, body, items, rule, seen)
+        request = _next(request, reply, body, items, rule, seen, len(found.last) if found.pages > 1 else None)
+        found.last = items
+        found.has_more = request is None and _announced(body, rule)
         over = len(found.items) > rule.max_items
         full = len(found.items) >= rule.max_items or found.pages >= rule.max_pages or found.size >= rule.max_bytes
         if over or (full and request is not None):
@@ -103,22 +113,42 @@ def _opening(request: Outgoing, rule: Pagination) -> Outgoing:
     return request
 
 
+def _was_short(items: list[Any], rule: Pagination) -> bool:
+    """Whether a page had fewer items than were asked for: the list ends, or the server has a limit of its own."""
+    wanted = rule.size if isinstance(rule, PagePagination) else rule.limit if isinstance(rule, OffsetPagination) else 0
+    return len(items) < (wanted or 0)
+
+
+def _announced(body: Any, rule: Pagination) -> bool:
+    """Whether the page says that another one follows, although it does not say how to ask for it."""
+    found = find(body, rule.has_more) if isinstance(rule, CursorPagination) and rule.has_more else ABSENT
+    return found is not ABSENT and bool(found)
+
+
 def _next(
-    request: Outgoing, reply: Reply, body: Any, items: list[Any], rule: Pagination, seen: set[str]
+    request: Outgoing,
+    reply: Reply,
+    body: Any,
+    items: list[Any],
+    rule: Pagination,
+    seen: set[str],
+    before: int | None,
 ) -> Outgoing | None:
-    """The request for the page after this one, None after the last. `seen` holds what was asked for before."""
+    """The request for the page after this one, None after the last. `seen` holds what was asked for before, `before`
+    how many items the page before this one had: a server may return fewer than it was asked for, so the first page's
+    length tells nothing yet."""
     match rule:
         case LinkPagination():
-            link = httpx2.Response(200, headers=reply.headers).links.get(rule.rel, {}).get("url")
+            link = linked(reply.headers.get_list("link"), rule.rel, reply.request.url)
             return _elsewhere(request, reply, link, seen) if link else None
         case CursorPagination():
             return _by_cursor(request, reply, body, rule, seen)
         case PagePagination():
-            if not items or (rule.size is not None and len(items) < rule.size):
+            if not items or (rule.size is not None and before is not None and len(items) < min(before, rule.size)):
                 return None
             return _asking(request, [(rule.param, _bump(request, rule.param, 1))])
         case OffsetPagination():
-            if len(items) < rule.limit:
+            if not items or (before is not None and len(items) < min(before, rule.limit)):
                 return None
             return _asking(request, [(rule.param, _bump(request, rule.param, len(items)))])
 

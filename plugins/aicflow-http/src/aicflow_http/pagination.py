@@ -51,7 +51,7 @@ class CursorPagination(Caps):
 
 
 class PagePagination(Caps):
-    """Pages are numbered. The last one is empty, or shorter than `size`."""
+    """Pages are numbered. The last one is empty, shorter than `size` and the one before, or before a 404."""
 
     type: Literal["page"]
     param: Annotated[str, Field(min_length=1)] = "page"
@@ -61,7 +61,8 @@ class PagePagination(Caps):
 
 
 class OffsetPagination(Caps):
-    """Pages start at an offset counted in items. The last one is empty, or shorter than `limit`."""
+    """Pages start at an offset counted in items. The last one is empty, shorter than `limit` and
+    the one before, or before a 404."""
 
     type: Literal["offset"]
     param: Annotated[str, Field(min_length=1)] = "offset"

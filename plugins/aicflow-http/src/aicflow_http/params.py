@@ -149,8 +149,8 @@ class HttpResponse(Output):
 
     `body`: a JSON value, text, or (`body_type` is `base64`) bytes as base64; with pagination, the items of all pages.
     `headers`: by lower-case name. `url`: where the answer came from, without credentials. `size`: bytes of the body
-    after decompression. `truncated`: the body was cut at `max_bytes`. `has_more`: a cap ended the pagination before the
-    last page.
+    after decompression. `truncated`: the body was cut at `max_bytes`. `has_more`: the pagination ended before the last
+    page, by a cap or an answer that was no page.
     """
 
     status: int

@@ -51,7 +51,7 @@ async def send(shared: Shared, ctx: Context, params: HttpRequestParams) -> HttpR
             body, body_type = parse(reply, options)
         more = {"size": found.size or len(reply.content), "pages": max(found.pages, 1), "has_more": found.has_more}
         if found.has_more:
-            ctx.log("A cap ended the pagination before the last page.", level="warning", pages=found.pages)
+            ctx.log("The pagination ended before the last page.", level="warning", pages=found.pages)
     return HttpResponse(
         status=reply.status,
         headers=_headers(reply.headers),
