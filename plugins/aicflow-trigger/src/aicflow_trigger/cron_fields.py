@@ -198,9 +198,15 @@ def _read_item(spec: FieldSpec, item: str, at: int) -> range | list[int]:
             high = 6
     if spec is DAY_OF_WEEK and dash and high == 0 and low > 0:
         high = 7  # `fri-sun`: a week may be counted to its Sunday
+    if spec is DAY_OF_WEEK and low == 7 > high:
+        low = 0  # `7-1`, `7/2`: or from its Sunday
     if low > high:
-        wrapped = f"{low_text}-{spec.high if spec is not DAY_OF_WEEK else 6},{spec.low}-{high_text}"
-        raise _fail(spec, f"the range {body!r} runs backwards", body, at, f"Write {wrapped}")
+        last = spec.high if spec is not DAY_OF_WEEK else 6
+        wrapped = f"{low_text}-{last},{spec.low}-{high_text}"
+        if step > 1:
+            size = last - spec.low + 1
+            wrapped = ",".join(str((value - spec.low) % size + spec.low) for value in range(low, high + size + 1, step))
+        raise _fail(spec, f"the range {item!r} runs backwards", item, at, f"Write {wrapped}")
     values = range(low, high + 1, step)
     return [value % 7 for value in values] if spec is DAY_OF_WEEK else values
 
