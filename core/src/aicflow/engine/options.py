@@ -18,6 +18,8 @@ class EngineOptions:
     longest that an event stays uncommitted while its execution goes on. `inline_output`: larger outputs are kept
     once, outside the events. `threads`: workers for blocking nodes. `teardown`: how long nodes that always run may
     take, all together, once an execution was stopped. `max_depth`: how deep workflows may call workflows.
+    `max_claims`: an execution that was claimed so often without progress, because its workers died, fails.
+    `max_faults`: so does one with which the engine itself failed so often in a row.
     """
 
     engine: str = "langgraph"
@@ -32,3 +34,5 @@ class EngineOptions:
     threads: int = 32
     teardown: float = 60.0
     max_depth: int = 100
+    max_claims: int = 20
+    max_faults: int = 5

@@ -17,9 +17,12 @@ from aicflow.kernel.ports.engine import Settlement
 from aicflow.kernel.ports.executions import Claimed
 from aicflow.kernel.values import loads
 
-__all__ = ["Resumption", "Waits", "resume_from", "settlement_of", "unseal"]
+__all__ = ["Resumption", "Waits", "resume_from", "settlement_of", "stalled", "unseal"]
 
 _DATA: Final = b'"data":'
+_PROGRESS: Final = frozenset(
+    ("step.succeeded", "step.failed", "step.skipped", "step.waiting", "step.retrying", "execution.waiting")
+)
 _TURNS: Final = frozenset(("step.started", "step.waiting", "step.retrying"))
 
 
@@ -49,7 +52,8 @@ class Waits:
 @dataclass(slots=True)
 class Resumption:
     """Where to go on. `settled` by node index; `open` are the steps that began and are not settled, by node id, and
-    `waits` theirs; `hidden` are values that its nodes masked."""
+    `waits` theirs; `hidden` are values that its nodes masked, `stalled` says how many claims in a row
+    came to nothing before this one."""
 
     settled: list[Settlement]
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -59,6 +63,7 @@ class Resumption:
     failures: list[Step] = field(default_factory=list)
     history: History = field(default_factory=History)
     hidden: set[str] = field(default_factory=set)
+    stalled: int = 0
 
 
 def settlement_of(step: Step) -> Settlement:
@@ -73,6 +78,7 @@ def resume_from(plan: Plan, claimed: Claimed, seal: Seal) -> Resumption:
     Raises RecordDamaged when some of it was lost, since what had finished could run again, and PermanentError when the
     real values cannot be opened any more."""
     resumption = Resumption(settled=[None] * len(plan.nodes))
+    resumption.stalled = stalled(claimed.execution.epoch, claimed.events)
     if not claimed.events:
         return resumption
     resumption.history = history = shown = fold(claimed.events, claimed.outputs)
@@ -98,6 +104,18 @@ def resume_from(plan: Plan, claimed: Claimed, seal: Seal) -> Resumption:
         if step.status == "failed" and step.port is None:
             resumption.failures.append(shown.steps[node_id])
     return resumption
+
+
+def stalled(epoch: int, events: Sequence[bytes]) -> int:
+    """How many claims before this one, in a row, wrote down nothing that brings the execution forward."""
+    turn = moved = 0
+    for encoded in events:
+        kind = event_type(encoded)
+        if kind in ("execution.started", "execution.resumed"):
+            turn = decode_event(encoded).data.get("claim", epoch - 1)
+        elif kind in _PROGRESS:
+            moved = turn
+    return max(epoch - 1 - moved, 0)
 
 
 def _unsealed(claimed: Claimed, seal: Seal, resumption: Resumption) -> list[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Literal
 
@@ -60,6 +61,9 @@ class ExecutionRun:
         self.log.on_cancel = partial(self.stop, "cancelled")
         self._resumption = resume_from(plan, claimed, env.seal)
         self.log.mask.add(*self._resumption.hidden)
+        self.stalled = self._resumption.stalled
+        self.fault: Exception | None = None
+        self._again = asyncio.Event()
         self._ending = False
         self._finishing = False
         self._tearing_down = True
@@ -80,8 +84,8 @@ class ExecutionRun:
         self.steps = StepRunner(self, self._resumption, claimed.answers)
 
     async def advance(self) -> None:
-        """Go on until the execution ends, waits or is handed back. Raises nothing: what goes wrong is logged and
-        leaves the execution to be claimed again when its lease expires."""
+        """Go on until the execution ends, waits or is handed back. Raises nothing: what goes wrong outside a node is
+        logged and left in `fault`."""
         try:
             self._begin()
             if self.stop_reason is None:
@@ -96,8 +100,9 @@ class ExecutionRun:
         except asyncio.CancelledError:
             if self.stop_reason != "lost" and not self._finishing:
                 raise
-        except Exception:
-            _logger.exception("Execution %s could not go on; it will be claimed again", self.execution_id)
+        except Exception as error:
+            _logger.exception("Execution %s could not go on", self.execution_id)
+            self.fault = error
         finally:
             self.log.close()
             self._tearing_down = False
@@ -113,9 +118,15 @@ class ExecutionRun:
         if execution.started_at is None:
             execution.started_at = now
             self.log.opening = Projection("running", started_at=now)
-            self.log.add("execution.started", data={"engine": execution.engine or self.env.options.engine})
+            self.log.add(
+                "execution.started",
+                data={"engine": execution.engine or self.env.options.engine, "claim": execution.epoch},
+            )
         else:
-            self.log.add("execution.resumed", data={"reason": "recovered" if self._was_running(history) else "due"})
+            self.log.add(
+                "execution.resumed",
+                data={"reason": "recovered" if self._was_running(history) else "due", "claim": execution.epoch},
+            )
         self.scope["execution"]["started_at"] = iso(execution.started_at)
         if execution.cancel_requested:
             self.stop("cancelled")
@@ -162,6 +173,11 @@ class ExecutionRun:
 
     def stop(self, reason: Stop) -> None:
         """Interrupt the steps under way. The first reason counts. A node that does not stop in time is abandoned."""
+        if reason == "cancelled":
+            self.execution.cancel_requested = True
+        self._again.set()
+        if self._finished.is_set():
+            return
         if self.stop_reason in _TORN_DOWN and reason == "shutdown" and not self._finishing:
             self.stop_reason, self._tearing_down = reason, False  # the next start goes on with the teardown
             self.steps.interrupt()
@@ -196,8 +212,9 @@ class ExecutionRun:
             await self._tear_down_and_finish()
         except StaleClaim:
             pass
-        except Exception:
-            _logger.exception("Execution %s could not be ended; it will be claimed again", self.execution_id)
+        except Exception as error:
+            _logger.exception("Execution %s could not be ended", self.execution_id)
+            self.fault = error
         finally:
             self.log.close()
             self._finished.set()
@@ -211,6 +228,8 @@ class ExecutionRun:
 
     def _lost(self, error: BaseException) -> None:
         """The log cannot be written any more: stop, and write nothing."""
+        if isinstance(error, Exception) and not isinstance(error, StaleClaim):
+            self.fault = error
         if self.stop_reason is None:
             self.stop_reason = "lost"
             self.steps.interrupt()
@@ -228,6 +247,12 @@ class ExecutionRun:
             return False
         self.execution.epoch = self.log.epoch = epoch
         return True
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before the execution is tried again; a stop, for whatever reason, ends the wait."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._again.wait()
 
     async def finished(self) -> None:
         """Returns when this turn is over, though an abandoned node may still be running."""

@@ -16,6 +16,10 @@ __all__ = ["explain"]
 async def explain(executions: Executions, execution_id: str) -> str:
     """The sentence. Raises NotFound."""
     execution = await executions.get(execution_id)
+    fault = executions.worker.faults.get(execution_id)
+    if fault is not None and execution.finished_at is None:
+        most = executions.options.max_faults
+        return f"The engine failed with {fault}. It is tried again, and fails after {most} times without progress."
     if execution.status == "queued":
         return await _queued(executions, execution)
     if execution.status in ("succeeded", "failed", "cancelled"):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 from aicflow.engine.environment import Environment
 from aicflow.engine.failure import report_of, report_to_json
 from aicflow.engine.log import ExecutionLog
 from aicflow.engine.plans import PlanCache
 from aicflow.engine.run import ExecutionRun
-from aicflow.kernel.errors import StaleClaim, StoreUnavailable
+from aicflow.kernel.errors import PermanentError, StaleClaim, StoreUnavailable
+from aicflow.kernel.events import fold
 from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.executions import Answered, Claimed, Projection
 from aicflow.kernel.values import dumps
@@ -22,6 +24,7 @@ __all__ = ["Worker"]
 _logger = logging.getLogger("aicflow.engine")
 _CLAIM_BATCH = 200
 _PAUSE_AFTER_ERROR = 1.0
+_PAUSE_AFTER_FAULT = 0.1
 
 
 class Worker:
@@ -43,6 +46,9 @@ class Worker:
         self._doubt: tuple[float, float] | None = None
         self.abandoned = 0
         """Nodes that did not stop when this worker did; only the end of the process stops them."""
+        self.faults: dict[str, str] = {}
+        """What the engine itself failed of, by execution, until it goes on or has ended."""
+        self.fault_count = 0
 
     @property
     def id(self) -> str:
@@ -100,24 +106,83 @@ class Worker:
                 raise claimed.damage
             plan = await self._plans.get(claimed.execution.workflow_id, claimed.execution.version)
             run = ExecutionRun(self._env, claimed, plan)
+            if run.stalled >= self._env.options.max_claims:
+                await self._no_progress(run, self.faults.get(execution.id))
+                return
         except (StoreUnavailable, asyncio.CancelledError):
             raise
         except Exception as error:
             await self._cannot_run(claimed.execution, error)
             return
         self._running[run.execution_id] = run
-        run.on_abandoned = partial(self._let_go, run)
-        task = asyncio.get_running_loop().create_task(self._advance(run))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        run.on_abandoned = partial(self._abandoned, run)
+        self._spawn(self._advance(run))
         for what in self._early.pop(run.execution_id, ()):
             what(run)
+
+    async def _launch_all(self, claimed: Sequence[Claimed]) -> None:
+        for one in claimed:
+            try:
+                await self.launch(one)
+            except StoreUnavailable:
+                raise
+            except Exception:  # the others are not to wait for it
+                _logger.exception("Execution %s can neither run nor be ended", one.execution.id)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _advance(self, run: ExecutionRun) -> None:
         try:
             await run.advance()
+            if run.fault is None:
+                self.faults.pop(run.execution_id, None)
+            else:
+                await self._after_fault(run, run.fault)
         finally:
             self._let_go(run)
+
+    def _abandoned(self, run: ExecutionRun) -> None:
+        self._let_go(run)
+        if run.fault is not None:
+            self._spawn(self._after_fault(run, run.fault))
+
+    async def _after_fault(self, run: ExecutionRun, fault: Exception) -> None:
+        """The engine failed outside a node: try again after a pause, a bounded number of times. A cancel request ends
+        the pause, and the execution with it."""
+        execution, options = run.execution, self._env.options
+        execution.last_seq = run.log.committed
+        said = self._env.secrets.mask.text(f"{type(fault).__name__}: {fault}")
+        self.faults[execution.id] = said
+        self.fault_count += 1
+        # a cancel that comes now gets a turn of its own, one that this turn failed to carry out ends it here
+        ends = run.stalled + 1 >= options.max_faults or run.stop_reason == "cancelled"
+        if not ends:
+            await run.pause(min(_PAUSE_AFTER_FAULT * 4**run.stalled, options.lease / 3))
+        pause = _PAUSE_AFTER_ERROR
+        while not self._closing or not ends:
+            try:
+                if ends:
+                    await self._no_progress(run, said)
+                else:
+                    await self._env.store.executions.hand_back(self.id, execution.id, execution.epoch)
+                    self.wake()
+                return
+            except Exception:
+                _logger.exception("Execution %s can neither go on nor be ended; trying again", run.execution_id)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, options.lease / 3)
+
+    async def _no_progress(self, run: ExecutionRun, fault: str | None) -> None:
+        error = PermanentError(
+            f"It was taken up {run.stalled + 1} times in a row and got no further"
+            + (f"; the engine failed with {fault}" if fault else ": its workers died"),
+            code="no-progress",
+            hint="The server's log tells more. Once the cause is mended, rerun it.",
+        )
+        await self._cannot_run(run.execution, error, run)
 
     def _let_go(self, run: ExecutionRun) -> None:
         if self._running.get(run.execution_id) is run:
@@ -125,8 +190,9 @@ class Worker:
             if len(self._running) + 1 >= self._env.options.max_running:
                 self.wake()
 
-    async def _cannot_run(self, execution: Execution, error: Exception) -> None:
-        """End an execution that cannot even begin: its workflow or a node type of it is gone."""
+    async def _cannot_run(self, execution: Execution, error: Exception, run: ExecutionRun | None = None) -> None:
+        """End an execution without its steps: it cannot even begin, since its workflow or a node type is gone, or it
+        cannot go on."""
         _logger.warning("Execution %s cannot run: %s", execution.id, error)
         log = ExecutionLog(
             self._env.store.executions,
@@ -145,7 +211,17 @@ class Worker:
         now = self._env.clock.now()
         report = report_to_json(report_of(error, "", 1), self._env.secrets.mask)
         report.pop("node_id")
-        report["code"] = "cannot-run"
+        if run is None:
+            report["code"] = "cannot-run"
+        else:
+            told = await self._env.store.executions.events(execution.id, limit=execution.last_seq)
+            for step in fold(told).steps.values():
+                if step.finished_at is None:
+                    log.add("step.cancelled", step.node_id, step.attempt)
+            await self._env.children.cancel_children(execution.id)
+            on_failure = run.plan.document.settings.on_failure
+            if on_failure is not None and not cancelled and execution.trigger.kind != "failure":
+                await self._env.children.start_on_failure(execution, on_failure, report)
         log.add("execution.cancelled" if cancelled else "execution.failed", data={} if cancelled else {"error": report})
         try:
             await log.flush(
@@ -160,6 +236,7 @@ class Worker:
             return
         finally:
             log.close()
+        self.faults.pop(execution.id, None)
         execution.status = "cancelled" if cancelled else "failed"
         await self._env.children.ended(execution)
 
@@ -179,8 +256,7 @@ class Worker:
                     self._reserved += room
                     try:
                         claimed = await executions.claim(self.id, room, now=self._now(), lease_until=self.lease_until())
-                        for one in claimed:
-                            await self.launch(one)
+                        await self._launch_all(claimed)
                     finally:
                         self._reserved -= room
                     if len(claimed) == room:
@@ -213,8 +289,7 @@ class Worker:
             lease_until=self.lease_until(),
             cancelled_only=True,
         )
-        for one in claimed:
-            await self.launch(one)
+        await self._launch_all(claimed)
 
     async def _renew_loop(self) -> None:
         while True:

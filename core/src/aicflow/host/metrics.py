@@ -52,3 +52,9 @@ class _Runtime(Collector):
         for node_type, count in self._runtime.watchdog.blocked.items():
             blocked.add_metric([node_type or "(none)"], count)
         yield blocked
+        yield CounterMetricFamily(
+            "aicflow_engine_faults", "Times that the engine failed outside a node", worker.fault_count
+        )
+        yield GaugeMetricFamily(
+            "aicflow_executions_stuck", "Executions with which the engine fails now", value=len(worker.faults)
+        )

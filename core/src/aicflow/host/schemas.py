@@ -417,12 +417,14 @@ class NodeHealth(BaseModel):
 
 
 class Ready(_Given):
-    """Whether executions can be accepted and run. `degraded` names the node types whose steps cannot run here."""
+    """Whether executions can be accepted and run. `degraded` names the node types whose steps cannot run here,
+    `stuck` says with how many executions the engine itself fails now."""
 
     status: Literal["ready", "not-ready"]
     checks: dict[str, str]
     plugins: dict[str, int]
     degraded: list[str]
+    stuck: int
     node_types: dict[str, NodeHealth]
 
 

@@ -61,6 +61,7 @@ async def readyz(request: Request, query: NoQuery) -> Response:
         "checks": checks,
         "plugins": plugins,
         "degraded": degraded,
+        "stuck": len(runtime.executions.worker.faults),
         "node_types": nodes,
     }
     return json_response(body, 200 if ready else 503)
