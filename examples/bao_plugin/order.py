@@ -26,7 +26,7 @@ def main() -> None:
     with AICFlow() as client:
         node_type = client.node_types.get("acme.stock")
         print(f"{node_type.type_id} comes from {node_type.provider.distribution} {node_type.provider.version}")
-        saved = client.workflows.create(order())
+        saved = client.workflows.deploy(order())
         for sku, wanted in [("BOLT-8", 20), ("NUT-8", 20), ("GEAR-1", 1)]:
             execution = client.executions.run(saved, {"sku": sku, "wanted": wanted})
             error = execution.error

@@ -64,7 +64,7 @@ def review() -> Workflow:
 def main(topic: str = "soil carbon") -> None:
     papers = json.loads(ABSTRACTS.read_text(encoding="utf-8"))
     with AICFlow() as client:
-        saved = client.workflows.create(review())
+        saved = client.workflows.deploy(review())
         execution = client.executions.start(saved, {"topic": topic, "papers": papers})
         for event in client.executions.stream(execution.id):
             if event.type == "step.delta" and isinstance(event.data, dict) and isinstance(event.data.get("text"), str):

@@ -62,7 +62,7 @@ async def score(client: AsyncAICFlow, saved: SavedWorkflow) -> dict[str, Any]:
 
 async def main() -> None:
     async with AsyncAICFlow() as client:
-        saved = [await client.workflows.create(workflow) for workflow in (by_words(), by_agent())]
+        saved = [await client.workflows.deploy(workflow) for workflow in (by_words(), by_agent())]
         print(f"{'workflow':16} {'accuracy':>8} {'failed':>7}")
         for workflow in saved:
             result = await score(client, workflow)

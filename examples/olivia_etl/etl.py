@@ -56,7 +56,7 @@ def orders_etl(shop: str, warehouse: str) -> Workflow:
 
 def main() -> None:
     with Systems() as systems, AICFlow() as client:
-        saved = client.workflows.create(orders_etl(systems.url, systems.url))
+        saved = client.workflows.deploy(orders_etl(systems.url, systems.url))
         print(f"saved {saved.name} as {saved.id}")
         for fire in client.triggers.next_fires(f"{saved.id}:every_morning", count=2):
             print("will run at", fire.get("local") or fire)

@@ -13,6 +13,7 @@ import pytest
 from aicflow_sdk import (
     AICFlow,
     BadRequest,
+    BuildError,
     Conflict,
     ExecutionCancelled,
     ExecutionFailed,
@@ -301,3 +302,26 @@ def test_one_client_serves_many_threads(client: Any, server: Server) -> None:
     with AICFlow(server.url, server.key) as shared, ThreadPoolExecutor(8) as pool:
         done = pool.map(lambda n: shared.executions.run(saved, {"n": n}).result()["doubled"], range(16))
         assert list(done) == [n * 2 for n in range(16)]
+
+
+def test_deploying_says_what_it_did(client: Any, tmp_path: Path) -> None:
+    name = f"Deployed workflow {uuid4().hex}"
+    wf = doubling(name)
+    first = client.workflows.deploy(wf)
+    assert (first.outcome, first.version, first.id) == ("created", 1, name.replace(" ", "-"))
+    assert client.workflows.deploy(wf).outcome == "unchanged"
+    client.workflows.disable(first)
+    wf.description = "Twice as much."
+    again = client.workflows.deploy(wf)
+    assert (again.outcome, again.version, again.enabled) == ("updated", 2, False), "what is switched off stays so"
+    wf.name += "!"
+    with pytest.raises(BuildError, match="has another name"):
+        client.workflows.deploy(wf)
+    assert client.workflows.deploy(wf, id=first.id).outcome == "updated"
+    assert client.workflows.deploy(Workflow.from_dict({**wf.to_dict(), "name": "2 x"})).id == "_2-x"
+    with pytest.raises(BuildError, match="Give id="):
+        client.workflows.deploy(Workflow("!"))
+    wf.save(tmp_path / "file.yaml")
+    with pytest.raises(BuildError, match="Give id="):
+        client.workflows.deploy(tmp_path / "file.yaml")
+    assert client.workflows.deploy(tmp_path / "file.yaml", id=first.id).outcome == "unchanged"

@@ -1,17 +1,16 @@
-"""A real server for each page that needs one: what a page saves must not meet what another one saved."""
+"""One real server for all pages, so that readers may follow them one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.server import Server, running_server
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server process with an empty data folder."""
-    with running_server(tmp_path / "server-data") as found:
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server process; what a page saves is there when the next one is followed."""
+    with running_server(tmp_path_factory.mktemp("server") / "data") as found:
         yield found

@@ -19,6 +19,8 @@ def test_every_command_is_described(aicflow: Run, command: str) -> None:
     section = PAGE.split(f"## aicflow {command}\n")[1].split("\n## ")[0]
     shown = aicflow(command, "--help")
     assert shown.returncode == 0
-    options = set(re.findall(r"--[a-z][a-z-]+", shown.stdout)) - {"--help", "--version"}
+    verbs = set(re.findall(rf"^aicflow {command} ([a-z]+)", section, re.MULTILINE)) if "COMMAND" in shown.stdout else ()
+    texts = [shown.stdout, *(aicflow(command, verb, "--help").stdout for verb in verbs)]
+    options = set(re.findall(r"--[a-z][a-z-]+", "".join(texts))) - {"--help", "--version"}
     for option in sorted(option for option in options if not option.startswith("--no-")):
         assert option in section, f"{command} {option} is not described"

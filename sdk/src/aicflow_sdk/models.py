@@ -88,7 +88,8 @@ class Validation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
-    """A saved workflow. Lists leave `document` and `etag` out; `issues` are the warnings, given when it was saved."""
+    """A saved workflow. Lists leave `document` and `etag` out; `issues` are the warnings, given when it was saved;
+    `outcome` is what `deploy` did."""
 
     id: str
     name: str
@@ -101,6 +102,7 @@ class Workflow:
     document: Json | None = None
     issues: tuple[Issue, ...] = ()
     etag: str | None = None
+    outcome: Literal["created", "updated", "unchanged"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from aicflow_sdk.call import query
@@ -11,17 +14,53 @@ from aicflow_sdk.calls import workflows
 from aicflow_sdk.calls.executions import Statuses
 from aicflow_sdk.diff import Diff
 from aicflow_sdk.diff import diff as compare
+from aicflow_sdk.documents import WorkflowSource, document_of
 from aicflow_sdk.effects import Emit, Program
+from aicflow_sdk.errors import BuildError, Conflict, NotFound, RevisionMismatch
 from aicflow_sdk.follow import follow, follow_all, wait_for
 from aicflow_sdk.follow import run as start_and_wait
 from aicflow_sdk.models import Event, Execution, Workflow
 from aicflow_sdk.programs import Toolbox, perform
 
-__all__ = ["diff", "events", "run", "stream", "stream_all", "wait"]
+__all__ = ["deploy", "diff", "events", "run", "stream", "stream_all", "wait"]
 
 type Plan[T] = Callable[[Toolbox], Program[T]]
 
 _EVENTS_PAGE = 1000
+_DEPLOY_ATTEMPTS = 3
+
+
+def deploy(document: WorkflowSource, *, id: str | None = None) -> Plan[Workflow]:
+    """Save a workflow under its id, whether it exists or not; `outcome` of the result says what was done: `created`,
+    `updated` or `unchanged`. Without `id`, the id is the workflow's name with `-` for what no id may hold (a Path needs
+    an `id`); a saved workflow of that id with another name is left alone. A workflow that is switched off stays so.
+    Raises WorkflowInvalid, BuildError."""
+    name = None if isinstance(document, Path) else document_of(document).get("name")
+    workflow_id = id or re.sub(r"^(?=\d)", "_", re.sub(r"[^A-Za-z0-9_-]+", "-", str(name or "")).strip("-"))[:64]
+    if not workflow_id:
+        raise BuildError(f"No id follows from {document if name is None else repr(name)}.", hint="Give id=….")
+
+    def program(tools: Toolbox) -> Program[Workflow]:
+        for left in reversed(range(_DEPLOY_ATTEMPTS)):
+            try:
+                try:
+                    before: Workflow = yield from perform(workflows.get(workflow_id), tools)
+                except NotFound:
+                    made: Workflow = yield from perform(workflows.create(document, id=workflow_id), tools)
+                    return replace(made, outcome="created")
+                if id is None and before.name != name:
+                    raise BuildError(
+                        f"The workflow {workflow_id!r} is there already and has another name: {before.name!r}.",
+                        hint=f"Give id={workflow_id!r} to replace it, or another id.",
+                    )
+                after: Workflow = yield from perform(workflows.update(before, document), tools)
+                return replace(after, outcome="unchanged" if after.version == before.version else "updated")
+            except (Conflict, RevisionMismatch):  # somebody else saves it at this moment
+                if not left:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    return program
 
 
 def run(

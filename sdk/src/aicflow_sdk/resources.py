@@ -14,6 +14,7 @@ class Workflows[R: Runner | AsyncRunner](Resource[R]):
     """Saving, reading, validating and comparing workflows."""
 
     create = Operation(workflows.create)
+    deploy = Procedure(procedures.deploy)
     get = Operation(workflows.get)
     list = Paged(workflows.list_)
     update = Operation(workflows.update)

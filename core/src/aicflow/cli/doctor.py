@@ -110,14 +110,14 @@ def _open_to_others(path: Path) -> bool:
 
 def _server_or_store(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
     """Ask the server that runs; without one, open the store."""
-    from aicflow.cli.remote import running_server
+    from aicflow.cli.files import running_server
     from aicflow.host.datadir import DataDir
     from aicflow.host.wiring import make_store
 
     try:
         server = running_server(DataDir(settings.data_dir))
         if server is not None:
-            ready = server.call("GET", "/readyz")
+            ready = server.ready()
             yield Finding("ok", "server", f"{server.url} is {ready['status']}")
             return
         yield Finding("ok", "server", "none runs on this data folder")
@@ -167,7 +167,7 @@ def _plugins(plugins: Plugins) -> Iterator[Finding]:
 
 def _node_types(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
     """What node types say of themselves: in the server that runs, else in this process."""
-    from aicflow.cli.remote import running_server
+    from aicflow.cli.files import running_server
     from aicflow.host.datadir import DataDir
     from aicflow.host.node_health import NodeHealth
     from aicflow.kernel.node import NodeType
@@ -187,7 +187,7 @@ def _node_types(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
 
     try:
         server = running_server(DataDir(settings.data_dir))
-        found = server.call("GET", "/readyz")["node_types"] if server is not None else asyncio.run(look())
+        found = server.ready()["node_types"] if server is not None else asyncio.run(look())
     except AICFlowError:
         return  # told of the server already
     for type_id, said in found.items():

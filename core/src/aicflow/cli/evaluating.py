@@ -78,21 +78,18 @@ def _here(expression: str, file: str | None, node: str | None, given: dict[str, 
 
 
 def _on_server(expression: str, execution: str, node: str | None, given: dict[str, Any]) -> dict[str, Any]:
-    from urllib.parse import quote
+    from aicflow_sdk.call import Call, encode_json, nothing, path
+    from aicflow_sdk.calls.executions import get
 
-    from aicflow.cli.files import load_settings
-    from aicflow.cli.remote import running_server
-    from aicflow.host.datadir import DataDir
-    from aicflow.kernel.errors import AICFlowError
+    from aicflow.cli.server import Server
 
-    server = running_server(DataDir(load_settings().data_dir))
-    if server is None:
-        raise AICFlowError("No server is running.", hint="Start one with `aicflow serve`, or set AICFLOW_URL.")
-    workflow = server.call("GET", f"/api/v1/executions/{quote(execution, safe='')}")["workflow_id"]
+    at = Server()
+    workflow = at.ask(get(execution))["workflow_id"]
     body: dict[str, Any] = {"expression": expression, "execution_id": execution}
     if node is not None:
         body["node_id"] = node
     if given:
         body["scope"] = given
-    answer: dict[str, Any] = server.call("POST", f"/api/v1/workflows/{workflow}/preview-expression", body)
+    place = path("workflows", workflow, "preview-expression")
+    answer: dict[str, Any] = at.ask(Call(method="POST", path=place, parse=nothing, body=encode_json(body)))
     return answer

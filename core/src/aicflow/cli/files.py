@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aicflow.host.documents import DocumentFormat, SourceDocument, read_document, read_json
+from aicflow.host.positions import Positions
 from aicflow.kernel.errors import AICFlowError, DocumentUnreadable
 
 if TYPE_CHECKING:
+    from aicflow.cli.server import Server
+    from aicflow.host.datadir import DataDir
     from aicflow.host.settings import Settings
 
-__all__ = ["Unreadable", "load_settings", "no_options", "read_file", "read_input"]
+__all__ = [
+    "Unreadable",
+    "list_errors",
+    "load_settings",
+    "no_options",
+    "read_file",
+    "read_input",
+    "read_workflow",
+    "running_server",
+]
 
 _SUFFIXES: Mapping[str, DocumentFormat] = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +70,43 @@ def no_options(*names: str) -> None:
 
 
 def read_file(name: str) -> SourceDocument:
-    """The document in a file; `-` is standard input. The suffix says whether it is JSON or YAML, else its first
-    character does. Raises AICFlowError when there is no such file, Unreadable when it holds no document."""
+    """The document in a file; `-` is standard input. The suffix says whether it is JSON, YAML or Python (which builds
+    it; `FILE.py:NAME` names one of several), else its first character does. Raises AICFlowError when there is no such
+    file, Unreadable when it holds no document."""
+    if (found := re.fullmatch(r"(.+\.py)(?::(\w+))?", name)) is not None:
+        from aicflow.cli.python_file import document_built_in
+
+        return SourceDocument(document_built_in(found[1], found[2]), lambda: Positions({}))
     data = _bytes(name)
     guess: DocumentFormat = "json" if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{" else "yaml"
     try:
         return read_document(data, _SUFFIXES.get(Path(name).suffix.lower(), guess))
     except DocumentUnreadable as error:
         raise Unreadable(name, error) from None
+
+
+def read_workflow(name: str) -> SourceDocument:
+    """The document in a file. Raises AICFlowError for every reason why there is none."""
+    no_options(name)
+    try:
+        return read_file(name)
+    except Unreadable as error:
+        raise AICFlowError(error.sentence(), hint=error.error.hint) from None
+
+
+def list_errors(name: str, document: SourceDocument, issues: Iterable[Any]) -> None:
+    """Raise AICFlowError that lists every error among the findings with its place, when there is one."""
+    errors = [issue for issue in issues if issue.severity == "error"]
+    if not errors:
+        return
+    lines = []
+    for issue in errors[:_SHOWN]:
+        place = document.position(issue.pointer)
+        where = f"{name}:{place[0]}:{place[1]}" if place else f"{name}: {issue.pointer or '/'}"
+        lines.append(f"  {where}: {issue.code}: {issue.message}" + (f" {issue.hint}" if issue.hint else ""))
+    if len(errors) > _SHOWN:
+        lines.append(f"  and {len(errors) - _SHOWN} more; `aicflow validate {name}` lists all")
+    raise AICFlowError(f"{name} has {len(errors)} error{'s' if len(errors) > 1 else ''}.\n" + "\n".join(lines))
 
 
 def read_input(text: str | None) -> Any:
@@ -102,3 +146,12 @@ def load_settings(**overrides: Any) -> Settings:
         raise AICFlowError(f"{source}: {first['msg'].removeprefix('Value error, ').rstrip('.')}.") from None
     except SettingsError as error:
         raise AICFlowError(f"The settings cannot be read: {error}.") from None
+
+
+def running_server(data: DataDir) -> Server | None:
+    """The server at AICFLOW_URL, or the one that runs on the data folder; None without any. Raises AICFlowError."""
+    if not os.environ.get("AICFLOW_URL") and data.server() is None:
+        return None
+    from aicflow.cli.server import Server
+
+    return Server(data_dir=data.path)

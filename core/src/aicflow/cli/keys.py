@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from aicflow.cli.say import OutputFormat, print_json
+from aicflow.cli.say import OutputFormat, note, print_json
 from aicflow.kernel.errors import AICFlowError
 
 if TYPE_CHECKING:
@@ -30,7 +29,9 @@ def create_command(
     name: Annotated[str, Parameter(help="What the key is for")],
     /,
     *,
-    scope: Annotated[list[str] | None, Parameter(help="read, write, execute or admin; may be repeated")] = None,
+    scope: Annotated[
+        list[str] | None, Parameter(help="read, write, execute or admin; may be repeated", negative="")
+    ] = None,
     expires_in_days: Annotated[float | None, Parameter(help="Days until it stops to count")] = None,
     data_dir: _DataDir = None,
     output: _Output = "text",
@@ -46,9 +47,10 @@ def create_command(
         expires = datetime.now(UTC) + timedelta(days=expires_in_days)
     _checked(CreateApiKey, {"name": name, "scopes": scopes, "expires_at": expires})
     settings, server = _settings(data_dir)
-    body = {"name": name, "scopes": scopes, **({"expires_at": expires.isoformat()} if expires else {})}
     if server is not None:
-        made = server.call("POST", "/api/v1/api-keys", body)
+        from aicflow_sdk.calls import api_keys
+
+        made = server.ask(api_keys.create(name, scopes, expires_at=expires))  # type: ignore[arg-type]  # checked above
     else:
 
         async def create(ring: KeyRing) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def create_command(
         print_json(made)
         return
     print(made["key"])
-    _note(f"Key {made['id']} for {made['name']!r} with scopes {', '.join(made['scopes'])}; shown this once.")
+    note(f"Key {made['id']} for {made['name']!r} with scopes {', '.join(made['scopes'])}; shown this once.")
 
 
 @keys.command(name="list")
@@ -70,14 +72,9 @@ def list_command(*, data_dir: _DataDir = None, output: _Output = "text") -> None
     """List API keys, newest first; never the keys themselves."""
     settings, server = _settings(data_dir)
     if server is not None:
-        found: list[dict[str, Any]] = []
-        cursor = ""
-        while True:
-            page = server.call("GET", "/api/v1/api-keys?limit=200" + (f"&cursor={cursor}" if cursor else ""))
-            found.extend(page["data"])
-            cursor = page["next_cursor"]
-            if not cursor:
-                break
+        from aicflow_sdk.calls import api_keys
+
+        found = server.all(api_keys.list_())
     else:
 
         async def read(ring: KeyRing) -> list[dict[str, Any]]:
@@ -100,18 +97,14 @@ def revoke_command(
     key_id: Annotated[str, Parameter(help="Its id, as `aicflow keys list` shows it")], /, *, data_dir: _DataDir = None
 ) -> None:
     """Revoke an API key; it stops to count at once."""
-    from urllib.parse import quote
-
     settings, server = _settings(data_dir)
     if server is not None:
-        server.call("DELETE", f"/api/v1/api-keys/{quote(key_id, safe='')}")
+        from aicflow_sdk.calls import api_keys
+
+        server.ask(api_keys.revoke(key_id))
     else:
         _in_store(settings, lambda ring: ring.revoke(key_id))
-    _note(f"Key {key_id} is revoked.")
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)
+    note(f"Key {key_id} is revoked.")
 
 
 def _checked(model: Any, values: dict[str, Any]) -> None:
@@ -125,8 +118,7 @@ def _checked(model: Any, values: dict[str, Any]) -> None:
 
 
 def _settings(data_dir: Path | None) -> tuple[Settings, Any]:
-    from aicflow.cli.files import load_settings
-    from aicflow.cli.remote import running_server
+    from aicflow.cli.files import load_settings, running_server
     from aicflow.host.datadir import DataDir
 
     settings = load_settings(data_dir=data_dir)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from aicflow.cli.say import OutputFormat, console, print_json
+from aicflow.cli.say import OutputFormat, print_json, print_table
 from aicflow.kernel.errors import AICFlowError
 
 __all__ = ["nodes_command", "openapi_command", "plugins_command", "version_command"]
@@ -39,7 +38,7 @@ def nodes_command(
         print_json(views)
         return
     rows = [(view["type_id"], view["summary"], view["provider"]["distribution"] or "") for view in views]
-    _table(("type", "what it does", "from"), rows)
+    print_table(("type", "what it does", "from"), rows)
 
 
 def _show_node(view: dict[str, Any]) -> None:
@@ -65,12 +64,12 @@ def _show_node(view: dict[str, Any]) -> None:
     ]
     if rows:
         print("\nParams:")
-        _table(("name", "type", "default", "what it is"), rows)
+        print_table(("name", "type", "default", "what it is"), rows)
     if view["output_schema"] is not None:
         print("\nOutput:")
         fields = view["output_schema"].get("properties")
         if fields:
-            _table(("name", "type"), [(name, _kind(part)) for name, part in fields.items()])
+            print_table(("name", "type"), [(name, _kind(part)) for name, part in fields.items()])
         else:
             print(_kind(view["output_schema"]))
 
@@ -114,7 +113,7 @@ def plugins_command(*, output: _Output = "text") -> int:
         for view in views:
             types = ", ".join([*view["node_types"], *view["trigger_types"]])
             rows.append((view["name"], view["version"] or "", view["status"], types))
-        _table(("plugin", "version", "status", "types"), rows)
+        print_table(("plugin", "version", "status", "types"), rows)
         for view in views:
             for problem in view["problems"]:
                 print(f"{view['name']}: {problem['code']}: {problem['message']}")
@@ -145,18 +144,3 @@ def version_command() -> None:
     from aicflow import __version__
 
     print(__version__)
-
-
-def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(head, overflow="fold", no_wrap=head in ("type", "name", "plugin", "status", "version", "from"))
-    for row in rows:
-        table.add_row(*map(escape, row))
-    screen = console()
-    if not screen.is_terminal:
-        screen.width = max(screen.width, 200)
-    screen.print(table)

@@ -29,6 +29,11 @@ _COMMANDS: Final = {
     "eval": ("aicflow.cli.evaluating:eval_command", "Evaluate an expression, here or against an execution's data."),
     "nodes": ("aicflow.cli.listing:nodes_command", "List the installed node types, or show one."),
     "plugins": ("aicflow.cli.listing:plugins_command", "List the installed plugins and their problems."),
+    "deploy": ("aicflow.cli.workflows:deploy_command", "Create workflows on a server, or update them."),
+    "workflows": ("aicflow.cli.workflows:workflows", "Workflows on a server."),
+    "executions": ("aicflow.cli.executions:executions", "Executions on a server."),
+    "triggers": ("aicflow.cli.triggers:triggers", "Triggers of the workflows on a server."),
+    "deliveries": ("aicflow.cli.triggers:deliveries", "What arrived for a trigger."),
     "keys": ("aicflow.cli.keys:keys", "Create, list and revoke API keys."),
     "db": ("aicflow.cli.db:db", "Look after the store: size, soundness, backup, retention."),
     "doctor": ("aicflow.cli.doctor:doctor_command", "Check this installation and its data folder."),
@@ -46,7 +51,7 @@ Workflows are JSON or YAML files. Start with `aicflow run FILE`; `aicflow serve`
 
 
 def run_program(arguments: Sequence[str]) -> int:
-    """Run one command; gives the exit code: 0 well, 1 it failed, 2 wrong input, 130 interrupted."""
+    """Run one command; returns the exit code: 0 well, 1 it failed, 2 wrong input, 130 interrupted."""
     try:
         program = _program(arguments)
         result = program(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
@@ -54,13 +59,18 @@ def run_program(arguments: Sequence[str]) -> int:
         return result if isinstance(result, int) else 0
     except UnusedCliTokensError as error:
         words = " ".join(error.unused_tokens or ())
-        complain(f"That is too much: {words}", hint="`aicflow --help` shows the commands and their options.")
+        complain(f"Unexpected argument: {words}", hint="`aicflow --help` shows the commands and their options.")
         return USAGE
     except CycloptsError as error:
         complain(" ".join(str(error).split()), hint="`aicflow --help` shows the commands and their options.")
         return USAGE
     except AICFlowError as error:
         complain(error.message, hint=error.hint)
+        return getattr(error, "exit_code", USAGE)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "aicflow_sdk":
+            raise
+        complain("This command needs the SDK.", hint="Install it: pip install aicflow-sdk")
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -8,8 +8,6 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from aicflow.kernel.values import loads
-
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -26,12 +24,13 @@ _STYLES: Final = {
     "": "dim",
 }
 _MOST_ROWS: Final = 40
+_HERE: Final = "which only a server takes (Ctrl-C cancels)"
 
 
 class Progress(Protocol):
     """Something that is told each event."""
 
-    def event(self, encoded: bytes) -> None: ...
+    def event(self, event: dict[str, Any]) -> None: ...
 
     def __enter__(self) -> Self: ...
 
@@ -40,15 +39,15 @@ class Progress(Protocol):
     ) -> None: ...
 
 
-def progress(node_ids: Sequence[str]) -> Progress:
-    """What suits standard error."""
-    return LiveTable(node_ids) if sys.stderr.isatty() else Lines()
+def progress(node_ids: Sequence[str], answered_by: str = _HERE) -> Progress:
+    """What suits standard error; `answered_by` is told of a step that waits for a person."""
+    return LiveTable(node_ids, answered_by) if sys.stderr.isatty() else Lines(answered_by)
 
 
 class NoProgress:
     """Shows nothing."""
 
-    def event(self, encoded: bytes) -> None:
+    def event(self, event: dict[str, Any]) -> None:
         """Nothing."""
 
     def __enter__(self) -> Self:
@@ -61,15 +60,17 @@ class NoProgress:
 class Lines(NoProgress):
     """A line for each event that matters to a person."""
 
-    def event(self, encoded: bytes) -> None:
+    def __init__(self, answered_by: str = _HERE) -> None:
+        self._answered_by = answered_by
+
+    def event(self, event: dict[str, Any]) -> None:
         """Print the event's line."""
-        event = loads(encoded)
-        text = _line(event)
+        text = _line(event, self._answered_by)
         if text:
             print(text, file=sys.stderr, flush=True)
 
 
-def _line(event: dict[str, Any]) -> str | None:
+def _line(event: dict[str, Any], answered_by: str) -> str | None:
     kind: str = event["type"]
     data = event["data"]
     if kind in ("step.delta", "execution.queued"):
@@ -86,22 +87,22 @@ def _line(event: dict[str, Any]) -> str | None:
     if isinstance(error, dict):
         more += f": {error.get('message', '')}"
     if kind == "step.waiting":
-        more += f": {_waits_for(data)}" if _waits_for(data) else ""
+        more += f": {waits}" if (waits := _waits_for(data, answered_by)) else ""
     return f"{time} {subject} {word}{more}"
 
 
-def _waits_for(data: dict[str, Any]) -> str:
+def _waits_for(data: dict[str, Any], answered_by: str) -> str:
     """What a person should know who watches a step wait."""
     if data.get("reason") != "answer":
         return ""
     asked = f": {data['message']}" if data.get("message") else ""
-    return f"for an answer, which only a server takes (Ctrl-C cancels){asked}"
+    return f"for an answer, {answered_by}{asked}"
 
 
 class LiveTable:
     """The steps as a table that changes in place."""
 
-    def __init__(self, node_ids: Sequence[str]) -> None:
+    def __init__(self, node_ids: Sequence[str], answered_by: str = _HERE) -> None:
         from rich.live import Live
 
         from aicflow.cli.say import console
@@ -109,6 +110,7 @@ class LiveTable:
         self._rows: dict[str, dict[str, Any]] = {
             node_id: {"status": "", "started": None, "took": "", "note": ""} for node_id in node_ids
         }
+        self._answered_by = answered_by
         self._status = "queued"
         self._live = Live(console=console(stderr=True), get_renderable=self._table, refresh_per_second=12)
 
@@ -122,9 +124,8 @@ class LiveTable:
         self._live.refresh()
         self._live.__exit__(kind, error, trace)
 
-    def event(self, encoded: bytes) -> None:
+    def event(self, event: dict[str, Any]) -> None:
         """Change the table."""
-        event = loads(encoded)
         kind: str = event["type"]
         subject, _, word = kind.partition(".")
         if subject == "execution":
@@ -144,7 +145,7 @@ class LiveTable:
                 row["started"] = row["started"] or event["time"]
                 row["note"] = ""
             elif word == "waiting":
-                row["note"] = _waits_for(data)
+                row["note"] = _waits_for(data, self._answered_by)
             elif word in ("succeeded", "failed", "cancelled") and row["started"]:
                 row["took"] = _seconds(row["started"], event["time"])
             error = data.get("error")

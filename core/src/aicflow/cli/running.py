@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from aicflow.cli.say import OutputFormat, complain, print_json
-from aicflow.kernel.errors import AICFlowError
 
 if TYPE_CHECKING:
     from aicflow.engine import Executions
@@ -25,7 +24,9 @@ __all__ = ["run_command"]
 
 
 def run_command(
-    file: Annotated[str, Parameter(help="The workflow, JSON or YAML; - is standard input", allow_leading_hyphen=True)],
+    file: Annotated[
+        str, Parameter(help="The workflow, JSON, YAML or Python; - is standard input", allow_leading_hyphen=True)
+    ],
     /,
     *,
     input: Annotated[str | None, Parameter(help="Its input: JSON, or @FILE")] = None,
@@ -39,15 +40,12 @@ def run_command(
     Progress goes to standard error, the output to standard output. Leaves with 0 when it succeeded, 1 when it failed,
     2 when the file or the input is wrong, 130 when it was cancelled with Ctrl-C.
     """
-    from aicflow.cli.files import Unreadable, load_settings, no_options, read_file, read_input
+    from aicflow.cli.files import list_errors, load_settings, read_input, read_workflow
     from aicflow.cli.plugins import quiet_plugins
     from aicflow.host.logs import set_up_logging
+    from aicflow.kernel.validation import validate
 
-    no_options(file)
-    try:
-        document = read_file(file)
-    except Unreadable as error:
-        raise AICFlowError(error.sentence(), hint=error.error.hint) from None
+    document = read_workflow(file)
     value = read_input(input)
     settings = load_settings(engine=engine)
     server_secret = None
@@ -57,27 +55,10 @@ def run_command(
         server_secret = DataDir(settings.data_dir).server_secret()
     url = store or (f"sqlite:///{settings.data_dir / 'runs.db'}" if keep else "memory://")
     plugins = quiet_plugins()
-    _refuse_invalid(file, document, plugins)
+    list_errors(file, document, validate(document.value, plugins.registry))
     set_up_logging("error", "%(levelname)s %(name)s: %(message)s")
     logging.getLogger("aicflow").setLevel(logging.CRITICAL)  # what fails is told below
     return asyncio.run(_run(file, document.value, value, settings, plugins, url, server_secret, output))
-
-
-def _refuse_invalid(file: str, document: Any, plugins: Plugins) -> None:
-    """Raise AICFlowError that lists every error of the document with its place."""
-    from aicflow.kernel.validation import validate
-
-    errors = [issue for issue in validate(document.value, plugins.registry) if issue.severity == "error"]
-    if not errors:
-        return
-    lines = []
-    for issue in errors[:20]:
-        place = document.position(issue.pointer)
-        where = f"{file}:{place[0]}:{place[1]}" if place else file
-        lines.append(f"  {where}: {issue.code}: {issue.message}" + (f" {issue.hint}" if issue.hint else ""))
-    if len(errors) > 20:
-        lines.append(f"  and {len(errors) - 20} more; `aicflow validate {file}` lists all")
-    raise AICFlowError(f"{file} has {len(errors)} error{'s' if len(errors) > 1 else ''}.\n" + "\n".join(lines))
 
 
 async def _run(
@@ -135,6 +116,7 @@ async def _switch_off(store: Store, workflow_id: str) -> None:
 async def _follow(executions: Executions, execution_id: str, node_ids: list[str], output: str) -> bool:
     """Show the execution until it ended; the first Ctrl-C cancels it. Gives whether there was one."""
     from aicflow.cli.progress import NoProgress, progress
+    from aicflow.kernel.values import loads
 
     loop = asyncio.get_running_loop()
     interrupted = asyncio.Event()
@@ -147,7 +129,7 @@ async def _follow(executions: Executions, execution_id: str, node_ids: list[str]
         with shown:
             async for batch in executions.watch(execution_id):
                 for event in batch:
-                    shown.event(event)
+                    shown.event(loads(event))
 
     async def cancel() -> None:
         await interrupted.wait()

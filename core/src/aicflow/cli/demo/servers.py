@@ -14,7 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from aicflow.cli.remote import Remote
+from aicflow.cli.server import Server
 from aicflow.host.datadir import DataDir
 from aicflow.kernel.errors import AICFlowError
 
@@ -64,7 +64,7 @@ def model_environment() -> Iterator[tuple[dict[str, str], str]]:
 
 
 @contextmanager
-def aicflow_server(folder: Path, environment: dict[str, str]) -> Iterator[Remote]:
+def aicflow_server(folder: Path, environment: dict[str, str]) -> Iterator[Server]:
     """A real server process on a free loopback port with its data in `folder`."""
     log = folder / "server.log"
     with log.open("wb") as output:
@@ -82,7 +82,7 @@ def aicflow_server(folder: Path, environment: dict[str, str]) -> Iterator[Remote
                 said = log.read_text(errors="replace").strip().splitlines()[-5:]
                 raise AICFlowError("The server did not start. It said: " + " | ".join(said))
             time.sleep(0.05)
-        yield Remote(server.url, key)
+        yield Server(server.url, key)
     finally:
         _end(process)
 

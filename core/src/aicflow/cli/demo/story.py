@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from aicflow_sdk.call import Call, encode_json, nothing
+from aicflow_sdk.calls import executions, triggers
+from aicflow_sdk.procedures import stream
 
 from aicflow.cli.demo.servers import aicflow_server, data_server, model_environment
 from aicflow.cli.progress import progress
-from aicflow.cli.remote import Remote
 from aicflow.cli.say import console, print_json
+from aicflow.cli.server import Server
 from aicflow.kernel.errors import AICFlowError
 
 __all__ = ["demo_command"]
@@ -51,20 +54,21 @@ def demo_command(*, keep: bool = False) -> int:
     return ended
 
 
-def _story(remote: Remote, data_url: str) -> int:
+def _story(remote: Server, data_url: str) -> int:
     say = console()
     document = yaml.safe_load(files(__package__).joinpath("weather.yaml").read_text(encoding="utf-8"))
     document["vars"]["data_url"] = data_url
-    remote.call("POST", f"/api/v1/workflows?id={_WORKFLOW}", document)
+    remote.deploy(document, _WORKFLOW)
     nodes = [node["id"] for node in document["nodes"]]
 
     say.print(f"[bold]1.[/] The workflow is saved; its URL is live. POST {remote.url}/hooks/weather")
-    answer = remote.call("POST", "/hooks/weather", {"year": 2015})
+    hook = Call(method="POST", path="/hooks/weather", body=encode_json({"year": 2015}), parse=nothing)
+    answer = remote.ask(hook)
     first = _follow(remote, answer["execution_id"], nodes)
 
     say.print("\n[bold]2.[/] Version 2 adds a schedule; it fires by itself.")
     document["triggers"].append(_CRON)
-    remote.call("PUT", f"/api/v1/workflows/{_WORKFLOW}", document, {"if-match": "*"})
+    remote.deploy(document, _WORKFLOW)
     second = _follow(remote, _first_fire(remote), nodes)
 
     ok = True
@@ -85,38 +89,29 @@ def _story(remote: Remote, data_url: str) -> int:
     return 0 if ok else 1
 
 
-def _first_fire(remote: Remote) -> str:
+def _first_fire(remote: Server) -> str:
     """Wait for the schedule's first execution, then pause the schedule: one is enough."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        page = remote.call("GET", f"/api/v1/executions?workflow_id={_WORKFLOW}&trigger_kind=trigger&limit=50")
-        fired = [one for one in page["data"] if one["trigger"]["trigger_id"] == _CRON["id"]]
+        found = remote.all(executions.list_(workflow_id=_WORKFLOW, trigger_kind="trigger", limit=50))
+        fired = [one for one in found if one["trigger"]["trigger_id"] == _CRON["id"]]
         if fired:
-            remote.call("POST", f"/api/v1/triggers/{_WORKFLOW}:{_CRON['id']}/pause")
+            remote.ask(triggers.pause(f"{_WORKFLOW}:{_CRON['id']}"))
             return str(fired[-1]["id"])
         time.sleep(0.1)
     raise AICFlowError("The schedule did not fire within a minute.")
 
 
-def _follow(remote: Remote, execution_id: str, nodes: list[str]) -> dict[str, Any]:
+def _follow(remote: Server, execution_id: str, nodes: list[str]) -> dict[str, Any]:
     """Show an execution's events as they come over the WebSocket; gives the execution when it has ended."""
-    from websockets.sync.client import connect
-
-    address = f"{remote.url.replace('http', 'ws', 1)}/api/v1/executions/{execution_id}/stream"
-    headers = {"authorization": f"Bearer {remote.key}"}
-    with (
-        connect(address, additional_headers=headers, subprotocols=["aicflow.v1"], open_timeout=15) as stream,  # type: ignore[list-item]
-        progress(nodes) as table,
-    ):
-        for frame in stream:
-            data = frame.encode() if isinstance(frame, str) else frame
-            for event in data.splitlines():
-                table.event(event)
-    execution: dict[str, Any] = remote.call("GET", f"/api/v1/executions/{execution_id}")
+    with progress(nodes) as table:
+        for event in remote.events(stream(execution_id)):
+            table.event(event)
+    execution: dict[str, Any] = remote.ask(executions.get(execution_id))
     return execution
 
 
-def _stay(remote: Remote) -> None:
+def _stay(remote: Server) -> None:
     say = console()
     say.print(f"\nThe server goes on at {remote.url} (API key {remote.key}). Ctrl-C ends it.", highlight=False)
     try:

@@ -1,0 +1,231 @@
+"""`aicflow executions …`: what a server runs and ran."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from aicflow_sdk import procedures
+from aicflow_sdk.calls import executions as calls
+from aicflow_sdk.calls.workflows import version as version_of
+from cyclopts import App, Parameter
+
+from aicflow.cli.files import read_input
+from aicflow.cli.progress import Lines, NoProgress, progress
+from aicflow.cli.say import OutputFormat, complain, note, print_fields, print_json, print_rows
+from aicflow.cli.server import Server
+
+__all__ = ["executions"]
+
+executions = App(name="executions", help="Executions on a server: list, show, start, watch, answer, cancel, rerun.")
+type Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
+_Id = Annotated[str, Parameter(help="The execution's id")]
+_Output = Annotated[OutputFormat, Parameter(help="text or json")]
+_Input = Annotated[str | None, Parameter(help="The input: JSON, or @FILE")]
+_Wait = Annotated[bool, Parameter(help="Show it until it has ended, and print its output", negative="")]
+_Key = Annotated[str | None, Parameter(help="Repeating the command with the same key starts nothing new")]
+_COLUMNS = ("id", "workflow_id", "version", "status", "created_at", "finished_at")
+
+
+@executions.command(name="list")
+def list_command(
+    *,
+    workflow: Annotated[str | None, Parameter(help="Of this workflow")] = None,
+    status: Annotated[list[Status] | None, Parameter(help="With this status; may be repeated", negative="")] = None,
+    trigger_kind: Annotated[str | None, Parameter(help="Started by: manual, trigger, rerun, child, …")] = None,
+    created_after: Annotated[datetime | None, Parameter(help="Made after this time")] = None,
+    created_before: Annotated[datetime | None, Parameter(help="Made before this time")] = None,
+    limit: Annotated[int, Parameter(help="At most so many")] = 20,
+    output: _Output = "text",
+) -> None:
+    """List executions, newest first. Times are ISO 8601, in local time unless they say otherwise."""
+    found = calls.list_(
+        workflow_id=workflow,
+        status=status,
+        trigger_kind=trigger_kind,
+        created_after=created_after and created_after.astimezone(),
+        created_before=created_before and created_before.astimezone(),
+        limit=limit,
+    )
+    print_rows(Server().all(found), _COLUMNS, output)
+
+
+@executions.command(name="show")
+def show_command(execution: _Id, /, *, output: _Output = "text") -> None:
+    """Show an execution and its steps."""
+    at = Server()
+    found, done = at.ask(calls.get(execution)), at.ask(calls.steps(execution))["data"]
+    if output == "json":
+        print_json({**found, "steps": done})
+        return
+    print_fields(found, "text")
+    print()
+    print_rows(done, ("node_id", "status", "attempt", "started_at", "finished_at"), "text")
+
+
+@executions.command(name="start")
+def start_command(
+    workflow: Annotated[str, Parameter(help="The workflow's id")],
+    /,
+    *,
+    input: _Input = None,
+    version: Annotated[int | None, Parameter(help="The newest when not given")] = None,
+    priority: Annotated[int, Parameter(help="Higher is claimed first")] = 0,
+    idempotency_key: _Key = None,
+    wait: _Wait = False,
+    output: _Output = "text",
+) -> int:
+    """Start an execution and print its id, or with --wait its output."""
+    at = Server()
+    call = calls.start(workflow, read_input(input), version=version, priority=priority, idempotency_key=idempotency_key)
+    return _started(at, at.ask(call), wait, output)
+
+
+@executions.command(name="rerun")
+def rerun_command(
+    execution: _Id,
+    /,
+    *,
+    input: _Input = None,
+    version: Annotated[str, Parameter(help="pinned, latest or a number")] = "pinned",
+    from_node: Annotated[str | None, Parameter(help="Reuse what is not downstream of this node")] = None,
+    idempotency_key: _Key = None,
+    wait: _Wait = False,
+    output: _Output = "text",
+) -> int:
+    """Make a new execution from an old one, with its input unless another is given."""
+    at = Server()
+    call = calls.rerun(
+        execution,
+        input=calls.SAME if input is None else read_input(input),
+        version=int(version) if version.isdecimal() else version,  # type: ignore[arg-type]  # the server checks words
+        from_node=from_node,
+        idempotency_key=idempotency_key,
+    )
+    return _started(at, at.ask(call), wait, output)
+
+
+@executions.command(name="watch")
+def watch_command(
+    execution: Annotated[str | None, Parameter(help="Its id; all executions when not given")] = None,
+    /,
+    *,
+    output: Annotated[OutputFormat, Parameter(help="text, or json with an event a line")] = "text",
+) -> int:
+    """Show an execution as it happens until it has ended, then print its output; Ctrl-C only stops watching.
+
+    Leaves with 0 when it succeeded, 1 when it failed or was cancelled.
+    """
+    at = Server()
+    if execution is not None:
+        return _watch(at, execution, output, events=True)
+    lines = Lines()
+    for event in at.events(procedures.stream_all()):
+        if output == "json":
+            _print_line(event)
+        else:
+            lines.event(event)
+    return 0
+
+
+@executions.command(name="logs")
+def logs_command(
+    execution: _Id,
+    /,
+    *,
+    node: Annotated[str | None, Parameter(help="Only of this node")] = None,
+    follow: Annotated[bool, Parameter(help="Go on until it has ended", negative="")] = False,
+    output: Annotated[OutputFormat, Parameter(help="text, or json with an event a line")] = "text",
+) -> None:
+    """Print what the steps logged, and their errors."""
+    for event in Server().events(procedures.stream(execution) if follow else procedures.events(execution)):
+        if node not in (None, event.get("node_id")):
+            continue
+        data = event.get("data")
+        error = data.get("error") if isinstance(data, dict) else None
+        if event["type"] != "step.log" and not (event["type"] == "step.failed" and isinstance(error, dict)):
+            continue
+        if output == "json":
+            _print_line(event)
+            continue
+        said = data if error is None else error
+        print(f"{event.get('time', '')} {event['node_id']}: {(said or {}).get('message', '')}", flush=True)
+
+
+@executions.command(name="cancel")
+def cancel_command(execution: _Id, /) -> None:
+    """Ask for its end, which comes within two seconds."""
+    found = Server().ask(calls.cancel(execution))
+    note(f"{execution} is {found['status']}" + ("." if found["finished_at"] else "; it is being cancelled."))
+
+
+@executions.command(name="answer")
+def answer_command(
+    execution: _Id,
+    value: Annotated[str | None, Parameter(help="The answer: JSON, or @FILE")] = None,
+    /,
+    *,
+    node: Annotated[str | None, Parameter(help="The step, when several wait")] = None,
+    action: Annotated[
+        Literal["answered", "retry", "skip", "fail"], Parameter(help="Settle the step otherwise than by an answer")
+    ] = "answered",
+    output: _Output = "text",
+) -> None:
+    """Answer a step that waits, so that its execution goes on."""
+    found = Server().ask(calls.resume(execution, read_input(value), node_id=node, action=action))
+    if output == "json":
+        print_json(found)
+    else:
+        note(f"{execution} is {found['status']}.")
+
+
+@executions.command(name="why")
+def why_command(execution: _Id, /, *, output: _Output = "text") -> None:
+    """Say what it is doing, or why it ended as it did."""
+    found = Server().ask(calls.why(execution))
+    if output == "json":
+        print_json(found)
+    else:
+        print(found["sentence"])
+
+
+def _started(at: Server, execution: dict[str, Any], wait: bool, output: OutputFormat) -> int:
+    if wait:
+        return _watch(at, execution["id"], output)
+    if output == "json":
+        print_json(execution)
+    else:
+        print(execution["id"])
+    return 0
+
+
+def _watch(at: Server, execution_id: str, output: OutputFormat, *, events: bool = False) -> int:
+    """Show it until it has ended. As JSON: every event a line, or the execution at its end."""
+    execution = at.ask(calls.get(execution_id))
+    shown: Any = NoProgress()
+    if output == "text":
+        document = at.ask(version_of(execution["workflow_id"], execution["version"]))["document"]
+        how = f"which `aicflow executions answer {execution_id} VALUE` gives"
+        shown = progress([node["id"] for node in document["nodes"]], how)
+    with shown:
+        for event in at.events(procedures.stream(execution_id)):
+            if output == "text":
+                shown.event(event)
+            elif events:
+                _print_line(event)
+    execution = at.ask(calls.get(execution_id))
+    if output == "json":
+        if not events:
+            print_json(execution)
+    elif execution["status"] == "succeeded":
+        print_json(execution["output"])
+    else:
+        error = execution["error"] or {"message": f"The execution was {execution['status']}."}
+        place = f"node {error['node_id']!r}: " if error.get("node_id") else ""
+        complain(f"{place}{error['message']}", hint=error.get("hint"))
+    return 0 if execution["status"] == "succeeded" else 1
+
+
+def _print_line(event: dict[str, Any]) -> None:
+    print(json.dumps(event, ensure_ascii=False), flush=True)

@@ -1,0 +1,102 @@
+"""`aicflow triggers …` and `aicflow deliveries …`: what starts executions on a server, and what arrived."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from aicflow_sdk.calls import triggers as calls
+from cyclopts import App, Parameter
+
+from aicflow.cli.files import read_input
+from aicflow.cli.say import OutputFormat, note, print_fields, print_json, print_rows
+from aicflow.cli.server import Server
+
+__all__ = ["deliveries", "triggers"]
+
+triggers = App(name="triggers", help="Triggers of the workflows on a server: list, next, pause, resume, fire.")
+deliveries = App(name="deliveries", help="What arrived for a trigger: list, show, replay.")
+_Id = Annotated[str, Parameter(help="The trigger: WORKFLOW:TRIGGER")]
+_Delivery = Annotated[str, Parameter(help="The delivery's id")]
+_Output = Annotated[OutputFormat, Parameter(help="text or json")]
+_Key = Annotated[str | None, Parameter(help="Repeating the command with the same key starts nothing new")]
+
+
+@triggers.command(name="list")
+def list_command(
+    *, workflow: Annotated[str | None, Parameter(help="Of this workflow")] = None, output: _Output = "text"
+) -> None:
+    """List the triggers of enabled workflows; those that cannot fire too, with the reason."""
+    found = Server().all(calls.list_(workflow_id=workflow))
+    print_rows(found, ("id", "type_id", "status", "problem"), output)
+
+
+@triggers.command(name="next")
+def next_command(
+    trigger: _Id,
+    /,
+    *,
+    count: Annotated[int, Parameter(help="How many")] = 5,
+    output: _Output = "text",
+) -> None:
+    """Tell when a trigger will fire next."""
+    found = Server().ask(calls.next_fires(trigger, count=count))["data"]
+    print_rows(found, tuple(dict.fromkeys(key for one in found for key in one)), output)
+
+
+@triggers.command(name="pause")
+def pause_command(trigger: _Id, /) -> None:
+    """Let a trigger fire no more until it is resumed."""
+    note(f"{trigger} is {Server().ask(calls.pause(trigger))['status']}.")
+
+
+@triggers.command(name="resume")
+def resume_command(trigger: _Id, /) -> None:
+    """Let a paused trigger go on."""
+    note(f"{trigger} is {Server().ask(calls.resume(trigger))['status']}.")
+
+
+@triggers.command(name="fire")
+def fire_command(
+    trigger: _Id,
+    /,
+    *,
+    payload: Annotated[str | None, Parameter(help="JSON, or @FILE")] = None,
+    idempotency_key: _Key = None,
+    output: _Output = "text",
+) -> None:
+    """Fire a trigger now, also when it is paused, and print the execution's id."""
+    _started(Server().ask(calls.fire(trigger, read_input(payload), idempotency_key=idempotency_key)), output)
+
+
+@deliveries.command(name="list")
+def deliveries_command(
+    trigger: _Id,
+    /,
+    *,
+    limit: Annotated[int, Parameter(help="At most so many")] = 20,
+    output: _Output = "text",
+) -> None:
+    """List what arrived for a trigger, newest first."""
+    found = Server().all(calls.deliveries(trigger, limit=limit))
+    print_rows(found, ("id", "received_at", "key", "execution_id", "error"), output)
+
+
+@deliveries.command(name="show")
+def delivery_command(trigger: _Id, delivery: _Delivery, /, *, output: _Output = "text") -> None:
+    """Show something that arrived, with its payload."""
+    print_fields(Server().ask(calls.delivery(trigger, delivery)), output)
+
+
+@deliveries.command(name="replay")
+def replay_command(
+    trigger: _Id, delivery: _Delivery, /, *, idempotency_key: _Key = None, output: _Output = "text"
+) -> None:
+    """Start an execution of today's version with a payload that arrived before, and print its id."""
+    _started(Server().ask(calls.replay(trigger, delivery, idempotency_key=idempotency_key)), output)
+
+
+def _started(execution: Any, output: OutputFormat) -> None:
+    if output == "json":
+        print_json(execution)
+    else:
+        print(execution["id"])
