@@ -38,11 +38,8 @@ _ANY_DOCUMENT: dict[str, Any] = _body("Any value; what is wrong with it is told 
 
 
 def _if_match(*, required: bool) -> dict[str, Any]:
-    return {
-        "parameters": [
-            {"name": "If-Match", "in": "header", "required": required, "schema": {"type": "string", "minLength": 1}}
-        ]
-    }
+    schema = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'}
+    return {"parameters": [{"name": "If-Match", "in": "header", "required": required, "schema": schema}]}
 
 
 _ETAG: dict[str, Any] = {"ETag": {"schema": {"type": "string"}, "description": "The revision, for If-Match"}}
