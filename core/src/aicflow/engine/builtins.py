@@ -124,8 +124,9 @@ class WorkflowCallOutput(Output):
 class WorkflowCall(Node[WorkflowCallParams, WorkflowCallOutput]):
     """Call another workflow and take its output.
 
-    Cancelling the caller cancels the called execution; its failure fails this step unless `on_child_failure` is
-    `continue`.
+    It may call its own workflow, to repeat a part: calls may be nested 100 deep (AICFLOW_MAX_CALL_DEPTH), then the step
+    fails with `too-deep`. Cancelling the caller cancels the called execution; its failure fails this step unless
+    `on_child_failure` is `continue`.
     """
 
     type_id = "workflow.call"

@@ -45,8 +45,11 @@ class _Tasked(_Plain):
     in_langgraph_task = True
 
 
-def plan_of(edges: Iterable[str], *, alone: Iterable[str] = (), tasked: Iterable[str] = ()) -> Plan:
-    """A plan from edges such as `"a > b"` or `"gate true> b"`. `tasked` nodes ask for a LangGraph task."""
+def plan_of(
+    edges: Iterable[str], *, alone: Iterable[str] = (), tasked: Iterable[str] = (), always: Iterable[str] = ()
+) -> Plan:
+    """A plan from edges such as `"a > b"` or `"gate true> b"`. `tasked` nodes ask for a LangGraph task, `always` ones
+    run however the nodes before them were settled."""
     names: dict[str, None] = dict.fromkeys(alone)
     arrows: list[dict[str, Any]] = []
     for text in edges:
@@ -59,7 +62,15 @@ def plan_of(edges: Iterable[str], *, alone: Iterable[str] = (), tasked: Iterable
     registry.register(_Plain)
     registry.register(_Tasked)
     wanted = set(tasked)
-    nodes = [{"id": name, "type": "suite.tasked" if name in wanted else "suite.plain"} for name in names]
+    teardown = set(always)
+    nodes = [
+        {
+            "id": name,
+            "type": "suite.tasked" if name in wanted else "suite.plain",
+            "run": "always" if name in teardown else "reached",
+        }
+        for name in names
+    ]
     document = WorkflowDocument.model_validate({"aicflow": 1, "name": "suite", "nodes": nodes, "edges": arrows})
     return build_plan(document, registry)
 
@@ -128,6 +139,14 @@ class EngineSuite:
     async def test_a_chain_runs_in_order(self, engine: Engine, tasked: bool) -> None:
         story = self.story(["a > b", "b > c"], tasked)
         assert await story.run(engine) == ["+a", "-a", "+b", "-b", "+c", "-c"]
+
+    async def test_what_always_runs_does_after_failures_and_skips(self, engine: Engine, tasked: bool) -> None:
+        edges = ["a > b", "b > z", "c > z", "z > y"]
+        plan = plan_of(edges, tasked="abcyz" if tasked else (), always=["z"])
+        story = _Story(plan, {"a": (), "c": ()})
+        await story.run(engine)
+        assert story.ran()[-2:] == ["z", "y"]
+        assert story.skipped() == ["b"]
 
     async def test_a_single_node_runs(self, engine: Engine) -> None:
         story = _Story(plan_of([], alone=["only"]))

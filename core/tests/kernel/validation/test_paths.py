@@ -22,15 +22,15 @@ def graphs(draw):
         for port in (*ports[source], "error", "unknown")
     ]
     edges = draw(st.lists(st.sampled_from(ways), max_size=10, unique=True))
-    return ports, edges
+    always = draw(st.just(frozenset()) | st.frozensets(st.integers(1, count - 1), max_size=2))
+    return ports, edges, always
 
 
-def walks(ports, edges):
+def walks(ports, edges, always):
     """For every combination of outcomes: the graph, which nodes ran, and how each was left."""
-    graph = Graph.build([f"n{i}" for i in range(len(ports))], edges)
-    exits = [
-        [*own, *(["error"] if any(e[0] == i and e[1] == "error" for e in edges) else [])] for i, own in enumerate(ports)
-    ]
+    graph = Graph.build([f"n{i}" for i in range(len(ports))], edges, always)
+    caught = {source for source, port, target in edges if port == "error" and target not in always}
+    exits = [[*own, *(["error"] if i in caught else [])] for i, own in enumerate(ports)]
     for outcome in product(*exits):
         walk = Walk(graph)
         ran = set()
@@ -50,10 +50,10 @@ def before(edges, one, other):
 @settings(max_examples=300, deadline=None)
 @given(graphs())
 def test_every_answer_is_that_of_all_walks(made):
-    ports, edges = made
-    graph = Graph.build([f"n{i}" for i in range(len(ports))], edges)
+    ports, edges, always = made
+    graph = Graph.build([f"n{i}" for i in range(len(ports))], edges, always)
     paths = Paths(graph, ports)
-    all_walks = list(walks(ports, edges))
+    all_walks = list(walks(ports, edges, always))
     for other in (*range(len(ports)), END):
         if other != END:
             assert paths.never_runs(other) == (not any(other in ran for ran, _ in all_walks))
@@ -75,8 +75,8 @@ def test_every_answer_is_that_of_all_walks(made):
 @settings(max_examples=100, deadline=None)
 @given(graphs(), st.integers(0, 12))
 def test_out_of_budget_nothing_wrong_is_claimed(made, budget):
-    ports, edges = made
-    graph = Graph.build([f"n{i}" for i in range(len(ports))], edges)
+    ports, edges, always = made
+    graph = Graph.build([f"n{i}" for i in range(len(ports))], edges, always)
     paths = Paths(graph, ports, budget)
     sure = Paths(graph, ports)
     for other in (*range(len(ports)), END):
