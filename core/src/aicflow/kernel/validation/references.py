@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aicflow.kernel.expr import ROOTS, Span
@@ -175,8 +175,8 @@ class SiteRoots:
             unfinished = self._paths.may_be_unfinished(index, self._here)
             way = [] if unfinished else self._paths.way_without(index, self._here)
             if way is not None:
-                rest = steps[1].name if len(steps) > 1 and isinstance(steps[1], Field) else "output"
-                hint = f"Write nodes.{node}?.{rest}, with ?? for a default, or use it only behind the same branch."
+                rest = _fields(steps[1:]) or ".output"
+                hint = f"Write nodes.{node}?{rest}, with ?? for a default, or use it only behind the same branch."
                 message = self._unfinished(node) if unfinished else self._skipped(node, way)
                 absent = Finding("ref.not-on-every-path", message, span, hint)
         key = constant_key(steps[1]) if len(steps) > 1 else None
@@ -244,3 +244,13 @@ class SiteRoots:
         turns = [f"'{self._name(at)}' exits by '{port}'" for at, port in way[-_SHOWN:]]
         before = "after other branches " if len(way) > _SHOWN else ""
         return f"'{node}' does not run on every path to {where}: not when {before}{' and '.join(turns)}."
+
+
+def _fields(steps: Sequence[Step]) -> str:
+    """The steps up to the first that is no field, as they are written."""
+    text = ""
+    for step in steps:
+        if not isinstance(step, Field):
+            break
+        text += f"{'?.' if step.optional else '.'}{step.name}"
+    return text
