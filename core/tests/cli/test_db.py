@@ -46,15 +46,22 @@ def held(database: Path) -> Iterator[Path]:
 
 
 def test_the_doctor_tells_sizes_and_what_would_go(aicflow: Run, held: Path) -> None:
-    done = aicflow("db", "doctor", env={"AICFLOW_RETENTION_COUNT": "succeeded=1"})
+    done = aicflow("db", "doctor", env={"AICFLOW_RETENTION_AGE": "forever", "AICFLOW_RETENTION_COUNT": "succeeded=1"})
     assert done.returncode == 0, done.stderr
     assert "wf_a: 5 executions" in done.stdout
     assert "3 to be removed" in done.stdout
     assert "Sound." in done.stdout
-    found = json.loads(aicflow("db", "doctor", "--quick", "--output", "json").stdout)
+    kept = {"AICFLOW_RETENTION_AGE": "forever"}
+    found = json.loads(aicflow("db", "doctor", "--quick", "--output", "json", env=kept).stdout)
     assert found["workflows"][0]["events"] == 10
     assert found["workflows"][0]["removable"] == 0
     assert found["retention"] == []
+    assert "Everything is kept" in aicflow("db", "doctor", "--quick", env=kept).stdout
+    default = json.loads(aicflow("db", "doctor", "--quick", "--output", "json").stdout)
+    assert {rule["status"]: rule["max_age"] / 86_400 for rule in default["retention"]} == {
+        "succeeded": 90, "failed": 365, "cancelled": 365,
+    }  # fmt: skip
+    assert default["workflows"][0]["removable"] == 5
 
 
 def test_the_doctor_finds_damage(aicflow: Run, database: Path) -> None:
@@ -104,7 +111,8 @@ def test_prune_removes_beside_a_host(aicflow: Run, held: Path) -> None:
 
 
 def test_what_prune_must_be_told(aicflow: Run, database: Path) -> None:
-    assert "--age 30d" in aicflow("db", "prune").stderr
+    kept = {"AICFLOW_RETENTION_AGE": "forever"}
+    assert "--age 30d" in aicflow("db", "prune", env=kept).stderr
     assert "not an age" in aicflow("db", "prune", "--age", "soon").stderr
     assert aicflow("db", "prune", "--age", "running=1d").returncode == 2
 

@@ -350,3 +350,23 @@ async def read_row(store: SQLiteStore, sql: str) -> tuple[Any, ...]:
     with closing(sqlite3.connect(store.path)) as connection:
         row: tuple[Any, ...] = connection.execute(sql).fetchone()
         return row
+
+
+async def test_a_search_looks_at_so_many_rows_and_goes_on_from_there(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aicflow.store.sqlite.queries.LOOKED_AT", 10)
+    for i in range(35):
+        await create(store.executions, f"ex_{i:02}", at=NOW + i, input={"i": i, "rare": i % 15 == 0})
+    where = ExecutionFilter(text='"rare":true')
+    pages, cursor = [], None
+    while not pages or cursor:
+        page = await store.executions.list(where, limit=2, cursor=cursor)
+        pages.append([execution.id for execution in page.items])
+        cursor = page.next_cursor
+    assert pages == [["ex_30"], ["ex_15"], [], ["ex_00"]]
+    for i in range(3):
+        await create(store.executions, f"ex_n{i}", at=NOW + 100, input={"rare": True})
+    first = await store.executions.list(where, limit=2)
+    then = await store.executions.list(where, limit=2, cursor=first.next_cursor)
+    assert [[one.id for one in page.items] for page in (first, then)] == [["ex_n2", "ex_n1"], ["ex_n0", "ex_30"]]

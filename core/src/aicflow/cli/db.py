@@ -79,7 +79,7 @@ def doctor_command(
         gone = f", {one['removable']} to be removed" if one["removable"] else ""
         print(f"{one['workflow_id']}: {one['executions']} executions, {_size(one['bytes'])}{gone}")
     if not rules:
-        print("Everything is kept: AICFLOW_RETENTION_AGE and AICFLOW_RETENTION_COUNT are not set.")
+        print("Everything is kept: AICFLOW_RETENTION_AGE is forever and AICFLOW_RETENTION_COUNT is not set.")
     for text in found["repaired"]:
         print(f"repaired: {text}")
     for problem in found["problems"]:

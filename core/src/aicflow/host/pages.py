@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from aicflow.host.problems import request_invalid
-from aicflow.kernel.ports.executions import Page
+from aicflow.kernel.ports.executions import Labels, Page
 from aicflow.kernel.values import dumps
 
-__all__ = ["PageQuery", "json_response", "page_response"]
+__all__ = ["LABELS", "PageQuery", "json_response", "labels_of", "page_response"]
+
+_LABEL = "[A-Za-z0-9][A-Za-z0-9_./-]*(=[^,=]+)?"
+LABELS = Annotated[
+    str | None,
+    Field(
+        max_length=1000,
+        pattern=f"^{_LABEL}(,{_LABEL})*$",
+        description="Labels that the workflow has, with commas: `team=billing`, or `urgent` with any value",
+    ),
+]
+
+
+def labels_of(text: str | None) -> Labels:
+    """`team=billing,urgent` as names and values."""
+    found = [part.partition("=") for part in text.split(",")] if text else []
+    return tuple((name, value if given else None) for name, given, value in found)
 
 
 class PageQuery(BaseModel):

@@ -33,8 +33,9 @@ def _by_status(text: str) -> dict[str, str]:
 
 
 def ages(text: str) -> dict[str, float]:
-    """Seconds by status. Raises ValueError for what is neither `30d` nor `succeeded=30d,failed=90d`."""
-    return {status: age(value) for status, value in _by_status(text).items()}
+    """Seconds by status; `forever` sets no bound. Raises ValueError for what is neither `30d` nor
+    `succeeded=30d,failed=forever`."""
+    return {status: age(value) for status, value in _by_status(text).items() if value != "forever"}
 
 
 def age(text: str) -> float:

@@ -90,6 +90,7 @@ class WorkflowSummary(_Given):
     id: str
     name: str
     description: str | None
+    labels: dict[str, str]
     version: int
     revision: int
     enabled: bool

@@ -74,9 +74,9 @@ class Settings(BaseSettings):
         default="info", description="Least level logged of AIC Flow and its plugins; libraries log from `warning` on"
     )
     retention_age: str = Field(
-        default="",
-        description="How long ended executions are kept: `30d`, or by status `succeeded=7d,failed=90d`; units s m h d "
-        "w. For ever when not set",
+        default="succeeded=90d,failed=365d,cancelled=365d",
+        description="How long ended executions are kept: `30d`, or by status `succeeded=7d,failed=forever`; units s m "
+        "h d w. `forever` keeps all",
     )
     retention_count: str = Field(
         default="",

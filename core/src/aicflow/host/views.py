@@ -36,6 +36,7 @@ def workflow_view(
         "id": record.id,
         "name": record.name,
         "description": record.description,
+        "labels": dict(record.labels),
         "version": record.version,
         "revision": record.revision,
         "enabled": record.enabled,

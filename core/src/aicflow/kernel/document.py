@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 __all__ = [
     "FORMAT_VERSION",
@@ -21,6 +21,8 @@ FORMAT_VERSION = 1
 
 Identifier = Annotated[str, Field(min_length=1, max_length=64)]
 Schema = dict[str, JsonValue] | bool
+LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$")]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^[^,=\n\r]{1,128}$")]
 
 
 class _Part(BaseModel):
@@ -114,6 +116,9 @@ class WorkflowDocument(_Part):
     aicflow: Literal[1]
     name: str = Field(min_length=1, max_length=200)
     description: str | None = Field(default=None, max_length=10_000)
+    labels: dict[LabelName, LabelValue] = Field(
+        default_factory=dict, max_length=32, description="For finding the workflow and its executions: `team: billing`"
+    )
     input_schema: Schema | None = None
     vars: dict[str, JsonValue] = Field(default_factory=dict)
     triggers: list[TriggerEntry] = Field(default_factory=list)

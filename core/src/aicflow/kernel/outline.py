@@ -14,7 +14,7 @@ __all__ = ["OWN", "Edge", "Outline", "outline"]
 type Edge = tuple[str, str, str]
 """Source, port, target."""
 
-OWN: Final = ("name", "description", "input_schema", "output")
+OWN: Final = ("name", "description", "labels", "input_schema", "output")
 _DEFAULTS: Final[dict[Any, dict[str, Any]]] = {
     model: {
         name: found.get_default(call_default_factory=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from aicflow.kernel.execution import TERMINAL_STATUSES
-from aicflow.kernel.ports import EventBatch, Projection
+from collections.abc import Mapping
 
-__all__ = ["check_append", "check_events", "check_limit"]
+from aicflow.kernel.execution import TERMINAL_STATUSES
+from aicflow.kernel.ports import EventBatch, Labels, Projection
+from aicflow.kernel.values import dumps
+
+__all__ = ["check_append", "check_events", "check_limit", "has_labels", "spellings"]
 
 _SETTLED = TERMINAL_STATUSES | {"waiting", "running"}
 
@@ -38,3 +41,13 @@ def check_limit(limit: int) -> None:
     """Raises ValueError for a page without room."""
     if limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
+
+
+def has_labels(labels: Mapping[str, str], wanted: Labels) -> bool:
+    """Whether every wanted label is there, with its value unless that is None."""
+    return all(name in labels and value in (None, labels[name]) for name, value in wanted)
+
+
+def spellings(text: str) -> set[str]:
+    """How a text that is looked for may stand in JSON: as it is (`"total":17`), and inside of strings."""
+    return {text, dumps(text)[1:-1].decode()}

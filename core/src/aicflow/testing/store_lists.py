@@ -110,3 +110,44 @@ class ListCases:
             "queued": 1,
             "running": 1,
         }
+
+    async def test_labels_are_the_current_versions(self, store: Store) -> None:
+        await store.workflows.create("wf_a", {"name": "a", "labels": {"team": "billing", "urgent": "yes"}}, now=NOW)
+        await store.workflows.create("wf_b", {"name": "b", "labels": {"team": "sales"}}, now=NOW + 1)
+        await store.workflows.create("wf_c", {"name": "c"}, now=NOW + 2)
+        for i, workflow in enumerate(("wf_a", "wf_b", "wf_c", "wf_gone")):
+            await create(store.executions, f"ex_{i}", workflow=workflow, at=NOW + i)
+
+        async def found(*labels: tuple[str, str | None]) -> tuple[list[str], list[str]]:
+            workflows = await store.workflows.list(limit=9, labels=labels)
+            return [one.id for one in workflows.items], (await _pages(store, ExecutionFilter(labels=labels), 9))[0]
+
+        assert await found(("team", None)) == (["wf_b", "wf_a"], ["ex_1", "ex_0"])
+        assert await found(("team", "billing")) == (["wf_a"], ["ex_0"])
+        assert await found(("team", "billing"), ("urgent", None)) == (["wf_a"], ["ex_0"])
+        assert await found(("team", "bill")) == ([], [])
+        assert (await store.workflows.get("wf_a")).labels == {"team": "billing", "urgent": "yes"}
+        await store.workflows.update("wf_a", document={"name": "a", "labels": {"team": "sales"}}, now=NOW)
+        assert await found(("team", "billing")) == ([], [])
+        assert await found(("team", "sales")) == (["wf_b", "wf_a"], ["ex_1", "ex_0"])
+        assert await store.executions.count(ExecutionFilter(labels=(("team", "sales"),))) == {"queued": 2}
+
+    async def test_text_is_found_in_input_output_error_and_labels(self, store: Store) -> None:
+        await store.workflows.create("wf_a", {"name": "a", "labels": {"team": "Billing"}}, now=NOW)
+        await start(store.executions, "ex_0", workflow="wf_b", input={"order": "A-17", "note": 'say "100%_\\"'})
+        await start(store.executions, "ex_1", workflow="wf_b", at=NOW + 1)
+        await end(store.executions, "ex_1", output={"to": "Grüße@example.com"})
+        await start(store.executions, "ex_2", workflow="wf_b", at=NOW + 2, input="x" * 5_000 + "needle")
+        await create(store.executions, "ex_3", workflow="wf_a", at=NOW + 3)
+        for text, ids in {
+            "a-17": ["ex_0"],
+            '"100%_\\': ["ex_0"],
+            "100_": [],
+            '"order":"A-': ["ex_0"],
+            "grüße@EXAMPLE": ["ex_1"],
+            "xneedle": ["ex_2"],
+            "team=billing": ["ex_3"],
+            "nowhere": [],
+        }.items():
+            assert (await _pages(store, ExecutionFilter(text=text), 9))[0] == ids, text
+        assert await _pages(store, ExecutionFilter(text="a", workflow_id="wf_b"), 9) == [["ex_1", "ex_0"]]

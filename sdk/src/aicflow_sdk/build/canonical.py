@@ -27,6 +27,7 @@ def canonical(document: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "name": document.get("name"),
             "description": document.get("description"),
+            "labels": dict(document.get("labels") or {}),
             "input_schema": document.get("input_schema"),
             "output": _spelled(document.get("output")),
             "vars": dict(document.get("vars") or {}),

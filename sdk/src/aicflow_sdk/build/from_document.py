@@ -14,7 +14,19 @@ if TYPE_CHECKING:
 __all__ = ["fill"]
 
 _KEYS = frozenset(
-    {"aicflow", "name", "description", "input_schema", "vars", "triggers", "nodes", "edges", "output", "settings"}
+    {
+        "aicflow",
+        "name",
+        "description",
+        "labels",
+        "input_schema",
+        "vars",
+        "triggers",
+        "nodes",
+        "edges",
+        "output",
+        "settings",
+    }
 )
 _TRIGGER_KEYS = frozenset({"id", "type", "version", "params", "input", "enabled"})
 _OPTIONS = (
@@ -42,6 +54,7 @@ def fill(workflow: Workflow, document: Mapping[str, Any]) -> None:
         raise BuildError("/name is not text.")
     given = copy.deepcopy(dict(document))
     workflow.description = given.get("description")
+    workflow.labels = _object(given.get("labels", {}), "/labels")
     workflow.input_schema = given.get("input_schema")
     workflow._settings = _object(given.get("settings", {}), "/settings")
     workflow._vars = _object(given.get("vars", {}), "/vars")

@@ -45,7 +45,7 @@ def to_python(document: Mapping[str, Any]) -> str:
 
 
 def _workflow_arguments(document: Mapping[str, Any]) -> list[str]:
-    keys = [key for key in ("description", "input_schema", "vars") if document.get(key) is not None]
+    keys = [key for key in ("description", "labels", "input_schema", "vars") if document.get(key) is not None]
     return [f"{key}={plain_value(document[key])}" for key in keys]
 
 

@@ -68,6 +68,7 @@ class Workflow(Helpers):
         name: str,
         *,
         description: str | None = None,
+        labels: Mapping[str, str] | None = None,
         input_schema: Mapping[str, Any] | bool | None = None,
         vars: Mapping[str, Any] | None = None,
         settings: Settings | None = None,
@@ -75,6 +76,7 @@ class Workflow(Helpers):
     ) -> None:
         self.name = name
         self.description = description
+        self.labels: dict[str, str] = dict(labels or {})
         self.input_schema = plain(input_schema, "input_schema")
         self._settings: dict[str, Any] = dict(render(settings or {}, "settings"))
         self._vars: dict[str, Any] = plain(vars or {}, "vars")
@@ -217,6 +219,8 @@ class Workflow(Helpers):
         document: dict[str, Any] = {"aicflow": 1, "name": self.name}
         if self.description is not None:
             document["description"] = self.description
+        if self.labels:
+            document["labels"] = dict(self.labels)
         if self.input_schema is not None:
             document["input_schema"] = self.input_schema
         if self._vars:

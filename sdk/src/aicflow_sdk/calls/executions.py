@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from aicflow_sdk.call import Call, Listing, encode_json, instant, keyed, model, path, query
-from aicflow_sdk.calls.workflows import id_of
+from aicflow_sdk.calls.workflows import Labels, id_of, labels_text
 from aicflow_sdk.decode import decode
 from aicflow_sdk.models import BulkResult, Event, Execution, ExecutionStatus, Step, Workflow
 from aicflow_sdk.replies import Reply
@@ -98,15 +98,22 @@ def list_(
     trigger_kind: str | None = None,
     created_after: datetime | None = None,
     created_before: datetime | None = None,
+    labels: Labels | None = None,
+    q: str | None = None,
     limit: int | None = None,
 ) -> Listing[Execution]:
-    """Executions without their inputs and outputs, newest first; every given condition holds. At most `limit`."""
+    """Executions without their inputs and outputs, newest first; every given condition holds. At most `limit`.
+
+    `labels` are those of their workflow (`{"team": "billing"}`, None for any value). `q` is a part of the input, the
+    output, the error or a label, in any case of ASCII letters."""
     where = query(
         workflow_id=workflow_id,
         status=status,
         trigger_kind=trigger_kind,
         created_after=created_after,
         created_before=created_before,
+        labels=labels_text(labels),
+        q=q,
     )
     return Listing(path=path("executions") + where, item=Execution, limit=limit)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aicflow_sdk.call import Call, Listing, encode_json, keyed, model, nothing, path, query
@@ -19,6 +20,14 @@ __all__ = [
 def id_of(workflow: str | Workflow) -> str:
     """The id of a workflow that was read, or the id itself."""
     return workflow.id if isinstance(workflow, Workflow) else workflow
+
+
+type Labels = Mapping[str, str | None]
+
+
+def labels_text(labels: Labels | None) -> str | None:
+    """The labels as a query says them."""
+    return ",".join(k if v is None else f"{k}={v}" for k, v in labels.items()) if labels else None
 
 
 def _workflow(reply: Reply) -> Workflow:
@@ -52,9 +61,17 @@ def get(workflow_id: str) -> Call[Workflow]:
     return Call(method="GET", path=path("workflows", workflow_id), parse=_workflow, repeatable=True)
 
 
-def list_(*, name: str | None = None, enabled: bool | None = None, limit: int | None = None) -> Listing[Workflow]:
-    """Workflows without their documents, newest first; `name` is a part of the name in any case. At most `limit`."""
-    return Listing(path=path("workflows") + query(name=name, enabled=enabled), item=Workflow, limit=limit)
+def list_(
+    *,
+    name: str | None = None,
+    enabled: bool | None = None,
+    labels: Labels | None = None,
+    limit: int | None = None,
+) -> Listing[Workflow]:
+    """Workflows without their documents, newest first; `name` is a part of the name in any case, `labels` those that
+    it has (`{"team": "billing"}`, None for any value). At most `limit`."""
+    where = query(name=name, enabled=enabled, labels=labels_text(labels))
+    return Listing(path=path("workflows") + where, item=Workflow, limit=limit)
 
 
 def update(workflow: str | Workflow, document: WorkflowSource, *, etag: str | None = None) -> Call[Workflow]:

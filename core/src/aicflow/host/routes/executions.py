@@ -18,7 +18,7 @@ from aicflow.host import requests, schemas
 from aicflow.host.auth import require
 from aicflow.host.bodies import json_body, raw_json
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, fresh, once
-from aicflow.host.pages import PageQuery, json_response, page_response
+from aicflow.host.pages import LABELS, PageQuery, json_response, labels_of, page_response
 from aicflow.host.problems import of_validation, request_invalid
 from aicflow.host.routes.common import (
     Id,
@@ -34,7 +34,7 @@ from aicflow.host.routes.common import (
 )
 from aicflow.host.views import bulk_view, execution_view, step_view
 from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, ExecutionStatus
-from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency
+from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, Labels
 
 __all__ = ["STATUSES", "routes", "start_execution"]
 
@@ -56,6 +56,14 @@ class ListQuery(PageQuery):
     trigger_kind: str | None = Field(default=None, max_length=64)
     created_after: requests.Instant | None = None
     created_before: requests.Instant | None = None
+    labels: LABELS = None
+    q: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description='A part of the input, output or error, such as `A-17` or `"total":17`, or of a label `name=value` '
+        "of the workflow, in any case of ASCII letters; of each value the first 16 kB are looked at",
+    )
 
     @field_validator("status")
     @classmethod
@@ -73,6 +81,8 @@ class ListQuery(PageQuery):
             self.created_after,
             self.created_before,
             self.trigger_kind,
+            labels_of(self.labels),
+            self.q,
         )
 
 
@@ -82,6 +92,8 @@ def filter_of(
     after: datetime | None,
     before: datetime | None,
     trigger_kind: str | None = None,
+    labels: Labels = (),
+    text: str | None = None,
 ) -> ExecutionFilter:
     """The store's filter."""
     return ExecutionFilter(
@@ -90,6 +102,8 @@ def filter_of(
         trigger_kind=trigger_kind,
         created_after=requests.instant(after),
         created_before=requests.instant(before),
+        labels=labels,
+        text=text,
     )
 
 
@@ -196,7 +210,8 @@ async def start_execution(request: Request) -> Response:
     dependencies=scoped("read"),
 )
 async def list_executions(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
-    """Without their inputs and outputs."""
+    """Without their inputs and outputs. With `labels` or `q` one call looks at 5,000 executions: a page may be short,
+    or empty, and have a `next_cursor` nevertheless."""
     read = runtime_of(request).store.executions.list(query.filter(), limit=query.limit, cursor=query.cursor)
     return await page_response(read, lambda execution: execution_view(execution, values=False))
 

@@ -12,7 +12,7 @@ from aicflow.host import requests, schemas
 from aicflow.host.bodies import document_body, json_body
 from aicflow.host.etag import etag_of, expected_revision, is_unchanged
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, once
-from aicflow.host.pages import PageQuery, json_response, page_response
+from aicflow.host.pages import LABELS, PageQuery, json_response, labels_of, page_response
 from aicflow.host.problems import request_invalid
 from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, repeated, router, runtime_of, scoped
 from aicflow.host.views import version_view, workflow_view
@@ -77,6 +77,7 @@ class ListQuery(PageQuery):
 
     name: str | None = Field(default=None, max_length=200, description="A part of the name, in any case")
     enabled: bool | None = None
+    labels: LABELS = None
 
 
 class DiffQuery(BaseModel):
@@ -138,7 +139,7 @@ async def list_workflows(request: Request, query: Annotated[ListQuery, Query()])
     if query.name is not None and "\0" in query.name:
         raise request_invalid("invalid", "it holds a NUL character", name="name", where="query")
     read = runtime_of(request).store.workflows.list(
-        limit=query.limit, cursor=query.cursor, name=query.name, enabled=query.enabled
+        limit=query.limit, cursor=query.cursor, name=query.name, enabled=query.enabled, labels=labels_of(query.labels)
     )
     return await page_response(read, lambda record: workflow_view(record, document=False))
 

@@ -19,6 +19,7 @@ __all__ = [
     "ExecutionStore",
     "Fire",
     "Idempotency",
+    "Labels",
     "NewExecution",
     "Page",
     "Projection",
@@ -158,9 +159,14 @@ class Claimed:
     damage: EventsDamaged | None = None
 
 
+type Labels = tuple[tuple[str, str | None], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ExecutionFilter:
-    """Which executions; every given condition must hold. `before` / `after` are instants of `created_at`."""
+    """Which executions; every given condition must hold. `before` / `after` are instants of `created_at`. `labels`
+    are those of the workflow's current version, each a name and a value (None: any). `text` is a part of the input,
+    the output, the error or a label (`name=value`), in any case of ASCII letters."""
 
     workflow_id: str | None = None
     statuses: frozenset[str] | None = None
@@ -170,6 +176,8 @@ class ExecutionFilter:
     parent_execution_id: str | None = None
     created_after: float | None = None
     created_before: float | None = None
+    labels: Labels = ()
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +260,9 @@ class ExecutionStore(Protocol):
         ...
 
     async def list(self, where: ExecutionFilter, *, limit: int, cursor: str | None = None) -> Page[Execution]:
-        """Executions without input and output, newest first. Raises ValueError for a cursor it did not make."""
+        """Executions without input and output, newest first. With `labels` or `text` a page may be short, or empty,
+        and have a cursor nevertheless: one call looks at a bounded number of rows. Raises ValueError for a cursor it
+        did not make."""
         ...
 
     async def count(self, where: ExecutionFilter) -> dict[str, int]:

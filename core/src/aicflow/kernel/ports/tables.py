@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aicflow.kernel.errors import KeyUsed
-from aicflow.kernel.ports.executions import Idempotency, Page
+from aicflow.kernel.ports.executions import Idempotency, Labels, Page
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject
 
@@ -37,6 +37,7 @@ class WorkflowRecord:
     created_at: float
     updated_at: float
     document: dict[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,16 @@ class WorkflowStore(Protocol):
         ...
 
     async def list(
-        self, *, limit: int, cursor: str | None = None, name: str | None = None, enabled: bool | None = None
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        name: str | None = None,
+        enabled: bool | None = None,
+        labels: Labels = (),
     ) -> Page[WorkflowRecord]:
-        """Newest first, without documents. `name` is a case-insensitive part of the name."""
+        """Newest first, without documents. `name` is a case-insensitive part of the name; `labels` must all be there,
+        with that value unless it is None."""
         ...
 
     async def active(self) -> Sequence[WorkflowRecord]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
@@ -22,7 +22,7 @@ from aicflow.kernel.ports import (
 )
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
-from aicflow.store.checks import check_append, check_events
+from aicflow.store.checks import check_append, check_events, has_labels, spellings
 from aicflow.store.instants import micros
 from aicflow.store.memory.idempotency import MemoryIdempotency
 from aicflow.store.memory.pages import page_of
@@ -73,6 +73,7 @@ class MemoryExecutions:
         self._book = SlotBook()
         self._fires: dict[tuple[str, str], tuple[str | None, int]] = {}
         self._n = 0
+        self.labels_of: Callable[[str], Mapping[str, str]] = lambda workflow_id: {}
 
     async def create(self, new: NewExecution, *, worker: str | None = None, lease_until: float = 0.0) -> Created:
         check_events(new.events)
@@ -263,7 +264,7 @@ class MemoryExecutions:
     async def count(self, where: ExecutionFilter) -> dict[str, int]:
         counts: dict[str, int] = {}
         for row in self.rows.values():
-            if _fits(row, where):
+            if self._fits(row, where):
                 counts[row.status] = counts.get(row.status, 0) + 1
         return counts
 
@@ -302,6 +303,27 @@ class MemoryExecutions:
             del self._fires[place]
         return len(old)
 
+    def _fits(self, row: ExecutionRow, where: ExecutionFilter) -> bool:
+        new = row.new
+        return (
+            where.workflow_id in (None, new.workflow_id)
+            and (where.statuses is None or row.status in where.statuses)
+            and where.trigger_kind in (None, row.trigger_kind)
+            and where.binding_id in (None, row.binding_id)
+            and where.rerun_of in (None, new.rerun_of)
+            and where.parent_execution_id in (None, new.parent_execution_id)
+            and (where.created_after is None or new.created_at >= where.created_after)
+            and (where.created_before is None or new.created_at < where.created_before)
+            and has_labels(self.labels_of(new.workflow_id), where.labels)
+            and (where.text is None or self._says(row, where.text))
+        )
+
+    def _says(self, row: ExecutionRow, text: str) -> bool:
+        labels = [f"{name}={value}".encode() for name, value in self.labels_of(row.new.workflow_id).items()]
+        values = [row.new.input, row.output or b"", row.error or b"", *labels]
+        # bytes: in any case of ASCII letters, as in SQL
+        return any(one.encode().lower() in value.lower() for one in spellings(text) for value in values)
+
     def _row(self, execution_id: str) -> ExecutionRow:
         if execution_id not in self.rows:
             raise NotFound("execution", execution_id)
@@ -309,7 +331,7 @@ class MemoryExecutions:
 
     # last in the class, so that `list` means the type everywhere above
     async def list(self, where: ExecutionFilter, *, limit: int, cursor: str | None = None) -> Page[Execution]:
-        fitting = (row for row in self.rows.values() if _fits(row, where))
+        fitting = (row for row in self.rows.values() if self._fits(row, where))
         return page_of("executions", fitting, lambda row: row.place, _execution, limit=limit, cursor=cursor)
 
 
@@ -318,20 +340,6 @@ def _turn(row: ExecutionRow) -> tuple[int, float, int, int]:
     assert row.due_at is not None
     fresh = row.status == "queued" and row.due_at != AT_ONCE
     return (1, 0.0, -row.new.priority, row.n) if fresh else (0, row.due_at, 0, row.n)
-
-
-def _fits(row: ExecutionRow, where: ExecutionFilter) -> bool:
-    new = row.new
-    return (
-        where.workflow_id in (None, new.workflow_id)
-        and (where.statuses is None or row.status in where.statuses)
-        and where.trigger_kind in (None, row.trigger_kind)
-        and where.binding_id in (None, row.binding_id)
-        and where.rerun_of in (None, new.rerun_of)
-        and where.parent_execution_id in (None, new.parent_execution_id)
-        and (where.created_after is None or new.created_at >= where.created_after)
-        and (where.created_before is None or new.created_at < where.created_before)
-    )
 
 
 def _execution(row: ExecutionRow, *, whole: bool = False, output: bool = True) -> Execution:

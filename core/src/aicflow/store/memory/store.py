@@ -22,6 +22,7 @@ class MemoryStore:
         self.idempotency = MemoryIdempotency()
         self.executions = MemoryExecutions(self.triggers, self.idempotency)
         self.workflows = MemoryWorkflows(self.triggers, self.executions, self.idempotency)
+        self.executions.labels_of = self.workflows.labels_of
         self.keys = MemoryKeys(self.idempotency)
         self.node_settings = MemoryNodeSettings()
         self.maintenance = MemoryMaintenance(self.executions, self.workflows, self.triggers, self.idempotency)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports import Idempotency, Page, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports import Idempotency, Labels, Page, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
+from aicflow.store.checks import has_labels
 from aicflow.store.instants import micros
 from aicflow.store.memory.idempotency import MemoryIdempotency
 from aicflow.store.memory.pages import page_of
@@ -139,6 +141,11 @@ class MemoryWorkflows:
             if workflow_id not in self._rows and not self._executions.any_of(workflow_id):
                 self._versions.pop(workflow_id, None)
 
+    def labels_of(self, workflow_id: str) -> Mapping[str, str]:
+        """None when there is no such workflow."""
+        row = self._rows.get(workflow_id)
+        return {} if row is None else self._record(row).labels
+
     def _row(self, workflow_id: str) -> _Row:
         if workflow_id not in self._rows:
             raise NotFound("workflow", workflow_id)
@@ -156,17 +163,26 @@ class MemoryWorkflows:
             row.created_at,
             row.updated_at,
             content if document else {},
+            content.get("labels") or {},
         )
 
     # last in the class, so that `list` means the type everywhere above
     async def list(
-        self, *, limit: int, cursor: str | None = None, name: str | None = None, enabled: bool | None = None
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        name: str | None = None,
+        enabled: bool | None = None,
+        labels: Labels = (),
     ) -> Page[WorkflowRecord]:
         part = "" if name is None else name.casefold()
         fitting = (
             row
             for row in self._rows.values()
-            if enabled in (None, row.enabled) and part in self._record(row).name.casefold()
+            if enabled in (None, row.enabled)
+            and part in self._record(row).name.casefold()
+            and has_labels(self.labels_of(row.id), labels)
         )
         return page_of(
             "workflows",

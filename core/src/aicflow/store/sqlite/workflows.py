@@ -6,18 +6,19 @@ import sqlite3
 from typing import Any, Final
 
 from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports import Idempotency, Page, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports import Idempotency, Labels, Page, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, seconds
 from aicflow.store.sqlite.idempotency import add_key, check_key
+from aicflow.store.sqlite.queries import HAS_LABELS
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.writer import Writer
 
 __all__ = ["SQLiteWorkflows"]
 
-_COLUMNS: Final = "w.id, w.name, w.description, w.version, w.revision, w.enabled, w.created_at, w.updated_at"
+_COLUMNS: Final = "w.id, w.name, w.description, w.version, w.revision, w.enabled, w.created_at, w.updated_at, w.labels"
 _WITH_DOCUMENT: Final = (
     f"SELECT {_COLUMNS}, v.document FROM workflows AS w"  # noqa: S608
     " JOIN workflow_versions AS v ON v.workflow_id = w.id AND v.version = w.version"
@@ -48,8 +49,8 @@ class SQLiteWorkflows:
                 raise Conflict(f"Workflow {workflow_id!r} exists already.")
             version = _add_version(connection, workflow_id, now, text)
             connection.execute(
-                "INSERT INTO workflows (id, name, folded_name, description, version, revision, enabled, created_at,"
-                " updated_at) VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?)",
+                "INSERT INTO workflows (id, name, folded_name, description, labels, version, revision, enabled,"
+                " created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
                 (workflow_id, *_names(workflow_id, document), version, enabled, micros(now), micros(now)),
             )
             add_key(connection, idempotency, workflow_id, now)
@@ -82,7 +83,7 @@ class SQLiteWorkflows:
                 draft = _newest_draft(connection, old, loads(text))
                 version = draft or _add_version(connection, workflow_id, now, text)
                 connection.execute(
-                    "UPDATE workflows SET name = ?, folded_name = ?, description = ? WHERE id = ?",
+                    "UPDATE workflows SET name = ?, folded_name = ?, description = ?, labels = ? WHERE id = ?",
                     (*_names(workflow_id, document), workflow_id),
                 )
             connection.execute(
@@ -157,7 +158,13 @@ class SQLiteWorkflows:
 
     # last in the class, so that `list` means the type everywhere above
     async def list(
-        self, *, limit: int, cursor: str | None = None, name: str | None = None, enabled: bool | None = None
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        name: str | None = None,
+        enabled: bool | None = None,
+        labels: Labels = (),
     ) -> Page[WorkflowRecord]:
         check_limit(limit)
         created_at, n = read_cursor("workflows", cursor, int, int) if cursor is not None else (2**62, 0)
@@ -166,6 +173,7 @@ class SQLiteWorkflows:
             "n": n,
             "name": None if name is None else name.casefold(),
             "enabled": enabled,
+            "labels": dumps(labels).decode(),
             "limit": limit + 1,
         }
         rows = await self._readers.run(lambda connection: connection.execute(_LIST, values).fetchall())
@@ -206,7 +214,7 @@ def _get(connection: sqlite3.Connection, workflow_id: str) -> WorkflowRecord:
 
 
 def _record(row: tuple[Any, ...]) -> WorkflowRecord:
-    id, name, description, version, revision, enabled, created_at, updated_at, *document = row
+    id, name, description, version, revision, enabled, created_at, updated_at, labels, *document = row
     return WorkflowRecord(
         id,
         name,
@@ -217,12 +225,13 @@ def _record(row: tuple[Any, ...]) -> WorkflowRecord:
         seconds(created_at),
         seconds(updated_at),
         loads(document[0]) if document else {},
+        loads(labels),
     )
 
 
-def _names(workflow_id: str, document: dict[str, Any]) -> tuple[str, str, str | None]:
+def _names(workflow_id: str, document: dict[str, Any]) -> tuple[str, str, str | None, str]:
     name = str(document.get("name") or workflow_id)
-    return name, name.casefold(), document.get("description")
+    return name, name.casefold(), document.get("description"), dumps(document.get("labels") or {}).decode()
 
 
 def _check_revision(record: WorkflowRecord, expected: int | None) -> None:
@@ -237,7 +246,7 @@ def _check_revision(record: WorkflowRecord, expected: int | None) -> None:
 _LIST = f"""
 SELECT w.n, {_COLUMNS} FROM workflows AS w
   WHERE (w.created_at, w.n) < (:created_at, :n) AND (:name IS NULL OR instr(w.folded_name, :name))
-    AND (:enabled IS NULL OR w.enabled = :enabled)
+    AND (:enabled IS NULL OR w.enabled = :enabled) AND {HAS_LABELS}
   ORDER BY w.created_at DESC, w.n DESC LIMIT :limit
 """  # noqa: S608
 _FORGET_VERSIONS = """
