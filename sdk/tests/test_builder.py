@@ -24,6 +24,7 @@ def test_the_workflow_of_the_first_page() -> None:
     wf = Workflow(
         "order-triage",
         description="Route big orders to a person.",
+        labels={"team": "orders"},
         input_schema={"type": "object", "properties": {"order_id": {"type": "integer"}}, "required": ["order_id"]},
         vars={"threshold": 100},
         settings={"timeout": 300, "max_concurrency": 10, "fail_fast": False},
@@ -46,6 +47,7 @@ def test_the_workflow_of_the_first_page() -> None:
         "aicflow": 1,
         "name": "order-triage",
         "description": "Route big orders to a person.",
+        "labels": {"team": "orders"},
         "input_schema": {"type": "object", "properties": {"order_id": {"type": "integer"}}, "required": ["order_id"]},
         "vars": {"threshold": 100},
         "triggers": [

@@ -199,3 +199,34 @@ def test_who_waits_is_answered_when_the_host_stops(new_host: Callable[..., Any],
         host.server.should_exit = True
         answer = waiting.result(timeout=20)
         assert (answer.status_code, answer.json()["status"]) == (202, "running")
+
+
+def test_executions_and_workflows_are_found_by_labels_and_text(new_host: Callable[..., Any]) -> None:
+    with new_host() as host:
+        saved = host.save({**ECHO, "labels": {"team": "billing", "stage/env": "Größe 1"}}, id="bills")
+        assert saved["labels"] == {"team": "billing", "stage/env": "Größe 1"}
+        host.save(ECHO, id="plain")
+        bill = host.start("bills", {"order": "A-17"})["id"]
+        plain = host.start("plain", {"order": "A-17", "customer": "Zoë"})["id"]
+
+        def found(path: str, **query: Any) -> list[str]:
+            answer = host.client.get(path, params=query)
+            assert answer.status_code == 200, answer.text
+            return [one["id"] for one in answer.json()["data"]]
+
+        assert found("/workflows", labels="team=billing,stage/env=Größe 1") == ["bills"]
+        assert found("/workflows", labels="team=sales") == []
+        assert found("/executions", labels="team") == [bill]
+        assert found("/executions", q="a-17") == [plain, bill]
+        assert found("/executions", q="a-17", labels="team=billing") == [bill]
+        assert found("/executions", q='"customer":"Zoë"', status="succeeded") == [plain]
+        assert found("/executions", q="team=bill") == [bill]
+        for wrong in ("", "=x", "team=", "a,,b", "team=a=b", " team"):
+            problem(host.client.get("/executions", params={"labels": wrong}), 422, "request-invalid")
+        problem(host.client.get("/executions", params={"q": ""}), 422, "request-invalid")
+        for labels, pointer in (
+            ({"": "x"}, "/labels"), ({"a b": "x"}, "/labels/a b"), ({"a": "x=y"}, "/labels/a"), ({"a": 1}, "/labels/a"),
+            ([], "/labels"), ({f"l{i}": "x" for i in range(33)}, "/labels"),
+        ):  # fmt: skip
+            told = problem(host.client.post("/workflows", json={**ECHO, "labels": labels}), 422, "workflow-invalid")
+            assert all(error["pointer"].startswith(pointer) for error in told["errors"]), told["errors"]
