@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -127,7 +127,7 @@ def test_python_becomes_source(expression: Expr, text: str) -> None:
         (lambda: i.a[1.5], "a key is text"),
         (lambda: setattr(i, "a", 1), "cannot be changed"),
         (lambda: i.__setitem__("a", 1), "cannot be changed"),
-        (lambda: i.a + datetime.now(UTC), r"isoformat"),
+        (lambda: i.a + datetime(2027, 1, 1), r"no time zone"),
         (lambda: i.a + Decimal(1), r"float\(value\)"),
         (lambda: i.a == fetch, r"fetch\.output"),
         (lambda: fn.len(), "takes 1 arguments, not 0"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
+from aicflow_sdk import jsonable
 from aicflow_sdk.decode import decode
 from aicflow_sdk.models import Page
 from aicflow_sdk.replies import Reply
@@ -98,14 +99,20 @@ def _text(name: str, value: QueryValue) -> str:
 
 def instant(name: str, value: datetime) -> str:
     """An aware datetime as the API reads it. Raises ValueError for one without a time zone."""
-    if value.tzinfo is None:
-        raise ValueError(f"{name} has no time zone; write datetime.now(UTC) or .replace(tzinfo=UTC)")
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    try:
+        return jsonable.instant(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
 
 
 def encode_json(value: Any) -> bytes:
-    """The value as JSON. Raises TypeError or ValueError for what JSON cannot say."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    """The value as JSON; datetimes, UUIDs, enums and dataclasses too. Raises TypeError or ValueError that names the
+    place of what JSON cannot say."""
+    try:
+        plain = jsonable.plain_json(value)
+    except RecursionError:
+        raise ValueError("The value contains itself, or is nested too deep.") from None
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def keyed(idempotency_key: str | None) -> dict[str, str]:

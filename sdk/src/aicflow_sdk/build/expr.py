@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, Final, NoReturn
 
 from aicflow_sdk.build.parse import parse
@@ -27,6 +28,7 @@ from aicflow_sdk.build.trees import (
     Unary,
     source,
 )
+from aicflow_sdk.jsonable import NOTHING, not_json, simpler
 
 __all__ = ["METHODS", "RESERVED", "Expr", "Maybe", "expr", "root", "tree_of", "unusable", "when"]
 
@@ -53,12 +55,12 @@ class Expr:
 
     # paths
 
-    def __getattr__(self, name: str) -> Expr:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
         return Expr(_extended(self, Field(name)))
 
-    def __getitem__(self, key: Any) -> Expr:
+    def __getitem__(self, key: Any) -> Any:
         return Expr(_extended(self, _subscript(key, optional=False)))
 
     @property
@@ -66,7 +68,7 @@ class Expr:
         """What follows may be missing: `a.maybe.b` is null when `a` is missing or null, or has no `b`."""
         return Maybe(self)
 
-    def __call__(self, *arguments: Any) -> Expr:
+    def __call__(self, *arguments: Any) -> Any:
         tree = tree_of(self)
         last = tree.steps[-1] if isinstance(tree, Chain) else None
         if isinstance(tree, Chain) and isinstance(last, Field) and last.name in METHODS:
@@ -161,14 +163,14 @@ class Expr:
     def __invert__(self) -> Expr:
         return Expr(Not(tree_of(self)))
 
-    def coalesce(self, *others: Any) -> Expr:
+    def coalesce(self, *others: Any) -> Any:
         """`a ?? b`: the first that is neither missing nor null, else the last."""
         result = self
         for other in others:
             result = _binary("??", result, other)
         return result
 
-    def if_else(self, then: Any, otherwise: Any) -> Expr:
+    def if_else(self, then: Any, otherwise: Any) -> Any:
         """`then if this else otherwise`; this must be a boolean."""
         return when(self, then, otherwise)
 
@@ -239,24 +241,24 @@ class Maybe:
     def __init__(self, expr: Expr) -> None:
         self._expr = expr
 
-    def __getattr__(self, name: str) -> Expr:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
         return Expr(_extended(self._expr, Field(name, optional=True)))
 
-    def __getitem__(self, key: Any) -> Expr:
+    def __getitem__(self, key: Any) -> Any:
         return Expr(_extended(self._expr, _subscript(key, optional=True)))
 
     def __repr__(self) -> str:
         return f"<expression {source(tree_of(self._expr))}?>"
 
 
-def when(test: Any, then: Any, otherwise: Any) -> Expr:
+def when(test: Any, then: Any, otherwise: Any) -> Any:
     """`then if test else otherwise`; only the side that is chosen is computed."""
     return Expr(Conditional(tree_of(then), tree_of(test), tree_of(otherwise)))
 
 
-def expr(text: str) -> Expr:
+def expr(text: str) -> Any:
     """An expression from its source, as it stands between `${{` and `}}`. Raises BuildError that shows the place."""
     return Expr(parse(text))
 
@@ -266,7 +268,7 @@ def tree_of(value: Any) -> Tree:
     if isinstance(value, Expr):
         tree: Tree = object.__getattribute__(value, "_Expr__tree")
         return tree
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, Enum):
         return Literal(str(value)) if isinstance(value, Code) else text_tree(value)
     if value is None or isinstance(value, bool | int | float):
         return Literal(value)
@@ -274,6 +276,12 @@ def tree_of(value: Any) -> Tree:
         return ListDisplay(tuple(map(tree_of, value)))
     if isinstance(value, Mapping):
         return ObjectDisplay(tuple((tree_of(key), tree_of(item)) for key, item in value.items()))
+    try:
+        found = simpler(value)
+    except ValueError as error:
+        raise TypeError(f"{value!r} {error}") from None
+    if found is not NOTHING:
+        return tree_of(found)
     raise TypeError(unusable(value))
 
 
@@ -287,15 +295,7 @@ def unusable(value: Any) -> str:
     }
     if name in hints:
         return hints[name]
-    hints = {
-        "datetime": "write value.isoformat()",
-        "Decimal": "write float(value) or str(value)",
-        "set": "write sorted(value)",
-        "bytes": "write base64.b64encode(value).decode()",
-    }
-    return (
-        f"a value of type {name} is not JSON; {hints.get(name, 'give text, numbers, booleans, None, lists and dicts')}"
-    )
+    return not_json(value)
 
 
 def _binary(operator: str, left: Any, right: Any) -> Expr:

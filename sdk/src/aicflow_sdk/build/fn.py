@@ -50,7 +50,7 @@ class _Function:
     most: int | None
     summary: str
 
-    def __call__(self, *arguments: Any) -> Expr:
+    def __call__(self, *arguments: Any) -> Any:
         count = len(arguments)
         if count < self.fewest or (self.most is not None and count > self.most):
             wanted = str(self.fewest) if self.fewest == self.most else f"{self.fewest} to {self.most or 'any number'}"
@@ -70,12 +70,12 @@ class _Functions:
         return sorted([*FUNCTIONS, "contains", "each"])
 
     @staticmethod
-    def contains(container: Any, item: Any) -> Expr:
+    def contains(container: Any, item: Any) -> Any:
         """`item in container`: an item of a list, a key of an object, a part of a text."""
         return Expr(Binary("in", tree_of(item), tree_of(container)))
 
     @staticmethod
-    def each(items: Any, make: Callable[[Expr], Any], *, where: Callable[[Expr], Any] | None = None) -> Expr:
+    def each(items: Any, make: Callable[[Any], Any], *, where: Callable[[Any], Any] | None = None) -> Any:
         """`[make(x) for x in items if where(x)]`; the parameter's name becomes the variable's."""
         variable = _variable(make)
         item = Expr(Root(variable))

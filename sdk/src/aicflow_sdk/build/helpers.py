@@ -8,6 +8,7 @@ from typing import Any, Literal, overload
 
 from aicflow_sdk.build.functions import code_of
 from aicflow_sdk.build.nodes import Node
+from aicflow_sdk.build.values import mapping, sequence
 
 __all__ = ["Helpers"]
 
@@ -55,7 +56,7 @@ class Helpers(ABC):
         Raises BuildError for names from outside.
         """
         if isinstance(code, str):
-            given = {"inputs": dict(inputs)} if inputs else {}
+            given = {"inputs": mapping(inputs, "inputs")} if inputs else {}
             return self.node("python.code", self._named(id, "python"), code=code, **given, **options)
         if code is None:
             return lambda function: self._function(function, id, inputs, options)
@@ -68,7 +69,7 @@ class Helpers(ABC):
         inputs: Mapping[str, Any] | None,
         options: Mapping[str, Any],
     ) -> Node:
-        made = code_of(function, dict(inputs or {}))
+        made = code_of(function, mapping(inputs, "inputs"))
         given = {"inputs": made.inputs} if made.inputs else {}
         described = {"description": made.description} if made.description else {}
         return self.node("python.code", self._named(id, made.name), **{**described, **options}, code=made.code, **given)
@@ -92,13 +93,16 @@ class Helpers(ABC):
         """An ai.agent node. A tool is a node type's id, or {"node": id, "params": {…}, …}. `output_schema` is the
         shape of the answer, found as `output.structured`. Params besides: `system_prompt`, `messages`, `base_url`,
         `temperature`, `max_model_calls`, …"""
-        given = dict(params or {})
+        given = mapping(params, "params")
         if prompt is not None:
             given["prompt"] = prompt
         if model is not None:
             given["model"] = model
         if tools is not None:
-            given["tools"] = [{"node": tool} if isinstance(tool, str) else dict(tool) for tool in tools]
+            given["tools"] = [
+                {"node": tool} if isinstance(tool, str) else mapping(tool, "tools: a tool")
+                for tool in sequence(tools, "tools")
+            ]
         if output_schema is not None:
             given["output_schema"] = output_schema
         return self.node("ai.agent", self._named(id, "agent"), params=given, **options)
@@ -120,7 +124,7 @@ class Helpers(ABC):
         """A logic.switch node: a port for each case by its `name`, and `default`. A case has `equals` (compared with
         `value`), `condition` or `conditions`."""
         given = {} if value is None else {"value": value}
-        return self.node("logic.switch", self._named(id, "switch"), **given, cases=list(cases), **options)
+        return self.node("logic.switch", self._named(id, "switch"), **given, cases=sequence(cases, "cases"), **options)
 
     def wait(
         self,

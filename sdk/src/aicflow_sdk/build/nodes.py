@@ -82,8 +82,9 @@ class Node:
         return found
 
     @property
-    def output(self) -> Expr:
-        """What it gives."""
+    def output(self) -> Any:
+        """What it gives, as an expression. Typed Any: where a function's parameter has it as its default, the parameter
+        has the type that the value has when the workflow runs."""
         return root("nodes", self.id, "output")
 
     @property

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from aicflow_sdk.build.expr import Expr, tree_of, unusable
 from aicflow_sdk.build.text import OPENING, Code, hole, no_marks, render_text
 from aicflow_sdk.errors import BuildError
+from aicflow_sdk.jsonable import NOTHING, simpler
 
-__all__ = ["plain", "render"]
+__all__ = ["mapping", "plain", "render", "sequence"]
 
 
 def render(value: Any, where: str) -> Any:
@@ -18,6 +20,8 @@ def render(value: Any, where: str) -> Any:
     place for messages. Raises BuildError."""
     if isinstance(value, Expr):
         return hole(tree_of(value))
+    if isinstance(value, Enum):
+        return render(value.value, where)
     if isinstance(value, Code):
         return no_marks(str(value), f"{where} is code and")
     if isinstance(value, str):
@@ -32,7 +36,27 @@ def render(value: Any, where: str) -> Any:
         return [render(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, Mapping):
         return {_key(key, where): render(item, f"{where}[{key!r}]") for key, item in value.items()}
+    try:
+        found = simpler(value)
+    except ValueError as error:
+        raise BuildError(f"{where} {error}.") from None
+    if found is not NOTHING:
+        return render(found, where)
     raise BuildError(f"{where}: {unusable(value)}.")
+
+
+def mapping(value: Any, where: str) -> dict[str, Any]:
+    """A dict of what is given by name; an empty one for None. Raises BuildError for anything else."""
+    if value is not None and not isinstance(value, Mapping):
+        raise BuildError(f"{where} is a dict, not {value!r}.")
+    return dict(value or {})
+
+
+def sequence(value: Any, where: str) -> list[Any]:
+    """A list of what is given in order. Raises BuildError for anything else."""
+    if not isinstance(value, list | tuple):
+        raise BuildError(f"{where} is a list, not {value!r}.")
+    return list(value)
 
 
 def _key(key: Any, where: str) -> str:
@@ -54,7 +78,7 @@ def plain(value: Any, where: str) -> Any:
             f"{where} cannot hold an expression: {value!r}.",
             hint="Only values of params, of a trigger's input and of the output are computed.",
         )
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, Enum):
         return no_marks(str(value), where)
     if isinstance(value, list | tuple):
         return [plain(item, f"{where}[{index}]") for index, item in enumerate(value)]

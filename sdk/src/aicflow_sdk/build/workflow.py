@@ -10,11 +10,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypedDict
 
-from aicflow_sdk.build.expr import Expr, root
+from aicflow_sdk.build.expr import root
 from aicflow_sdk.build.helpers import Helpers
 from aicflow_sdk.build.nodes import Node, Port, known_ports
 from aicflow_sdk.build.text import Code
-from aicflow_sdk.build.values import plain, render
+from aicflow_sdk.build.values import mapping, plain, render
 from aicflow_sdk.build.yaml_text import to_yaml
 from aicflow_sdk.errors import BuildError
 from aicflow_sdk.models import Validation
@@ -78,8 +78,8 @@ class Workflow(Helpers):
         self.description = description
         self.labels: dict[str, str] = dict(labels or {})
         self.input_schema = plain(input_schema, "input_schema")
-        self._settings: dict[str, Any] = dict(render(settings or {}, "settings"))
-        self._vars: dict[str, Any] = plain(vars or {}, "vars")
+        self._settings: dict[str, Any] = render(mapping(settings, "settings"), "settings")
+        self._vars: dict[str, Any] = plain(mapping(vars, "vars"), "vars")
         self._nodes: dict[str, Node] = {}
         self._edges: list[dict[str, str]] = []
         self._triggers: dict[str, dict[str, Any]] = {}
@@ -88,27 +88,27 @@ class Workflow(Helpers):
             self.output = output
 
     @property
-    def input(self) -> Expr:
+    def input(self) -> Any:
         """What the execution is started with."""
         return root("input")
 
     @property
-    def vars(self) -> Expr:
+    def vars(self) -> Any:
         """The workflow's own constants, as given to `Workflow(vars=…)`."""
         return root("vars")
 
     @property
-    def secrets(self) -> Expr:
+    def secrets(self) -> Any:
         """Secrets by name; only in params that take them."""
         return root("secrets")
 
     @property
-    def execution(self) -> Expr:
+    def execution(self) -> Any:
         """`id`, `started_at` and `attempt` of the execution."""
         return root("execution")
 
     @property
-    def trigger(self) -> Expr:
+    def trigger(self) -> Any:
         """What the trigger received; only in a trigger's `input`."""
         return root("trigger")
 
@@ -128,7 +128,7 @@ class Workflow(Helpers):
 
     @settings.setter
     def settings(self, value: Settings) -> None:
-        self._settings = dict(render(value, "settings"))
+        self._settings = render(mapping(value, "settings"), "settings")
 
     @property
     def nodes(self) -> Mapping[str, Node]:
@@ -165,8 +165,9 @@ class Workflow(Helpers):
         `step_timeout` for all. Params with the name of one of these options go into `params={…}`. Without an id it is
         named after its type. Raises BuildError."""
         node_id = self._new_id(id, type, self._nodes)
-        given = {**(params or {}), **more}
-        both = set(params or {}) & set(more)
+        named = mapping(params, f"{node_id}: params")
+        given = {**named, **more}
+        both = set(named) & set(more)
         if both:
             raise BuildError(f"{node_id}: the param {sorted(both)[0]!r} is given twice.")
         entry: dict[str, Any] = {"id": node_id, "type": type}
@@ -174,15 +175,15 @@ class Workflow(Helpers):
             "version": version,
             "name": name,
             "description": description,
-            "output_schema": plain(output_schema, f"{node_id}: output_schema"),
-            "retry": plain(dict(retry), f"{node_id}: retry") if retry is not None else None,
+            "output_schema": output_schema,
+            "retry": mapping(retry, f"{node_id}: retry") or None,
             "timeout": timeout,
             "step_timeout": step_timeout,
             "on_error": on_error,
             "on_recovery": on_recovery,
             "run": run,
         }
-        entry |= {key: value for key, value in options.items() if value is not None}
+        entry |= {key: plain(value, f"{node_id}: {key}") for key, value in options.items() if value is not None}
         if given:
             entry["params"] = {key: self._param(entry, key, value) for key, value in given.items()}
         return self._put(entry)
@@ -204,7 +205,7 @@ class Workflow(Helpers):
         entry: dict[str, Any] = {"id": trigger_id, "type": type}
         if version is not None:
             entry["version"] = version
-        given = {**(params or {}), **more}
+        given = {**mapping(params, f"trigger {trigger_id}: params"), **more}
         if given:
             entry["params"] = render(given, f"trigger {trigger_id}")
         if input is not None:
