@@ -138,6 +138,16 @@ def node_types(ledger: Ledger) -> list[Any]:
         ctx.log("Bearer fetched-token")
         return "Bearer fetched-token"
 
+    @node("lab.model")
+    async def model(ctx: Context) -> None:
+        """Calls nodes itself, as an author's code and for a model."""
+        ledger.taken.append(await ctx.nodes.call("lab.say", {"name": "out"}))
+        ledger.taken.append(await ctx.nodes.call("lab.say", {"name": "out"}, untrusted=True))
+        try:
+            await ctx.nodes.call("lab.fail_with", {"name": "why"}, untrusted=True)
+        except PermanentError as error:
+            ledger.taken.append(error.message)
+
     @node("lab.fail_with")
     async def fail_with(name: str) -> Any:
         raise PermanentError(f"it was {ledger.said[name]}", details={"seen": ledger.said[name]})
@@ -219,6 +229,7 @@ def node_types(ledger: Ledger) -> list[Any]:
         take,
         ask,
         token,
+        model,
         fail_with,
         bad,
         anything,

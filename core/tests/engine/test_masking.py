@@ -188,3 +188,14 @@ def test_a_secret_that_comes_in_pieces_is_hidden_in_deltas() -> None:
     shown += deltas.rest()
     assert {"n": MASKED} in shown
     assert "".join(one.get("text", "") for one in shown) == f"the value is {MASKED} and s3craps s3cr"
+
+
+async def test_what_a_called_node_returns_to_a_model_is_masked(lab: Any) -> None:
+    lab.ledger.said = {"out": {"echo": "s3cr3t-value", "n": [2026]}, "why": "Bearer s3cr3t-value"}
+    execution = await lab.run([{"id": "m", "type": "lab.model"}])
+    assert execution.status == "succeeded", execution.error
+    assert lab.ledger.taken == [
+        {"echo": "s3cr3t-value", "n": [2026]},
+        {"echo": MASKED, "n": [2026]},
+        f"it was Bearer {MASKED}",
+    ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aicflow.engine.outputs import as_json
 from aicflow.kernel.context import Answer, LogLevel
-from aicflow.kernel.errors import PermanentError
+from aicflow.kernel.errors import NodeError, PermanentError
 from aicflow.kernel.node import Exit, StartChild, Wait
 from aicflow.kernel.params import checked_params
 from aicflow.kernel.values import dumps
@@ -134,8 +134,15 @@ class StepContext:
         inner.untrusted = untrusted or self.untrusted  # what an untrusted call calls is no better
         # each call has a key of its own, or a receiver would take the second for a repeat of the first
         inner.idempotency_key = f"{self.idempotency_key}:{self._calls}"
-        result = await self._run.env.nodes.invoke(cls, inner, checked)
+        mask = self._run.log.mask
+        try:
+            result = await self._run.env.nodes.invoke(cls, inner, checked)
+        except NodeError as error:
+            if untrusted:
+                error.message, error.hint = mask.text(error.message), error.hint and mask.text(error.hint)
+            raise
         self._run.used.add(cls)
         if isinstance(result, Wait | StartChild):
             raise PermanentError(f"{type_id} waits, which it cannot do inside another step.", code="cannot-wait")
-        return as_json(cls, result.output if isinstance(result, Exit) else result)
+        output = as_json(cls, result.output if isinstance(result, Exit) else result)
+        return mask.value(output) if untrusted else output

@@ -28,7 +28,8 @@ class NodeCaller(Protocol):
 
     async def call(self, type_id: str, params: Mapping[str, Any], *, untrusted: bool = False) -> Any:
         """Run the node type once as part of this step; returns its output as JSON. `untrusted`: somebody other than
-        the workflow's author, such as a model, chose params; the node sees it as `ctx.untrusted`. Raises NodeError."""
+        the workflow's author, such as a model, chose params and is told the output: the node sees it as
+        `ctx.untrusted`, and secrets are masked in the output and in errors. Raises NodeError."""
         ...
 
 

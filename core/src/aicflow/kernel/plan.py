@@ -11,7 +11,7 @@ from aicflow.kernel.graph import Graph
 from aicflow.kernel.node import NodeType, OnRecovery
 from aicflow.kernel.registry import RegisteredNode, Registry
 from aicflow.kernel.schema import SchemaValidator
-from aicflow.kernel.template import Template, compile_template
+from aicflow.kernel.template import Template, Types, compile_template
 
 __all__ = ["Plan", "PlannedNode", "build_plan"]
 
@@ -26,6 +26,7 @@ class PlannedNode:
         "_output_validator",
         "_params",
         "_schema",
+        "_types",
         "always",
         "cls",
         "enabled",
@@ -41,7 +42,9 @@ class PlannedNode:
         "timeout",
     )
 
-    def __init__(self, index: int, entry: NodeEntry, registered: RegisteredNode, schema: dict[str, Any]) -> None:
+    def __init__(
+        self, index: int, entry: NodeEntry, registered: RegisteredNode, schema: dict[str, Any], types: Types
+    ) -> None:
         cls, defaults = registered.cls, registered.setting.default_params
         self.index = index
         self.id = entry.id
@@ -58,6 +61,7 @@ class PlannedNode:
         self.fixed_params: Any = None
         self._given = {**defaults, **entry.params} if defaults else entry.params
         self._schema = schema
+        self._types = types
         self._params: Template | None = None
         self._output_validator: SchemaValidator | None = None
 
@@ -65,7 +69,7 @@ class PlannedNode:
     def params(self) -> Template:
         """The params, default params included, as a template."""
         if self._params is None:
-            self._params = compile_template(self._given, self._schema)
+            self._params = compile_template(self._given, self._schema, self._types)
         return self._params
 
     @property
@@ -114,7 +118,7 @@ def build_plan(document: WorkflowDocument, registry: Registry, *, workflow_id: s
         schema = schemas.get(cls)
         if schema is None:
             schema = schemas[cls] = cls.params_schema()
-        node = PlannedNode(i, entry, registered, schema)
+        node = PlannedNode(i, entry, registered, schema, registry.params_schema)
         node.has_error_edge = graph.catches_errors(i)
         nodes.append(node)
     return Plan(

@@ -206,3 +206,27 @@ def test_a_secret_with_a_line_break_never_reaches_a_header():
 
 def test_ordinary_headers_pass():
     assert compile_template("v=${{ input.ok }}; é", HEADER).resolve(SCOPE) == "v=v; é"
+
+
+def test_params_of_another_type_have_the_marks_of_that_type() -> None:
+    outer = {"properties": {"tools": {"items": {"properties": {"params": {"x-aicflow": {"params_of": "node"}}}}}}}
+    known = {
+        "http": {"properties": {"token": SECRET, "body": {}}},
+        "code": {"properties": {"code": CODE}},
+        "agent": outer,
+    }
+
+    def problems(*tools: object) -> list[tuple[str, str]]:
+        template = compile_template({"tools": list(tools)}, outer, known.get)
+        return [(problem.code, problem.pointer) for problem in template.problems]
+
+    key = "${{ secrets.TOKEN }}"
+    assert problems({"node": "http", "params": {"token": key}}) == []
+    assert problems({"node": "http", "params": {"body": key}}) == [("secret.not-allowed", "/tools/0/params/body")]
+    assert problems({"node": "code", "params": {"code": key}}) == [("secret.in-code", "/tools/0/params/code")]
+    assert problems({"node": "nobody", "params": {"token": key}}) == [("secret.not-allowed", "/tools/0/params/token")]
+    assert problems({"params": {"token": key}}) == [("secret.not-allowed", "/tools/0/params/token")]
+    nested = {"node": "agent", "params": {"tools": [{"node": "http", "params": {"token": key, "body": key}}]}}
+    assert problems(nested) == [("secret.not-allowed", "/tools/0/params/tools/0/params/body")]
+    code = compile_template({"tools": [{"node": "code", "params": {"code": "x = '${{ input.n }}'"}}]}, outer, known.get)
+    assert code.is_static

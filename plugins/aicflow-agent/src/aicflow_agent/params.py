@@ -31,7 +31,7 @@ class Tool(Params):
     params: dict[str, Any] = Field(
         default={},
         description="Fixed params. The model neither sees nor changes them.",
-        json_schema_extra={"x-aicflow": {"secret": True}},
+        json_schema_extra={"x-aicflow": {"params_of": "node"}},
     )
     expose: list[str] | None = Field(
         default=None, description="The params that the model may fill; by default all that are not fixed."

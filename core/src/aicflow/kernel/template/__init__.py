@@ -5,7 +5,7 @@ Pure: it knows expressions and nothing else.
 
 from aicflow.kernel.template.compiler import MAX_EXPRESSIONS, compile_template
 from aicflow.kernel.template.errors import ResolutionError, TemplateProblem
-from aicflow.kernel.template.marks import Kind
+from aicflow.kernel.template.marks import Kind, Types
 from aicflow.kernel.template.template import Template
 from aicflow.kernel.template.text import TemplateExpression
 
@@ -16,5 +16,6 @@ __all__ = [
     "Template",
     "TemplateExpression",
     "TemplateProblem",
+    "Types",
     "compile_template",
 ]

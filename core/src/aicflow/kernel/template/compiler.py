@@ -9,7 +9,7 @@ from aicflow.kernel.expr import ExpressionError, Reference, compile_expression
 from aicflow.kernel.expr.chains import missing_root
 from aicflow.kernel.expr.references import ROOTS
 from aicflow.kernel.template.errors import TemplateProblem
-from aicflow.kernel.template.marks import PLAIN, Mark, mark_at
+from aicflow.kernel.template.marks import PLAIN, Mark, Types, mark_at
 from aicflow.kernel.template.scanner import MAX_HOLES, OPENING, Hole, scan
 from aicflow.kernel.template.template import Branch, Part, Template
 from aicflow.kernel.template.text import TemplateExpression, Text
@@ -25,15 +25,16 @@ _MAX_DEPTH: Final = 128
 type Path = tuple[str | int, ...]
 
 
-def compile_template(value: Any, schema: object = None) -> Template:
+def compile_template(value: Any, schema: object = None, types: Types | None = None) -> Template:
     """The template of a JSON value: `params`, `output`, a trigger's `input`. Never raises for what the value holds.
 
     `schema` is the JSON Schema of the value; its `x-aicflow` keywords say which strings are code, URLs or headers, and
-    which take secrets. The value is not copied and must not be changed afterwards.
+    which take secrets; `types` knows the schemas of node types whose params it holds. The value is not copied and must
+    not be changed afterwards.
     """
     if not _holds_opening(value):
         return Template(value, None)
-    compiler = _Compiler(schema)
+    compiler = _Compiler(schema, value, types)
     texts = list(compiler.texts(value))
     parts = {path: compiler.text(path, text) for path, text in texts}
     constants = {path: part for path, text in texts if isinstance(part := parts[path], str) and part != text}
@@ -44,8 +45,10 @@ def compile_template(value: Any, schema: object = None) -> Template:
 
 
 class _Compiler:
-    def __init__(self, schema: object) -> None:
+    def __init__(self, schema: object, value: object, types: Types | None) -> None:
         self._schema = schema
+        self._value = value
+        self._types = types
         self.expressions: list[TemplateExpression] = []
         self.problems: list[TemplateProblem] = []
         self.full = False
@@ -161,7 +164,7 @@ class _Compiler:
             )
 
     def _mark(self, path: Path) -> Mark:
-        return PLAIN if self._schema is None else mark_at(self._schema, path)
+        return PLAIN if self._schema is None else mark_at(self._schema, path, self._value, self._types)
 
     def _bad_key(self, path: Path) -> None:
         hint = "Write the whole object as one expression: ${{ {input.name: 1} }}."

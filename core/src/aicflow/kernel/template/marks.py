@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
-__all__ = ["PLAIN", "Kind", "Mark", "mark_at"]
+__all__ = ["PLAIN", "Kind", "Mark", "Types", "mark_at"]
 
 type Kind = Literal["text", "code", "url", "header"]
+type Types = Callable[[str], object]
+"""The params schema of a node type by its id; None when it is not known."""
 
 _STRICTEST_FIRST: Final[tuple[Kind, ...]] = ("code", "header", "url")
 _COMBINING: Final = ("anyOf", "oneOf", "allOf")
@@ -26,15 +28,37 @@ class Mark:
 PLAIN: Final = Mark("text", False)
 
 
-def mark_at(schema: object, path: Sequence[str | int]) -> Mark:
+def mark_at(schema: object, path: Sequence[str | int], value: object = None, types: Types | None = None) -> Mark:
     """The mark of the value at this path. A mark holds for everything inside the value too, unless a deeper one
-    says otherwise; where several schemas apply, the strictest kind wins and one that takes secrets suffices."""
+    says otherwise; where several schemas apply, the strictest kind wins and one that takes secrets suffices.
+
+    `{"params_of": KEY}` marks the params of another node type, which stands under KEY beside them in `value`; `types`
+    knows its schema, and only that counts inside them."""
     schemas = list(_applying(schema, [schema]))
     mark = _marked(schemas, PLAIN)
     for key in path:
         schemas = list(_applying(schema, [inner for outer in schemas for inner in _inner(outer, key)]))
+        beside = _params_of(schemas)
+        if beside is not None:
+            name = value.get(beside) if isinstance(value, Mapping) else None
+            schema = types(name) if types is not None and isinstance(name, str) else None
+            schemas = list(_applying(schema, [schema]))
+            mark = PLAIN
         mark = _marked(schemas, mark)
+        value = _part(value, key)
     return mark
+
+
+def _params_of(schemas: Sequence[Mapping[str, object]]) -> str | None:
+    marks = (schema.get("x-aicflow") for schema in schemas)
+    named = (mark.get("params_of") for mark in marks if isinstance(mark, Mapping))
+    return next((name for name in named if isinstance(name, str)), None)
+
+
+def _part(value: object, key: str | int) -> object:
+    if isinstance(value, Mapping):
+        return value.get(key)
+    return value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
 
 
 def _marked(schemas: Sequence[Mapping[str, object]], around: Mark) -> Mark:

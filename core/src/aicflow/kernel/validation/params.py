@@ -37,7 +37,7 @@ def check_params(subject: Subject, report: Report) -> None:
             _add_site(subject, report, Site("node", at, compile_template(node.params), i))
             continue
         schema = _schema(registered.cls)
-        template = compile_template(node.params, schema)
+        template = compile_template(node.params, schema, subject.registry.params_schema)
         _add_site(subject, report, Site("node", at, template, i, schema))
         given = {**registered.setting.default_params, **node.params}
         _check(report, at, registered.cls, given, node.params, template)
