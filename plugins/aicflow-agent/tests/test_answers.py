@@ -46,7 +46,7 @@ async def test_the_request_carries_what_the_params_say(agent: Agent) -> None:
     (body,) = server.requests
     assert body["model"] == "m-1"
     assert body["temperature"] == 0.2
-    assert body["max_completion_tokens"] == 9
+    assert body["max_tokens"] == 9
     assert [(m["role"], m["content"]) for m in body["messages"]] == [("system", "Be brief."), ("user", "Hi")]
     assert server.keys == [KEY]
 

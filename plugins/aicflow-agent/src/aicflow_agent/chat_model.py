@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import langchain_openai  # noqa: F401 - the usual provider: imported now rather than in the first step
 from aicflow import PermanentError
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 
+from aicflow_agent.compatible import CompatibleChat
 from aicflow_agent.params import AgentParams
 from aicflow_agent.settings import Endpoint, Mask
 
@@ -50,6 +50,8 @@ def make_chat_model(params: AgentParams, endpoint: Endpoint, clients: tuple[Any,
         if endpoint.base_url is not None:
             options["use_responses_api"] = False  # compatible servers speak chat completions
     try:
+        if endpoint.provider == "openai":
+            return CompatibleChat(model=endpoint.model, **{k: v for k, v in options.items() if k != "model_provider"})
         model: BaseChatModel = init_chat_model(endpoint.model, **options)
         return model
     except ImportError as error:

@@ -21,7 +21,7 @@ from aicflow_agent.schema import misfit
 from aicflow_agent.settings import Mask
 from aicflow_agent.toolbox import Toolbox
 
-__all__ = ["ANSWER_TOOL", "Guard", "stop_reason"]
+__all__ = ["ANSWER_TOOL", "Guard", "refusal", "stop_reason"]
 
 ANSWER_TOOL = "final_answer"
 _SECOND_CHANCES = 2  # how often a model may correct an answer of the wrong shape
@@ -142,7 +142,7 @@ class Guard(AgentMiddleware[Any, Any, Any]):
         found, value = (True, answers[0]["args"]) if answers else _json_in(message.text)
         if not found:
             if stop_reason(message) == "refused":
-                said = self._mask(message.text)[:500] or "no reason given"
+                said = self._mask(message.text or refusal(message))[:500] or "no reason given"
                 raise PermanentError(f"The model refused to answer: {said}", code="model-refusal")
             if self._params.output_method == "json_schema":
                 return "Answer with one JSON object that fits the schema and nothing else."
@@ -156,9 +156,18 @@ class Guard(AgentMiddleware[Any, Any, Any]):
 
 def stop_reason(message: AIMessage) -> StopReason:
     """Why the model stopped, in our words; every provider has its own."""
+    if refusal(message):
+        return "refused"
     meta = message.response_metadata
     reason = meta.get("finish_reason") or meta.get("stop_reason") or ("stop" if meta.get("status") else "")
     return _STOP_REASONS.get(str(reason).lower(), "other")
+
+
+def refusal(message: AIMessage) -> str:
+    """What a model says that refuses; empty for one that does not. It stands beside the content or in it."""
+    blocks = message.content if isinstance(message.content, list) else []
+    said = [str(block.get("refusal")) for block in blocks if isinstance(block, dict) and block.get("refusal")]
+    return str(message.additional_kwargs.get("refusal") or "".join(said))
 
 
 def _answer(response: ModelResponse[Any]) -> AIMessage:

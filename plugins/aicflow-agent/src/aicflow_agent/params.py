@@ -141,10 +141,12 @@ class AgentUsage(Output):
 
 
 class AgentOutput(Output):
-    """`structured` is the answer in the shape of `output_schema`; `messages` are the last ones, shortened."""
+    """`structured` is the answer in the shape of `output_schema`; `messages` are the last ones, shortened;
+    `reasoning` is what the model wrote for itself before its last answer, where it tells."""
 
     text: str
     structured: Annotated[Any, Field(description="The answer in the shape of output_schema.")] = None
+    reasoning: str = ""
     stop_reason: StopReason
     usage: AgentUsage
     messages: tuple[Exchange, ...] = ()

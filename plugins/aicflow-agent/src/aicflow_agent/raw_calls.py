@@ -44,7 +44,9 @@ class RawCalls(AsyncCallbackHandler):
         """Take up one streamed piece. Raises PermanentError when the answer outgrows what may be kept in memory."""
         if not isinstance(chunk, ChatGenerationChunk) or not isinstance(chunk.message, AIMessageChunk):
             return
-        self._length += len(chunk.text) + sum(len(piece["args"] or "") for piece in chunk.message.tool_call_chunks)
+        beside = sum(len(text) for text in chunk.message.additional_kwargs.values() if isinstance(text, str))
+        arguments = sum(len(piece["args"] or "") for piece in chunk.message.tool_call_chunks)
+        self._length += len(chunk.text) + beside + arguments
         if self._length > LONGEST_ANSWER:
             raise PermanentError(
                 f"The model's answer is longer than {LONGEST_ANSWER} characters.", code="answer-too-long"

@@ -18,8 +18,9 @@ from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
 from aicflow_agent.budget import Budget
 from aicflow_agent.chat_model import make_chat_model
+from aicflow_agent.compatible import check_stream
 from aicflow_agent.failures import as_node_error
-from aicflow_agent.guard import ANSWER_TOOL, Guard, stop_reason
+from aicflow_agent.guard import ANSWER_TOOL, Guard, refusal, stop_reason
 from aicflow_agent.params import AgentOutput, AgentParams, Exchange, ToolUse
 from aicflow_agent.schema import schema_problem
 from aicflow_agent.settings import Endpoint, Mask, endpoint_for
@@ -43,11 +44,12 @@ class Clients:
 
     def __init__(self) -> None:
         # Redirects are not followed: a model server has no reason to send a key and a prompt elsewhere.
+        hooks = {"response": [check_stream]}
         self._settings = HttpSettings.from_environment()
         self._guarded = http_client(
-            self._settings, pointer="/base_url", make=DefaultAsyncHttpxClient, follow_redirects=False
+            self._settings, pointer="/base_url", make=DefaultAsyncHttpxClient, follow_redirects=False, event_hooks=hooks
         )
-        self._operators = DefaultAsyncHttpxClient(follow_redirects=False, verify=public_context())
+        self._operators = DefaultAsyncHttpxClient(follow_redirects=False, verify=public_context(), event_hooks=hooks)
         # Never used, but LangChain would make one for each base_url, reading all certificates again.
         self._blocking = DefaultHttpxClient(transport=MockTransport(_no_blocking))
 
@@ -130,8 +132,11 @@ async def _stream(ctx: Context, agent: Any, params: AgentParams, guard: Guard) -
             messages = part["messages"]
             continue
         chunk, meta = part
-        if isinstance(chunk, AIMessageChunk) and meta.get("langgraph_node") == "model" and chunk.text:
-            ctx.emit({"text": chunk.text})
+        if isinstance(chunk, AIMessageChunk) and meta.get("langgraph_node") == "model":
+            if chunk.text:
+                ctx.emit({"text": chunk.text})
+            if reasoning := chunk.additional_kwargs.get("reasoning"):
+                ctx.emit({"reasoning": reasoning})
     return messages
 
 
@@ -158,12 +163,13 @@ async def _never(**_: Any) -> str:
 def _output(params: AgentParams, guard: Guard, budget: Budget, messages: Iterable[BaseMessage]) -> AgentOutput:
     last = guard.last
     assert last is not None
-    text = str(last.text)
+    text = str(last.text) or refusal(last)
     if not text and guard.structured is not None:
         text = json.dumps(guard.structured, ensure_ascii=False)
     return AgentOutput(
         text=text,
         structured=guard.structured,
+        reasoning=str(last.additional_kwargs.get("reasoning") or ""),
         stop_reason=stop_reason(last),
         usage=budget.usage(),
         messages=tuple(_exchange(message) for message in list(messages)[-_LAST_MESSAGES:]),
