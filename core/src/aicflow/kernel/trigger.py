@@ -93,7 +93,8 @@ class TriggerRuntime(Protocol):
         With `key`, at most one execution is started per (binding, key) for as long as fires are remembered, over
         restarts and any number of hosts; a delivery of the payload is recorded in the same transaction, also when
         nothing is started. `overlap` says what happens while an execution of this binding has not ended. `version`
-        names another version than the active one. Raises InputInvalid, ReferenceFailed, NotFound, Conflict; the delivery is then kept with the error."""
+        names another version than the active one. Raises InputInvalid, ReferenceFailed, NotFound, Conflict; the
+        delivery is then kept with the error."""
         ...
 
     async def wait_step(self, execution_id: str, node_ids: Sequence[str], timeout: float) -> Step | None:
