@@ -15,6 +15,7 @@ from .conftest import PROGRAM, Done, Run
 WORKFLOW = """\
 aicflow: 1
 name: Ask first
+labels: {team: mail, stage: a b}
 input_schema: {type: object, properties: {who: {type: string}}, required: [who]}
 triggers:
   - {id: hook, type: trigger.webhook, params: {path: ask}, input: "${{ trigger.body }}"}
@@ -84,6 +85,10 @@ def test_from_a_file_to_an_answered_execution(at_server: Run, tmp_path: Path) ->
     assert execution in well(
         aicflow("executions", "list", "--workflow", "Ask-first", "--status", "running", "--status", "waiting")
     )
+    assert execution in well(aicflow("executions", "list", "--label", "team=mail", "-q", "ada"))
+    assert execution not in well(aicflow("executions", "list", "--label", "team=mail", "--query", "bob"))
+    assert [one["id"] for one in data("workflows", "list", "--label", "team", "--label", "stage=a b")] == ["Ask-first"]
+    assert data("workflows", "list", "--label", "team=sales") == []
     done = aicflow("executions", "answer", execution, '"perhaps"')
     assert (done.returncode, done.stdout) == (2, "")
     well(aicflow("executions", "answer", execution, "true"))

@@ -15,6 +15,7 @@ from aicflow.cli.files import read_input
 from aicflow.cli.progress import Lines, NoProgress, progress
 from aicflow.cli.say import OutputFormat, complain, note, print_fields, print_json, print_rows
 from aicflow.cli.server import Server
+from aicflow.cli.workflows import Labels, labels_of
 
 __all__ = ["executions"]
 
@@ -36,6 +37,8 @@ def list_command(
     trigger_kind: Annotated[str | None, Parameter(help="Started by: manual, trigger, rerun, child, …")] = None,
     created_after: Annotated[datetime | None, Parameter(help="Made after this time")] = None,
     created_before: Annotated[datetime | None, Parameter(help="Made before this time")] = None,
+    label: Labels = None,
+    q: Annotated[str | None, Parameter(name=("-q", "--query"), help="Part of input, output, error or label")] = None,
     limit: Annotated[int, Parameter(help="At most so many")] = 20,
     output: _Output = "text",
 ) -> None:
@@ -46,6 +49,8 @@ def list_command(
         trigger_kind=trigger_kind,
         created_after=created_after and created_after.astimezone(),
         created_before=created_before and created_before.astimezone(),
+        labels=labels_of(label),
+        q=q,
         limit=limit,
     )
     print_rows(Server().all(found), _COLUMNS, output)

@@ -13,12 +13,22 @@ from aicflow.cli.say import OutputFormat, note, print_fields, print_json, print_
 from aicflow.cli.server import Server
 from aicflow.kernel.errors import AICFlowError
 
-__all__ = ["deploy_command", "workflows"]
+__all__ = ["Labels", "deploy_command", "labels_of", "workflows"]
 
 workflows = App(name="workflows", help="Workflows on a server: list, show, deploy, enable, disable, delete, compare.")
 _Id = Annotated[str, Parameter(help="The workflow's id")]
 _Output = Annotated[OutputFormat, Parameter(help="text or json")]
+Labels = Annotated[
+    list[str] | None,
+    Parameter(help="With this label: team=billing, or team with any value; may be repeated", negative=""),
+]
 _COLUMNS = ("id", "name", "version", "enabled", "updated_at")
+
+
+def labels_of(given: list[str] | None) -> dict[str, str | None]:
+    """`team=billing` and `urgent` as names and values."""
+    parts = [one.partition("=") for one in given or ()]
+    return {name: value if equals else None for name, equals, value in parts}
 
 
 @workflows.command(name="list")
@@ -26,11 +36,14 @@ def list_command(
     *,
     name: Annotated[str | None, Parameter(help="A part of the name")] = None,
     enabled: Annotated[bool | None, Parameter(help="Only those that are on, or off")] = None,
+    label: Labels = None,
     limit: Annotated[int | None, Parameter(help="At most so many; all when not given")] = None,
     output: _Output = "text",
 ) -> None:
     """List workflows, newest first."""
-    print_rows(Server().all(calls.list_(name=name, enabled=enabled, limit=limit)), _COLUMNS, output)
+    print_rows(
+        Server().all(calls.list_(name=name, enabled=enabled, labels=labels_of(label), limit=limit)), _COLUMNS, output
+    )
 
 
 @workflows.command(name="show")
