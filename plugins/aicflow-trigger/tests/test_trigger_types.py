@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from aicflow import Binding, PermanentError
 from aicflow_trigger.cron import CronParams, CronPayload, CronTrigger
+from aicflow_trigger.respond import RespondParams
 from aicflow_trigger.webhook import Hook, WebhookTrigger
 from aicflow_trigger.webhook_params import WebhookParams
 from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
 CALL = {
     "method": "POST", "path": "orders/7", "path_params": {"id": "7"}, "query": {"a": ["1", "2"]}, "headers": {},
@@ -125,3 +127,13 @@ def test_a_secret_that_can_never_verify_is_not_shown() -> None:
     with pytest.raises(PermanentError, match="base64") as caught:
         Hook.of(hook("a")[0], params)
     assert "hidden" not in str(caught.value)
+
+
+def test_answers_may_set_guarded_headers_where_the_operator_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = {"Set-Cookie": "a=b", "content-security-policy": "default-src 'self'"}
+    with pytest.raises(ValidationError, match="AICFLOW_WEBHOOK_ALLOW_HEADERS=set-cookie"):
+        RespondParams(headers=headers)
+    monkeypatch.setenv("AICFLOW_WEBHOOK_ALLOW_HEADERS", "Set-Cookie, content-security-policy")
+    assert RespondParams(headers=headers).headers == headers
+    with pytest.raises(ValidationError, match="X-Frame-Options"):
+        RespondParams(headers={"X-Frame-Options": "ALLOWALL"})

@@ -172,3 +172,26 @@ def test_nothing_is_read_of_who_shows_no_key_or_sends_too_much(site: Site) -> No
             lines = f"POST /hooks/unread HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n{headers}\r\n\r\n"
             connection.sendall(lines.encode())
             assert connection.recv(12) == b"HTTP/1.1 " + expected
+
+
+def test_what_is_signed_tells_deliveries_apart_and_equal_bodies_only_where_that_is_wanted(site: Site) -> None:
+    sender, auth, _, _ = SENDERS["plain"]
+    site.save(hooked("signed/repeats", auth={"type": "hmac", **auth, "repeats": True}))
+    site.save(hooked("signed/no-id", auth={"type": "hmac", **auth, "delivery_header": None}))
+    now = time.time()
+    for path, header, expected in (
+        ("/signed/repeats", {"x-id": "one"}, 202),
+        ("/signed/repeats", {"x-id": "two"}, 202),
+        ("/signed/repeats", {"x-id": "two"}, 200),
+        ("/signed/no-id", {}, 202),
+        ("/signed/no-id", {}, 202),
+    ):
+        assert site.web.post(path, content=BODY, headers=sender(BODY, now) | header).status_code == expected, path
+
+    # an id of another header, which is not signed, does not stand for the one that is
+    secrets = ["${{ secrets.STANDARD }}"]
+    signed = {"type": "hmac", "preset": "standard-webhooks", "secrets": secrets}
+    site.save(hooked("signed/two-ids", auth=signed, delivery_header="X-Other"))
+    for header, expected in (("one", 202), ("two", 200)):
+        sent = site.web.post("/signed/two-ids", content=BODY, headers=standard(BODY, now) | {"x-other": header})
+        assert sent.status_code == expected

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import gzip
 import itertools
+from contextlib import nullcontext
 from typing import Any
 
 import httpx2
 import pytest
+from aicflow import AICFlowError
+from aicflow.cli.files import read_input
 
 from tests.acceptance.triggers.conftest import Site, hooked, until
 
@@ -382,6 +385,29 @@ def test_numbers_are_the_same_at_every_door(site: Site) -> None:
         start = f'{{"workflow_id": "{workflow}", "input": {{"body": {body}}}}}'
         api = site.api.post("/executions", params={"wait": 20}, content=start, headers=head)
         assert (hook.status_code, api.status_code) == (status, status), digits[:10]
+        with nullcontext() if status == 200 else pytest.raises(AICFlowError, match="range"):
+            assert read_input(body) == {"n": int(digits)}, "the command line"
         if status == 200:
             assert hook.text == digits
             assert api.json()["output"] == int(digits)
+
+
+def test_text_is_read_by_one_rule_at_every_door(site: Site) -> None:
+    workflow = site.save(hooked("texts", respond={"mode": "output"}, output="${{ input.body.name }}"))
+    for media, charset, status in (
+        ("text/json", "utf-8", 200),
+        ("application/json; charset=iso-8859-1", "iso-8859-1", 200),
+        ("application/json; charset=utf-16", "utf-16", 200),
+        ("application/json", "iso-8859-1", 400),
+        ("application/json; charset=ascii", "iso-8859-1", 400),
+        ("application/json; charset=no-such", "utf-8", 415),
+        ("application/json; charset=base64", "utf-8", 415),
+        (None, "utf-8", 200),
+    ):
+        head = {"content-type": media} if media else {}
+        hook = site.web.post("/texts", content='{"name": "René"}'.encode(charset), headers=head)
+        start = f'{{"workflow_id": "{workflow}", "input": {{"body": {{"name": "René"}}}}}}'.encode(charset)
+        api = site.api.post("/executions", params={"wait": 20}, content=start, headers=head)
+        assert (hook.status_code, api.status_code) == (status, status), media
+        if status == 200:
+            assert hook.json() == api.json()["output"] == "René"
