@@ -152,6 +152,11 @@ def node_types(ledger: Ledger) -> list[Any]:
     async def fail_with(name: str) -> Any:
         raise PermanentError(f"it was {ledger.said[name]}", details={"seen": ledger.said[name]})
 
+    @node("lab.schema_of")
+    async def schema_of(ctx: Context, workflow: str) -> Any:
+        """What a model would be shown of a call of the workflow."""
+        return await ctx.nodes.params_schema("workflow.call", {"workflow": workflow})
+
     @node("lab.bad", pure=True)
     async def bad(what: str) -> int:
         if what == "type":
@@ -215,6 +220,7 @@ def node_types(ledger: Ledger) -> list[Any]:
             return Exit(params.port, None)
 
     return [
+        schema_of,
         add,
         effect,
         hold,

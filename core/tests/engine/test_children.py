@@ -32,6 +32,23 @@ async def test_a_failed_child_fails_the_step_unless_told_otherwise(lab: Any) -> 
     assert calm.output == "failed"
 
 
+async def test_the_params_of_a_call_show_what_the_workflow_takes(lab: Any) -> None:
+    city = {"$ref": "#/$defs/City"}
+    wanted = {"type": "object", "properties": {"city": city}, "required": ["city"], "$defs": {"City": {"minLength": 2}}}
+    for input_schema, shown in (
+        (wanted, {"type": "object", "properties": {"city": city}, "required": ["city"]}),
+        ({"type": "integer"}, {"type": "integer"}),
+    ):
+        child = await lab.workflow([ADD], input_schema=input_schema)
+        execution = await lab.run([{"id": "s", "type": "lab.schema_of", "params": {"workflow": child}}])
+        assert execution.output["properties"]["input"] == shown
+        assert execution.output["required"] == ["workflow", "input"]
+        assert "properties" not in shown or execution.output["$defs"]["City"] == {"minLength": 2}
+    for unknown in ("nowhere", await lab.workflow([ADD])):
+        execution = await lab.run([{"id": "s", "type": "lab.schema_of", "params": {"workflow": unknown}}])
+        assert execution.output["required"] == ["workflow"]
+
+
 async def test_a_detached_child_is_not_waited_for(lab: Any) -> None:
     child = await lab.workflow([{"id": "h", "type": "lab.hold"}])
     execution = await lab.run([call(child, wait=False)])

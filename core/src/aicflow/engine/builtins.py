@@ -107,7 +107,7 @@ class WorkflowCallParams(Params):
     """Which workflow to call with what. `wait: false` goes on without its result."""
 
     workflow: str = Field(description="Id of the workflow")
-    input: JsonValue = None
+    input: JsonValue = Field(default=None, json_schema_extra={"x-aicflow": {"input_of": "workflow"}})
     wait: bool = True
     on_child_failure: Literal["fail", "continue"] = "fail"
 

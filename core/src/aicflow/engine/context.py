@@ -6,13 +6,14 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aicflow.engine.outputs import as_json
 from aicflow.kernel.context import Answer, LogLevel
-from aicflow.kernel.errors import NodeError, PermanentError
+from aicflow.kernel.errors import NodeError, NotFound, PermanentError
 from aicflow.kernel.node import Exit, StartChild, Wait
 from aicflow.kernel.params import checked_params
+from aicflow.kernel.schema import Bundle, SchemaView
 from aicflow.kernel.values import dumps
 
 if TYPE_CHECKING:
@@ -121,6 +122,29 @@ class StepContext:
             "params_schema": cls.params_schema(),
             "output_schema": cls.output_schema(),
         }
+
+    async def params_schema(self, type_id: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The schema of a node type's params, in which what takes the input of a workflow that `params` name has that
+        workflow's `input_schema`. Raises NotFound for the node type."""
+        store = self._run.env.store
+        schema: dict[str, Any] = self._run.env.registry.node(type_id).cls.params_schema()
+        for name, param in schema.get("properties", {}).items():
+            mark = param.get("x-aicflow") or {}
+            workflow = params.get(mark["input_of"]) if "input_of" in mark else None
+            if not isinstance(workflow, str):
+                continue
+            try:
+                wanted = (await store.workflows.get(workflow)).document.get("input_schema")
+            except NotFound:
+                continue  # a call of it says so
+            if isinstance(wanted, dict):
+                bundle = Bundle()
+                whole = cast("dict[str, Any]", bundle.add(SchemaView.of(schema)))
+                properties = {**whole["properties"], name: bundle.add(SchemaView.of(wanted))}
+                required = list(dict.fromkeys([*whole.get("required", ()), name]))
+                view = bundle.view({**whole, "properties": properties, "required": required})
+                schema = cast("dict[str, Any]", view.schema)
+        return schema
 
     async def call(self, type_id: str, params: Mapping[str, Any], *, untrusted: bool = False) -> Any:
         """Run a node type once as part of this step; returns its output as JSON. Raises NotFound, NodeError."""

@@ -26,6 +26,11 @@ class NodeCaller(Protocol):
         """The node type's description, JSON Schema of its params and of its output. Raises NotFound."""
         ...
 
+    async def params_schema(self, type_id: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The JSON Schema of its params, as exact as these params, fixed beforehand, make it: of `workflow.call`, the
+        input is what the named workflow takes. Raises NotFound."""
+        ...
+
     async def call(self, type_id: str, params: Mapping[str, Any], *, untrusted: bool = False) -> Any:
         """Run the node type once as part of this step; returns its output as JSON. `untrusted`: somebody other than
         the workflow's author, such as a model, chose params and is told the output: the node sees it as

@@ -44,6 +44,11 @@ class NodeTable:
             "output_schema": cls.output_schema(),
         }
 
+    async def params_schema(self, type_id: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As `Context.nodes.params_schema`, without workflows. Raises NotFound."""
+        schema: Mapping[str, Any] = self.describe(type_id)["params_schema"]
+        return schema
+
     async def call(self, type_id: str, params: Mapping[str, Any], *, untrusted: bool = False) -> Any:
         """As `Context.nodes.call`: the output as JSON. Raises NotFound, NodeError."""
         cls = self._types.get(type_id)

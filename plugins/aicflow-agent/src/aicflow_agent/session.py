@@ -71,7 +71,8 @@ class Clients:
             self._check_unguarded(endpoint)
         mask = Mask([endpoint.api_key, params.api_key])
         budget = Budget(params)
-        toolbox = Toolbox(ctx, params.tools, budget)
+        toolbox = Toolbox(ctx, budget)
+        await toolbox.offer(params.tools)
         if ANSWER_TOOL in toolbox.tools:
             raise PermanentError(f"A tool cannot be called {ANSWER_TOOL}.", code="tool-name", pointer="/tools")
         if params.output_method == "json_schema" and endpoint.provider != "openai":

@@ -36,11 +36,15 @@ class OfferedTool:
 class Toolbox:
     """The tools of one attempt. Only the listed node types can be called, and only with params the model was shown."""
 
-    def __init__(self, ctx: Context, tools: Iterable[Tool], budget: Budget) -> None:
-        """Raises PermanentError for a node type that is not there or a fixed param it does not have."""
+    def __init__(self, ctx: Context, budget: Budget) -> None:
         self._ctx = ctx
         self._budget = budget
-        self.tools = {tool.shown_name: _offer(ctx, index, tool) for index, tool in enumerate(tools)}
+        self.tools: dict[str, OfferedTool] = {}
+
+    async def offer(self, tools: Iterable[Tool]) -> None:
+        """Raises PermanentError for a node type that is not there or a fixed param it does not have."""
+        for index, tool in enumerate(tools):
+            self.tools[tool.shown_name] = await _offer(self._ctx, index, tool)
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, bool]:
         """What the model is told, and whether the call succeeded. Raises the node's error when there were too many."""
@@ -86,10 +90,11 @@ def shorten(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}… [{len(text) - longest} more characters]"
 
 
-def _offer(ctx: Context, index: int, tool: Tool) -> OfferedTool:
+async def _offer(ctx: Context, index: int, tool: Tool) -> OfferedTool:
     pointer = f"/tools/{index}"
     try:
         described = ctx.nodes.describe(tool.node)
+        schema = await ctx.nodes.params_schema(tool.node, tool.params)
     except NotFound as error:
         raise PermanentError(
             f"The agent's tool {tool.node!r} is not an installed node type.",
@@ -97,7 +102,6 @@ def _offer(ctx: Context, index: int, tool: Tool) -> OfferedTool:
             pointer=f"{pointer}/node",
             hint=error.hint or "Install the plugin that has it, or correct the name.",
         ) from None
-    schema = described["params_schema"]
     properties: Mapping[str, Any] = schema.get("properties", {})
     expose = ["prompt"] if tool.node == NESTED_AGENT else tool.expose
     for name in (*tool.params, *(expose or ())):
