@@ -8,6 +8,9 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +88,12 @@ def test_the_sdk_builds_a_workflow_without_aicflow() -> None:
     workflow = aicflow_sdk.Workflow("alone")
     workflow.node("wait", id="a", seconds=1)
     assert workflow.to_dict()["nodes"] == [{"id": "a", "type": "wait", "params": {"seconds": 1}}]
+
+
+@pytest.mark.skipif(ALONE != "core", reason="only where aicflow is alone")
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["run", "x.yaml"], ["serve"]])
+def test_the_command_says_what_to_install(arguments: list[str]) -> None:
+    command = Path(sys.executable).with_name("aicflow")
+    done = subprocess.run([command, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: This is aicflow alone; the command needs: pip install 'aicflow[standard]'\n"

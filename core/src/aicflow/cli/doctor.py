@@ -162,7 +162,9 @@ def _plugins(plugins: Plugins) -> Iterator[Finding]:
             brought = ", ".join([*info.node_types, *info.trigger_types])
             yield Finding("ok", name, f"{info.distribution or ''} {info.version or ''} {brought}".strip())
         for code, message in info.problems:
-            yield Finding("note" if info.status == "blocked" else "problem", name, f"{code}: {message}")
+            yield Finding(
+                "note" if info.status == "blocked" or code == "advice" else "problem", name, f"{code}: {message}"
+            )
 
 
 def _node_types(settings: Settings, plugins: Plugins) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ def create_command(
         if not 0 < expires_in_days < 40_000:
             raise AICFlowError("--expires-in-days must be more than 0 and less than 40,000.")
         expires = datetime.now(UTC) + timedelta(days=expires_in_days)
-    _checked(CreateApiKey, {"name": name, "scopes": scopes, "expires_at": expires})
+    _checked(CreateApiKey, {"name": name, "scopes": scopes, "expires_at": expires and expires.isoformat()})
     settings, server = _settings(data_dir)
     if server is not None:
         from aicflow_sdk.calls import api_keys
