@@ -58,6 +58,7 @@ def doctor_command(
         *_engine(settings, plugins),
         *_plugins(plugins),
         *_node_types(settings, plugins),
+        *_secrets(plugins),
     ]
     problems = sum(finding.state == "problem" for finding in findings)
     if output == "json":
@@ -81,6 +82,18 @@ def _variables(plugins: Plugins) -> Iterator[Finding]:
         if name.startswith("AICFLOW_") and not name.startswith("AICFLOW_SECRET_") and name not in known:
             hint = did_you_mean(name, sorted(known)) or "A plugin may read it."
             yield Finding("note", "settings", f"{name} is no setting of the host or an installed node type. {hint}")
+
+
+def _secrets(plugins: Plugins) -> Iterator[Finding]:
+    """Secrets that are too short to be masked."""
+    from aicflow.engine.masking import is_masked
+    from aicflow.host.wiring import secrets_of
+
+    secrets = secrets_of(plugins)
+    for name in sorted(secrets.names() or ()):
+        if not is_masked(secrets.value(name)):
+            text = f"{name} is too short to be masked where it is shown; a secret needs at least 4 characters"
+            yield Finding("note", "secrets", text)
 
 
 def _data_dir(settings: Settings) -> Iterator[Finding]:

@@ -152,7 +152,7 @@ async def _report(executions: Executions, execution: Execution, interrupted: boo
 
     if output == "json":
         steps = [step_view(step) for step in await executions.steps(execution.id)]
-        print_json({**execution_view(execution), "steps": steps})
+        print_json({**execution_view(execution, mask=executions.secrets.mask), "steps": steps})
     elif execution.status == "succeeded":
         print_json(execution.output)
     elif execution.error is not None:

@@ -26,7 +26,7 @@ _SHORTEST_LINE: Final = 12
 _LONGEST_HELD: Final = 64
 # What of an event is anybody's data; the rest is read by programs and stays.
 _FOR_PEOPLE: Final = frozenset(
-    {"output", "output_preview", "fields", "message", "hint", "excerpt", "pointer", "details"}
+    {"output", "output_preview", "fields", "message", "detail", "hint", "excerpt", "pointer", "details"}
 )
 
 
@@ -167,7 +167,8 @@ class Mask:
         """JSON data: texts are masked, keys that hold 8 characters or more of a form too, and numbers of 6 digits or
         more that are a secret."""
         for search in self._searches():
-            value = _masked(search, value)
+            if search.may_hold(dumps(value)):
+                value = _masked(search, value)
         return value
 
     def json(self, encoded: bytes) -> bytes:

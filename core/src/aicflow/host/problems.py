@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
+from aicflow.engine.masking import Mask
 from aicflow.kernel.errors import (
     AICFlowError,
     Conflict,
@@ -84,8 +85,8 @@ class Problem(Exception):
         self.hint = hint
         self.headers = dict(headers or {})
 
-    def body(self, request_id: str) -> bytes:
-        """The problem document."""
+    def body(self, request_id: str, mask: Mask | None = None) -> bytes:
+        """The problem document; `mask` hides secrets in its sentences."""
         out: dict[str, Any] = {
             "type": TYPE_PREFIX + self.code,
             "title": self.title,
@@ -96,12 +97,14 @@ class Problem(Exception):
         }
         if self.hint:
             out["hint"] = self.hint
+        if mask is not None:
+            out = {**mask.report(out), "errors": [mask.report(error) for error in self.errors]}
         return dumps(out)
 
 
-def problem_response(problem: Problem, request_id: str) -> Response:
+def problem_response(problem: Problem, request_id: str, mask: Mask | None = None) -> Response:
     """The answer that tells the problem."""
-    return Response(problem.body(request_id), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+    return Response(problem.body(request_id, mask), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
 def request_invalid(code: str, message: str, *, name: str, where: str, hint: str | None = None) -> Problem:
@@ -219,4 +222,6 @@ async def _handle(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     if problem is None:
         raise error  # the gate answers and logs what nobody expected
-    return problem_response(problem, request.scope.get("aicflow.request_id", ""))
+    runtime = getattr(request.app.state, "runtime", None)
+    mask = runtime.secrets.mask if runtime is not None else None
+    return problem_response(problem, request.scope.get("aicflow.request_id", ""), mask)

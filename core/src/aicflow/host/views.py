@@ -8,6 +8,7 @@ from typing import Any
 
 from aicflow.engine.bulk import BulkOutcome
 from aicflow.engine.failure import report_to_json
+from aicflow.engine.masking import Mask
 from aicflow.host.problems import problem_of
 from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import AICFlowError
@@ -62,7 +63,7 @@ def version_view(version: WorkflowVersion, *, document: bool = True) -> dict[str
     return out
 
 
-def _trigger_info(info: TriggerInfo, values: bool) -> dict[str, Any]:
+def _trigger_info(info: TriggerInfo, payload: Any) -> dict[str, Any]:
     return {
         "kind": info.kind,
         "trigger_id": info.trigger_id,
@@ -71,12 +72,13 @@ def _trigger_info(info: TriggerInfo, values: bool) -> dict[str, Any]:
         "scheduled_for": _instant(info.scheduled_for),
         "parent_execution_id": info.parent_execution_id,
         "parent_node_id": info.parent_node_id,
-        "payload": info.payload if values else None,
+        "payload": payload,
     }
 
 
-def execution_view(execution: Execution, *, values: bool = True) -> dict[str, Any]:
-    """An execution; without `values` its input, output and trigger payload are left out."""
+def execution_view(execution: Execution, *, values: bool = True, mask: Mask | None = None) -> dict[str, Any]:
+    """An execution; without `values` its input, output and trigger payload are left out. `mask` hides secrets in what
+    came from outside; what executions made is stored masked."""
     out: dict[str, Any] = {
         "id": execution.id,
         "workflow_id": execution.workflow_id,
@@ -87,10 +89,11 @@ def execution_view(execution: Execution, *, values: bool = True) -> dict[str, An
         "finished_at": _instant(execution.finished_at),
     }
     if values:
-        out["input"] = execution.input
+        out["input"] = execution.input if mask is None else mask.value(execution.input)
         out["output"] = execution.output
     out["error"] = report_to_json(execution.error) if execution.error is not None else None
-    out["trigger"] = _trigger_info(execution.trigger, values)
+    payload = execution.trigger.payload if values else None
+    out["trigger"] = _trigger_info(execution.trigger, payload if mask is None else mask.value(payload))
     out["engine"] = execution.engine
     out["priority"] = execution.priority
     out["last_seq"] = execution.last_seq
@@ -207,8 +210,8 @@ def api_key_view(record: ApiKeyRecord) -> dict[str, Any]:
     }
 
 
-def delivery_view(delivery: Delivery, *, payload: bool = True) -> dict[str, Any]:
-    """A delivery."""
+def delivery_view(delivery: Delivery, mask: Mask | None = None) -> dict[str, Any]:
+    """A delivery; with `mask` its payload too, without the secrets in it."""
     out: dict[str, Any] = {
         "id": delivery.id,
         "binding_id": delivery.binding_id,
@@ -217,6 +220,6 @@ def delivery_view(delivery: Delivery, *, payload: bool = True) -> dict[str, Any]
         "execution_id": delivery.execution_id,
         "error": delivery.error,
     }
-    if payload:
-        out["payload"] = delivery.payload
+    if mask is not None:
+        out["payload"] = mask.value(delivery.payload)
     return out

@@ -52,7 +52,8 @@ def runtime_of(connection: HTTPConnection) -> HostRuntime:
 
 def shown(connection: HTTPConnection, execution: Execution) -> dict[str, Any]:
     """The execution as this caller may see it: its values are only for keys that may read."""
-    return execution_view(execution, values=caller_of(connection.scope).may("read"))
+    mask = runtime_of(connection).secrets.mask
+    return execution_view(execution, values=caller_of(connection.scope).may("read"), mask=mask)
 
 
 async def started(request: Request, execution_id: str, status: int = 200) -> Response:

@@ -226,7 +226,7 @@ async def list_executions(request: Request, query: Annotated[ListQuery, Query()]
 )
 async def get_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
     """With its input, and its output or error once it ended."""
-    return json_response(execution_view(await runtime_of(request).executions.get(execution_id)))
+    return json_response(shown(request, await runtime_of(request).executions.get(execution_id)))
 
 
 @routes.get(

@@ -45,6 +45,9 @@ async def preview(request: Request, workflow_id: Id, query: NoQuery) -> Response
         if execution.workflow_id != workflow_id:
             message = f"The execution {body.execution_id} is one of another workflow, {execution.workflow_id}."
             raise request_invalid("invalid", message, name="execution_id", where="body")
+        mask = runtime.secrets.mask  # before the expression is evaluated: it could cut a secret into pieces
+        execution.input = mask.value(execution.input)
+        execution.trigger.payload = mask.value(execution.trigger.payload)
         document = (await runtime.store.workflows.version(workflow_id, execution.version)).document
         steps = await runtime.executions.steps(body.execution_id)
     try:

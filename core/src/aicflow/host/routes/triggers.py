@@ -202,7 +202,7 @@ async def list_deliveries(request: Request, binding_id: Id, query: Paging) -> Re
     runtime = runtime_of(request)
     await _known(request, binding_id)
     read = runtime.store.triggers.deliveries(binding_id, limit=query.limit, cursor=query.cursor)
-    return await page_response(read, lambda delivery: delivery_view(delivery, payload=False))
+    return await page_response(read, lambda delivery: delivery_view(delivery))
 
 
 async def _known(request: Request, binding_id: str) -> None:
@@ -232,7 +232,9 @@ async def _delivery(request: Request, binding_id: str, delivery_id: str) -> Deli
 )
 async def get_delivery(request: Request, binding_id: Id, delivery_id: Id, query: NoQuery) -> Response:
     """With its payload."""
-    return json_response(delivery_view(await _delivery(request, binding_id, delivery_id)))
+    return json_response(
+        delivery_view(await _delivery(request, binding_id, delivery_id), runtime_of(request).secrets.mask)
+    )
 
 
 @routes.post(
