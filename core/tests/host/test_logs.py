@@ -74,3 +74,12 @@ logging.getLogger("httpx2").warning("warns")
 """
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert process.stderr.splitlines() == ["aicflow.engine tells", "aicflow_python.sandbox.pool tells", "httpx2 warns"]
+
+
+def test_a_stack_in_a_message_keeps_its_lines(log: tuple[logging.Logger, io.StringIO]) -> None:
+    logger, out = log
+    logger.warning("blocked:\n%s", f"line 1\n{FORGED}", extra={"stack": True})
+    first, *rest = out.getvalue().splitlines()
+    assert first == "WARNING some.library: blocked:"
+    assert rest[0] == "  | line 1"
+    assert all(line.startswith("  | ") for line in rest)

@@ -20,6 +20,7 @@ __all__ = ["LoopWatchdog"]
 _logger = logging.getLogger("aicflow.engine")
 _INVOKE: Final[CodeType] = NodePool.invoke.__code__
 _STACK_LINES: Final = 8
+_STACK: Final = {"stack": True}  # to the log's formatter: lines of this message may stand below one another
 
 
 class LoopWatchdog:
@@ -81,7 +82,7 @@ class LoopWatchdog:
         call = _node_call(frame)
         if call is None:
             self.blocked[""] += 1
-            _logger.warning("The event loop has been blocked for %.1f s:\n%s", late, stack)
+            _logger.warning("The event loop has been blocked for %.1f s:\n%s", late, stack, extra=_STACK)
             return
         cls, ctx = call["cls"], call["ctx"]
         self.blocked[cls.type_id] += 1
@@ -89,6 +90,7 @@ class LoopWatchdog:
             "Node %r of type %s blocks the event loop (%.1f s so far, execution %s): nothing else runs meanwhile. "
             "Write its `run` as a plain `def`, which runs in a thread, or await what takes long:\n%s",
             *(ctx.node_id, cls.type_id, late, ctx.execution_id, stack),
+            extra=_STACK,
         )
 
 

@@ -27,7 +27,10 @@ class LogFormatter(logging.Formatter):
         record.message = record.getMessage()
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
-        lines = [_one_line(self.mask.text(self.formatMessage(record)))]
+        message = self.mask.text(self.formatMessage(record))
+        # a stack that the watchdog tells of has lines of its own
+        first, *more = message.splitlines() if getattr(record, "stack", False) else [message]
+        lines = [_one_line(first), *(f"  | {_one_line(line)}" for line in more)]
         trace = self.formatException(record.exc_info) if record.exc_info else ""
         for text in (trace, record.stack_info or ""):
             lines += [f"  | {_one_line(line)}" for line in self.mask.text(text).splitlines()]

@@ -106,6 +106,7 @@ class Conversation:
 
     def _with_token(self, hop: Hop, token: Token) -> Outgoing:
         self.mask.add(token.value)
+        self._ctx.mask(token.value)
         signed = bearing(hop.request, "Authorization", f"{token.scheme} {token.value}")
         return _with_cookies(signed, self._cookies(hop))
 
