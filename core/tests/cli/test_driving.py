@@ -124,6 +124,13 @@ def test_from_a_file_to_an_answered_execution(at_server: Run, tmp_path: Path) ->
     assert "Cy" in well(aicflow("deliveries", "show", "Ask-first:hook", delivery["id"]))
     assert data("deliveries", "replay", "Ask-first:hook", delivery["id"])["id"] != delivery["execution_id"]
 
+    # what the server can run
+    assert "wait" in well(aicflow("node-types", "list"))
+    well(aicflow("node-types", "disable", "wait"))
+    assert data("node-types", "show", "wait")["enabled"] is False
+    well(aicflow("node-types", "enable", "wait"))
+    assert "Params:" in well(aicflow("node-types", "show", "wait"))
+
     # switch off, delete
     well(aicflow("workflows", "disable", "Ask-first"))
     assert data("workflows", "show", "Ask-first")["enabled"] is False

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from aicflow.cli.say import OutputFormat, print_json, print_table
 from aicflow.kernel.errors import AICFlowError
 
-__all__ = ["nodes_command", "openapi_command", "plugins_command", "version_command"]
+__all__ = ["nodes_command", "openapi_command", "plugins_command", "show_node", "version_command"]
 
 _Output = Annotated[OutputFormat, Parameter(help="text or json")]
 
@@ -31,7 +31,7 @@ def nodes_command(
         if output == "json":
             print_json(view)
         else:
-            _show_node(view)
+            show_node(view)
         return
     views = [node_type_view(node, registry) for node in registry.nodes()]
     if output == "json":
@@ -41,7 +41,8 @@ def nodes_command(
     print_table(("type", "what it does", "from"), rows)
 
 
-def _show_node(view: dict[str, Any]) -> None:
+def show_node(view: dict[str, Any]) -> None:
+    """A node type for people: what it does, its ports, params and output."""
     provider = view["provider"]
     print(f"{view['type_id']} (version {view['version']})")
     print(view["summary"])

@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "executions": ("aicflow.cli.executions:executions", "Executions on a server."),
     "triggers": ("aicflow.cli.triggers:triggers", "Triggers of the workflows on a server."),
     "deliveries": ("aicflow.cli.triggers:deliveries", "What arrived for a trigger."),
+    "node-types": ("aicflow.cli.node_types:node_types", "Node types on a server."),
     "keys": ("aicflow.cli.keys:keys", "Create, list and revoke API keys."),
     "db": ("aicflow.cli.db:db", "Look after the store: size, soundness, backup, retention."),
     "doctor": ("aicflow.cli.doctor:doctor_command", "Check this installation and its data folder."),
