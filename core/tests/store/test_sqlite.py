@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from aicflow.kernel.errors import Conflict, EventsDamaged
+from aicflow.kernel.events import encode_event
+from aicflow.kernel.execution import EVENT_TYPES
 from aicflow.kernel.ports import (
     ApiKeyRecord,
     EventBatch,
@@ -24,6 +26,7 @@ from aicflow.kernel.ports import (
 )
 from aicflow.kernel.values import dumps, loads
 from aicflow.store import SQLiteStore
+from aicflow.store.sqlite.event_rows import pack, unpack
 from aicflow.store.sqlite.queries import count_query, list_query
 from aicflow.store.sqlite.queue import next_due
 from aicflow.testing.store_samples import NOW, batch, claim, create, end, new, park, start
@@ -328,7 +331,7 @@ async def test_a_damaged_row_stops_its_own_reads_and_nobody_elses(store: SQLiteS
         await start(store.executions, id)
         await store.executions.append(id, 1, batch(2, *["step.log"] * 40))
     packed = (await read_row(store, "SELECT body FROM events WHERE first_seq = 2 AND execution_id = 'ex_1'"))[0]
-    assert len(packed) < 500
+    assert len(packed) < 2_000
     flipped = [bytes([*packed[:i], packed[i] ^ 1, *packed[i + 1 :]]) for i in range(0, len(packed), 7)]
     for body in [*flipped, packed[: len(packed) // 2]]:
         with closing(sqlite3.connect(store.path)) as connection, connection:
@@ -370,3 +373,19 @@ async def test_a_search_looks_at_so_many_rows_and_goes_on_from_there(
     first = await store.executions.list(where, limit=2)
     then = await store.executions.list(where, limit=2, cursor=first.next_cursor)
     assert [[one.id for one in page.items] for page in (first, then)] == [["ex_n2", "ex_n1"], ["ex_n0", "ex_30"]]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.5])
+def test_packed_events_come_back_to_the_byte(seconds: float) -> None:
+    texts = ["\x01\x02\x1f\n\t", '","execution_id":"ex_1",', 'Z","type":"step.started', "é\u2028", "{'seq':"]
+    events = [
+        encode_event(i, NOW + i * seconds, kind, "ex_1", "a" if kind.startswith("step.") else None, 1, data)
+        for i, (kind, data) in enumerate(
+            ((kind, {"execution_id": "ex_1", "output": text}) for kind in EVENT_TYPES for text in texts), 1
+        )
+    ]
+    packed = pack("ex_1", events)
+    assert unpack("ex_1", 1, len(events), packed) == events
+    assert len(packed) < 0.8 * sum(map(len, events))
+    with pytest.raises(EventsDamaged):
+        unpack("ex_2", 2, len(events), packed)

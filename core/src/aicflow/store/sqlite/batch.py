@@ -41,8 +41,7 @@ class Create:
 
     def __init__(self, new: NewExecution, worker: str | None, lease_until: float) -> None:
         self.new = new
-        # packed by the caller: in the writer's thread it would hand the interpreter lock over for each of a group
-        self.body = pack(new.events.events)
+        self.body = pack(new.id, new.events.events)
         self.worker = worker
         self.lease_until = lease_until
         self.future: Future[Any] | None = None
@@ -69,7 +68,7 @@ class Append:
         self.execution_id = execution_id
         self.epoch = epoch
         self.batch = batch
-        self.body = pack(batch.events) if batch.events else None
+        self.body = pack(execution_id, batch.events) if batch.events else None
         self.projection = projection
         self.outputs = outputs
         self.consumed = consumed

@@ -65,7 +65,7 @@ def _mend(connection: sqlite3.Connection, row: _Row, now: float) -> Iterable[str
         try:
             events = dict(enumerate(unpack(row.id, first_seq, last_seq, body), first_seq))
         except EventsDamaged:
-            events, whole = {n: one for n, one in readable(body).items() if 1 <= n <= row.last_seq}, False
+            events, whole = {n: one for n, one in readable(row.id, body).items() if 1 <= n <= row.last_seq}, False
         found = {**events, **found}
     last_seq = max([row.last_seq, *found])
     kinds = {seq: loads(event)["type"] for seq, event in found.items() if seq in (1, last_seq)}
@@ -101,7 +101,7 @@ def _mend(connection: sqlite3.Connection, row: _Row, now: float) -> Iterable[str
     connection.execute("DELETE FROM events WHERE execution_id = ?", (row.id,))
     for start in range(1, last_seq + 1, _PACKED):
         end = min(start + _PACKED - 1, last_seq)
-        body = pack([found[seq] for seq in range(start, end + 1)])
+        body = pack(row.id, [found[seq] for seq in range(start, end + 1)])
         connection.execute("INSERT INTO events VALUES (?, ?, ?, ?)", (row.id, start, end, body))
     connection.execute("UPDATE executions SET last_seq = ? WHERE id = ?", (last_seq, row.id))
     return [f"Execution {row.id}: {'; '.join([f'{kept} events could be read', *told])}."]
