@@ -76,7 +76,7 @@ def read_file(name: str) -> SourceDocument:
     if (found := re.fullmatch(r"(.+\.py)(?::(\w+))?", name)) is not None:
         from aicflow.cli.python_file import document_built_in
 
-        return SourceDocument(document_built_in(found[1], found[2]), lambda: Positions({}))
+        return SourceDocument(document_built_in(found[1], found[2]), lambda _: Positions({}))
     data = _bytes(name)
     guess: DocumentFormat = "json" if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{" else "yaml"
     try:
@@ -100,8 +100,9 @@ def list_errors(name: str, document: SourceDocument, issues: Iterable[Any]) -> N
     if not errors:
         return
     lines = []
+    positions = document.find_positions([issue.pointer for issue in errors[:_SHOWN]])
     for issue in errors[:_SHOWN]:
-        place = document.position(issue.pointer)
+        place = positions.of(issue.pointer)
         where = f"{name}:{place[0]}:{place[1]}" if place else f"{name}: {issue.pointer or '/'}"
         lines.append(f"  {where}: {issue.code}: {issue.message}" + (f" {issue.hint}" if issue.hint else ""))
     if len(errors) > _SHOWN:

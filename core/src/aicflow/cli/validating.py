@@ -44,7 +44,9 @@ def validate_command(
             issue |= {"line": error.line, "column": error.column}
             reports.append({"file": name, "valid": False, "readable": False, "issues": [issue]})
             continue
-        issues = [_placed(issue.to_dict(), document) for issue in validate(document.value, registry)]
+        found = validate(document.value, registry)
+        positions = document.find_positions([issue.pointer for issue in found])
+        issues = [_placed(issue.to_dict(), positions.of(issue.pointer)) for issue in found]
         valid = not any(issue["severity"] == "error" for issue in issues)
         reports.append({"file": name, "valid": valid, "readable": True, "issues": issues})
     if output == "json":
@@ -56,8 +58,7 @@ def validate_command(
     return 0 if all(report["valid"] for report in reports) else 1
 
 
-def _placed(issue: dict[str, Any], document: Any) -> dict[str, Any]:
-    place = document.position(issue["pointer"])
+def _placed(issue: dict[str, Any], place: tuple[int, int] | None) -> dict[str, Any]:
     return issue if place is None else {**issue, "line": place[0], "column": place[1]}
 
 

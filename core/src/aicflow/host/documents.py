@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -31,7 +31,7 @@ class Limits:
 
     max_bytes: int = 5 * 1024 * 1024
     max_depth: int = 64
-    max_values: int = 1_000_000
+    max_values: int = 500_000
 
 
 DEFAULT_LIMITS: Final = Limits()
@@ -39,15 +39,15 @@ DEFAULT_LIMITS: Final = Limits()
 
 @dataclass(frozen=True, slots=True)
 class SourceDocument:
-    """A value and where its parts stand in the text. Finding positions of JSON costs a pass over the text, so it is
-    done when first asked for."""
+    """A value and where its parts stand in the text. Finding positions of JSON costs a pass over the text, so ask for
+    all at once."""
 
     value: Any
-    find_positions: Callable[[], Positions]
+    find_positions: Callable[[Iterable[str]], Positions]
 
     def position(self, pointer: str) -> Position | None:
         """Line and column (from 1) of what the pointer names, or of its nearest existing parent."""
-        return self.find_positions().of(pointer)
+        return self.find_positions([pointer]).of(pointer)
 
 
 def read_document(data: bytes, format: DocumentFormat, limits: Limits = DEFAULT_LIMITS) -> SourceDocument:
@@ -56,9 +56,9 @@ def read_document(data: bytes, format: DocumentFormat, limits: Limits = DEFAULT_
         from aicflow.host.yaml_reader import read_yaml
 
         value, positions = read_yaml(_text(data, limits), limits)
-        return SourceDocument(value, lambda: positions)
+        return SourceDocument(value, lambda _: positions)
     value = read_json(data, limits)
-    return SourceDocument(value, lambda: json_positions(data.removeprefix(_BOM).decode()))
+    return SourceDocument(value, lambda wanted: json_positions(data.removeprefix(_BOM).decode(), wanted))
 
 
 def read_json(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ __all__ = ["Position", "Positions", "json_positions", "place_of_duplicate", "pla
 
 type Position = tuple[int, int]
 
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s\[\]{},:"]+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,55 +39,63 @@ def place_of_index(text: str, index: int) -> Position:
     return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
 
 
-def json_positions(text: str) -> Positions:
-    """The positions of every value in a well-formed JSON text."""
-    return Positions({pointer: start for pointer, start, _ in _values(text)})
+def json_positions(text: str, pointers: Iterable[str]) -> Positions:
+    """The positions of what these pointers name, and of all that it is inside of, in a well-formed JSON text."""
+    wanted = {""}
+    for pointer in pointers:
+        while pointer not in wanted:
+            wanted.add(pointer)
+            pointer = pointer.rpartition("/")[0]
+    place = _placing(text)
+    return Positions({pointer: place(index) for pointer, index, _ in _values(text, wanted) if pointer is not None})
 
 
 def place_of_duplicate(text: str) -> Position:
     """The place of the first value in a well-formed JSON text whose key stood in the same object before."""
-    seen: set[str] = set()
-    for pointer, start, key_place in _values(text):
-        if pointer in seen:
-            return key_place or start
-        seen.add(pointer)
-    return 1, 1
+    return next((_placing(text)(index) for _, _, index in _values(text, ()) if index is not None), (1, 1))
 
 
-def _values(text: str) -> Iterator[tuple[str, Position, Position | None]]:
-    """Each value of a well-formed JSON text in order: its pointer, its place, and its key's place in an object."""
+def _placing(text: str) -> Callable[[int], Position]:
     starts = [0] + [found.end() for found in re.finditer("\n", text)]
 
     def place(index: int) -> Position:
         line = bisect_right(starts, index)
         return line, index - starts[line - 1] + 1
 
-    # a frame is [pointer of the container, next index in a list or None in an object, key waiting for its value]
+    return place
+
+
+def _values(text: str, wanted: Collection[str]) -> Iterator[tuple[str | None, int, int | None]]:
+    """Each value of a well-formed JSON text in order: its pointer, if it is wanted, where it begins, and where its key
+    does if the same object had it before. Wanted pointers come with all that they begin with."""
+    # of the containers around: [pointer if wanted, next index in a list, key waiting for its value, keys of an object]
     stack: list[list[Any]] = []
-    key_place: Position | None = None
+    again: int | None = None
     for found in _TOKEN.finditer(text):
-        word, index = found[0], found.start()
-        if word in ",:":
-            continue
+        word = found[0]
         if word in "]}":
             stack.pop()
             continue
-        frame = stack[-1] if stack else None
-        if frame is not None and frame[1] is None and frame[2] is None:
-            frame[2] = json.loads(word)
-            key_place = place(index)
-            continue
-        if frame is None:
-            pointer = ""
-        elif frame[1] is None:
-            pointer = f"{frame[0]}/{escape_pointer(frame[2])}"
-            frame[2] = None
-        else:
-            pointer = f"{frame[0]}/{frame[1]}"
-            frame[1] += 1
-            key_place = None
-        yield pointer, place(index), key_place
+        pointer: str | None = ""
+        if stack:
+            frame = stack[-1]
+            pointer, index, key, keys = frame
+            if keys is not None and key is None:
+                key = frame[2] = word if "\\" not in word else json.dumps(json.loads(word), ensure_ascii=False)
+                again = found.start() if key in keys else None
+                keys.add(key)
+                continue
+            if keys is not None:
+                frame[2] = None
+            else:
+                frame[1] += 1
+            if pointer is not None:
+                pointer = f"{pointer}/{index if keys is None else escape_pointer(json.loads(key))}"
+        if pointer not in wanted:
+            pointer = None
+        yield pointer, found.start(), again
+        again = None
         if word == "{":
-            stack.append([pointer, None, None])
+            stack.append([pointer, None, None, set()])
         elif word == "[":
-            stack.append([pointer, 0, None])
+            stack.append([pointer, 0, None, None])

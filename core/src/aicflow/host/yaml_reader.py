@@ -44,6 +44,7 @@ class _Frame:
     pointer: str
     anchor: str | None
     before: int
+    text: int
     key: str | None = None
     depth: int = 0
 
@@ -121,7 +122,7 @@ class _Reader:
         pointer = self._place_value(event, value)
         if event.anchor is not None:
             self._anchors[event.anchor] = None  # not to be used inside itself
-        self._stack.append(_Frame(value, pointer, event.anchor, self._values))
+        self._stack.append(_Frame(value, pointer, event.anchor, self._values, self._text))
 
     def _close(self) -> None:
         frame = self._stack.pop()
@@ -129,7 +130,7 @@ class _Reader:
             self._stack[-1].depth = max(self._stack[-1].depth, frame.depth + 1)
         if frame.anchor is not None:
             values = self._values - frame.before + 1
-            self._anchors[frame.anchor] = _Anchored(frame.value, values, _text_in(frame.value), frame.depth + 1)
+            self._anchors[frame.anchor] = _Anchored(frame.value, values, self._text - frame.text, frame.depth + 1)
 
     def _scalar(self, event: Any) -> None:
         frame = self._stack[-1] if self._stack else None
@@ -137,9 +138,10 @@ class _Reader:
             self._key(event, frame)
             return
         value = self._resolve(event)
+        self._text += len(event.value)
         self._place_value(event, value)
         if event.anchor is not None:
-            self._anchors[event.anchor] = _Anchored(value, 1, _text_in(value), 0)
+            self._anchors[event.anchor] = _Anchored(value, 1, len(value) if isinstance(value, str) else 0, 0)
 
     def _key(self, event: Any, frame: _Frame) -> None:
         key = event.value
@@ -154,6 +156,7 @@ class _Reader:
             )
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(key, 1, len(key), 0)
+        self._text += len(key)
         frame.key = key
 
     def _alias(self, event: Any) -> None:
@@ -235,9 +238,8 @@ class _Reader:
 
     def _too_large(self, event: Any) -> DocumentUnreadable:
         line, column = _place(event)
-        return DocumentUnreadable(
-            "The document is too large once its aliases are expanded.", code="doc.too-large", line=line, column=column
-        )
+        message = "The document has too many values or too much text, counted with what its aliases stand for."
+        return DocumentUnreadable(message, code="doc.too-large", line=line, column=column)
 
     @staticmethod
     def _error(event: Any, reason: str) -> DocumentUnreadable:
@@ -251,14 +253,3 @@ def _place(event: Any) -> Position:
 
 def _shown(tag: str) -> str:
     return tag.replace(_TAG, "!!")[:80]
-
-
-def _text_in(value: Any) -> int:
-    """Characters of text in a value."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(len(key) + _text_in(item) for key, item in value.items())
-    if isinstance(value, list):
-        return sum(_text_in(item) for item in value)
-    return 0

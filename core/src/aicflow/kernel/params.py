@@ -15,8 +15,10 @@ from pydantic_core import ErrorDetails
 from aicflow.kernel.errors import ParamsInvalid
 from aicflow.kernel.values import dumps, loads, pointer
 
-__all__ = ["Location", "checked_params", "location_in", "read_params"]
+__all__ = ["MOST_LISTED", "Location", "checked_params", "location_in", "read_params"]
 
+MOST_LISTED: Final = 50_000
+"""A list of more problems than this is not made: it takes hundreds of megabytes."""
 _MOST_PROBLEMS: Final = 10
 
 type Location = tuple[str | int, ...]
@@ -31,6 +33,8 @@ def read_params[M: BaseModel](model: type[M], values: Mapping[str, Any]) -> M:
     try:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
+        if error.error_count() > MOST_LISTED:
+            raise
         whole = _with_integers(values, error.errors(include_url=False, include_context=False))
         if whole is values:
             raise
@@ -42,6 +46,8 @@ def checked_params[M: BaseModel](model: type[M], values: Mapping[str, Any]) -> M
     try:
         return read_params(model, values)
     except ValidationError as error:
+        if error.error_count() > MOST_LISTED:
+            raise ParamsInvalid(f"params: {error.error_count():,} values do not fit.") from None
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         places = [pointer(*_place(values, problem)) for problem in problems]
         pairs = zip(places[:_MOST_PROBLEMS], problems, strict=False)

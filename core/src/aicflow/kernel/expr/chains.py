@@ -14,8 +14,8 @@ from aicflow.kernel.expr.frame import MISSING, Frame
 from aicflow.kernel.expr.paths import Run
 from aicflow.kernel.expr.references import ROOTS
 from aicflow.kernel.expr.site import Site
-from aicflow.kernel.expr.suggest import did_you_mean
 from aicflow.kernel.expr.values import name_of, not_json, refuse
+from aicflow.kernel.suggest import did_you_mean
 
 __all__ = ["Apply", "compile_chain", "field", "index", "method", "missing_root", "no_secret", "root", "slice_of"]
 

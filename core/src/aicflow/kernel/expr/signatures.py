@@ -9,7 +9,7 @@ from typing import Final
 
 from aicflow.kernel.expr.ast import Chain, Name, Node
 from aicflow.kernel.expr.errors import ExpressionError, Span
-from aicflow.kernel.expr.suggest import did_you_mean
+from aicflow.kernel.suggest import did_you_mean
 
 __all__ = ["FUNCTIONS", "Signature", "check_call", "check_method"]
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.node import NodeType, Params
-from aicflow.kernel.params import Location, location_in, read_params
+from aicflow.kernel.params import MOST_LISTED, Location, location_in, read_params
 from aicflow.kernel.suggest import did_you_mean
 from aicflow.kernel.template import Template, compile_template
 from aicflow.kernel.trigger import TriggerType
@@ -92,11 +92,14 @@ def _check(
     try:
         read_params(cls.params_model, checked)
     except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False, include_context=False):
-            loc = location_in(given, problem["loc"])
-            if holes and _may_be_hole(problem["type"], loc, problem["loc"], holes):
-                continue
-            _tell(report, at, cls.params_model, given, loc, problem["loc"], problem["type"], problem["msg"])
+        if error.error_count() > MOST_LISTED:
+            report.error("param.invalid", at, f"{error.error_count():,} keys and values do not fit the params.")
+            return
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        if holes:
+            problems = [found for found in problems if not _may_be_hole(found["type"], given, found["loc"], holes)]
+        for found in report.some(problems):
+            _tell(report, at, cls.params_model, given, found["loc"], found["type"], found["msg"])
     except Exception as error:  # a model's own validator may stumble over a hole
         if not holes:
             report.error("param.invalid", at, f"{type(error).__name__}: {error}")
@@ -119,8 +122,9 @@ def ask(
         )
 
 
-def _may_be_hole(kind: str, loc: Location, full: Location, holes: set[Location]) -> bool:
+def _may_be_hole(kind: str, given: Mapping[str, Any], full: Location, holes: set[Location]) -> bool:
     """Whether a problem may come from a value that is not there yet."""
+    loc = location_in(given, full)
     if kind == "missing" and len(loc) == len(full) - 1:
         return False  # keys are written down, whatever stands under them; members of unions are another matter
     if kind == "extra_forbidden" and len(loc) == len(full):
@@ -129,15 +133,9 @@ def _may_be_hole(kind: str, loc: Location, full: Location, holes: set[Location])
 
 
 def _tell(
-    report: Report,
-    at: str,
-    model: type[Params],
-    given: Mapping[str, Any],
-    loc: Location,
-    full: Location,
-    kind: str,
-    message: str,
+    report: Report, at: str, model: type[Params], given: Mapping[str, Any], full: Location, kind: str, message: str
 ) -> None:
+    loc = location_in(given, full)
     if kind == "missing":
         parent = location_in(given, full[:-1])
         report.error("param.missing", at + pointer(*parent), f"The param {str(full[-1])!r} is missing.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from aicflow.kernel.expr import ROOTS, Span
@@ -79,7 +80,7 @@ class SiteRoots:
         for step in steps:
             key = constant_key(step)
             if isinstance(key, str) and isinstance(value, dict) and key not in value and taken == 0:
-                known = ", ".join(list(value)[:20])
+                known = ", ".join(islice(value, 20))
                 hint = did_you_mean(key, value) or (f"There are {known}." if known else "Add it under vars.")
                 self._unknown(f"There is no variable '{key}' in vars.", name, step, tell, hint)
                 return None

@@ -37,6 +37,12 @@ class Report:
         """Add a warning."""
         self.add(Issue(code, "warning", pointer, message, hint, span))
 
+    def some[T](self, problems: Sequence[T]) -> Sequence[T]:
+        """Those for which there is room; the others are counted."""
+        room = self._most - len(self._issues)
+        self._left_out += max(len(problems) - room, 0)
+        return problems[:room]
+
     def add(self, issue: Issue) -> None:
         """Add an issue."""
         if len(self._issues) < self._most:

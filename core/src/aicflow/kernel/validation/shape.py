@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from aicflow.kernel.document import Concurrency, Edge, NodeEntry, Retry, Settings, TriggerEntry, WorkflowDocument
-from aicflow.kernel.params import location_in
+from aicflow.kernel.params import MOST_LISTED, location_in
 from aicflow.kernel.schema import check as check_schema
 from aicflow.kernel.suggest import did_you_mean
 from aicflow.kernel.validation.limits import Limits
@@ -31,7 +31,11 @@ def read_shape(subject: Subject, report: Report, limits: Limits) -> bool:
     try:
         document = WorkflowDocument.model_validate(raw)
     except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False, include_context=True):
+        if error.error_count() > MOST_LISTED:
+            message = f"{error.error_count():,} keys and values do not fit the document."
+            report.error("doc.schema", "", message, hint="See GET /api/v1/schema/workflow.")
+            return False
+        for problem in report.some(error.errors(include_url=False, include_input=False, include_context=False)):
             _tell(report, raw, problem)
         _read_parts(subject, raw)
         return True

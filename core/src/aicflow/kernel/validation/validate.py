@@ -7,6 +7,7 @@ from typing import Any
 
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.registry import Registry
+from aicflow.kernel.suggest import bounded_suggestions
 from aicflow.kernel.validation.entries import check_entries, check_graph
 from aicflow.kernel.validation.expressions import check_expressions, check_unreachable, paths_of
 from aicflow.kernel.validation.inputs import check_inputs
@@ -34,7 +35,11 @@ def validate(
     `document` is parsed JSON or YAML; it is neither changed nor kept. `secret_names` are the secrets that exist, None
     when that is not known. Never raises for what a document holds.
     """
-    limits = limits or Limits()
+    with bounded_suggestions():
+        return _validate(document, registry, secret_names, limits or Limits())
+
+
+def _validate(document: Any, registry: Registry, secret_names: Collection[str] | None, limits: Limits) -> list[Issue]:
     report = Report(limits.issues)
     if not isinstance(document, Mapping):
         report.error("doc.schema", "", "A workflow document is an object.", hint="Begin with `aicflow: 1`.")
