@@ -88,6 +88,11 @@ BONN, ROME = '{"city": "Bonn"}', '{"city": "Rome"}'
         [[call(BONN)], [call(ROME)]],  # neither
         [[call(BONN, id="a"), call(ROME, id="b")]],  # no indexes
         [[call('{"city": ', index=0, id="a")], [call('"Bonn"}', index=0, id="a")], [call(ROME, index=1, id="b")]],
+        [
+            [call(BONN, index=0, id="a")],
+            [call("", index=0, id="a")],
+            [call(ROME, index=1, id="b")],
+        ],  # an empty last piece
         [[call('{"city": ', index=0, id="a")], [call('"Bonn"}', index=0, name=None)], [call(ROME, index=1, id="a")]],
     ],
 )

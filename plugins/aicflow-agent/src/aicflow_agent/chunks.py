@@ -116,7 +116,7 @@ class Chunks:
         if isinstance(written, Mapping):  # some servers send the object itself
             written = json.dumps(written)
         index, id = piece.get("index"), piece.get("id") or None
-        call = self._going_on(index, id, name)
+        call = self._going_on(index, id, bool(name and written))
         begins = call is None
         if call is None:
             ours = id if isinstance(id, str) and id not in self._ids else f"call_{uuid4().hex}"
@@ -127,8 +127,9 @@ class Chunks:
         call.written += text
         return _piece(call, call.id if begins else None, name if begins else None, text)
 
-    def _going_on(self, index: Any, id: Any, name: Any) -> _Call | None:
-        """The call that a piece belongs to, None when it begins another one."""
+    def _going_on(self, index: Any, id: Any, named: bool) -> _Call | None:
+        """The call that a piece belongs to, None when it begins another one. `named`: it has a name and arguments,
+        which after arguments that are whole can only be another call's."""
         if not self._calls:
             return None
         if index is None:
@@ -138,7 +139,7 @@ class Chunks:
             call = next((call for call in reversed(self._calls) if call.theirs[0] == index), None)
             if call is not None and id is not None and call.theirs[1] is not None and id != call.theirs[1]:
                 return None
-        return None if call is not None and name and _is_whole(call.written) else call
+        return None if call is not None and named and _is_whole(call.written) else call
 
 
 def _piece(call: _Call, id: str | None, name: str | None, text: str) -> dict[str, Any]:
