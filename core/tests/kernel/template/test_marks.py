@@ -104,6 +104,16 @@ def test_code_is_left_alone():
     assert compile_template(source, CODE).is_static
 
 
+def test_references_in_code_are_told_and_stay_text():
+    schema = {"type": "object", "properties": {"code": {"type": "string", "x-aicflow": {"kind": "code"}}}}
+    written = {"code": "a = '${{ input.x }}' + f'${{price}}' + '${{ github.ref }}' + '${{ + }}'"}
+    template = compile_template(written, schema)
+    assert [(notice.code, notice.pointer, notice.span) for notice in template.notices] == [
+        ("template.in-code", "/code", (5, 19))
+    ]
+    assert template.resolve({"input": {"x": 1}}) == written
+
+
 def test_secrets_in_code_are_a_problem():
     template = compile_template({"code": "f('${{ secrets.TOKEN }}') # secrets ${{ x"}, {"properties": {"code": CODE}})
     assert [(p.code, p.pointer, p.span) for p in template.problems] == [("secret.in-code", "/code", (3, 23))]

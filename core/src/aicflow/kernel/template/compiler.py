@@ -41,7 +41,10 @@ def compile_template(value: Any, schema: object = None, types: Types | None = No
     constant = _with_constants(value, (), constants, _inner_paths(constants))
     changing = {path: part for path, part in parts.items() if isinstance(part, Text)}
     root = _plan(constant, (), changing, _inner_paths(changing)) if changing else None
-    return Template(constant, root, tuple(compiler.expressions), tuple(compiler.problems))
+    return Template(constant, root, tuple(compiler.expressions), tuple(compiler.problems), tuple(compiler.notices))
+
+
+_MOST_NOTICES: Final = 20
 
 
 class _Compiler:
@@ -51,6 +54,7 @@ class _Compiler:
         self._types = types
         self.expressions: list[TemplateExpression] = []
         self.problems: list[TemplateProblem] = []
+        self.notices: list[TemplateProblem] = []
         self.full = False
         """There were more expressions than may be; the rest is not looked at."""
 
@@ -148,8 +152,6 @@ class _Compiler:
 
     def _hole_in_code(self, path: Path, hole: Hole) -> None:
         """Code is left as it is; but whoever writes a secret into it means something that will not happen."""
-        if "secrets" not in hole.source:
-            return
         try:
             references = compile_expression(hole.source).references
         except ExpressionError:
@@ -162,6 +164,10 @@ class _Compiler:
                 path,
                 hole.span,
             )
+        elif len(self.notices) < _MOST_NOTICES and any(reference.root in ROOTS for reference in references):
+            message = "Code is never interpolated: ${{ … }} stays text here"
+            hint = "Give the value to the code by another param, such as inputs."
+            self.notices.append(TemplateProblem("template.in-code", message, hint, _pointer(path), hole.span))
 
     def _mark(self, path: Path) -> Mark:
         return PLAIN if self._schema is None else mark_at(self._schema, path, self._value, self._types)

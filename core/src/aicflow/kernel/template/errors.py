@@ -18,6 +18,7 @@ TEMPLATE_CODES: Final = frozenset(
         "template.url",
         "template.header",
         "template.key",
+        "template.in-code",
         "template.too-many",
         "template.too-large",
         "template.too-deep",

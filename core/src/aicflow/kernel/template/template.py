@@ -34,7 +34,7 @@ class Branch:
 class Template:
     """A compiled template. Immutable; may be resolved from any thread."""
 
-    __slots__ = ("_constant", "_root", "expressions", "problems")
+    __slots__ = ("_constant", "_root", "expressions", "notices", "problems")
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Template:
         root: Part | None,
         expressions: tuple[TemplateExpression, ...] = (),
         problems: tuple[TemplateProblem, ...] = (),
+        notices: tuple[TemplateProblem, ...] = (),
     ) -> None:
         self._constant = constant
         self._root = root
@@ -49,6 +50,8 @@ class Template:
         """Every `${{ … }}`, in document order, those that do not compile included."""
         self.problems = problems
         """Everything that is wrong whatever the data, in document order."""
+        self.notices = notices
+        """What resolves and is hardly meant."""
 
     @property
     def is_static(self) -> bool:

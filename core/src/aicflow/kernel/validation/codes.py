@@ -54,6 +54,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "template.object": "a list or an object inside text",
         "template.unclosed": "an expression without an end",
         "template.key": "an expression in a key",
+        "template.in-code": "an expression in code, where it stays text",
         "template.too-many": "too many expressions in one text",
         "secret.not-allowed": "a secret where none may be",
         "secret.in-code": "a secret in code",

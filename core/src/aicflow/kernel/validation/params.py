@@ -69,6 +69,9 @@ def check_templates(subject: Subject, report: Report) -> None:
 
 def _add_site(subject: Subject, report: Report, site: Site) -> None:
     template = site.template
+    for notice in template.notices:
+        at = site.pointer + notice.pointer
+        report.warning(notice.code, at, notice.message, hint=notice.hint, span=notice.span)
     if template.is_static:
         return
     subject.sites.append(site)
