@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from aicflow.kernel.expr import compile_expression
+from aicflow_language.expr import compile_expression
 from aicflow_sdk import BuildError, Expr, Workflow, expr, fn, when
 from aicflow_sdk.build.expr import METHODS, tree_of
 from aicflow_sdk.build.fn import FUNCTIONS
@@ -154,7 +154,7 @@ def test_numbers_that_json_cannot_say_are_refused() -> None:
 
 
 def test_the_function_table_is_the_servers() -> None:
-    from aicflow.kernel.expr.signatures import FUNCTIONS as known
+    from aicflow_language.expr.signatures import FUNCTIONS as known
 
     assert set(FUNCTIONS) == set(known)
     assert {name for name, signature in known.items() if signature.method} == METHODS
@@ -300,7 +300,7 @@ def arithmetic(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
 
 @given(st.recursive(st.builds(Literal, st.none() | st.booleans() | st.integers(-3, 3)), arithmetic, max_leaves=10))
 def test_the_server_computes_what_the_tree_says(tree: Tree) -> None:
-    from aicflow.kernel.expr import EvaluationError
+    from aicflow_language.expr import EvaluationError
 
     try:
         expected = compute(tree)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aicflow.kernel.template import compile_template
+from aicflow_language.template import compile_template
 from aicflow_sdk import BuildError, Code, Workflow, fn
 from aicflow_sdk.build.values import render
 from hypothesis import example, given

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aicflow.host.wiring import installed_plugins
-from aicflow.kernel.validation import Limits, validate
+from aicflow.language.validation import Limits, validate
 
 KEY = "${{ secrets.TOKEN }}"
 URL = "https://a.example"

@@ -14,7 +14,7 @@ from typing import Any
 
 from aicflow.cli.plugins import quiet_plugins
 from aicflow.kernel.registry import Registry
-from aicflow.kernel.validation import document_schema, validate
+from aicflow.language.validation import document_schema, validate
 from jsonschema import Draft202012Validator
 
 from tests.benchmarks.lab import Row, percentile

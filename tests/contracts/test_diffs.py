@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aicflow.kernel.diff import diff
+from aicflow.language.diff import diff
 from aicflow_sdk import diff as diff_of_the_sdk
 
 BASE: dict[str, Any] = {

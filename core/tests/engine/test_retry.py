@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from aicflow import PermanentError, TransientError
-from aicflow.engine.failure import retryable
-from aicflow.engine.retry import backoff
+from aicflow.engine.run.failure import retryable
+from aicflow.engine.run.retry import backoff
 from aicflow.kernel.document import Retry
 from hypothesis import given
 from hypothesis import strategies as st

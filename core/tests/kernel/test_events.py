@@ -12,8 +12,8 @@ from aicflow.kernel.clock import iso
 from aicflow.kernel.events import decode_event, encode_delta, encode_event, event_type, fold
 from aicflow.kernel.graph import Graph, GraphError, cycles
 from aicflow.kernel.ids import is_identifier, is_type_id, new_id
-from aicflow.kernel.suggest import did_you_mean
 from aicflow.kernel.values import dumps, loads, pointer
+from aicflow_language.suggest import did_you_mean
 from hypothesis import given
 from hypothesis import strategies as st
 

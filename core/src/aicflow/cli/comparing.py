@@ -28,8 +28,8 @@ def diff_command(
     from aicflow.cli.files import no_options
     from aicflow.cli.plugins import quiet_plugins
     from aicflow.cli.say import print_json
-    from aicflow.kernel.diff import diff
     from aicflow.kernel.errors import AICFlowError
+    from aicflow.language.diff import diff
 
     no_options(old, new)
     if old == new == "-":
@@ -47,7 +47,7 @@ def _document(name: str) -> Any:
     """The document in a file, taken apart once for its shape. Raises AICFlowError that names the file."""
     from aicflow.cli.files import Unreadable, read_file
     from aicflow.kernel.errors import AICFlowError
-    from aicflow.kernel.outline import outline
+    from aicflow.language.outline import outline
 
     try:
         document = read_file(name).value

@@ -72,8 +72,9 @@ def doctor_command(
 
 def _variables(plugins: Plugins) -> Iterator[Finding]:
     """Variables that nobody reads are probably misspelt."""
+    from aicflow_language.suggest import did_you_mean
+
     from aicflow.host.settings import Settings
-    from aicflow.kernel.suggest import did_you_mean
 
     known = {f"AICFLOW_{name.upper()}" for name in Settings.model_fields} | _CLIENT_VARIABLES
     for node in plugins.registry.nodes():

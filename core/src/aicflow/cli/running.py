@@ -43,7 +43,7 @@ def run_command(
     from aicflow.cli.files import list_errors, load_settings, read_input, read_workflow
     from aicflow.cli.plugins import quiet_plugins
     from aicflow.host.logs import set_up_logging
-    from aicflow.kernel.validation import validate
+    from aicflow.language.validation import validate
 
     document = read_workflow(file)
     value = read_input(input)

@@ -23,7 +23,7 @@ def validate_command(
     from aicflow.cli.plugins import quiet_plugins
     from aicflow.cli.say import print_json
     from aicflow.kernel.errors import AICFlowError
-    from aicflow.kernel.validation import validate
+    from aicflow.language.validation import validate
 
     if not files:
         raise AICFlowError("No file is given.", hint="Say which: aicflow validate workflow.yaml")

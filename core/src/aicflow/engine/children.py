@@ -6,10 +6,10 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aicflow.engine.failure import report_to_json
 from aicflow.engine.log import SEALED
 from aicflow.engine.patience import patient
-from aicflow.engine.recovery import unseal
+from aicflow.engine.run.failure import report_to_json
+from aicflow.engine.run.recovery import unseal
 from aicflow.kernel.errors import AICFlowError, NodeError, NotFound, PermanentError
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, TriggerInfo
 from aicflow.kernel.node import StartChild

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aicflow.engine.hub import Hub
-from aicflow.engine.nodes import NodePool
+from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.sealing import Seal
 from aicflow.engine.secrets import Secrets

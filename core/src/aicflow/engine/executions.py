@@ -8,30 +8,31 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from os import getpid
 from typing import Any, Final, Literal
 
+from aicflow_language.template import compile_template
+
 from aicflow.engine.bulk import BulkItem, BulkOutcome, in_bulk
 from aicflow.engine.children import ChildExecutions
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
 from aicflow.engine.hub import Hub
 from aicflow.engine.log import SEALED
-from aicflow.engine.nodes import NodePool
-from aicflow.engine.observing import Observers
+from aicflow.engine.nodes.params import resolved
+from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.options import EngineOptions
-from aicflow.engine.params import resolved
-from aicflow.engine.plans import PlanCache
-from aicflow.engine.recovery import unseal
 from aicflow.engine.rerun import reusable_outputs
+from aicflow.engine.run.recovery import unseal
 from aicflow.engine.sealing import Seal
 from aicflow.engine.secrets import Secrets
 from aicflow.engine.starting import KEEP, Started, accept, as_claimed
 from aicflow.engine.why import explain
-from aicflow.engine.worker import Worker
+from aicflow.engine.worker.observing import Observers
+from aicflow.engine.worker.plans import PlanCache
+from aicflow.engine.worker.worker import Worker
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import Conflict, InputInvalid, NotFound
 from aicflow.kernel.events import decode_event, event_type, fold
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step, TriggerInfo
 from aicflow.kernel.ids import new_id
-from aicflow.kernel.plan import Plan
 from aicflow.kernel.ports.engine import Engine
 from aicflow.kernel.ports.executions import (
     Answered,
@@ -46,10 +47,10 @@ from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.records import Observer
 from aicflow.kernel.registry import Registry
-from aicflow.kernel.schema import SchemaValidator
-from aicflow.kernel.template import compile_template
 from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps, loads
+from aicflow.language.plan import Plan
+from aicflow.language.schema import SchemaValidator
 
 __all__ = ["Executions"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 from langgraph.func import entrypoint, task
 
 from aicflow.engine.native import walk_graph
-from aicflow.kernel.plan import Plan
+from aicflow.kernel.graph import Graph
 from aicflow.kernel.ports.engine import RunStep, Settlement, Skip
 
 __all__ = ["LangGraphEngine"]
@@ -22,9 +23,10 @@ __all__ = ["LangGraphEngine"]
 class _Walk:
     """What one entrypoint run is given. `turns` says to a task that its node's turn has come, or that it never will."""
 
-    plan: Plan
+    graph: Graph
     run_step: RunStep
     skip: Skip
+    tasks: Collection[int]
     turns: dict[int, asyncio.Future[bool]]
 
 
@@ -35,10 +37,12 @@ class LangGraphEngine:
     def __init__(self) -> None:
         self._entrypoint = _make_entrypoint()
 
-    async def run(self, plan: Plan, run_step: RunStep, skip: Skip, *, thread_id: str) -> None:
+    async def run(
+        self, graph: Graph, run_step: RunStep, skip: Skip, *, thread_id: str, tasks: Collection[int] = ()
+    ) -> None:
         """See the engine port."""
         config: Any = {"configurable": {"thread_id": thread_id}, "recursion_limit": 2**31 - 1}
-        await self._entrypoint.ainvoke(_Walk(plan, run_step, skip, {}), config)
+        await self._entrypoint.ainvoke(_Walk(graph, run_step, skip, tasks, {}), config)
 
 
 def _tracing() -> bool:
@@ -57,16 +61,15 @@ async def _step(walk: _Walk, index: int) -> Any:
 def _make_entrypoint() -> Any:
     @entrypoint()
     async def execution(walk: _Walk) -> None:
-        plan = walk.plan
         tasks: dict[int, Any] = {}
         everything = _tracing()
         loop = asyncio.get_running_loop()
-        for index in plan.graph.order:
-            if everything or plan.nodes[index].cls.in_langgraph_task:
+        for index in walk.graph.order:
+            if everything or index in walk.tasks:
                 walk.turns[index] = loop.create_future()
                 tasks[index] = _step(walk, index)
         if not tasks:
-            await walk_graph(plan, walk.run_step, walk.skip)
+            await walk_graph(walk.graph, walk.run_step, walk.skip)
             return
 
         async def run_step(index: int) -> Settlement:
@@ -78,7 +81,7 @@ def _make_entrypoint() -> Any:
             return settlement
 
         try:
-            await walk_graph(plan, run_step, walk.skip)
+            await walk_graph(walk.graph, run_step, walk.skip)
         finally:
             for turn in walk.turns.values():
                 if not turn.done():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
-from aicflow.kernel.graph import Walk
-from aicflow.kernel.plan import Plan
+from aicflow.kernel.graph import Graph, Walk
 from aicflow.kernel.ports.engine import RunStep, Skip
 
 __all__ = ["NativeEngine", "walk_graph"]
@@ -14,14 +14,16 @@ __all__ = ["NativeEngine", "walk_graph"]
 class NativeEngine:
     """Walks with one task for each branch; a chain of nodes stays in one task."""
 
-    async def run(self, plan: Plan, run_step: RunStep, skip: Skip, *, thread_id: str) -> None:
+    async def run(
+        self, graph: Graph, run_step: RunStep, skip: Skip, *, thread_id: str, tasks: Collection[int] = ()
+    ) -> None:
         """See the engine port."""
-        await walk_graph(plan, run_step, skip)
+        await walk_graph(graph, run_step, skip)
 
 
-async def walk_graph(plan: Plan, run_step: RunStep, skip: Skip) -> None:
+async def walk_graph(graph: Graph, run_step: RunStep, skip: Skip) -> None:
     """Run every node whose turn comes; returns when nothing can go on."""
-    walk = Walk(plan.graph)
+    walk = Walk(graph)
 
     async def branch(node: int, group: asyncio.TaskGroup | None) -> None:
         while True:

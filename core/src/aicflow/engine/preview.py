@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aicflow.engine.recovery import scope_entry
+from aicflow_language.expr import ExpressionError, Secret, compile_expression
+from aicflow_language.template import compile_template
+
+from aicflow.engine.run.recovery import scope_entry
 from aicflow.engine.secrets import SecretsView
 from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.execution import Execution, Step
-from aicflow.kernel.expr import ExpressionError, Secret, compile_expression
 from aicflow.kernel.graph import Graph, GraphError
-from aicflow.kernel.template import compile_template
 
 __all__ = ["Preview", "preview_expression", "preview_scope"]
 

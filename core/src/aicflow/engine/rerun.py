@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from aicflow_language.suggest import did_you_mean
+
 from aicflow.kernel.errors import Conflict
 from aicflow.kernel.events import History
-from aicflow.kernel.plan import Plan
-from aicflow.kernel.suggest import did_you_mean
 from aicflow.kernel.values import dumps
+from aicflow.language.plan import Plan
 
 __all__ = ["reusable_outputs"]
 

@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
+from aicflow_language.expr import Secret
+
 from aicflow.engine.masking import Mask
 from aicflow.kernel.errors import PermanentError
-from aicflow.kernel.expr import Secret
 from aicflow.kernel.records import SecretSource
 
 __all__ = ["EnvironmentSecrets", "Secrets", "SecretsView"]

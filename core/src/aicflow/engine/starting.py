@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from aicflow.engine.params import resolved
+from aicflow_language.template import compile_template
+
+from aicflow.engine.nodes.params import resolved
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import Conflict, InputInvalid, ReferenceFailed
 from aicflow.kernel.events import encode_event
 from aicflow.kernel.execution import Execution, TriggerInfo
 from aicflow.kernel.ids import new_id
-from aicflow.kernel.plan import Plan
 from aicflow.kernel.ports.executions import EventBatch, Fire, Idempotency, NewExecution, SlotLimit
-from aicflow.kernel.template import compile_template
 from aicflow.kernel.values import dumps
+from aicflow.language.plan import Plan
 
 __all__ = ["KEEP", "Started", "accept", "as_claimed", "slot_limits"]
 

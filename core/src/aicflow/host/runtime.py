@@ -10,7 +10,7 @@ from typing import Any
 
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.options import EngineOptions
-from aicflow.engine.watchdog import LoopWatchdog
+from aicflow.engine.worker.watchdog import LoopWatchdog
 from aicflow.host.datadir import DataDir, write_private
 from aicflow.host.housekeeping import Housekeeper
 from aicflow.host.keys import KeyRing, is_well_formed, new_key
@@ -28,7 +28,7 @@ from aicflow.kernel.plugins import Plugins
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import DraftTrigger, Mount
 from aicflow.kernel.trigger import TriggerRuntime
-from aicflow.kernel.validation import Limits
+from aicflow.language.validation import Limits
 
 __all__ = ["HostRuntime", "running"]
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
-from aicflow.engine.params import resolved
+from aicflow_language.template import compile_template
+
+from aicflow.engine.nodes.params import resolved
 from aicflow.engine.secrets import Secrets, SecretsView
 from aicflow.host.trigger_runtime import HostTriggerRuntime
 from aicflow.kernel.document import TriggerEntry, WorkflowDocument
@@ -22,7 +24,6 @@ from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.records import DraftTrigger
 from aicflow.kernel.registry import Registry
-from aicflow.kernel.template import compile_template
 from aicflow.kernel.trigger import Binding, Trigger, TriggerType
 from aicflow.kernel.values import pointer
 

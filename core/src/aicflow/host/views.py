@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from aicflow.engine.bulk import BulkOutcome
-from aicflow.engine.failure import report_to_json
 from aicflow.engine.masking import Mask
+from aicflow.engine.run.failure import report_to_json
 from aicflow.host.problems import problem_of
 from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import AICFlowError

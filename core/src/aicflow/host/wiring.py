@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
+from aicflow_language.suggest import did_you_mean
+
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.plugins import Plugins, load_plugins
-from aicflow.kernel.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from aicflow.engine import Executions

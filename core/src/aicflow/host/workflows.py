@@ -11,7 +11,6 @@ from typing import Any, Final
 from aicflow.engine.secrets import Secrets
 from aicflow.host.triggers import ActiveTrigger, TriggerService
 from aicflow.kernel.clock import Clock
-from aicflow.kernel.diff import Diff, diff
 from aicflow.kernel.errors import WorkflowInvalid
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.issues import Issue
@@ -19,7 +18,8 @@ from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Registry
-from aicflow.kernel.validation import Limits, validate
+from aicflow.language.diff import Diff, diff
+from aicflow.language.validation import Limits, validate
 
 __all__ = ["WorkflowService"]
 

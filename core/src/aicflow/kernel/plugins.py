@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 import pluggy
+from aicflow_language.suggest import did_you_mean
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -22,7 +23,6 @@ from aicflow.kernel import hookspecs
 from aicflow.kernel.definition import advice
 from aicflow.kernel.errors import PluginError
 from aicflow.kernel.registry import Provider, Registry
-from aicflow.kernel.suggest import did_you_mean
 
 __all__ = ["PluginInfo", "Plugins", "load_plugins"]
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aicflow_language.suggest import did_you_mean
+
 from aicflow.kernel.definition import definition_problem
 from aicflow.kernel.errors import NotFound, PluginError
 from aicflow.kernel.node import NodeType
 from aicflow.kernel.ports.tables import NodeSetting
-from aicflow.kernel.suggest import did_you_mean
 from aicflow.kernel.trigger import Trigger, TriggerType
 
 __all__ = ["Provider", "RegisteredNode", "RegisteredTrigger", "Registry"]

@@ -18,9 +18,9 @@ import pytest
 from aicflow.kernel.context import Context
 from aicflow.kernel.document import WorkflowDocument
 from aicflow.kernel.node import Node, Params
-from aicflow.kernel.plan import Plan, build_plan
 from aicflow.kernel.ports.engine import Engine, Settlement
 from aicflow.kernel.registry import Registry
+from aicflow.language.plan import Plan, build_plan
 
 __all__ = ["EngineSuite", "plan_of"]
 
@@ -113,7 +113,7 @@ class _Story:
 
     async def run(self, engine: Engine) -> list[str]:
         async with asyncio.timeout(30):
-            await engine.run(self.plan, self.step, self.skip, thread_id="suite")
+            await engine.run(self.plan.graph, self.step, self.skip, thread_id="suite", tasks=self.plan.tasks)
         return self.log
 
     def ran(self) -> list[str]:
@@ -259,7 +259,7 @@ class EngineSuite:
             raise RuntimeError("the store is gone")
 
         with pytest.raises((RuntimeError, ExceptionGroup)):
-            await engine.run(story.plan, step, story.skip, thread_id="suite")
+            await engine.run(story.plan.graph, step, story.skip, thread_id="suite", tasks=story.plan.tasks)
 
     async def test_a_thousand_nodes_in_a_row_and_side_by_side(self, engine: Engine) -> None:
         row = _Story(plan_of([f"n{i} > n{i + 1}" for i in range(999)]))

@@ -15,7 +15,7 @@ from aicflow.kernel.errors import WorkflowInvalid
 from aicflow.kernel.events import decode_event
 from aicflow.kernel.execution import Event, FailureReport, Step
 from aicflow.kernel.node import Node, NodeType, Params
-from aicflow.kernel.validation import validate
+from aicflow.language.validation import validate
 from aicflow.store.memory import MemoryStore
 
 __all__ = ["Fake", "WorkflowResult", "run_workflow"]

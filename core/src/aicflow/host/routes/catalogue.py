@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aicflow_language.suggest import did_you_mean
 from fastapi import Request
 from starlette.responses import Response
 
@@ -15,10 +16,9 @@ from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, r
 from aicflow.host.views import node_type_view, plugin_view, trigger_type_view
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.tables import NodeSetting
-from aicflow.kernel.schema import SchemaValidator
-from aicflow.kernel.suggest import did_you_mean
-from aicflow.kernel.validation import document_schema
 from aicflow.kernel.values import dumps, pointer
+from aicflow.language.schema import SchemaValidator
+from aicflow.language.validation import document_schema
 
 __all__ = ["routes"]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
-from aicflow.kernel.plan import Plan
+from aicflow.kernel.graph import Graph
 
 __all__ = ["Engine", "RunStep", "Settlement", "Skip"]
 
@@ -22,8 +22,13 @@ type Skip = Callable[[int], None]
 
 
 class Engine(Protocol):
-    """Walks a plan by the run rule: `run_step(i)` is called once for each node whose turn comes, as soon as its own
+    """Walks a graph by the run rule: `run_step(i)` is called once for each node whose turn comes, as soon as its own
     predecessors are settled; a slow branch holds back nobody else. Returns when nothing can go on: every node is
-    settled, or what is left sits behind parked steps. Cancelling `run` cancels the steps under way."""
+    settled, or what is left sits behind parked steps. Cancelling `run` cancels the steps under way.
 
-    async def run(self, plan: Plan, run_step: RunStep, skip: Skip, *, thread_id: str) -> None: ...
+    `tasks` are the nodes whose type asks for a task of the framework below the engine.
+    """
+
+    async def run(
+        self, graph: Graph, run_step: RunStep, skip: Skip, *, thread_id: str, tasks: Collection[int] = ()
+    ) -> None: ...

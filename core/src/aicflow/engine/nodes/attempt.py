@@ -1,0 +1,147 @@
+"""One attempt of one step: params resolved and checked, the node run in the right place, its output checked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aicflow.engine.nodes.context import StepContext, StepRun
+from aicflow.engine.nodes.outputs import checked_output
+from aicflow.engine.nodes.params import step_params
+from aicflow.kernel.context import Answer
+from aicflow.kernel.errors import OutputInvalid, PermanentError, StaleClaim, StepTimeout
+from aicflow.kernel.node import Exit, StartChild, Wait
+from aicflow.language.plan import PlannedNode
+
+__all__ = ["Failed", "Interrupted", "Succeeded", "attempt_step"]
+
+
+@dataclass(slots=True)
+class Succeeded:
+    """The output as JSON values and as bytes, and the port it leaves by."""
+
+    port: str
+    output: Any
+    encoded: bytes
+
+
+@dataclass(slots=True)
+class Failed:
+    """The node raised, or gave what it must not."""
+
+    error: Exception
+
+
+@dataclass(slots=True)
+class Interrupted:
+    """The execution is being stopped; the attempt has no result."""
+
+
+async def attempt_step(
+    run: StepRun,
+    active: dict[str, asyncio.Task[Any]],
+    node: PlannedNode,
+    attempt: int,
+    answer: Answer | None,
+    children: Sequence[Mapping[str, Any]],
+    deadline: float | None,
+) -> Succeeded | Failed | Interrupted | Wait | StartChild:
+    """Run one attempt. `active` holds the task that may be interrupted, while the node's own code runs and only then;
+    `deadline` is when the whole step must be over, by the event loop's clock."""
+    cls = node.cls
+    try:
+        if not node.enabled:
+            raise PermanentError(
+                f"Node type {cls.type_id!r} is disabled.",
+                code="node-type-disabled",
+                hint="An operator can enable it: PATCH /api/v1/node-types/" + cls.type_id,
+            )
+        run.scope["execution"]["attempt"] = attempt
+        params = step_params(node, run.scope, run.reveal)
+        run.used.add(cls)
+        ctx = StepContext(run, node.id, attempt, answer, children)
+        timeout = node.timeout
+        if deadline is not None:
+            left = max(deadline - asyncio.get_running_loop().time(), 0.0)
+            timeout = left if timeout is None else min(timeout, left)
+        if timeout is None:
+            task = asyncio.current_task()
+            assert task is not None
+            active[node.id] = task
+            try:
+                result = await run.env.nodes.invoke(cls, ctx, params)
+            finally:
+                del active[node.id]
+        else:
+            result = await _within(run, active, node, ctx, params, timeout)
+        return _result(node, result)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        if run.stops(node):
+            task.uncancel()
+            return Interrupted()
+        if task.cancelling():
+            raise
+        return Failed(PermanentError("The node cancelled itself.", hint="It let a CancelledError of its own escape."))
+    except SystemExit as error:
+        return Failed(PermanentError(f"The node tried to end the process: SystemExit({error.code!r})."))
+    except StaleClaim:
+        raise
+    except Exception as error:
+        if run.stops(node):
+            return Interrupted()
+        return Failed(error)
+
+
+async def _within(
+    run: StepRun,
+    active: dict[str, asyncio.Task[Any]],
+    node: PlannedNode,
+    ctx: StepContext,
+    params: Any,
+    timeout: float,
+) -> Any:
+    """Run with a time limit, in a task of its own: a node that does not stop when told to is left behind."""
+    task = asyncio.get_running_loop().create_task(run.env.nodes.invoke(node.cls, ctx, params))
+    active[node.id] = task
+    try:
+        done, _ = await asyncio.wait({task}, timeout=timeout)
+        if not done:
+            task.cancel()
+            done, _ = await asyncio.wait({task}, timeout=run.env.options.cancel_grace)
+            ctx.cancelled = True
+            if not done:
+                task.add_done_callback(_forget)
+            elif not task.cancelled() and task.exception() is None and not run.stops(node):
+                return task.result()  # it finished while it was being told to stop
+            raise StepTimeout(
+                f"The attempt did not end within {timeout:g} s.",
+                hint="Raise the node's timeout, or make its work smaller.",
+            )
+        return task.result()
+    finally:
+        active.pop(node.id, None)
+        if not task.done():
+            task.cancel()
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    """Take the result of an abandoned task, so that nobody complains that it was never asked for."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _result(node: PlannedNode, result: Any) -> Succeeded | Wait | StartChild:
+    if isinstance(result, Wait | StartChild):
+        return result
+    port, value = (result.port, result.output) if isinstance(result, Exit) else (None, result)
+    ports = node.cls.ports_for(node.entry.params)
+    if port is None:
+        port = ports[0]
+    elif port not in ports:
+        raise OutputInvalid(f"{node.cls.type_id} left by port {port!r}; its ports are {', '.join(ports)}.")
+    output, encoded = checked_output(node, value)
+    return Succeeded(port, output, encoded)

@@ -1,0 +1,379 @@
+"""A worker: claims executions, runs them, renews its leases, and hands back what it cannot finish."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+from aicflow.engine.environment import Environment
+from aicflow.engine.log import ExecutionLog
+from aicflow.engine.run.execution_run import ExecutionRun
+from aicflow.engine.run.failure import report_of, report_to_json
+from aicflow.engine.worker.plans import PlanCache
+from aicflow.kernel.errors import PermanentError, StaleClaim, StoreUnavailable
+from aicflow.kernel.events import fold
+from aicflow.kernel.execution import Execution
+from aicflow.kernel.ports.executions import Answered, Claimed, Projection
+from aicflow.kernel.values import dumps
+
+__all__ = ["Worker"]
+
+_logger = logging.getLogger("aicflow.engine")
+_CLAIM_BATCH = 200
+_PAUSE_AFTER_ERROR = 1.0
+_PAUSE_AFTER_FAULT = 0.1
+
+
+class Worker:
+    """Runs executions in this process. At most `max_running` at once; the rest stay queued in the store."""
+
+    def __init__(self, env: Environment, plans: PlanCache) -> None:
+        self._env = env
+        self._plans = plans
+        self._running: dict[str, ExecutionRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._reserved = 0
+        self._seen: tuple[float, float] | None = None
+        self._renewed = 0.0
+        self._claiming = False
+        self._early: dict[str, list[Callable[[ExecutionRun], None]]] = {}
+        self._doubt: tuple[float, float] | None = None
+        self.abandoned = 0
+        """Nodes that did not stop when this worker did; only the end of the process stops them."""
+        self.faults: dict[str, str] = {}
+        """What the engine itself failed of, by execution, until it goes on or has ended."""
+        self.fault_count = 0
+
+    @property
+    def id(self) -> str:
+        return self._env.worker
+
+    @property
+    def alive(self) -> bool:
+        """Whether the claim and renewal loops run."""
+        return bool(self._loops) and not any(loop.done() for loop in self._loops)
+
+    @property
+    def running(self) -> int:
+        """How many executions this worker holds."""
+        return len(self._running)
+
+    def has_room(self) -> bool:
+        """Whether one more execution may be born claimed by this worker."""
+        return not self._closing and len(self._running) + self._reserved < self._env.options.max_running
+
+    def lease_until(self) -> float:
+        """Until when a claim made now holds."""
+        return self._env.clock.now() + self._env.options.lease
+
+    def run_of(self, execution_id: str) -> ExecutionRun | None:
+        """The execution's run when this worker holds it."""
+        return self._running.get(execution_id)
+
+    async def start(self) -> None:
+        """Begin to claim. With a store that only one host can open, what a dead host held is taken over at once."""
+        if self._env.store.exclusive:
+            orphans = await self._env.store.executions.reclaim(self.id)
+            if orphans:
+                _logger.info("Taking over %d executions that were running when the last host went away", orphans)
+        loop = asyncio.get_running_loop()
+        self._loops = [
+            loop.create_task(self._claim_loop(), name="aicflow-claim"),
+            loop.create_task(self._renew_loop(), name="aicflow-renew"),
+        ]
+
+    def wake(self) -> None:
+        """Something may be claimable now."""
+        self._wake.set()
+
+    async def launch(self, claimed: Claimed) -> None:
+        """Run an execution this worker has claimed."""
+        execution = claimed.execution
+        if self._closing:
+            await self._env.store.executions.hand_back(self.id, execution.id, execution.epoch)
+            return
+        held = self._running.get(execution.id)
+        if held is not None and held.adopt(execution.epoch):
+            return
+        try:
+            if claimed.damage is not None:
+                raise claimed.damage
+            plan = await self._plans.get(claimed.execution.workflow_id, claimed.execution.version)
+            run = ExecutionRun(self._env, claimed, plan)
+            if run.stalled >= self._env.options.max_claims:
+                await self._no_progress(run, self.faults.get(execution.id))
+                return
+        except (StoreUnavailable, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            await self._cannot_run(claimed.execution, error)
+            return
+        self._running[run.execution_id] = run
+        run.on_abandoned = partial(self._abandoned, run)
+        self._spawn(self._advance(run))
+        for what in self._early.pop(run.execution_id, ()):
+            what(run)
+
+    async def _launch_all(self, claimed: Sequence[Claimed]) -> None:
+        for one in claimed:
+            try:
+                await self.launch(one)
+            except StoreUnavailable:
+                raise
+            except Exception:  # the others are not to wait for it
+                _logger.exception("Execution %s can neither run nor be ended", one.execution.id)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _advance(self, run: ExecutionRun) -> None:
+        try:
+            await run.advance()
+            if run.fault is None:
+                self.faults.pop(run.execution_id, None)
+            else:
+                await self._after_fault(run, run.fault)
+        finally:
+            self._let_go(run)
+
+    def _abandoned(self, run: ExecutionRun) -> None:
+        self._let_go(run)
+        if run.fault is not None:
+            self._spawn(self._after_fault(run, run.fault))
+
+    async def _after_fault(self, run: ExecutionRun, fault: Exception) -> None:
+        """The engine failed outside a node: try again after a pause, a bounded number of times. A cancel request ends
+        the pause, and the execution with it."""
+        execution, options = run.execution, self._env.options
+        execution.last_seq = run.log.committed
+        said = self._env.secrets.mask.text(f"{type(fault).__name__}: {fault}")
+        self.faults[execution.id] = said
+        self.fault_count += 1
+        # a cancel that comes now gets a turn of its own, one that this turn failed to carry out ends it here
+        ends = run.stalled + 1 >= options.max_faults or run.stop_reason == "cancelled"
+        if not ends:
+            await run.pause(min(_PAUSE_AFTER_FAULT * 4**run.stalled, options.lease / 3))
+        pause = _PAUSE_AFTER_ERROR
+        while not self._closing or not ends:
+            try:
+                if ends:
+                    await self._no_progress(run, said)
+                else:
+                    await self._env.store.executions.hand_back(self.id, execution.id, execution.epoch)
+                    self.wake()
+                return
+            except Exception:
+                _logger.exception("Execution %s can neither go on nor be ended; trying again", run.execution_id)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, options.lease / 3)
+
+    async def _no_progress(self, run: ExecutionRun, fault: str | None) -> None:
+        error = PermanentError(
+            f"It was taken up {run.stalled + 1} times in a row and got no further"
+            + (f"; the engine failed with {fault}" if fault else ": its workers died"),
+            code="no-progress",
+            hint="The server's log tells more. Once the cause is mended, rerun it.",
+        )
+        await self._cannot_run(run.execution, error, run)
+
+    def _let_go(self, run: ExecutionRun) -> None:
+        if self._running.get(run.execution_id) is run:
+            del self._running[run.execution_id]
+            if len(self._running) + 1 >= self._env.options.max_running:
+                self.wake()
+
+    async def _cannot_run(self, execution: Execution, error: Exception, run: ExecutionRun | None = None) -> None:
+        """End an execution without its steps: it cannot even begin, since its workflow or a node type is gone, or it
+        cannot go on."""
+        _logger.warning("Execution %s cannot run: %s", execution.id, error)
+        log = ExecutionLog(
+            self._env.store.executions,
+            self._env.hub,
+            self._env.clock,
+            execution_id=execution.id,
+            workflow_id=execution.workflow_id,
+            epoch=execution.epoch,
+            last_seq=execution.last_seq,
+            mask=self._env.secrets.mask,
+            seal=self._env.seal,
+            flush_after=self._env.options.flush_after,
+            lost=lambda _: None,
+        )
+        cancelled = execution.cancel_requested
+        now = self._env.clock.now()
+        report = report_to_json(report_of(error, "", 1), self._env.secrets.mask)
+        report.pop("node_id")
+        if run is None:
+            report["code"] = "cannot-run"
+        else:
+            told = await self._env.store.executions.events(execution.id, limit=execution.last_seq)
+            for step in fold(told).steps.values():
+                if step.finished_at is None:
+                    log.add("step.cancelled", step.node_id, step.attempt)
+            await self._env.children.cancel_children(execution.id)
+            on_failure = run.plan.document.settings.on_failure
+            if on_failure is not None and not cancelled and execution.trigger.kind != "failure":
+                await self._env.children.start_on_failure(execution, on_failure, report)
+        log.add("execution.cancelled" if cancelled else "execution.failed", data={} if cancelled else {"error": report})
+        try:
+            await log.flush(
+                Projection(
+                    "cancelled" if cancelled else "failed",
+                    started_at=execution.started_at or now,
+                    finished_at=now,
+                    error=None if cancelled else dumps(report),
+                )
+            )
+        except StaleClaim:
+            return
+        finally:
+            log.close()
+        self.faults.pop(execution.id, None)
+        execution.status = "cancelled" if cancelled else "failed"
+        await self._env.children.ended(execution)
+
+    async def _claim_loop(self) -> None:
+        options = self._env.options
+        executions = self._env.store.executions
+        while not self._closing:
+            self._wake.clear()
+            timeout = options.lease / 2
+            self._claiming = True
+            try:
+                await self._keep_leases()
+                room = min(options.max_running - len(self._running) - self._reserved, _CLAIM_BATCH)
+                if room <= 0:
+                    await self._end_cancelled()
+                else:
+                    self._reserved += room
+                    try:
+                        claimed = await executions.claim(self.id, room, now=self._now(), lease_until=self.lease_until())
+                        await self._launch_all(claimed)
+                    finally:
+                        self._reserved -= room
+                    if len(claimed) == room:
+                        await asyncio.sleep(0)
+                        continue
+                    due = await executions.next_due()
+                    if due is not None:
+                        timeout = min(timeout, max(due - self._now(), 0.0) + 0.001)
+            except StoreUnavailable as error:
+                _logger.warning("Claiming waits for the store: %s", error)
+                timeout = _PAUSE_AFTER_ERROR
+            except Exception:
+                _logger.exception("Claiming executions failed; trying again")
+                timeout = _PAUSE_AFTER_ERROR
+            finally:
+                self._claiming = False
+                self._early.clear()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def _end_cancelled(self) -> None:
+        """A full worker still ends what was cancelled while queued or waiting: that takes a moment, no slot."""
+        claimed = await self._env.store.executions.claim(
+            self.id,
+            _CLAIM_BATCH,
+            now=self._env.clock.now(),
+            lease_until=self.lease_until(),
+            cancelled_only=True,
+        )
+        await self._launch_all(claimed)
+
+    async def _renew_loop(self) -> None:
+        while True:
+            await asyncio.sleep(self._env.options.lease / 3)
+            try:
+                await self._renew()
+            except StoreUnavailable as error:
+                _logger.warning("Renewing leases waits for the store: %s", error)
+            except Exception:
+                _logger.exception("Renewing leases failed; trying again")
+
+    async def _keep_leases(self) -> None:
+        """Before this worker looks for expired leases: renew its own if the wall clock was moved, or if this process
+        stood still for so long that they may have run out."""
+        wall, steady = self._env.clock.now(), asyncio.get_running_loop().time()
+        moved = (wall - self._seen[0]) - (steady - self._seen[1]) if self._seen else 0.0
+        self._seen = (wall, steady)
+        lease = self._env.options.lease
+        jumped = abs(moved) > lease / 8
+        if jumped:
+            _logger.warning("The wall clock was moved by about %.0f s", moved)
+            # others need a moment to renew theirs before they look expired
+            self._doubt = (steady + lease / 2, max(moved, 0.0)) if not self._env.store.exclusive else None
+            for run in self._running.values():
+                run.steps.sleepers.look_again()
+        if jumped or steady - self._renewed > lease / 2:
+            await self._renew()
+
+    def _now(self) -> float:
+        """The instant by which leases and wake-ups are judged."""
+        if self._doubt is not None and asyncio.get_running_loop().time() >= self._doubt[0]:
+            self._doubt = None
+        return self._env.clock.now() - (self._doubt[1] if self._doubt is not None else 0.0)
+
+    async def _renew(self) -> None:
+        self._renewed = asyncio.get_running_loop().time()
+        held = list(self._running)
+        if held:
+            for cancelled in await self._env.store.executions.renew(self.id, held, lease_until=self.lease_until()):
+                self.cancel(cancelled)
+
+    def cancel(self, execution_id: str) -> None:
+        """Stop an execution if this worker holds it, or is about to."""
+        self._tell(execution_id, lambda run: run.stop("cancelled"))
+
+    def deliver(self, execution_id: str, answer: Answered) -> None:
+        """Hand over an answer if this worker holds the execution, or is about to."""
+        self._tell(execution_id, lambda run: run.deliver(answer))
+
+    def _tell(self, execution_id: str, what: Callable[[ExecutionRun], None]) -> None:
+        run = self._running.get(execution_id)
+        if run is not None:
+            what(run)
+        elif self._claiming:
+            # it may be among those just claimed, whose rows were read before this
+            self._early.setdefault(execution_id, []).append(what)
+
+    async def stop(self) -> None:
+        """Claim nothing more, let the steps under way finish within the grace period, hand the rest back."""
+        self._closing = True
+        self._wake.set()
+        for loop in self._loops:
+            if loop.get_name() == "aicflow-claim":
+                await asyncio.wait({loop}, timeout=self._env.options.grace)
+        runs = list(self._running.values())
+        for run in runs:
+            run.drain()
+        await self._all_finished(runs, self._env.options.grace)
+        for run in runs:
+            run.stop("shutdown")
+        await self._all_finished(runs, self._env.options.cancel_grace + 5.0)
+        left = [*self._loops, *self._tasks]
+        for task in left:
+            task.cancel()
+        if left:
+            _, deaf = await asyncio.wait(left, timeout=self._env.options.cancel_grace)
+            self.abandoned = len(deaf)
+        self._loops = []
+
+    @staticmethod
+    async def _all_finished(runs: Sequence[ExecutionRun], timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                for run in runs:
+                    await run.finished()
+        except TimeoutError:
+            pass

@@ -1,0 +1,1 @@
+"""What a document means: JSON Schema, types, validation, plans, differences."""

@@ -1,0 +1,47 @@
+"""`retry.on`: every name is one that an attempt of the node can fail with."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Final
+
+from aicflow_language.suggest import did_you_mean
+
+from aicflow.kernel import errors
+from aicflow.kernel.values import pointer
+from aicflow.language.validation.report import Report
+from aicflow.language.validation.subject import Subject
+
+__all__ = ["check_retries"]
+
+_TYPES: Final = frozenset(
+    name
+    for module in (builtins, errors)
+    for name, value in vars(module).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+)
+
+
+def check_retries(subject: Subject, report: Report) -> None:
+    """Names that would never match."""
+    for i, (node, registered) in enumerate(zip(subject.nodes, subject.types, strict=True)):
+        if node is None or registered is None or node.retry is None or not node.retry.on:
+            continue
+        try:
+            own = registered.cls.errors_for(node.params)
+        except Exception:  # params of the wrong shape have their own issues
+            own = None
+        codes = sorted(errors.ATTEMPT_CODES.union(own or ()))
+        for position, name in enumerate(node.retry.on):
+            if name == "*" or name in _TYPES or name in codes:
+                continue
+            near = did_you_mean(name, [*codes, *sorted(_TYPES)])
+            (report.warning if own is None else report.error)(
+                "node.unknown-error",
+                pointer("nodes", i, "retry", "on", position),
+                f"{node.type} does not fail with {name[:80]!r}."
+                if own is not None
+                else f"{node.type} does not declare its errors, so {name[:80]!r} may never match.",
+                hint=near
+                or f"Codes: {', '.join(codes[:40])}; or an exception type, or * for all but permanent errors.",
+            )

@@ -1,0 +1,1 @@
+"""AIC Flow's expressions and templates. Standard library only: the server and the SDK use the same."""

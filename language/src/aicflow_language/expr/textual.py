@@ -1,0 +1,111 @@
+"""The functions on texts."""
+
+from __future__ import annotations
+
+from aicflow_language.expr.errors import EvaluationError
+from aicflow_language.expr.frame import Frame, checked_text
+from aicflow_language.expr.site import Site
+from aicflow_language.expr.values import name_of, not_json
+
+__all__ = ["endswith", "join", "lower", "replace", "split", "startswith", "strip", "upper"]
+
+_PART = 16
+"""Fuel for one new small text, about 64 bytes."""
+
+
+def lower(site: Site, frame: Frame, text: object) -> object:
+    """lower(text)"""
+    return _made(site, frame, _read(site, frame, 0, text).lower())
+
+
+def upper(site: Site, frame: Frame, text: object) -> object:
+    """upper(text)"""
+    return _made(site, frame, _read(site, frame, 0, text).upper())
+
+
+def strip(site: Site, frame: Frame, text: object, characters: object = None) -> object:
+    """strip(text, characters=null)"""
+    known = _read(site, frame, 0, text)
+    if characters is None:
+        return known.strip()
+    margin = site.text(1, characters)
+    if len(margin) > 1_000:
+        raise site.bad("'strip' takes at most 1,000 characters to remove", 1)
+    # every character of the text may be looked up among all of the margin's
+    frame.charge(len(known) * len(margin) >> 2, site.span)
+    return known.strip(margin)
+
+
+def split(site: Site, frame: Frame, text: object, separator: object = None) -> object:
+    """split(text, separator=null)"""
+    known = _read(site, frame, 0, text)
+    if separator is None:
+        # words are at least one character and one space long
+        frame.charge(_PART * ((len(known) + 1) >> 1), site.span)
+        return known.split()
+    between = site.text(1, separator)
+    if not between:
+        raise site.bad("'split' needs a separator that is not empty", 1, "Leave it out to split at spaces.")
+    frame.charge(_PART * (known.count(between) + 1), site.span)
+    return known.split(between)
+
+
+def replace(site: Site, frame: Frame, text: object, old: object, new: object) -> object:
+    """replace(text, old, new)"""
+    known = _read(site, frame, 0, text)
+    before, after = site.text(1, old), site.text(2, new)
+    if not before:
+        raise site.bad("'replace' needs something to replace", 1)
+    length = len(known) + known.count(before) * (len(after) - len(before))
+    checked_text(length, site.span)
+    frame.charge(length, site.span)
+    return known.replace(before, after)
+
+
+def startswith(site: Site, frame: Frame, text: object, start: object) -> object:
+    """startswith(text, start)"""
+    known, wanted = site.text(0, text), site.text(1, start)
+    frame.charge(len(wanted) >> 4, site.span)
+    return known.startswith(wanted)
+
+
+def endswith(site: Site, frame: Frame, text: object, end: object) -> object:
+    """endswith(text, end)"""
+    known, wanted = site.text(0, text), site.text(1, end)
+    frame.charge(len(wanted) >> 4, site.span)
+    return known.endswith(wanted)
+
+
+def join(site: Site, frame: Frame, items: object, separator: object = "") -> object:
+    """join(list, separator=""); also separator.join(list), as in Python."""
+    if isinstance(items, str) and isinstance(separator, list):
+        items, separator = separator, items
+        site = Site(site.name, site.span, tuple(reversed(site.arguments)))
+    parts, between = site.items(0, items), site.text(1, separator)
+    frame.charge(2 * len(parts), site.span)
+    if not set(map(type, parts)) <= {str}:
+        raise _not_text(site, parts)
+    length = sum(map(len, parts)) + len(between) * max(len(parts) - 1, 0)  # type: ignore[arg-type]
+    checked_text(length, site.span)
+    frame.charge(length, site.span)
+    return between.join(parts)  # type: ignore[arg-type]
+
+
+def _read(site: Site, frame: Frame, position: int, value: object) -> str:
+    text = site.text(position, value)
+    frame.charge(len(text), site.span)
+    return text
+
+
+def _made(site: Site, frame: Frame, text: str) -> str:
+    # a capital letter may be longer than the small one: 'ß' becomes 'SS'
+    checked_text(len(text), site.span)
+    return text
+
+
+def _not_text(site: Site, parts: list[object]) -> EvaluationError:
+    odd = next(part for part in parts if type(part) is not str)
+    span = site.at(0)
+    hint = "Write [str(x) for x in list] to make each item text."
+    message = f"'join' takes a list of texts; one item is {name_of(odd)}"
+    return not_json(odd, span) or EvaluationError("eval.type", message, span, hint)
