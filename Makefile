@@ -22,7 +22,7 @@ setup: .venv/.ready
 
 # uv from the machine when there is one, else one of our own in a virtual environment: nothing is installed globally.
 # pip comes along, and what was installed with it stays: that is how plugins are tried out.
-.venv/.ready: uv.lock pyproject.toml core/pyproject.toml sdk/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+.venv/.ready: uv.lock pyproject.toml core/pyproject.toml sdk/pyproject.toml language/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	@set -e; \
 	if command -v uv >/dev/null 2>&1; then uv=uv; else \
 	  uv=$(TOOLS)/bin/uv; \
