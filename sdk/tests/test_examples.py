@@ -56,7 +56,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     examples = copied(EXAMPLES, folder / "examples")
     site = with_plugin(folder)
     model = subprocess.Popen(
-        [sys.executable, "-u", "-m", "aicflow_agent.local_model", "--port", "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-u", "-m", "aicflow.testing.chat_server", "--port", "0"], stdout=subprocess.PIPE, text=True
     )
     stock = subprocess.Popen(
         [sys.executable, "-u", str(examples / "bao_plugin" / "stock_service.py"), "0"],

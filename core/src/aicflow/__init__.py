@@ -18,6 +18,7 @@ from aicflow.kernel.execution import Event, Execution, FailureReport, Step
 from aicflow.kernel.function import node
 from aicflow.kernel.hookspecs import hookimpl
 from aicflow.kernel.issues import Issue
+from aicflow.kernel.lazy import lazy_names
 from aicflow.kernel.markers import Code, HeaderText, SecretHeaderText, SecretText, Url
 from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
 from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
@@ -72,5 +73,6 @@ __all__ = [
     "__version__",
     "decode_text",
     "hookimpl",
+    "lazy_names",
     "node",
 ]

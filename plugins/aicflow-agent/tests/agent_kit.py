@@ -6,16 +6,13 @@ import asyncio
 from typing import Any
 
 from aicflow import Node, Output, Params, PermanentError, SecretText, TransientError
-from aicflow.testing import RecordingContext, run_node
+from aicflow.testing import ChatServer, RecordingContext, run_node
 from aicflow_agent import Agent
-from aicflow_agent.local_model import LocalModelServer
 
 KEY = "sk-test-5f3a9c2e81"
 
 
-async def ask(
-    agent: Agent, server: LocalModelServer, ctx: RecordingContext | None = None, **params: Any
-) -> dict[str, Any]:
+async def ask(agent: Agent, server: ChatServer, ctx: RecordingContext | None = None, **params: Any) -> dict[str, Any]:
     """Run one attempt against a server; `prompt` and `api_key` have defaults."""
     given = {"model": "test-model", "base_url": server.base_url, "api_key": KEY, **params}
     if "messages" not in given:

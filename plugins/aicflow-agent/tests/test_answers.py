@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from agent_kit import KEY, ask
-from aicflow.testing import RecordingContext
+from aicflow.testing import Answer, ChatServer, RecordingContext
 from aicflow_agent import Agent
-from aicflow_agent.local_model import ScriptedModelServer
-from aicflow_agent.local_replies import Answer
 
 
 async def test_the_answer_comes_with_its_usage_and_why_it_ended(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer("All quiet.", usage=(11, 3))]) as server:
+    async with ChatServer([Answer("All quiet.", usage=(11, 3))]) as server:
         out = await ask(agent, server)
     assert out["text"] == "All quiet."
     assert out["stop_reason"] == "end"
@@ -32,14 +30,14 @@ async def test_the_answer_comes_with_its_usage_and_why_it_ended(agent: Agent) ->
 async def test_text_streams_in_pieces_that_make_up_the_answer(agent: Agent) -> None:
     ctx = RecordingContext()
     text = "One two three four five, grüße — 六."
-    async with ScriptedModelServer([Answer(text, piece=5)]) as server:
+    async with ChatServer([Answer(text, piece=5)]) as server:
         out = await ask(agent, server, ctx)
     assert len(ctx.deltas) > 3
     assert "".join(delta["text"] for delta in ctx.deltas) == out["text"] == text
 
 
 async def test_the_request_carries_what_the_params_say(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer("ok")]) as server:
+    async with ChatServer([Answer("ok")]) as server:
         await ask(
             agent, server, model="openai:m-1", system_prompt="Be brief.", prompt="Hi", temperature=0.2, max_tokens=9
         )
@@ -57,27 +55,27 @@ async def test_a_conversation_instead_of_a_prompt(agent: Agent) -> None:
         {"role": "assistant", "content": "Hello Ada."},
         {"role": "user", "content": "What is my name?"},
     ]
-    async with ScriptedModelServer([Answer("Ada.")]) as server:
+    async with ChatServer([Answer("Ada.")]) as server:
         out = await ask(agent, server, messages=said)
     assert [{"role": m["role"], "content": m["content"]} for m in server.requests[0]["messages"]] == said
     assert out["text"] == "Ada."
 
 
 async def test_an_answer_cut_by_max_tokens_says_so(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer("It beg", finish_reason="length")]) as server:
+    async with ChatServer([Answer("It beg", finish_reason="length")]) as server:
         out = await ask(agent, server)
     assert (out["text"], out["stop_reason"]) == ("It beg", "max_tokens")
 
 
 async def test_a_refusal_is_told_as_one(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer("I will not.", finish_reason="content_filter")]) as server:
+    async with ChatServer([Answer("I will not.", finish_reason="content_filter")]) as server:
         out = await ask(agent, server)
     assert out["stop_reason"] == "refused"
     assert out["text"] == "I will not."
 
 
 async def test_tokens_are_estimated_when_the_server_is_silent_about_them(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer("four", report_usage=False)]) as server:
+    async with ChatServer([Answer("four", report_usage=False)]) as server:
         out = await ask(agent, server, prompt="x" * 400)
     assert out["usage"]["estimated"] is True
     assert out["usage"]["input_tokens"] == 100
@@ -85,9 +83,7 @@ async def test_tokens_are_estimated_when_the_server_is_silent_about_them(agent: 
 
 
 async def test_twenty_agents_at_once_keep_their_answers_apart(agent: Agent) -> None:
-    async with ScriptedModelServer(
-        lambda body: Answer(f"echo {body['messages'][-1]['content']}", delay=0.001)
-    ) as server:
+    async with ChatServer(lambda body: Answer(f"echo {body['messages'][-1]['content']}", delay=0.001)) as server:
         contexts = [RecordingContext() for _ in range(20)]
         outs = await asyncio.gather(*(ask(agent, server, ctx, prompt=f"p{i}") for i, ctx in enumerate(contexts)))
     for i, (out, ctx) in enumerate(zip(outs, contexts, strict=True)):
@@ -97,7 +93,7 @@ async def test_twenty_agents_at_once_keep_their_answers_apart(agent: Agent) -> N
 
 async def test_an_agent_that_was_never_started_starts_itself_and_stops_clean() -> None:
     node = Agent()
-    async with ScriptedModelServer([Answer("ok"), Answer("ok")]) as server:
+    async with ChatServer([Answer("ok"), Answer("ok")]) as server:
         assert (await ask(node, server))["text"] == "ok"
         await node.stop()
         assert (await ask(node, server))["text"] == "ok"  # and starts again

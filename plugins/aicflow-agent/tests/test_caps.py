@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 from agent_kit import Weather, ask
 from aicflow import PermanentError
-from aicflow.testing import RecordingContext
+from aicflow.testing import Answer, Call, ChatServer, RecordingContext
 from aicflow_agent import Agent
-from aicflow_agent.local_model import ScriptedModelServer
-from aicflow_agent.local_replies import Answer, Call
 
 TOOLS: dict[str, Any] = {"tools": [{"node": "geo.weather"}]}
 
@@ -19,10 +17,10 @@ def bonn(times: int = 1, usage: tuple[int, int] = (100, 10)) -> Answer:
     return Answer(calls=(Call("geo_weather", {"city": "Bonn"}),) * times, usage=usage)
 
 
-async def stopped(agent: Agent, answer: Answer, **caps: Any) -> tuple[PermanentError, ScriptedModelServer, int]:
+async def stopped(agent: Agent, answer: Answer, **caps: Any) -> tuple[PermanentError, ChatServer, int]:
     """The error of an agent whose model always answers the same, the server, and how many tools ran."""
     ctx = RecordingContext(types=(Weather,))
-    async with ScriptedModelServer(lambda _: answer) as server:
+    async with ChatServer(lambda _: answer) as server:
         with pytest.raises(PermanentError) as caught:
             await ask(agent, server, ctx, **TOOLS, **caps)
     assert caught.value.code == "agent-cap"
@@ -70,6 +68,6 @@ async def test_cost(agent: Agent) -> None:
 
 
 async def test_cost_is_told_where_a_price_is_known(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer("ok", usage=(1_000_000, 500_000))]) as server:
+    async with ChatServer([Answer("ok", usage=(1_000_000, 500_000))]) as server:
         out = await ask(agent, server, price={"input": 2, "output": 8})
     assert out["usage"]["cost"] == pytest.approx(6.0)

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from agent_kit import Weather, ask
 from aicflow import NodeError, PermanentError, TransientError
-from aicflow.testing import RecordingContext
+from aicflow.testing import ChatServer, RecordingContext
 from aicflow_agent import Agent
-from aicflow_agent.local_http import Request, Response
-from aicflow_agent.local_model import LocalModelServer
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 
-class Raw(LocalModelServer):
+class Raw(ChatServer):
     """Answers what the function returns for a request body and its number, from 1: chunks, or a whole response."""
 
     def __init__(self, answer: Callable[[dict[str, Any], int], list[str] | Response]) -> None:
-        super().__init__()
+        super().__init__(self._stream)
         self._raw = answer
-        self.bodies: list[dict[str, Any]] = []
 
-    async def respond(self, request: Request) -> Response:
-        self.bodies.append(json.loads(request.body))
-        answer = self._raw(self.bodies[-1], len(self.bodies))
+    def _stream(self, body: dict[str, Any]) -> Response:
+        answer = self._raw(body, len(self.requests))
         if isinstance(answer, Response):
             return answer
-        return Response(200, content_type="text/event-stream", stream=_events([*answer, "[DONE]"]))
-
-
-async def _events(chunks: list[str]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield f"data: {chunk}\n\n".encode()
+        events = "".join(f"data: {chunk}\n\n" for chunk in [*answer, "[DONE]"])
+        return Response(events, media_type="text/event-stream")
 
 
 def chunk(finish: str | None = None, *, usage: Any = None, **delta: Any) -> str:
@@ -105,7 +98,7 @@ async def test_tool_calls_have_ids_of_their_own(agent: Agent, first: list[list[d
     async with Raw(answer) as server:
         out = await ask(agent, server, RecordingContext(types=(Weather,)), tools=[{"node": "geo.weather"}])
     assert out["text"] == "done"
-    messages = server.bodies[-1]["messages"]
+    messages = server.requests[-1]["messages"]
     asked = [call["id"] for message in messages for call in message.get("tool_calls") or ()]
     answered = {m["tool_call_id"]: json.loads(m["content"])["city"] for m in messages if m["role"] == "tool"}
     assert len(set(asked)) == 4
@@ -127,7 +120,7 @@ async def test_characters_torn_in_two_are_whole_again(agent: Agent) -> None:
         out = await ask(agent, server, ctx, tools=[{"node": "geo.weather"}])
     assert out["text"] == "ok 😀�"
     assert "".join(delta["text"] for delta in ctx.deltas) == "ok 😀�"
-    assert json.loads(server.bodies[1]["messages"][-1]["content"])["city"] == "😀"
+    assert json.loads(server.requests[1]["messages"][-1]["content"])["city"] == "😀"
 
 
 @pytest.mark.parametrize(
@@ -160,26 +153,26 @@ HTML = b"<!doctype html><html><head><title>Sign in to the proxy</title></head><b
     ("response", "kind", "code", "said"),
     [
         (
-            Response.json(200, {"error": {"message": "model is overloaded", "code": 503}}),
+            JSONResponse({"error": {"message": "model is overloaded", "code": 503}}, 200),
             TransientError,
             "model-unavailable",
             "overloaded",
         ),
         (
-            Response.json(200, {"error": {"message": "no such model", "code": 404}}),
+            JSONResponse({"error": {"message": "no such model", "code": 404}}, 200),
             PermanentError,
             "model-refused",
             "no such model",
         ),
-        (Response.json(200, {"error": "out of memory"}), TransientError, "model-unavailable", "out of memory"),
+        (JSONResponse({"error": "out of memory"}, 200), TransientError, "model-unavailable", "out of memory"),
         (
             ['{"error": {"message": "overloaded on the way"}}'],
             TransientError,
             "model-reply",
             "overloaded on the way",
         ),
-        (Response(200, HTML, "text/html; charset=utf-8"), TransientError, "model-reply", "Sign in to the proxy"),
-        (Response(200, b"", "text/plain"), TransientError, "model-reply", "empty"),
+        (HTMLResponse(HTML), TransientError, "model-reply", "Sign in to the proxy"),
+        (PlainTextResponse(""), TransientError, "model-reply", "empty"),
     ],
 )
 async def test_a_good_status_with_something_else_inside(
@@ -197,20 +190,20 @@ async def test_options_that_a_server_does_not_know_are_left_out(agent: Agent, un
     def answer(body: dict[str, Any], n: int) -> list[str] | Response:
         for name in sorted(unknown):
             if name in body:
-                return Response.json(
-                    status, {"detail": [{"loc": ["body", name], "msg": "Extra inputs are not permitted"}]}
+                return JSONResponse(
+                    {"detail": [{"loc": ["body", name], "msg": "Extra inputs are not permitted"}]}, status
                 )
         return [chunk(content="here"), STOP]
 
     async with Raw(answer) as server:
         out = await ask(agent, server, max_tokens=9)
     assert (out["text"], out["usage"]["model_calls"]) == ("here", 1)
-    assert server.bodies[-1].get("max_tokens", server.bodies[-1].get("max_completion_tokens")) == 9
+    assert server.requests[-1].get("max_tokens", server.requests[-1].get("max_completion_tokens")) == 9
 
 
 async def test_a_server_that_refuses_everything_is_not_asked_for_ever(agent: Agent) -> None:
-    refused = Response.json(400, {"error": {"message": "unknown: stream_options, max_tokens, max_completion_tokens"}})
+    refused = JSONResponse({"error": {"message": "unknown: stream_options, max_tokens, max_completion_tokens"}}, 400)
     async with Raw(lambda body, n: refused) as server:
         with pytest.raises(PermanentError, match="stream_options"):
             await ask(agent, server, max_tokens=9)
-    assert len(server.bodies) <= 3
+    assert len(server.requests) <= 3

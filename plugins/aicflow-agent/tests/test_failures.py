@@ -11,16 +11,25 @@ from typing import Any
 import pytest
 from agent_kit import KEY, Weather, ask
 from aicflow import NodeError, PermanentError, TransientError
-from aicflow.testing import RecordingContext, run_node
+from aicflow.testing import (
+    Answer,
+    Call,
+    ChatServer,
+    CutStream,
+    Hang,
+    HttpError,
+    MalformedJson,
+    RecordingContext,
+    run_node,
+)
+from aicflow.testing.chat_server import Reply
 from aicflow_agent import Agent
 from aicflow_agent.failures import retry_after
-from aicflow_agent.local_model import ScriptedModelServer
-from aicflow_agent.local_replies import Answer, Call, CutStream, Hang, HttpError, MalformedJson, Reply
 
 
 async def failure(agent: Agent, reply: Reply, **params: Any) -> NodeError:
     """The error that one reply of the model leads to; the model was asked exactly once."""
-    async with ScriptedModelServer([reply, Answer("a second request was made")]) as server:
+    async with ChatServer([reply, Answer("a second request was made")]) as server:
         with pytest.raises(NodeError) as caught:
             await ask(agent, server, **params)
     assert len(server.requests) == 1
@@ -51,7 +60,7 @@ async def test_the_wait_that_a_busy_provider_asks_for_is_passed_on(agent: Agent)
 
 
 async def test_a_redirect_takes_neither_prompt_nor_key_elsewhere(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer("never")]) as elsewhere:
+    async with ChatServer([Answer("never")]) as elsewhere:
         location = {"Location": f"{elsewhere.base_url}/chat/completions"}
         error = await failure(agent, HttpError(307, "over there", headers=location))
     assert isinstance(error, PermanentError)
@@ -81,7 +90,7 @@ async def test_an_answer_that_breaks_off_or_is_no_json(agent: Agent, reply: Repl
 
 
 async def test_a_server_that_is_not_there(agent: Agent) -> None:
-    async with ScriptedModelServer([]) as server:
+    async with ChatServer([]) as server:
         gone = server.base_url
     with pytest.raises(TransientError) as caught:
         await run_node(Agent, {"model": "m", "base_url": gone, "prompt": "x"}, instance=agent)
@@ -89,7 +98,7 @@ async def test_a_server_that_is_not_there(agent: Agent) -> None:
 
 
 async def test_a_model_that_takes_too_long(agent: Agent) -> None:
-    async with ScriptedModelServer([Hang()]) as server:
+    async with ChatServer([Hang()]) as server:
         with pytest.raises(TransientError) as caught:
             await ask(agent, server, timeout=0.2)
         assert caught.value.code == "model-timeout"
@@ -121,7 +130,7 @@ class Watched(RecordingContext):
 
 
 async def test_cancelling_closes_the_connection(agent: Agent) -> None:
-    async with ScriptedModelServer([Hang("Thinking"), Answer("fresh")]) as server:
+    async with ChatServer([Hang("Thinking"), Answer("fresh")]) as server:
         ctx = Watched()
         task = asyncio.create_task(ask(agent, server, ctx))
         await asyncio.wait_for(ctx.spoken.wait(), 5)
@@ -135,7 +144,7 @@ async def test_cancelling_closes_the_connection(agent: Agent) -> None:
 
 async def test_arguments_that_never_become_json(agent: Agent) -> None:
     broken = Answer(calls=(Call("geo_weather", "{"),))
-    async with ScriptedModelServer(lambda _: broken) as server:
+    async with ChatServer(lambda _: broken) as server:
         with pytest.raises(PermanentError, match="not a JSON object"):
             await ask(agent, server, RecordingContext(types=(Weather,)), tools=[{"node": "geo.weather"}])
     assert len(server.requests) == 3
@@ -147,7 +156,7 @@ async def test_no_key_in_any_error_or_log(
 ) -> None:
     caplog.set_level("DEBUG")
     ctx = RecordingContext()
-    async with ScriptedModelServer([HttpError(status, f"bad key {KEY}, really: {KEY}")]) as server:
+    async with ChatServer([HttpError(status, f"bad key {KEY}, really: {KEY}")]) as server:
         try:
             await ask(agent, server, ctx)
         except NodeError as error:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent_kit import Weather, ask
-from aicflow.testing import RecordingContext
+from aicflow.testing import Answer, Call, ChatServer, RecordingContext
 from aicflow_agent import Agent
-from aicflow_agent.local_model import ScriptedModelServer
-from aicflow_agent.local_replies import Answer, Call
 
 
 async def test_two_agents_as_tasks_of_one_run(agent: Agent) -> None:
@@ -21,7 +19,7 @@ async def test_two_agents_as_tasks_of_one_run(agent: Agent) -> None:
         return Answer("calling", calls=(Call("geo_weather", {"city": "Bonn"}),))
 
     contexts = {name: RecordingContext(types=(Weather,)) for name in ("a", "b")}
-    async with ScriptedModelServer(reply) as server:
+    async with ChatServer(reply) as server:
 
         @task
         async def step(name: str) -> str:

@@ -68,7 +68,7 @@ def test_the_plugin_offers_one_node_type_with_a_closed_output() -> None:
 
 def test_loading_the_plugin_does_not_load_langchain_nor_switch_tracing_on() -> None:
     code = (
-        "import sys, os; before = dict(os.environ); import aicflow_agent, aicflow_agent.local_model; "
+        "import sys, os; before = dict(os.environ); import aicflow_agent; "
         "aicflow_agent.Agent.check({'prompt': 'x'}); aicflow_agent.Agent.output_schema_for({'prompt': 'x'}); "
         "assert dict(os.environ) == before; "
         "print([m for m in sys.modules if m.split('.')[0] in ('langchain', 'langchain_core', 'langgraph', 'openai')])"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 from agent_kit import KEY, ask
 from aicflow import PermanentError
-from aicflow.testing import run_node
+from aicflow.testing import Answer, ChatServer, run_node
 from aicflow_agent import Agent, AgentParams
-from aicflow_agent.local_model import ScriptedModelServer
-from aicflow_agent.local_replies import Answer
 from aicflow_agent.settings import PLACEHOLDER_KEY, Mask, endpoint_for
 
 OPERATOR = {
@@ -69,7 +67,7 @@ def test_what_is_no_url_is_not_tried_again_and_again(url: str) -> None:
 
 
 async def test_a_key_read_from_a_file_may_end_with_a_line_break(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer("ok")]) as server:
+    async with ChatServer([Answer("ok")]) as server:
         await ask(agent, server, api_key=f"{KEY}\n")
     assert server.keys == [KEY]
 
@@ -83,7 +81,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) 
 
 
 async def test_the_operators_environment_is_used(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with ScriptedModelServer([Answer("ok")]) as server:
+    async with ChatServer([Answer("ok")]) as server:
         monkeypatch.setenv("AICFLOW_AGENT_BASE_URL", server.base_url)
         monkeypatch.setenv("AICFLOW_AGENT_MODEL", "house-model")
         monkeypatch.setenv("AICFLOW_AGENT_API_KEY", "operator-key")
@@ -111,7 +109,7 @@ async def test_models_that_cannot_be_set_up(agent: Agent, model: str, code: str)
 
 
 async def test_json_schema_output_is_for_openai_compatible_servers(agent: Agent) -> None:
-    async with ScriptedModelServer([]) as server:
+    async with ChatServer([]) as server:
         with pytest.raises(PermanentError, match="output_method"):
             await ask(
                 agent,

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 from agent_kit import Weather, ask
 from aicflow import PermanentError
-from aicflow.testing import RecordingContext
+from aicflow.testing import Answer, Call, ChatServer, RecordingContext
 from aicflow_agent import Agent
-from aicflow_agent.local_model import ScriptedModelServer
-from aicflow_agent.local_replies import Answer, Call
 from aicflow_agent.schema import misfit, schema_problem
 
 VERDICT: dict[str, Any] = {
@@ -27,7 +25,7 @@ def final(**arguments: object) -> Answer:
 
 
 async def test_the_answer_arrives_as_an_object(agent: Agent) -> None:
-    async with ScriptedModelServer([final(verdict="ok", score=3)]) as server:
+    async with ChatServer([final(verdict="ok", score=3)]) as server:
         out = await ask(agent, server, output_schema=VERDICT)
     assert out["structured"] == {"verdict": "ok", "score": 3}
     assert json.loads(out["text"]) == out["structured"]
@@ -37,7 +35,7 @@ async def test_the_answer_arrives_as_an_object(agent: Agent) -> None:
 
 
 async def test_a_wrong_answer_is_sent_back_with_what_is_wrong(agent: Agent) -> None:
-    async with ScriptedModelServer([final(verdict="meh"), final(score=-1), final(verdict="bad")]) as server:
+    async with ChatServer([final(verdict="meh"), final(score=-1), final(verdict="bad")]) as server:
         out = await ask(agent, server, output_schema=VERDICT)
     assert out["structured"] == {"verdict": "bad"}
     assert out["usage"]["model_calls"] == 3
@@ -46,7 +44,7 @@ async def test_a_wrong_answer_is_sent_back_with_what_is_wrong(agent: Agent) -> N
 
 
 async def test_a_model_that_never_complies_fails_the_step_for_good(agent: Agent) -> None:
-    async with ScriptedModelServer(lambda _: final(verdict="meh")) as server:
+    async with ChatServer(lambda _: final(verdict="meh")) as server:
         with pytest.raises(PermanentError, match=r"no usable answer in 3 attempts.*at /verdict") as caught:
             await ask(agent, server, output_schema=VERDICT)
     assert caught.value.pointer == "/output_schema"
@@ -54,14 +52,14 @@ async def test_a_model_that_never_complies_fails_the_step_for_good(agent: Agent)
 
 
 async def test_second_chances_count_against_the_cap_on_model_calls(agent: Agent) -> None:
-    async with ScriptedModelServer(lambda _: final(verdict="meh")) as server:
+    async with ChatServer(lambda _: final(verdict="meh")) as server:
         with pytest.raises(PermanentError, match="max_model_calls = 2"):
             await ask(agent, server, output_schema=VERDICT, max_model_calls=2)
     assert len(server.requests) == 2
 
 
 async def test_json_in_plain_text_is_taken_and_prose_is_asked_again(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer("I think it is ok."), Answer('```json\n{"verdict": "ok"}\n```')]) as server:
+    async with ChatServer([Answer("I think it is ok."), Answer('```json\n{"verdict": "ok"}\n```')]) as server:
         out = await ask(agent, server, output_schema=VERDICT)
     assert out["structured"] == {"verdict": "ok"}
     assert "final_answer" in server.requests[1]["messages"][-1]["content"]
@@ -69,7 +67,7 @@ async def test_json_in_plain_text_is_taken_and_prose_is_asked_again(agent: Agent
 
 async def test_by_response_format_for_servers_that_constrain_decoding(agent: Agent) -> None:
     script = [Answer('{"verdict": "meh"}'), Answer('{"verdict": "ok"}')]
-    async with ScriptedModelServer(script) as server:
+    async with ChatServer(script) as server:
         out = await ask(agent, server, output_schema=VERDICT, output_method="json_schema")
     assert out["structured"] == {"verdict": "ok"}
     wanted = server.requests[0]["response_format"]
@@ -82,7 +80,7 @@ async def test_by_response_format_for_servers_that_constrain_decoding(agent: Age
 async def test_tools_first_then_the_structured_answer(agent: Agent, method: str) -> None:
     last = final(verdict="ok") if method == "tool" else Answer('{"verdict": "ok"}')
     script = [Answer(calls=(Call("geo_weather", {"city": "Bonn"}),)), last]
-    async with ScriptedModelServer(script) as server:
+    async with ChatServer(script) as server:
         ctx = RecordingContext(types=(Weather,))
         out = await ask(
             agent, server, ctx, tools=[{"node": "geo.weather"}], output_schema=VERDICT, output_method=method
@@ -93,13 +91,13 @@ async def test_tools_first_then_the_structured_answer(agent: Agent, method: str)
 
 async def test_two_answers_at_once_are_sent_back(agent: Agent) -> None:
     twice = Answer(calls=(Call("final_answer", {"verdict": "ok"}), Call("final_answer", {"verdict": "bad"})))
-    async with ScriptedModelServer([twice, final(verdict="bad")]) as server:
+    async with ChatServer([twice, final(verdict="bad")]) as server:
         out = await ask(agent, server, output_schema=VERDICT)
     assert out["structured"] == {"verdict": "bad"}
 
 
 async def test_a_refusal_is_not_asked_again(agent: Agent) -> None:
-    async with ScriptedModelServer([Answer("I will not.", finish_reason="content_filter")]) as server:
+    async with ChatServer([Answer("I will not.", finish_reason="content_filter")]) as server:
         with pytest.raises(PermanentError, match="refused to answer: I will not") as caught:
             await ask(agent, server, output_schema=VERDICT)
     assert caught.value.code == "model-refusal"

@@ -9,17 +9,15 @@ from typing import ClassVar
 import pytest
 from agent_kit import Meeting, Pair, Weather, ask
 from aicflow import Context, Node, Output, PermanentError
-from aicflow.testing import RecordingContext, run_workflow
+from aicflow.testing import Answer, Call, ChatServer, RecordingContext, run_workflow
 from aicflow_agent import Agent
-from aicflow_agent.local_model import ScriptedModelServer
-from aicflow_agent.local_replies import Answer, Call
 
 
 def weather(**arguments: object) -> Answer:
     return Answer(calls=(Call("geo_weather", arguments),))
 
 
-def told(server: ScriptedModelServer, request: int = -1) -> str:
+def told(server: ChatServer, request: int = -1) -> str:
     """The last tool message that the model was sent."""
     messages = [m for m in server.requests[request]["messages"] if m["role"] == "tool"]
     return str(messages[-1]["content"])
@@ -27,7 +25,7 @@ def told(server: ScriptedModelServer, request: int = -1) -> str:
 
 async def test_the_model_calls_a_node_and_answers_with_what_it_gave(agent: Agent) -> None:
     ctx = RecordingContext(types=(Weather,))
-    async with ScriptedModelServer([weather(city="Bonn"), Answer("21.5 degrees in Bonn.")]) as server:
+    async with ChatServer([weather(city="Bonn"), Answer("21.5 degrees in Bonn.")]) as server:
         out = await ask(agent, server, ctx, tools=[{"node": "geo.weather"}])
     assert out["text"] == "21.5 degrees in Bonn."
     assert out["usage"]["model_calls"] == 2
@@ -42,7 +40,7 @@ async def test_the_model_calls_a_node_and_answers_with_what_it_gave(agent: Agent
 
 async def test_the_model_sees_the_params_schema_without_what_is_fixed(agent: Agent) -> None:
     ctx = RecordingContext(types=(Weather,))
-    async with ScriptedModelServer([weather(city="Bonn"), Answer("done")]) as server:
+    async with ChatServer([weather(city="Bonn"), Answer("done")]) as server:
         tools = [{"node": "geo.weather", "params": {"unit": "F", "token": "t0ken-value"}}]
         await ask(agent, server, ctx, tools=tools)
     function = server.requests[0]["tools"][0]["function"]
@@ -57,7 +55,7 @@ async def test_the_model_sees_the_params_schema_without_what_is_fixed(agent: Age
 async def test_only_exposed_params_can_be_filled(agent: Agent) -> None:
     ctx = RecordingContext(types=(Weather,))
     script = [weather(city="Bonn", unit="K"), weather(city="Bonn"), Answer("done")]
-    async with ScriptedModelServer(script) as server:
+    async with ChatServer(script) as server:
         await ask(agent, server, ctx, tools=[{"node": "geo.weather", "expose": ["city"]}])
     assert list(server.requests[0]["tools"][0]["function"]["parameters"]["properties"]) == ["city"]
     assert "takes no argument 'unit'" in told(server, 1)
@@ -66,7 +64,7 @@ async def test_only_exposed_params_can_be_filled(agent: Agent) -> None:
 
 async def test_a_fixed_param_cannot_be_overridden_by_the_model(agent: Agent) -> None:
     ctx = RecordingContext(types=(Weather,))
-    async with ScriptedModelServer([weather(city="Bonn", unit="K"), Answer("done")]) as server:
+    async with ChatServer([weather(city="Bonn", unit="K"), Answer("done")]) as server:
         await ask(agent, server, ctx, tools=[{"node": "geo.weather", "params": {"unit": "F"}}])
     assert "takes no argument 'unit'" in told(server)
 
@@ -74,7 +72,7 @@ async def test_a_fixed_param_cannot_be_overridden_by_the_model(agent: Agent) -> 
 async def test_the_model_learns_what_went_wrong_and_can_do_better(agent: Agent) -> None:
     ctx = RecordingContext(types=(Weather,))
     script = [weather(city="Atlantis"), weather(town="Bonn"), weather(), weather(city="Bonn"), Answer("21.5")]
-    async with ScriptedModelServer(script) as server:
+    async with ChatServer(script) as server:
         out = await ask(agent, server, ctx, tools=[{"node": "geo.weather"}])
     assert out["text"] == "21.5"
     assert "There is no city Atlantis." in told(server, 1)
@@ -87,7 +85,7 @@ async def test_the_model_learns_what_went_wrong_and_can_do_better(agent: Agent) 
 async def test_a_tool_that_is_not_listed_cannot_be_called(agent: Agent) -> None:
     ctx = RecordingContext(types=(Weather, Meeting))
     script = [Answer(calls=(Call("test_meeting", {}),)), Answer("then not")]
-    async with ScriptedModelServer(script) as server:
+    async with ChatServer(script) as server:
         out = await ask(agent, server, ctx, tools=[{"node": "geo.weather"}])
     assert out["text"] == "then not"
     assert "There is no tool 'test_meeting'" in told(server)
@@ -96,7 +94,7 @@ async def test_a_tool_that_is_not_listed_cannot_be_called(agent: Agent) -> None:
 async def test_arguments_that_are_not_json_are_sent_back(agent: Agent) -> None:
     ctx = RecordingContext(types=(Weather,))
     script = [Answer(calls=(Call("geo_weather", '{"city": "Bo'),)), weather(city="Bonn"), Answer("done")]
-    async with ScriptedModelServer(script) as server:
+    async with ChatServer(script) as server:
         out = await ask(agent, server, ctx, tools=[{"node": "geo.weather"}])
     assert out["text"] == "done"
     assert "not a JSON object" in json.dumps(server.requests[1]["messages"])
@@ -104,7 +102,7 @@ async def test_arguments_that_are_not_json_are_sent_back(agent: Agent) -> None:
 
 async def test_failing_tools_end_the_agent_after_a_while(agent: Agent) -> None:
     ctx = RecordingContext(types=(Weather,))
-    async with ScriptedModelServer(lambda _: weather(city="Atlantis")) as server:
+    async with ChatServer(lambda _: weather(city="Atlantis")) as server:
         with pytest.raises(PermanentError, match=r"failed 3 times.*no city Atlantis") as caught:
             await ask(agent, server, ctx, tools=[{"node": "geo.weather"}], max_tool_errors=2)
     assert caught.value.code == "agent-tool-errors"
@@ -115,7 +113,7 @@ async def test_tools_of_one_answer_run_at_the_same_time(agent: Agent) -> None:
     Meeting.inside, Meeting.both = 0, asyncio.Event()
     ctx = RecordingContext(types=(Meeting,))
     both = Answer(calls=(Call("test_meeting", {}), Call("test_meeting", {})))
-    async with ScriptedModelServer([both, Answer("met")]) as server:
+    async with ChatServer([both, Answer("met")]) as server:
         out = await ask(agent, server, ctx, tools=[{"node": "test.meeting"}])
     assert out["text"] == "met"
     assert out["usage"]["tool_calls"] == 2
@@ -124,7 +122,7 @@ async def test_tools_of_one_answer_run_at_the_same_time(agent: Agent) -> None:
 async def test_fixed_secrets_never_reach_the_provider(agent: Agent) -> None:
     ctx = RecordingContext(types=(Weather,))
     script = [weather(city="Bonn"), weather(city="Limbo"), Answer("done")]
-    async with ScriptedModelServer(script) as server:
+    async with ChatServer(script) as server:
         await ask(agent, server, ctx, tools=[{"node": "geo.weather", "params": {"token": "t0ken-value"}}])
     assert "t0ken-value" not in json.dumps(server.requests)
     assert "token=[secret]" in json.dumps(server.requests)
@@ -133,7 +131,7 @@ async def test_fixed_secrets_never_reach_the_provider(agent: Agent) -> None:
 
 async def test_the_model_may_write_references_but_they_stay_text(agent: Agent) -> None:
     ctx = RecordingContext(types=(Weather,), secrets={"key": "s3cret-value"})
-    async with ScriptedModelServer([weather(city="${{ secrets.key }}"), Answer("done")]) as server:
+    async with ChatServer([weather(city="${{ secrets.key }}"), Answer("done")]) as server:
         await ask(agent, server, ctx, tools=[{"node": "geo.weather"}])
     assert json.loads(told(server))["city"] == "${{ secrets.key }}"
 
@@ -151,7 +149,7 @@ async def test_the_model_may_write_references_but_they_stay_text(agent: Agent) -
 async def test_a_tool_that_cannot_work_is_refused_before_the_model_is_asked(
     agent: Agent, tool: dict[str, object], code: str
 ) -> None:
-    async with ScriptedModelServer([Answer("never")]) as server:
+    async with ChatServer([Answer("never")]) as server:
         with pytest.raises(PermanentError) as caught:
             await ask(agent, server, RecordingContext(types=(Weather,)), tools=[tool])
     assert caught.value.code == code
@@ -164,7 +162,7 @@ async def test_of_an_agent_as_a_tool_the_model_sees_only_the_prompt(agent: Agent
     inner = Call("ai_agent", {"prompt": "sub-question"})
     greedy = Call("ai_agent", {"prompt": "x", "tools": [{"node": "geo.weather"}]})
     script = [Answer(calls=(greedy,)), Answer(calls=(inner,)), Answer("inner answer"), Answer("outer answer")]
-    async with ScriptedModelServer(script) as server:
+    async with ChatServer(script) as server:
         fixed = {"model": "small", "base_url": server.base_url}
         out = await ask(agent, server, ctx, tools=[{"node": "ai.agent", "params": fixed}])
     assert out["text"] == "outer answer"
@@ -189,7 +187,7 @@ class Trust(Node[Pair, Output]):
 
 async def test_what_a_model_calls_is_untrusted_all_the_way_down(agent: Agent) -> None:
     Trust.seen.clear()
-    async with ScriptedModelServer([Answer(calls=(Call("test_trust", {}),)), Answer("done")]) as server:
+    async with ChatServer([Answer(calls=(Call("test_trust", {}),)), Answer("done")]) as server:
         agents = {
             "id": "a",
             "type": "ai.agent",

@@ -3,10 +3,9 @@ starts."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from aicflow import Node, hookimpl
+from aicflow import Node, hookimpl, lazy_names
 
 if TYPE_CHECKING:
     from aicflow_agent.node import Agent
@@ -14,22 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent", "AgentOutput", "AgentParams", "AgentUsage", "Message", "Price", "Tool", "aicflow_nodes"]
 
-_PLACES = {
-    "Agent": "node",
-    "AgentOutput": "params",
-    "AgentParams": "params",
-    "AgentUsage": "params",
-    "Message": "params",
-    "Price": "params",
-    "Tool": "params",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # There is no __dir__ beside it on purpose: the plugin manager asks for every name that dir() gives.
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+__getattr__ = lazy_names(__name__, node="Agent", params="AgentOutput AgentParams AgentUsage Message Price Tool")
 
 
 @hookimpl

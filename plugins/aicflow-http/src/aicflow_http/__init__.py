@@ -1,10 +1,9 @@
 """AIC Flow node type http.request: calls over HTTP. What is imported here is loaded when it is first asked for."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from aicflow import Command, Node, hookimpl
+from aicflow import Command, Node, hookimpl, lazy_names
 
 if TYPE_CHECKING:
     from aicflow_http.curl import CurlImport, from_curl, to_curl
@@ -22,21 +21,9 @@ __all__ = [
     "to_curl",
 ]
 
-_PLACES = {
-    "CurlImport": "curl",
-    "HttpRequest": "node",
-    "HttpRequestParams": "params",
-    "HttpResponse": "params",
-    "from_curl": "curl",
-    "to_curl": "curl",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # There is no __dir__ beside it on purpose: the plugin manager asks for every name that dir() gives.
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__, curl="CurlImport from_curl to_curl", node="HttpRequest", params="HttpRequestParams HttpResponse"
+)
 
 
 @hookimpl

@@ -2,10 +2,9 @@
 for."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from aicflow import Node, hookimpl
+from aicflow import Node, hookimpl, lazy_names
 
 if TYPE_CHECKING:
     from aicflow_ifelse.conditions import Condition
@@ -24,23 +23,12 @@ __all__ = [
     "aicflow_nodes",
 ]
 
-_PLACES = {
-    "Condition": "conditions",
-    "IfElse": "if_else",
-    "IfElseOutput": "if_else",
-    "IfElseParams": "if_else",
-    "Switch": "switch",
-    "SwitchCase": "switch",
-    "SwitchOutput": "switch",
-    "SwitchParams": "switch",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # There is no __dir__ beside it on purpose: the plugin manager asks for every name that dir() gives.
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    conditions="Condition",
+    if_else="IfElse IfElseOutput IfElseParams",
+    switch="Switch SwitchCase SwitchOutput SwitchParams",
+)
 
 
 @hookimpl

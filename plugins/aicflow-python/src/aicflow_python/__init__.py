@@ -1,10 +1,9 @@
 """AIC Flow node type python.code: sandboxed Python. What is imported here is loaded when it is first asked for."""
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from aicflow import Node, hookimpl
+from aicflow import Node, hookimpl, lazy_names
 
 if TYPE_CHECKING:
     from aicflow_python.backends import probe
@@ -14,20 +13,13 @@ if TYPE_CHECKING:
 
 __all__ = ["PythonCode", "PythonParams", "PythonSettings", "TrustedPythonCode", "aicflow_nodes", "probe"]
 
-_PLACES = {
-    "PythonCode": "node",
-    "PythonParams": "params",
-    "PythonSettings": "settings",
-    "TrustedPythonCode": "node",
-    "probe": "backends",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # There is no __dir__ beside it on purpose: the plugin manager asks for every name that dir() gives.
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+__getattr__ = lazy_names(
+    __name__,
+    backends="probe",
+    node="PythonCode TrustedPythonCode",
+    params="PythonParams",
+    settings="PythonSettings",
+)
 
 
 @hookimpl

@@ -50,7 +50,7 @@ def model_environment() -> Iterator[tuple[dict[str, str], str]]:
         yield {}, configured
         return
     process = subprocess.Popen(
-        [sys.executable, "-m", "aicflow_agent.local_model", "--port", "0"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "aicflow.testing.chat_server", "--port", "0"], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""What the local model server can answer: the vocabulary of scripts, and of the rules behind `local-rules`."""
+"""What a chat server for tests can reply: the vocabulary of its scripts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Answer", "Call", "CutStream", "Hang", "HttpError", "MalformedJson", "Reply"]
+__all__ = ["Answer", "Call", "CutStream", "Hang", "HttpError", "MalformedJson"]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call. `arguments` as text is sent as it is, also when it is not JSON."""
+    """A tool call. `arguments` as text is sent unchanged, also when it is not JSON."""
 
     name: str
     arguments: Mapping[str, Any] | str
@@ -19,8 +19,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A well-formed answer. Streamed in pieces of `piece` characters, `delay` seconds apart. `usage` is (input, output)
-    tokens; None counts words, and `report_usage=False` keeps silent about them."""
+    """A well-formed answer, streamed in pieces of `piece` characters, `delay` seconds apart. `usage` is (input, output)
+    tokens; None counts words, and `report_usage=False` leaves usage out."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
@@ -48,8 +48,8 @@ class MalformedJson:
 
 @dataclass(frozen=True, slots=True)
 class CutStream:
-    """A stream that ends after `text` without saying that it is done: by closing the connection in the middle of the
-    transfer, or `cleanly`, as a crashed server behind a proxy looks."""
+    """A stream that stops after `text` without its end: the connection closes in the middle of the transfer, or
+    `cleanly`, as with a crashed server behind a proxy."""
 
     text: str = "The answer is"
     cleanly: bool = False
@@ -57,9 +57,6 @@ class CutStream:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Streams `text` and then nothing more until the client goes away."""
+    """Streams `text` and then nothing more until the client disconnects."""
 
     text: str = "Thinking"
-
-
-type Reply = Answer | HttpError | MalformedJson | CutStream | Hang
