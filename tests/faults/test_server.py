@@ -9,7 +9,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +219,25 @@ def test_the_processes_of_a_killed_server_go_with_it(place: Place) -> None:
         children = descendants(place.server.process.pid)
         place.server.kill()
     until(lambda: not any(alive(one) for one in children), 10, "the end of the sandbox's processes")
+
+
+def test_a_bulk_rerun_whose_server_is_killed_is_finished_by_its_repeat(place: Place) -> None:
+    count = 40
+    with place.start() as client:
+        save(client, "single", DOCUMENTS["single"])
+        old = {start(client, "single", {"n": n}) for n in range(count)}
+        place.settled(list(old))
+        request = {"json": {"workflow_id": "single", "status": ["succeeded"]}, "headers": {"idempotency-key": "again"}}
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(client.post, "/executions/bulk-rerun", **request)
+            until(lambda: len(place.world().executions) > count + 3, 10, "some reruns")
+            place.kill()
+            with suppress(httpx2.HTTPError):
+                call.result()
+    with place.start() as client:
+        answers = [client.post("/executions/bulk-rerun", **request).json() for _ in range(2)]
+        started = [{result["execution_id"]: result["started"] for result in one["results"]} for one in answers]
+        assert started[0] == started[1], answers
+        assert started[0].keys() == old
+        world = place.settled(list(started[0].values()))
+    assert len(world.executions) == 2 * count
