@@ -18,7 +18,7 @@ from aicflow.engine.builtins import WaitNode, WorkflowCall
 from aicflow.engine.plugin import aicflow_engines
 from aicflow.kernel.events import decode_event
 from aicflow.kernel.execution import Event, Execution
-from aicflow.kernel.ports import Store
+from aicflow.kernel.ports.store import Store
 from aicflow.kernel.registry import Registry
 from aicflow.store.memory import MemoryStore
 from aicflow.store.sqlite import SQLiteStore

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aicflow.kernel.errors import Conflict, PermanentError
 from aicflow.kernel.node import StartChild
-from aicflow.kernel.ports import ExecutionFilter, Idempotency
+from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency
 
 ADD = {"id": "a", "type": "lab.add", "params": {"n": "${{ input.n }}"}}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aicflow.engine import EngineOptions
 from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports import Fire, Idempotency
+from aicflow.kernel.ports.executions import Fire, Idempotency
 
 HOLD = {"id": "h", "type": "lab.hold", "params": {"name": "${{ input.name }}"}}
 

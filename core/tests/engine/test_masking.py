@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from aicflow.engine.masking import MASKED, DeltaMask, Mask
 from aicflow.kernel.errors import Conflict
-from aicflow.kernel.ports import ExecutionFilter
+from aicflow.kernel.ports.executions import ExecutionFilter
 
 ALL = ExecutionFilter()
 

@@ -156,7 +156,7 @@ async def test_large_outputs_are_kept_once_outside_the_events(lab: Any) -> None:
 
 async def test_an_input_that_does_not_fit_starts_nothing(lab: Any) -> None:
     from aicflow.kernel.errors import InputInvalid
-    from aicflow.kernel.ports import ExecutionFilter
+    from aicflow.kernel.ports.executions import ExecutionFilter
 
     workflow = await lab.workflow([A], input_schema={"type": "object", "required": ["n"]})
     with pytest.raises(InputInvalid, match="'n'"):
@@ -204,7 +204,7 @@ async def test_a_blocking_node_does_not_hold_the_event_loop(lab: Any) -> None:
 
 async def test_a_disabled_node_type_refuses_the_start(lab: Any) -> None:
     from aicflow.kernel.errors import Conflict
-    from aicflow.kernel.ports import NodeSetting
+    from aicflow.kernel.ports.tables import NodeSetting
 
     workflow = await lab.workflow([A])
     lab.registry.configure(NodeSetting("lab.add", enabled=False))

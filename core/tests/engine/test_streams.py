@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aicflow.kernel.errors import NotFound
-from aicflow.kernel.ports import ExecutionFilter
+from aicflow.kernel.ports.executions import ExecutionFilter
 
 CHAIN = [{"id": f"n{i}", "type": "lab.effect", "params": {"name": f"n{i}"}} for i in range(20)]
 EDGES = [f"n{i} > n{i + 1}" for i in range(19)]

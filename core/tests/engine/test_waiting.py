@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aicflow.kernel.errors import Conflict, InputInvalid
-from aicflow.kernel.ports import Answered
+from aicflow.kernel.ports.executions import Answered
 
 ASK = {"id": "ask", "type": "wait", "params": {"answer_schema": {"type": "integer"}, "message": "How many?"}}
 USE = {"id": "use", "type": "lab.add", "params": {"n": "${{ nodes.ask.output.answer }}"}}

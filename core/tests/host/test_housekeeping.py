@@ -10,7 +10,8 @@ from aicflow.host import retention
 from aicflow.host.housekeeping import Housekeeper, sweep
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
-from aicflow.kernel.ports import ExecutionFilter, Fire, Idempotency, RetentionRule
+from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency
+from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.store.sqlite import SQLiteStore
 from aicflow.testing.store_samples import NOW, create, end, start
 
@@ -38,14 +39,14 @@ async def ids(store: SQLiteStore) -> set[str]:
 async def test_a_sweep_removes_by_the_rules_and_shrinks_the_file(tmp_path: Path) -> None:
     store = await filled(tmp_path / "db", 300)
     told: list[int] = []
-    before = (await store.maintenance.sizes()).file_bytes
+    before = (await store.maintenance.sizes()).bytes
     swept = await sweep(store.maintenance, [RetentionRule("succeeded", max_age=1)], NOW + 100, progress=told.append)
     assert swept.executions == told[-1] == 225
     assert swept.freed_bytes > 0
     left = await ids(store)
     assert "ex_running" in left
     assert len(left) == 76
-    assert (await store.maintenance.sizes()).file_bytes < before
+    assert (await store.maintenance.sizes()).bytes < before
     assert await store.maintenance.integrity() == []
     await store.close()
 

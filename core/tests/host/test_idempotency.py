@@ -10,7 +10,8 @@ import pytest
 from aicflow.host.app import create_app
 from aicflow.host.openapi import document
 from aicflow.host.settings import Settings
-from aicflow.kernel.ports import ExecutionFilter, RetentionRule
+from aicflow.kernel.ports.executions import ExecutionFilter
+from aicflow.kernel.ports.maintenance import RetentionRule
 
 from .conftest import ECHO, Host, problem, run_host
 

@@ -13,7 +13,7 @@ import pytest
 from aicflow import Context, Node, Params, Trigger, hookimpl, node
 from aicflow.kernel.errors import NotFound, PluginError
 from aicflow.kernel.plugins import Plugins, load_plugins
-from aicflow.kernel.ports import NodeSetting
+from aicflow.kernel.ports.tables import NodeSetting
 from aicflow.kernel.registry import Registry
 
 

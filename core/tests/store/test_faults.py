@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from aicflow.kernel.errors import Conflict, StoreUnavailable
-from aicflow.kernel.ports import EventBatch, ExecutionFilter, SlotLimit
+from aicflow.kernel.ports.executions import EventBatch, ExecutionFilter, SlotLimit
 from aicflow.store import SQLiteStore
 from aicflow.testing.store_samples import batch, claim, create, end, new, numbers, start
 

@@ -11,8 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from aicflow.kernel.errors import NotFound, StoreUnavailable
-from aicflow.kernel.ports import Answered, Fire, Idempotency
+from aicflow.host.wiring import installed_plugins, make_store
+from aicflow.kernel.errors import AICFlowError, NotFound, StoreUnavailable
+from aicflow.kernel.ports.executions import Answered, Fire, Idempotency
 from aicflow.store import SQLiteStore
 from aicflow.store.sqlite.migrate import Migration, migrate, migrations_in
 from aicflow.testing.store_samples import claim, create, start
@@ -92,7 +93,7 @@ async def test_only_the_owner_reads_the_files_whoever_made_them_and_the_folder(t
         store = SQLiteStore(folder / "a.db")
         await store.open()
         await create(store.executions, "ex_1")
-        await store.maintenance.backup(folder / "copy.db")
+        await store.maintenance.backup(str(folder / "copy.db"))
         assert set(modes(folder)) == {"a.db", "a.db-wal", "a.db-shm", "a.db.lock", "copy.db"}
         assert set(modes(folder).values()) == {0o600}
         for path in folder.iterdir():
@@ -205,9 +206,7 @@ async def test_two_processes_may_share_a_file_when_told_to(tmp_path: Path) -> No
     await two.open()
     assert not one.exclusive
     await asyncio.gather(*(create((one, two)[i % 2].executions, f"ex_{i}") for i in range(20)))
-    shares = await asyncio.gather(
-        *((one, two)[i % 2].executions.claim(f"w{i}", 3, now=2e9, lease_until=2e9 + 30) for i in range(8))
-    )
+    shares = await asyncio.gather(*((one, two)[i % 2].executions.claim(f"w{i}", 3, lease=30, at=2e9) for i in range(8)))
     ids = [claimed.execution.id for share in shares for claimed in share]
     assert len(ids) == len(set(ids)) == 20
     with pytest.raises(NotFound):
@@ -254,3 +253,19 @@ async def test_answers_of_an_earlier_version_are_taken_over(tmp_path: Path) -> N
     [claimed] = await claim(store.executions)
     assert claimed.answers == [Answered("ask", "answered", b"7", 0)]
     await store.close()
+
+
+async def test_settings_of_the_environment_reach_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    plugins = installed_plugins(found=())
+    for name, value in {"SYNCHRONOUS": "normal", "SHARED": "yes"}.items():
+        monkeypatch.setenv(f"AICFLOW_STORE_{name}", value)
+    one, two = make_store(plugins, url), make_store(plugins, url)
+    assert not one.exclusive
+    await one.open()
+    await two.open()
+    await two.close()
+    await one.close()
+    monkeypatch.setenv("AICFLOW_STORE_POOL", "8")
+    with pytest.raises(AICFlowError, match="AICFLOW_STORE_POOL: Extra inputs"):
+        make_store(plugins, url)

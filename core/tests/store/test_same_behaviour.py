@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from aicflow.kernel.errors import AICFlowError
-from aicflow.kernel.ports import (
+from aicflow.kernel.ports.executions import (
     Answered,
     EventBatch,
     ExecutionFilter,
     Fire,
     Idempotency,
     Projection,
-    RetentionRule,
     SlotLimit,
-    Store,
 )
+from aicflow.kernel.ports.maintenance import RetentionRule
+from aicflow.kernel.ports.store import Store
 from aicflow.store import MemoryStore, SQLiteStore
 from aicflow.testing.store_samples import LEASE, NOW, batch, new
 from hypothesis import HealthCheck, settings
@@ -110,7 +110,7 @@ class SameBehaviour(RuleBasedStateMachine):
             fire=Fire(f"{workflow}:t", fire, f"d_{id}", received_at=self.now) if fire else None,
             idempotency=Idempotency("api", key, id) if key else None,
         )
-        created = self.both(lambda store: store.executions.create(made, worker=worker, lease_until=self.now + LEASE))
+        created = self.both(lambda store: store.executions.create(made, worker=worker, lease=LEASE, at=self.now))
         if not created.duplicate and not created.skipped:
             self.ids.append(id)
             self.epochs[id], self.seqs[id] = created.epoch, 1
@@ -160,9 +160,7 @@ class SameBehaviour(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, limit=st.integers(1, 4))
     def claim(self, worker: str, limit: int) -> None:
-        taken = self.both(
-            lambda store: store.executions.claim(worker, limit, now=self.now, lease_until=self.now + LEASE)
-        )
+        taken = self.both(lambda store: store.executions.claim(worker, limit, lease=LEASE, at=self.now))
         for claimed in taken:
             self.epochs[claimed.execution.id] = claimed.execution.epoch
 
@@ -182,7 +180,7 @@ class SameBehaviour(RuleBasedStateMachine):
 
     @rule(worker=WORKERS)
     def renew(self, worker: str) -> None:
-        self.both(lambda store: store.executions.renew(worker, self.ids, lease_until=self.now + LEASE))
+        self.both(lambda store: store.executions.renew(worker, self.ids, lease=LEASE, at=self.now))
 
     @precondition(lambda self: self.ids)
     @rule(index=st.integers(0, 99))
@@ -234,7 +232,7 @@ class SameBehaviour(RuleBasedStateMachine):
         id = self.ids[-1]
         self.both(lambda store: store.executions.outputs(id))
         self.both(lambda store: store.executions.events(id))
-        self.both(lambda store: store.executions.next_due())
+        self.both(lambda store: store.executions.next_due(at=self.now))
         for key in "abc":
             self.both(lambda store, key=key: store.executions.slot_holders(key))  # type: ignore[misc]
 

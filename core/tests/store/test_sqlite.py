@@ -15,15 +15,9 @@ import pytest
 from aicflow.kernel.errors import Conflict, EventsDamaged
 from aicflow.kernel.events import encode_event
 from aicflow.kernel.execution import EVENT_TYPES
-from aicflow.kernel.ports import (
-    ApiKeyRecord,
-    EventBatch,
-    ExecutionFilter,
-    Fire,
-    Idempotency,
-    RetentionRule,
-    SlotLimit,
-)
+from aicflow.kernel.ports.executions import EventBatch, ExecutionFilter, Fire, Idempotency, SlotLimit
+from aicflow.kernel.ports.maintenance import RetentionRule
+from aicflow.kernel.ports.tables import ApiKeyRecord
 from aicflow.kernel.values import dumps, loads
 from aicflow.store import SQLiteStore
 from aicflow.store.sqlite.event_rows import pack, unpack
@@ -76,7 +70,7 @@ async def test_a_group_is_one_statement_however_many_are_in_it(tmp_path: Path, m
         new(f"ex_k{i}", limits=limits, fire=Fire("wf_a:hook", f"k{i}"), idempotency=Idempotency("a", f"{i}", ""))
         for i in range(200)
     ]
-    created = await together(*(store.executions.create(one, worker="w", lease_until=NOW) for one in keyed))
+    created = await together(*(store.executions.create(one, worker="w", lease=0, at=NOW) for one in keyed))
     assert len(created) == 4
     ended = await together(*(end(store.executions, one.id) for one in keyed[:100]))
     assert len(ended) == 4
@@ -133,7 +127,7 @@ async def test_the_queue_never_reads_more_than_it_needs(store: SQLiteStore) -> N
     assert store._writer is not None
     _connection(store).set_trace_callback(seen.append)
     await claim(executions)
-    await executions.renew("w1", ["ex_0"], lease_until=NOW)
+    await executions.renew("w1", ["ex_0"], lease=0, at=NOW)
     await executions.request_cancel("ex_0")
     await executions.hand_back("w1", "ex_0", 1)
     await claim(executions)
@@ -221,9 +215,9 @@ async def test_a_copy_made_while_the_store_is_in_use(store: SQLiteStore, tmp_pat
     for i in range(200):
         await create(store.executions, f"ex_old_{i}", input="x" * 3000)
     busy = asyncio.create_task(work())
-    size = await store.maintenance.backup(target)
+    size = await store.maintenance.backup(str(target))
     with pytest.raises(Conflict, match=r"copy\.db exists"):
-        await store.maintenance.backup(target)
+        await store.maintenance.backup(str(target))
     stop.set()
     made = await busy
     assert size == target.stat().st_size > 0
@@ -265,7 +259,7 @@ async def test_keys_are_touched_in_bulk_and_not_forgotten_at_the_close(tmp_path:
 
 
 async def test_large_batches_and_many_outputs(store: SQLiteStore) -> None:
-    await store.executions.create(new("ex_1", outputs={f"n{i}": b"1" for i in range(700)}), worker="w", lease_until=NOW)
+    await store.executions.create(new("ex_1", outputs={f"n{i}": b"1" for i in range(700)}), worker="w", lease=0, at=NOW)
     events = [dumps({"seq": seq, "type": "step.log"}) for seq in range(2, 20_002)]
     await store.executions.append("ex_1", 1, EventBatch(2, events), outputs={f"m{i}": b"2" for i in range(700)})
     assert len(await store.executions.outputs("ex_1")) == 1400

@@ -15,7 +15,7 @@ from aicflow.engine import EngineOptions, Executions, Secrets
 from aicflow.engine.plugin import aicflow_engines
 from aicflow.host.trigger_runtime import HostTriggerRuntime
 from aicflow.host.wiring import installed_plugins
-from aicflow.kernel.ports import ExecutionFilter
+from aicflow.kernel.ports.executions import ExecutionFilter
 from aicflow.store.sqlite import SQLiteStore
 from aicflow_trigger.cron import CronParams, CronTrigger
 

@@ -14,7 +14,8 @@ from aicflow.kernel.errors import AICFlowError, StoreUnavailable
 
 if TYPE_CHECKING:
     from aicflow.host.settings import Settings
-    from aicflow.kernel.ports import RetentionRule, Store
+    from aicflow.kernel.ports.maintenance import RetentionRule
+    from aicflow.kernel.ports.store import Store
 
 __all__ = ["db"]
 
@@ -53,7 +54,7 @@ def doctor_command(
         problems = [] if quick else await store.maintenance.integrity()
         return {
             "store": settings.store_url,
-            "file_bytes": sizes.file_bytes,
+            "file_bytes": sizes.bytes,
             "free_bytes": sizes.free_bytes,
             "workflows": [
                 {
@@ -97,7 +98,7 @@ def backup_command(
     settings = _settings(data_dir)
 
     async def copy(store: Store) -> int:
-        return await store.maintenance.backup(target.absolute())
+        return await store.maintenance.backup(str(target.absolute()))
 
     if not target.absolute().parent.is_dir():
         raise AICFlowError(f"There is no folder {target.absolute().parent}.")
@@ -174,12 +175,13 @@ def _in_store[T](settings: Settings, act: Callable[[Store], Awaitable[T]], *, sh
     from aicflow.store.sqlite import SQLiteStore
 
     async def work() -> T:
-        store: Store = make_store(quiet_plugins(), settings.store_url)
-        if isinstance(store, SQLiteStore):
-            if not store.path.exists():
-                raise StoreUnavailable(f"There is no database {store.path}.", hint="The first start makes it.")
-            # reading, copying and removing what has ended disturbs no server, so the server's lock is left alone
-            store = SQLiteStore(store.path, shared=shared)
+        url = settings.store_url
+        # reading, copying and removing what has ended disturbs no server, so the server's lock is left alone
+        store: Store = make_store(
+            quiet_plugins(), url, {"shared": "yes"} if shared and url.startswith("sqlite:") else {}
+        )
+        if isinstance(store, SQLiteStore) and not store.path.exists():
+            raise StoreUnavailable(f"There is no database {store.path}.", hint="The first start makes it.")
         await store.open()
         try:
             return await act(store)

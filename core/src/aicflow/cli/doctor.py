@@ -75,12 +75,13 @@ def _variables(plugins: Plugins) -> Iterator[Finding]:
     from aicflow_language.suggest import did_you_mean
 
     from aicflow.host.settings import Settings
+    from aicflow.host.wiring import STORE_PREFIX
 
     known = {f"AICFLOW_{name.upper()}" for name in Settings.model_fields} | _CLIENT_VARIABLES
     for node in plugins.registry.nodes():
         known.update(node.cls.variables)
     for name in sorted(os.environ):
-        if name.startswith("AICFLOW_") and not name.startswith("AICFLOW_SECRET_") and name not in known:
+        if name.startswith("AICFLOW_") and not name.startswith(("AICFLOW_SECRET_", STORE_PREFIX)) and name not in known:
             hint = did_you_mean(name, sorted(known)) or "A plugin may read it."
             yield Finding("note", "settings", f"{name} is no setting of the host or an installed node type. {hint}")
 

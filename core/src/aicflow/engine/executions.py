@@ -225,7 +225,7 @@ class Executions:
         worker = self.worker
         born_claimed = worker.has_room()
         created = await self.store.executions.create(
-            new, worker=worker.id if born_claimed else None, lease_until=worker.lease_until() if born_claimed else 0.0
+            new, worker=worker.id if born_claimed else None, lease=self.options.lease, at=worker.at()
         )
         if created.skipped or created.execution_id is None:
             raise Conflict(

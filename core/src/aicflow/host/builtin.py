@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aicflow.kernel.hookspecs import hookimpl
 from aicflow.kernel.ports.store import Store
@@ -13,13 +13,13 @@ __all__ = ["aicflow_stores"]
 # what a store needs is imported when one is made: `aicflow validate` makes none
 
 
-def _sqlite(url: str) -> Store:
+def _sqlite(url: str, settings: Mapping[str, str]) -> Store:
     from aicflow.store.sqlite import SQLiteStore
 
-    return SQLiteStore(url)
+    return SQLiteStore.from_settings(url, settings)
 
 
-def _memory(url: str) -> Store:
+def _memory(url: str, settings: Mapping[str, str]) -> Store:
     from aicflow.store.memory import MemoryStore
 
     return MemoryStore()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import StoreUnavailable
-from aicflow.kernel.ports import Maintenance, RetentionRule
+from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule
 
 __all__ = ["Housekeeper", "Swept", "sweep"]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from aicflow.kernel.ports import RetentionRule
+from aicflow.kernel.ports.maintenance import RetentionRule
 
 __all__ = ["age", "ages", "counts", "rules"]
 

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from aicflow.host import retention
 from aicflow.host.datadir import default_data_dir
 from aicflow.host.documents import Limits
-from aicflow.kernel.ports import RetentionRule
+from aicflow.kernel.ports.maintenance import RetentionRule
 
 __all__ = ["Settings", "settings_table"]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from aicflow_language.suggest import did_you_mean
 
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     from aicflow.kernel.ports.engine import Engine
     from aicflow.kernel.ports.store import Store
 
-__all__ = ["engines_of", "installed_plugins", "make_executions", "make_store", "secrets_of"]
+__all__ = ["STORE_PREFIX", "engines_of", "installed_plugins", "make_executions", "make_store", "secrets_of"]
+
+STORE_PREFIX: Final = "AICFLOW_STORE_"
+"""Variables that a store is made with, by the rest of their name."""
 
 
 def installed_plugins(blocked: Collection[str] = (), found: Iterable[EntryPoint] | None = None) -> Plugins:
@@ -33,8 +38,9 @@ def installed_plugins(blocked: Collection[str] = (), found: Iterable[EntryPoint]
     )
 
 
-def make_store(plugins: Plugins, url: str) -> Store:
-    """The store behind the URL, not yet open. Raises AICFlowError for a scheme that nobody provides."""
+def make_store(plugins: Plugins, url: str, settings: Mapping[str, str] = MappingProxyType({})) -> Store:
+    """The store behind the URL, not yet open, with the settings of the environment and these. Raises AICFlowError for
+    a scheme that nobody provides."""
     scheme, separator, _ = url.partition(":")
     types = {kind.scheme: kind for kind in reversed(plugins.collect("aicflow_stores"))}
     if not separator or scheme not in types:
@@ -42,7 +48,12 @@ def make_store(plugins: Plugins, url: str) -> Store:
             f"There is no store for {_without_password(url)!r}; there are stores for {', '.join(sorted(types))}.",
             hint=did_you_mean(scheme, types) or "A store URL looks like sqlite:////var/lib/aicflow/aicflow.db.",
         )
-    store: Store = types[scheme].create(url)
+    given = {
+        name.removeprefix(STORE_PREFIX).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith(STORE_PREFIX)
+    }
+    store: Store = types[scheme].create(url, {**given, **settings})
     return store
 
 

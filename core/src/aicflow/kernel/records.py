@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,10 +16,11 @@ __all__ = ["Command", "DraftTrigger", "EngineType", "Mount", "Observer", "Runtim
 
 @dataclass(frozen=True, slots=True)
 class StoreType:
-    """A store by the scheme of its URL (`sqlite` for `sqlite:///path`). `create` is given the whole URL."""
+    """A store by the scheme of its URL (`sqlite` for `sqlite:///path`). `create` takes the whole URL and the store's
+    settings: `AICFLOW_STORE_POOL=8` is `{"pool": "8"}`. It raises AICFlowError for what it cannot take."""
 
     scheme: str
-    create: Callable[[str], Store]
+    create: Callable[[str, Mapping[str, str]], Store]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aicflow.kernel.execution import TERMINAL_STATUSES
-from aicflow.kernel.ports import EventBatch, Labels, Projection
+from aicflow.kernel.ports.executions import EventBatch, Labels, Projection
 from aicflow.kernel.values import dumps
 
 __all__ = ["check_append", "check_events", "check_limit", "has_labels", "spellings"]

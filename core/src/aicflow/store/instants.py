@@ -1,10 +1,17 @@
-"""Instants as stores keep them: whole microseconds since 1970 UTC, so that they compare and index exactly."""
+"""Instants as stores keep them: whole microseconds since 1970 UTC, so that they compare and index exactly; and the
+clock of stores that live on this host."""
 
 from __future__ import annotations
 
+import time
 from typing import overload
 
-__all__ = ["micros", "seconds"]
+__all__ = ["micros", "now", "seconds"]
+
+
+def now(at: float | None = None) -> float:
+    """This host's wall clock in seconds, or the instant that a caller takes for now."""
+    return time.time() if at is None else at
 
 
 @overload

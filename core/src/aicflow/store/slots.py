@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import merge
 
-from aicflow.kernel.ports import SlotLimit
+from aicflow.kernel.ports.executions import SlotLimit
 
 __all__ = ["Admission", "SlotBook", "limits_from_json", "limits_to_json"]
 

@@ -8,7 +8,8 @@ import pytest
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
 from aicflow.kernel.execution import FailureReport
-from aicflow.kernel.ports import EventBatch, ExecutionFilter, Fire, Idempotency, Projection, SlotLimit, Store
+from aicflow.kernel.ports.executions import EventBatch, ExecutionFilter, Fire, Idempotency, Projection, SlotLimit
+from aicflow.kernel.ports.store import Store
 from aicflow.kernel.values import dumps
 from aicflow.testing.store_samples import NOW, batch, claim, create, end, new, numbers, park, start
 
@@ -59,7 +60,7 @@ class ExecutionCases:
         assert (await start(store.executions, "ex_1", available_at=NOW + 60)).epoch == 0
         assert (await store.executions.get("ex_1")).status == "queued"
         assert await claim(store.executions, now=NOW + 59) == []
-        assert await store.executions.next_due() == NOW + 60
+        assert await store.executions.next_due(at=NOW) == 60
         assert len(await claim(store.executions, now=NOW + 60)) == 1
 
     async def test_its_whole_life(self, store: Store) -> None:
@@ -175,7 +176,7 @@ class ExecutionCases:
 
     async def test_outputs_outside_the_events(self, store: Store) -> None:
         executions = store.executions
-        await executions.create(new("ex_1", outputs={"old": b"[0]"}), worker="w1", lease_until=NOW + 30)
+        await executions.create(new("ex_1", outputs={"old": b"[0]"}), worker="w1", lease=30, at=NOW)
         await executions.append("ex_1", 1, batch(2, "step.succeeded"), outputs={"a": b'"' + b"x" * 50_000 + b'"'})
         await executions.append("ex_1", 1, batch(3, "step.succeeded"), outputs={"b": b"1", "a": b"2"})
         assert await executions.outputs("ex_1") == {"old": b"[0]", "a": b"2", "b": b"1"}
@@ -189,7 +190,7 @@ class ExecutionCases:
         await start(executions, "ex_p")
         child = new("ex_c")
         child.parent_execution_id, child.parent_node_id = "ex_p", "call"
-        await executions.create(child, worker="w1", lease_until=NOW + 30)
+        await executions.create(child, worker="w1", lease=30, at=NOW)
         await executions.append("ex_c", 1, batch(2, "step.succeeded"), outputs={"$sealed:a": b"2:x", "a": b"1"})
         assert await executions.outputs("ex_c") == {"a": b"1"}
         assert await executions.outputs("ex_c", ["$sealed:a"]) == {"$sealed:a": b"2:x"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aicflow.kernel.ports import ExecutionFilter, Fire, Store
+from aicflow.kernel.ports.executions import ExecutionFilter, Fire
+from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import NOW, create, end, park, start
 
 __all__ = ["ListCases"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aicflow.kernel.errors import NotFound
-from aicflow.kernel.ports import ExecutionFilter, Fire, Idempotency, RetentionRule, Store
+from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency
+from aicflow.kernel.ports.maintenance import RetentionRule
+from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import NOW, batch, create, end, park, start
 
 __all__ = ["MaintenanceCases"]
@@ -117,7 +119,7 @@ class MaintenanceCases:
             ("wf_small", 1, 1),
         ]
         assert sizes.workflows[0].bytes > 6000 > sizes.workflows[1].bytes > 0
-        assert sizes.file_bytes >= 6000
+        assert sizes.bytes >= 6000
         assert sizes.free_bytes >= 0
 
     async def test_a_store_that_was_only_used_is_sound(self, store: Store) -> None:

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
-from aicflow.kernel.ports import Answered, Store
+from aicflow.kernel.ports.executions import Answered
+from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import LEASE, NOW, batch, claim, claimed_ids, create, end, numbers, park, start
 
 __all__ = ["QueueCases"]
@@ -44,7 +45,7 @@ class QueueCases:
     async def test_an_expired_lease_is_taken_over_with_the_history(self, store: Store) -> None:
         await start(store.executions, "ex_1", worker="dead")
         await store.executions.append("ex_1", 1, batch(2, "execution.started", "step.started"))
-        assert await store.executions.next_due() == NOW + LEASE
+        assert await store.executions.next_due(at=NOW) == LEASE
         assert await claim(store.executions, worker="w2", now=NOW + LEASE - 1) == []
         [claimed] = await claim(store.executions, worker="w2", now=NOW + LEASE)
         assert claimed.execution.epoch == 2
@@ -54,9 +55,9 @@ class QueueCases:
         for id in ("ex_1", "ex_2", "ex_3"):
             await start(store.executions, id)
         await store.executions.request_cancel("ex_2")
-        asked = await store.executions.renew("w1", ["ex_1", "ex_2", "ex_none"], lease_until=NOW + 100)
+        asked = await store.executions.renew("w1", ["ex_1", "ex_2", "ex_none"], lease=100, at=NOW)
         assert asked == {"ex_2"}
-        assert await store.executions.renew("w2", ["ex_1", "ex_2"], lease_until=NOW) == frozenset()
+        assert await store.executions.renew("w2", ["ex_1", "ex_2"], lease=0, at=NOW) == frozenset()
         assert await claimed_ids(store.executions, worker="w2", now=NOW + 99) == ["ex_3"]
         assert len(await claimed_ids(store.executions, worker="w2", now=NOW + 100)) == 2
 
@@ -99,7 +100,7 @@ class QueueCases:
         await park(executions, "ex_1", wake_at=NOW + 500)
         execution = await executions.get("ex_1")
         assert (execution.status, execution.wake_at) == ("waiting", NOW + 500)
-        assert await executions.next_due() == NOW + 500
+        assert await executions.next_due(at=NOW) == 500
         assert await claim(executions, now=NOW + 499.9) == []
         [claimed] = await claim(executions, now=NOW + 500)
         assert (claimed.execution.epoch, claimed.execution.last_seq) == (2, 2)
@@ -218,10 +219,10 @@ class QueueCases:
         await executions.answer("ex_answered", YES)
         for id in ("ex_2", "ex_held", "ex_waiting"):
             await executions.request_cancel(id)
-        taken = await executions.claim("w2", 5, now=NOW + 1, lease_until=NOW + LEASE, cancelled_only=True)
+        taken = await executions.claim("w2", 5, lease=LEASE, at=NOW + 1, cancelled_only=True)
         assert {one.execution.id for one in taken} == {"ex_2", "ex_waiting"}
         assert all(one.execution.cancel_requested for one in taken)
-        assert await executions.claim("w2", 5, now=NOW + 1, lease_until=NOW + LEASE, cancelled_only=True) == []
+        assert await executions.claim("w2", 5, lease=LEASE, at=NOW + 1, cancelled_only=True) == []
 
     async def test_a_handed_back_execution_can_be_answered(self, store: Store) -> None:
         executions = store.executions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aicflow.kernel.ports import (
+from aicflow.kernel.ports.executions import (
     Appended,
     Claimed,
     Created,
@@ -72,7 +72,7 @@ async def create(store: ExecutionStore, id: str, **more: Any) -> Created:
 async def start(store: ExecutionStore, id: str, *, worker: str = "w1", **more: Any) -> Created:
     """Accept an execution that `worker` holds from the start."""
     made = new(id, **more)
-    return await store.create(made, worker=worker, lease_until=made.created_at + LEASE)
+    return await store.create(made, worker=worker, lease=LEASE, at=made.created_at)
 
 
 async def end(
@@ -100,7 +100,7 @@ async def park(
 
 async def claim(store: ExecutionStore, *, worker: str = "w1", limit: int = 100, now: float = NOW) -> list[Claimed]:
     """Claim what can be claimed."""
-    return [*await store.claim(worker, limit, now=now, lease_until=now + LEASE)]
+    return [*await store.claim(worker, limit, lease=LEASE, at=now)]
 
 
 async def claimed_ids(store: ExecutionStore, *, worker: str = "w1", limit: int = 100, now: float = NOW) -> list[str]:

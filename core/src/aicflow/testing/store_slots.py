@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from aicflow.kernel.ports import Fire, SlotLimit, Store
+from aicflow.kernel.ports.executions import Fire, SlotLimit
+from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import LEASE, NOW, claim, claimed_ids, create, end, park, start
 
 __all__ = ["SlotCases"]

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from aicflow.kernel.errors import Conflict, KeyUsed, NotFound
-from aicflow.kernel.ports import ApiKeyRecord, Fire, Idempotency, NodeSetting, RetentionRule, Store
+from aicflow.kernel.ports.executions import Fire, Idempotency
+from aicflow.kernel.ports.maintenance import RetentionRule
+from aicflow.kernel.ports.store import Store
+from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting
 from aicflow.kernel.trigger import Delivery
 from aicflow.testing.store_samples import NOW, create, end, start
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
+from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
 from aicflow.engine.log import ExecutionLog
 from aicflow.engine.run.execution_run import ExecutionRun
@@ -44,6 +45,7 @@ class Worker:
         self._claiming = False
         self._early: dict[str, list[Callable[[ExecutionRun], None]]] = {}
         self._doubt: tuple[float, float] | None = None
+        self._system_clock = type(env.clock) is SystemClock
         self.abandoned = 0
         """Nodes that did not stop when this worker did; only the end of the process stops them."""
         self.faults: dict[str, str] = {}
@@ -68,9 +70,9 @@ class Worker:
         """Whether one more execution may be born claimed by this worker."""
         return not self._closing and len(self._running) + self._reserved < self._env.options.max_running
 
-    def lease_until(self) -> float:
-        """Until when a claim made now holds."""
-        return self._env.clock.now() + self._env.options.lease
+    def at(self) -> float | None:
+        """What the store is to take for now: None, which is its own clock, unless this worker was given another one."""
+        return None if self._system_clock else self._env.clock.now()
 
     def run_of(self, execution_id: str) -> ExecutionRun | None:
         """The execution's run when this worker holds it."""
@@ -255,16 +257,16 @@ class Worker:
                 else:
                     self._reserved += room
                     try:
-                        claimed = await executions.claim(self.id, room, now=self._now(), lease_until=self.lease_until())
+                        claimed = await self._claim(room)
                         await self._launch_all(claimed)
                     finally:
                         self._reserved -= room
                     if len(claimed) == room:
                         await asyncio.sleep(0)
                         continue
-                    due = await executions.next_due()
+                    due = await executions.next_due(at=self.at())
                     if due is not None:
-                        timeout = min(timeout, max(due - self._now(), 0.0) + 0.001)
+                        timeout = min(timeout, due + 0.001)
             except StoreUnavailable as error:
                 _logger.warning("Claiming waits for the store: %s", error)
                 timeout = _PAUSE_AFTER_ERROR
@@ -282,14 +284,16 @@ class Worker:
 
     async def _end_cancelled(self) -> None:
         """A full worker still ends what was cancelled while queued or waiting: that takes a moment, no slot."""
-        claimed = await self._env.store.executions.claim(
-            self.id,
-            _CLAIM_BATCH,
-            now=self._env.clock.now(),
-            lease_until=self.lease_until(),
-            cancelled_only=True,
-        )
-        await self._launch_all(claimed)
+        await self._launch_all(await self._claim(_CLAIM_BATCH, cancelled_only=True))
+
+    async def _claim(self, limit: int, *, cancelled_only: bool = False) -> Sequence[Claimed]:
+        lease, at = self._env.options.lease, self.at()
+        if self._doubt is not None and asyncio.get_running_loop().time() >= self._doubt[0]:
+            self._doubt = None
+        if self._doubt is not None:
+            # the wall clock was just moved forward: leases of others look expired that are not
+            at, lease = self._env.clock.now() - self._doubt[1], lease + self._doubt[1]
+        return await self._env.store.executions.claim(self.id, limit, lease=lease, at=at, cancelled_only=cancelled_only)
 
     async def _renew_loop(self) -> None:
         while True:
@@ -318,17 +322,12 @@ class Worker:
         if jumped or steady - self._renewed > lease / 2:
             await self._renew()
 
-    def _now(self) -> float:
-        """The instant by which leases and wake-ups are judged."""
-        if self._doubt is not None and asyncio.get_running_loop().time() >= self._doubt[0]:
-            self._doubt = None
-        return self._env.clock.now() - (self._doubt[1] if self._doubt is not None else 0.0)
-
     async def _renew(self) -> None:
         self._renewed = asyncio.get_running_loop().time()
         held = list(self._running)
         if held:
-            for cancelled in await self._env.store.executions.renew(self.id, held, lease_until=self.lease_until()):
+            renew = self._env.store.executions.renew
+            for cancelled in await renew(self.id, held, lease=self._env.options.lease, at=self.at()):
                 self.cancel(cancelled)
 
     def cancel(self, execution_id: str) -> None:

@@ -190,13 +190,18 @@ class Page[T]:
 
 class ExecutionStore(Protocol):
     """Executions. Appending events is an execution's only write after its creation and updates its projection in the
-    same transaction; every call that writes returns only after its commit."""
+    same transaction; every call that writes returns only after its commit.
 
-    async def create(self, new: NewExecution, *, worker: str | None = None, lease_until: float = 0.0) -> Created:
+    Leases and due times go by the store's own clock; only a test, or a worker whose clock was just moved, says with
+    `at` which instant to take for now."""
+
+    async def create(
+        self, new: NewExecution, *, worker: str | None = None, lease: float = 0.0, at: float | None = None
+    ) -> Created:
         """Accept an execution: row, first event, fire, delivery, idempotency key and slots in one transaction.
 
         With `worker`, an admitted execution whose `available_at` has come is born claimed by it (status `running`,
-        epoch 1). Without its slots it stays queued until `append` of another frees them."""
+        epoch 1) for `lease` seconds. Without its slots it stays queued until `append` of another frees them."""
         ...
 
     async def append(
@@ -219,17 +224,19 @@ class ExecutionStore(Protocol):
         ...
 
     async def claim(
-        self, worker: str, limit: int, *, now: float, lease_until: float, cancelled_only: bool = False
+        self, worker: str, limit: int, *, lease: float, at: float | None = None, cancelled_only: bool = False
     ) -> Sequence[Claimed]:
         """Take up to `limit` executions that nobody works on: queued ones that are admitted and available (highest
         priority first, then oldest), any with a cancel requested, waiting ones whose `wake_at` has come or that have
-        an answer, and running ones whose lease has expired. Each gets `epoch + 1` and status `running`. Two workers
-        never get the same one. With `cancelled_only`, only those with a cancel requested that nobody holds: a worker
-        that is full ends them nevertheless."""
+        an answer, and running ones whose lease has expired. Each gets `epoch + 1`, status `running` and a lease of
+        `lease` seconds. Two workers never get the same one. With `cancelled_only`, only those with a cancel requested
+        that nobody holds: a worker that is full ends them nevertheless."""
         ...
 
-    async def renew(self, worker: str, execution_ids: Sequence[str], *, lease_until: float) -> frozenset[str]:
-        """Extend the leases this worker holds; gives the ids among them whose cancel was requested."""
+    async def renew(
+        self, worker: str, execution_ids: Sequence[str], *, lease: float, at: float | None = None
+    ) -> frozenset[str]:
+        """Let leases that this worker holds end in `lease` seconds; returns the ids whose cancel was requested."""
         ...
 
     async def hand_back(self, worker: str, execution_id: str, epoch: int) -> None:
@@ -241,8 +248,8 @@ class ExecutionStore(Protocol):
         start, when whoever held a lease is dead. Gives how many there were."""
         ...
 
-    async def next_due(self) -> float | None:
-        """The earliest instant at which something becomes claimable by time alone, None when nothing will."""
+    async def next_due(self, *, at: float | None = None) -> float | None:
+        """Seconds until something becomes claimable by time alone, None when nothing will."""
         ...
 
     async def request_cancel(self, execution_id: str) -> Execution:

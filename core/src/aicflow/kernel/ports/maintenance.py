@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 __all__ = ["Maintenance", "RetentionRule", "SizeReport", "WorkflowSize"]
@@ -32,9 +31,9 @@ class WorkflowSize:
 
 @dataclass(frozen=True, slots=True)
 class SizeReport:
-    """What the store takes. `free_bytes` lie unused inside `file_bytes`."""
+    """What the store takes. `free_bytes` lie unused inside `bytes`."""
 
-    file_bytes: int
+    bytes: int
     free_bytes: int
     workflows: Sequence[WorkflowSize]
 
@@ -57,13 +56,13 @@ class Maintenance(Protocol):
         ...
 
     async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:
-        """Give unused space back to the file system, up to `max_bytes` a call; gives how much went."""
+        """Give unused space back, up to `max_bytes` a call; returns how much. 0 where that happens by itself."""
         ...
 
     async def sizes(self) -> SizeReport: ...
 
     async def integrity(self) -> list[str]:
-        """Problems found by checking the whole store: damaged pages, gaps in event numbers, rows that disagree with
+        """Problems found by checking the whole store: damaged records, gaps in event numbers, rows that disagree with
         their events. Empty when sound."""
         ...
 
@@ -72,7 +71,8 @@ class Maintenance(Protocol):
         events are filled with `event.lost`. For a store that nobody else has open."""
         ...
 
-    async def backup(self, target: Path) -> int:
-        """Write a consistent copy while the store is in use; gives its size in bytes. Raises Conflict when the target
-        exists."""
+    async def backup(self, target: str) -> int:
+        """Write a consistent copy while the store is in use; returns its size in bytes. `target` says where in the
+        store's own terms: a path, for a store in a file. Raises Conflict when the target exists, StoreUnavailable with
+        a hint where copies are made in another way."""
         ...

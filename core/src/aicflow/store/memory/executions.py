@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, ExecutionStatus
-from aicflow.kernel.ports import (
+from aicflow.kernel.ports.executions import (
     Answered,
     Appended,
     Claimed,
@@ -23,7 +23,7 @@ from aicflow.kernel.ports import (
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events, has_labels, spellings
-from aicflow.store.instants import micros
+from aicflow.store.instants import micros, now
 from aicflow.store.memory.idempotency import MemoryIdempotency
 from aicflow.store.memory.pages import page_of
 from aicflow.store.memory.tables import MemoryTriggers
@@ -75,7 +75,9 @@ class MemoryExecutions:
         self._n = 0
         self.labels_of: Callable[[str], Mapping[str, str]] = lambda workflow_id: {}
 
-    async def create(self, new: NewExecution, *, worker: str | None = None, lease_until: float = 0.0) -> Created:
+    async def create(
+        self, new: NewExecution, *, worker: str | None = None, lease: float = 0.0, at: float | None = None
+    ) -> Created:
         check_events(new.events)
         fire, key = new.fire, new.idempotency
         if fire is not None and fire.key is not None and (fire.binding_id, fire.key) in self._fires:
@@ -94,7 +96,7 @@ class MemoryExecutions:
                 return Created(None, admitted=False, skipped=True)
             admitted, cancelled = admission.admitted, admission.cancel
         claimed = worker is not None and admitted and new.available_at <= new.created_at
-        self._add(new, worker if claimed else None, lease_until, admitted=admitted)
+        self._add(new, worker if claimed else None, now(at) + lease, admitted=admitted)
         for execution_id in cancelled:
             self._cancel(self.rows[execution_id])
         return Created(new.id, epoch=int(claimed), admitted=admitted, cancelled=cancelled)
@@ -122,9 +124,9 @@ class MemoryExecutions:
         if fire is not None:
             self._keep_fire(fire, new.id, new.created_at)
 
-    def _keep_fire(self, fire: Fire, execution_id: str | None, now: float) -> None:
+    def _keep_fire(self, fire: Fire, execution_id: str | None, created_at: float) -> None:
         if fire.key is not None:
-            self._fires[fire.binding_id, fire.key] = (execution_id, micros(now))
+            self._fires[fire.binding_id, fire.key] = (execution_id, micros(created_at))
         if fire.delivery_id is not None:
             error = "skipped" if execution_id is None else None
             delivery = Delivery(
@@ -188,15 +190,16 @@ class MemoryExecutions:
             parent.due_at = AT_ONCE
 
     async def claim(
-        self, worker: str, limit: int, *, now: float, lease_until: float, cancelled_only: bool = False
+        self, worker: str, limit: int, *, lease: float, at: float | None = None, cancelled_only: bool = False
     ) -> list[Claimed]:
-        due = (row for row in self.rows.values() if row.due_at is not None and row.due_at <= now)
+        instant = now(at)
+        due = (row for row in self.rows.values() if row.due_at is not None and row.due_at <= instant)
         ready = [row for row in due if not cancelled_only or (row.cancel_requested and row.status != "running")]
         ready.sort(key=_turn)
         claimed = []
         for row in ready[:limit]:
             row.epoch += 1
-            row.status, row.worker, row.due_at = "running", worker, lease_until
+            row.status, row.worker, row.due_at = "running", worker, instant + lease
             row.wake_at = None
             claimed.append(
                 Claimed(
@@ -208,12 +211,14 @@ class MemoryExecutions:
             )
         return claimed
 
-    async def renew(self, worker: str, execution_ids: Sequence[str], *, lease_until: float) -> frozenset[str]:
+    async def renew(
+        self, worker: str, execution_ids: Sequence[str], *, lease: float, at: float | None = None
+    ) -> frozenset[str]:
         cancelled = set()
         for execution_id in execution_ids:
             row = self.rows.get(execution_id)
             if row is not None and row.worker == worker and row.status == "running":
-                row.due_at = lease_until
+                row.due_at = now(at) + lease
                 if row.cancel_requested:
                     cancelled.add(execution_id)
         return frozenset(cancelled)
@@ -229,9 +234,9 @@ class MemoryExecutions:
             row.status, row.worker, row.due_at = "queued", None, AT_ONCE
         return len(held)
 
-    async def next_due(self) -> float | None:
+    async def next_due(self, *, at: float | None = None) -> float | None:
         due = min((row.due_at for row in self.rows.values() if row.due_at is not None), default=None)
-        return None if due is None else max(0.0, due)
+        return None if due is None else max(0.0, due - now(at))
 
     async def request_cancel(self, execution_id: str) -> Execution:
         row = self._row(execution_id)

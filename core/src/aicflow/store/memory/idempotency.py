@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aicflow.kernel.errors import KeyUsed
-from aicflow.kernel.ports import Idempotency
+from aicflow.kernel.ports.executions import Idempotency
 from aicflow.store.instants import micros
 
 __all__ = ["MemoryIdempotency"]

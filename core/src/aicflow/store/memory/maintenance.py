@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.execution import TERMINAL_STATUSES
-from aicflow.kernel.ports import RetentionRule, SizeReport, WorkflowSize
+from aicflow.kernel.ports.maintenance import RetentionRule, SizeReport, WorkflowSize
 from aicflow.store.memory.executions import ExecutionRow, MemoryExecutions
 from aicflow.store.memory.idempotency import MemoryIdempotency
 from aicflow.store.memory.tables import MemoryTriggers
@@ -70,7 +69,7 @@ class MemoryMaintenance:
     async def repair(self, *, now: float) -> list[str]:
         return []  # what is in memory is not damaged on a disk
 
-    async def backup(self, target: Path) -> int:
+    async def backup(self, target: str) -> int:
         raise StoreUnavailable(
             "A store in memory cannot be copied to a file.", hint="Use an sqlite:/// store to keep what it holds."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from heapq import nlargest
 
-from aicflow.kernel.ports import Page
+from aicflow.kernel.ports.executions import Page
 from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports import ApiKeyRecord, Idempotency, NodeSetting, Page
+from aicflow.kernel.ports.executions import Idempotency, Page
+from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject, dumps, loads
 from aicflow.store.instants import micros

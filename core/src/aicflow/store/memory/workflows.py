@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports import Idempotency, Labels, Page, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.executions import Idempotency, Labels, Page
+from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import has_labels
 from aicflow.store.instants import micros

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.execution import TERMINAL_STATUSES
-from aicflow.kernel.ports import Appended, Created, EventBatch, Fire, NewExecution, Projection
+from aicflow.kernel.ports.executions import Appended, Created, EventBatch, Fire, NewExecution, Projection
 from aicflow.kernel.values import dumps, loads
-from aicflow.store.instants import micros
+from aicflow.store.instants import micros, now
 from aicflow.store.slots import SlotBook, limits_from_json, limits_to_json
 from aicflow.store.sqlite.earlier import Earlier
 from aicflow.store.sqlite.event_rows import pack
@@ -37,13 +37,14 @@ type _Row = tuple[Any, ...]
 class Create:
     """A `create` that waits for its commit."""
 
-    __slots__ = ("body", "error", "future", "lease_until", "new", "result", "worker")
+    __slots__ = ("at", "body", "error", "future", "lease", "new", "result", "worker")
 
-    def __init__(self, new: NewExecution, worker: str | None, lease_until: float) -> None:
+    def __init__(self, new: NewExecution, worker: str | None, lease: float, at: float | None) -> None:
         self.new = new
         self.body = pack(new.id, new.events.events)
         self.worker = worker
-        self.lease_until = lease_until
+        self.lease = lease
+        self.at = at
         self.future: Future[Any] | None = None
         self.result: Created | None = None
         self.error: BaseException | None = None
@@ -221,7 +222,7 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
     new, fire, key = op.new, op.new.fire, op.new.idempotency
     created = micros(new.created_at)
     available = max(micros(new.available_at), created)
-    due = micros(op.lease_until) if claimed else available if admitted else None
+    due = micros(now(op.at) + op.lease) if claimed else available if admitted else None
     trigger, kind, binding_id = new.trigger, None, None
     if trigger != b"{}":
         told = loads(trigger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from aicflow.kernel.ports import Created, Fire, NewExecution
+from aicflow.kernel.ports.executions import Created, Fire, NewExecution
 from aicflow.kernel.values import dumps, loads
 
 __all__ = ["Earlier"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from aicflow.kernel.errors import EventsDamaged, NotFound, RecordDamaged
 from aicflow.kernel.execution import Execution
-from aicflow.kernel.ports import (
+from aicflow.kernel.ports.executions import (
     Answered,
     Appended,
     Claimed,
@@ -43,9 +43,11 @@ class SQLiteExecutions:
         self._readers = readers
         self._batch = batch
 
-    async def create(self, new: NewExecution, *, worker: str | None = None, lease_until: float = 0.0) -> Created:
+    async def create(
+        self, new: NewExecution, *, worker: str | None = None, lease: float = 0.0, at: float | None = None
+    ) -> Created:
         check_events(new.events)
-        result: Created = await self._writer.submit(Create(new, worker, lease_until))
+        result: Created = await self._writer.submit(Create(new, worker, lease, at))
         return result
 
     async def append(
@@ -62,17 +64,17 @@ class SQLiteExecutions:
         return result
 
     async def claim(
-        self, worker: str, limit: int, *, now: float, lease_until: float, cancelled_only: bool = False
+        self, worker: str, limit: int, *, lease: float, at: float | None = None, cancelled_only: bool = False
     ) -> list[Claimed]:
         return await self._writer.run(
-            lambda connection: queue.claim(
-                connection, worker, limit, now=now, lease_until=lease_until, cancelled_only=cancelled_only
-            )
+            lambda connection: queue.claim(connection, worker, limit, lease=lease, at=at, cancelled_only=cancelled_only)
         )
 
-    async def renew(self, worker: str, execution_ids: Sequence[str], *, lease_until: float) -> frozenset[str]:
+    async def renew(
+        self, worker: str, execution_ids: Sequence[str], *, lease: float, at: float | None = None
+    ) -> frozenset[str]:
         return await self._writer.run(
-            lambda connection: queue.renew(connection, worker, execution_ids, lease_until=lease_until)
+            lambda connection: queue.renew(connection, worker, execution_ids, lease=lease, at=at)
         )
 
     async def hand_back(self, worker: str, execution_id: str, epoch: int) -> None:
@@ -81,8 +83,8 @@ class SQLiteExecutions:
     async def reclaim(self, worker: str) -> int:
         return await self._writer.run(lambda connection: queue.reclaim(connection, worker))
 
-    async def next_due(self) -> float | None:
-        return await self._readers.run(queue.next_due)
+    async def next_due(self, *, at: float | None = None) -> float | None:
+        return await self._readers.run(lambda connection: queue.next_due(connection, at=at))
 
     async def request_cancel(self, execution_id: str) -> Execution:
         return await self._writer.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from aicflow.kernel.errors import KeyUsed
-from aicflow.kernel.ports import Idempotency
+from aicflow.kernel.ports.executions import Idempotency
 from aicflow.store.instants import micros
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.writer import Writer

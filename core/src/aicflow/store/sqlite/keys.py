@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aicflow.kernel.errors import NotFound
-from aicflow.kernel.ports import ApiKeyRecord, Idempotency
+from aicflow.kernel.ports.executions import Idempotency
+from aicflow.kernel.ports.tables import ApiKeyRecord
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros, seconds
 from aicflow.store.sqlite.idempotency import add_key, check_key

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aicflow.kernel.errors import Conflict
 from aicflow.kernel.execution import TERMINAL_STATUSES
-from aicflow.kernel.ports import RetentionRule, SizeReport, WorkflowSize
+from aicflow.kernel.ports.maintenance import RetentionRule, SizeReport, WorkflowSize
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros
 from aicflow.store.sqlite.integrity import problems
@@ -127,8 +127,8 @@ class SQLiteMaintenance:
     async def repair(self, *, now: float) -> list[str]:
         return await self._writer.run(lambda connection: repair(connection, now))
 
-    async def backup(self, target: Path) -> int:
-        return await self._readers.run(lambda connection: _backup(connection, target))
+    async def backup(self, target: str) -> int:
+        return await self._readers.run(lambda connection: _backup(connection, Path(target)))
 
     def _file_bytes(self) -> int:
         files = (self._path, self._path.with_name(self._path.name + "-wal"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aicflow.kernel.ports import NodeSetting
+from aicflow.kernel.ports.tables import NodeSetting
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.writer import Writer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from aicflow.kernel.ports import ExecutionFilter
+from aicflow.kernel.ports.executions import ExecutionFilter
 from aicflow.kernel.values import dumps
 from aicflow.store.checks import spellings
 from aicflow.store.instants import micros

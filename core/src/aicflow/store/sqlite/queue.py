@@ -8,9 +8,9 @@ from typing import Any
 
 from aicflow.kernel.errors import Conflict, EventsDamaged, NotFound
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution
-from aicflow.kernel.ports import Answered, Claimed
+from aicflow.kernel.ports.executions import Answered, Claimed
 from aicflow.kernel.values import dumps, loads
-from aicflow.store.instants import micros, seconds
+from aicflow.store.instants import micros, now, seconds
 from aicflow.store.rows import trigger_from
 from aicflow.store.slots import SlotBook
 from aicflow.store.sqlite.batch import request_cancel
@@ -24,17 +24,18 @@ def claim(
     worker: str,
     limit: int,
     *,
-    now: float,
-    lease_until: float,
+    lease: float,
+    at: float | None = None,
     cancelled_only: bool = False,
 ) -> list[Claimed]:
     """Take up to `limit` executions: first what was begun and goes on, then queued ones by priority and age."""
+    instant = now(at)  # read in the writer's thread: a claim cannot be born expired
     next_ones = _CANCELLED if cancelled_only else _NEXT
-    rows = loads(connection.execute(next_ones, {"now": micros(now), "limit": limit}).fetchone()[0])
+    rows = loads(connection.execute(next_ones, {"now": micros(instant), "limit": limit}).fetchone()[0])
     if not rows:
         return []
     numbers = dumps([row[0] for row in rows]).decode()
-    connection.execute(_CLAIM, (worker, micros(lease_until), numbers))
+    connection.execute(_CLAIM, (worker, micros(instant + lease), numbers))
     claimed = {}
     more = []
     for n, row, input, has_more in rows:
@@ -72,10 +73,12 @@ def _complete(claimed: Claimed, events: str | None, payloads: str, answers: str)
     claimed.answers = [Answered(node, kind, value.encode(), call) for node, call, kind, value in loads(answers)]
 
 
-def renew(connection: sqlite3.Connection, worker: str, ids: Sequence[str], *, lease_until: float) -> frozenset[str]:
-    """Extend this worker's leases; gives which of them are to be cancelled."""
+def renew(
+    connection: sqlite3.Connection, worker: str, ids: Sequence[str], *, lease: float, at: float | None = None
+) -> frozenset[str]:
+    """Extend this worker's leases; returns which of them are to be cancelled."""
     wanted = dumps(ids).decode()
-    connection.execute(_RENEW, (micros(lease_until), wanted, worker))
+    connection.execute(_RENEW, (micros(now(at) + lease), wanted, worker))
     return frozenset(loads(connection.execute(_TO_CANCEL, (wanted, worker)).fetchone()[0]))
 
 
@@ -97,10 +100,10 @@ def reclaim(connection: sqlite3.Connection, worker: str) -> int:
     ).rowcount
 
 
-def next_due(connection: sqlite3.Connection) -> float | None:
-    """When something becomes claimable by time."""
+def next_due(connection: sqlite3.Connection, *, at: float | None = None) -> float | None:
+    """Seconds until something becomes claimable by time."""
     due = connection.execute(_NEXT_DUE).fetchone()[0]
-    return None if due is None else max(0.0, seconds(due))
+    return None if due is None else max(0.0, seconds(due) - now(at))
 
 
 def cancel(connection: sqlite3.Connection, book: SlotBook, execution_id: str) -> Execution:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import unquote
 
-from aicflow.kernel.errors import StoreUnavailable
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from aicflow.kernel.errors import AICFlowError, StoreUnavailable
 from aicflow.store.sqlite.batch import Batch
 from aicflow.store.sqlite.errors import translated
 from aicflow.store.sqlite.executions import SQLiteExecutions
@@ -31,6 +34,14 @@ __all__ = ["SQLiteStore"]
 BUSY_SECONDS: Final = 5.0
 SWITCH_SECONDS: Final = 0.0005
 _PREFIX: Final = "sqlite:///"
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    synchronous: Annotated[Literal["FULL", "NORMAL"], BeforeValidator(str.upper)] = "FULL"
+    busy_seconds: float = Field(default=BUSY_SECONDS, ge=0, le=600)
+    shared: bool = False
 
 
 class SQLiteStore:
@@ -63,6 +74,17 @@ class SQLiteStore:
         self._lock = FileLock(self.path)
         self._writer: Writer | None = None
         self._readers: Readers | None = None
+
+    @classmethod
+    def from_settings(cls, url: str, settings: Mapping[str, str]) -> SQLiteStore:
+        """A store with settings as text: `synchronous` (`full`, `normal`), `busy_seconds`, `shared` (`yes`, `no`).
+        Raises AICFlowError for others."""
+        try:
+            known = _Settings.model_validate(dict(settings))
+        except ValidationError as error:
+            wrong = "; ".join(f"AICFLOW_STORE_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
+            raise AICFlowError(f"The settings of the SQLite store are wrong: {wrong}.") from None
+        return cls(url, **known.model_dump())
 
     async def open(self) -> None:
         """Open the file, made when there is none, and bring its schema up to date. Raises StoreUnavailable."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aicflow.kernel.errors import NotFound
-from aicflow.kernel.ports import Page
+from aicflow.kernel.ports.executions import Page
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject, dumps, loads
 from aicflow.store.checks import check_limit

@@ -6,7 +6,8 @@ import sqlite3
 from typing import Any, Final
 
 from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports import Idempotency, Labels, Page, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.executions import Idempotency, Labels, Page
+from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor
