@@ -151,8 +151,6 @@ async def running(
         stack.push_async_callback(runtime.keys.close)
         stack.callback(runtime.workflows.close)
         await runtime.ensure_admin_key()
-        runtime.watchdog.start()
-        stack.callback(runtime.watchdog.stop)
         await runtime.executions.open()
         stack.push_async_callback(runtime.executions.close)
         stack.push_async_callback(runtime.node_health.close)
@@ -169,4 +167,6 @@ async def running(
         stack.push_async_callback(keeper.stop)
         keeper.start()
         stack.callback(runtime.closing.set)
+        runtime.watchdog.start()  # last: what was imported until now blocked nobody
+        stack.callback(runtime.watchdog.stop)
         yield runtime

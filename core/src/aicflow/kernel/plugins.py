@@ -49,7 +49,7 @@ class PluginInfo:
         """Note a problem and log it."""
         self.status = status
         self.problems.append((code, message))
-        log = _log.info if status == "blocked" or code == "advice" else _log.warning
+        log = _log.debug if code == "advice" else _log.info if status == "blocked" else _log.warning
         log("Plugin %s: %s: %s", self.name, code, message)
 
 
