@@ -9,7 +9,7 @@ from importlib import import_module
 
 import pytest
 
-FIRST_PARTY = ("aicflow_agent", "aicflow_http", "aicflow_ifelse", "aicflow_python", "aicflow_trigger")
+FIRST_PARTY = ("aicflow_agent", "aicflow_curl", "aicflow_http", "aicflow_ifelse", "aicflow_python", "aicflow_trigger")
 HEAVY = ("fastapi", "httpx2", "httpcore2", "langchain", "langchain_core", "langgraph", "uvicorn")
 
 

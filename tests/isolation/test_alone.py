@@ -52,7 +52,8 @@ def test_nothing_else_of_ours_is_installed() -> None:
         assert not installed("fastapi")
         assert not installed("langgraph")
     else:
-        assert ours == {"aicflow", ALONE.replace("plugin", "aicflow")}
+        needed = {"aicflow-http"} if ALONE == "plugin-curl" else set()
+        assert ours == {"aicflow", ALONE.replace("plugin", "aicflow"), *needed}
 
 
 @pytest.mark.skipif(ALONE == "sdk", reason="the SDK does not know aicflow")
@@ -80,6 +81,15 @@ async def test_its_node_runs() -> None:
         assert result.error is not None
         assert result.error.node_id == "a"
         assert result.error.code not in ("unexpected-error", "params-invalid")
+
+
+@pytest.mark.skipif(ALONE != "plugin-curl", reason="only where curl is")
+def test_a_curl_command_becomes_params_and_back() -> None:
+    from aicflow_curl import from_curl, to_curl
+
+    params = from_curl("curl -XPUT https://api.example.com/a").params
+    assert params == {"url": "https://api.example.com/a", "method": "PUT"}
+    assert "https://api.example.com/a" in to_curl(params)
 
 
 @pytest.mark.skipif(ALONE != "sdk", reason="only where the SDK is")

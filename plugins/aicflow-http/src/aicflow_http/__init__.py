@@ -3,27 +3,15 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aicflow import Command, Node, hookimpl, lazy_names
+from aicflow import Node, hookimpl, lazy_names
 
 if TYPE_CHECKING:
-    from aicflow_http.curl import CurlImport, from_curl, to_curl
     from aicflow_http.node import HttpRequest
     from aicflow_http.params import HttpRequestParams, HttpResponse
 
-__all__ = [
-    "CurlImport",
-    "HttpRequest",
-    "HttpRequestParams",
-    "HttpResponse",
-    "aicflow_commands",
-    "aicflow_nodes",
-    "from_curl",
-    "to_curl",
-]
+__all__ = ["HttpRequest", "HttpRequestParams", "HttpResponse", "aicflow_nodes"]
 
-__getattr__ = lazy_names(
-    __name__, curl="CurlImport from_curl to_curl", node="HttpRequest", params="HttpRequestParams HttpResponse"
-)
+__getattr__ = lazy_names(__name__, node="HttpRequest", params="HttpRequestParams HttpResponse")
 
 
 @hookimpl
@@ -32,11 +20,3 @@ def aicflow_nodes() -> Sequence[type[Node[Any, Any]]]:
     from aicflow_http.node import HttpRequest
 
     return [HttpRequest]
-
-
-@hookimpl
-def aicflow_commands() -> Sequence[Command]:
-    """curl command lines to params and back."""
-    from aicflow_http.commands import COMMANDS
-
-    return COMMANDS

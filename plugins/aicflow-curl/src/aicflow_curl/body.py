@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl, urlencode
 
 from pydantic_core import from_json
 
-from aicflow_http.curl.secrets import escaped
-from aicflow_http.curl.words import CurlUnreadable
+from aicflow_curl.secrets import escaped
+from aicflow_curl.shell_words import CurlUnreadable
 
 __all__ = ["DataPart", "body_of", "form_part"]
 

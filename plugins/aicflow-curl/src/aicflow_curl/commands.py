@@ -32,7 +32,7 @@ def _from_curl(
     inline_secrets:
         Leave credentials in the params instead of referring to secrets.
     """
-    from aicflow_http.curl import from_curl
+    from aicflow_curl import from_curl
 
     text = sys.stdin.read() if command == "-" else command
     found = from_curl(text, inline_secrets=inline_secrets, read_file=lambda name: Path(name).read_bytes())
@@ -51,7 +51,7 @@ def _to_curl(file: Annotated[Path, "The params of a step as JSON or YAML."], /) 
     file:
         A file with the params as JSON or YAML.
     """
-    from aicflow_http.curl import to_curl
+    from aicflow_curl import to_curl
 
     try:
         params = _read(file.read_text("utf-8"))

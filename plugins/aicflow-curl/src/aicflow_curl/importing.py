@@ -10,14 +10,14 @@ from typing import Any
 from urllib.parse import quote_plus, unquote
 
 from aicflow import PermanentError
-from pydantic import ValidationError
-
-from aicflow_http.curl.body import DataPart, body_of, form_part
-from aicflow_http.curl.options import options
-from aicflow_http.curl.secrets import SecretKeeper, escaped, is_secret_header
-from aicflow_http.curl.words import CurlUnreadable, split
 from aicflow_http.outgoing import parse_url
 from aicflow_http.params import HttpRequestParams
+from pydantic import ValidationError
+
+from aicflow_curl.body import DataPart, body_of, form_part
+from aicflow_curl.options import options
+from aicflow_curl.secrets import SecretKeeper, escaped, is_secret_header
+from aicflow_curl.shell_words import CurlUnreadable, split
 
 __all__ = ["CurlImport", "ReadFile", "from_curl"]
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from aicflow import AICFlowError
-from aicflow_http import HttpRequestParams, aicflow_commands, from_curl, to_curl
+from aicflow_curl import aicflow_commands, from_curl, to_curl
+from aicflow_http import HttpRequestParams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -5,95 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from aicflow_http.curl.words import CurlUnreadable
+from aicflow_curl.shell_words import CurlUnreadable
 
 __all__ = ["options"]
 
-# Long name: (short name, takes a value). What they do is read.py's business.
-_USED: dict[str, tuple[str, bool]] = {
-    "basic": ("", False),
-    "cacert": ("", True),
-    "cert": ("E", True),
-    "connect-timeout": ("", True),
-    "cookie": ("b", True),
-    "data": ("d", True),
-    "data-ascii": ("", True),
-    "data-binary": ("", True),
-    "data-raw": ("", True),
-    "data-urlencode": ("", True),
-    "form": ("F", True),
-    "form-string": ("", True),
-    "get": ("G", False),
-    "head": ("I", False),
-    "header": ("H", True),
-    "insecure": ("k", False),
-    "json": ("", True),
-    "key": ("", True),
-    "location-trusted": ("", False),
-    "max-filesize": ("", True),
-    "max-redirs": ("", True),
-    "max-time": ("m", True),
-    "oauth2-bearer": ("", True),
-    "pass": ("", True),
-    "proxy": ("x", True),
-    "proxy-user": ("U", True),
-    "range": ("r", True),
-    "referer": ("e", True),
-    "request": ("X", True),
-    "retry": ("", True),
-    "upload-file": ("T", True),
-    "url": ("", True),
-    "url-query": ("", True),
-    "user": ("u", True),
-    "user-agent": ("A", True),
-}
+
+def _options(valued: str, switches: str) -> dict[str, tuple[str, bool]]:
+    """Long name: (short name, takes a value), from words such as "cert:E"."""
+    words = [(word.partition(":"), True) for word in valued.split()]
+    words += [(word.partition(":"), False) for word in switches.split()]
+    return {name: (short, takes_value) for (name, _, short), takes_value in words}
+
+
+# What they do is importing.py's business.
+_USED = _options(
+    "cacert cert:E connect-timeout cookie:b data:d data-ascii data-binary data-raw data-urlencode form:F "
+    "form-string header:H json key max-filesize max-redirs max-time:m oauth2-bearer pass proxy:x proxy-user:U "
+    "range:r referer:e request:X retry upload-file:T url url-query user:u user-agent:A",
+    "basic get:G head:I insecure:k location-trusted",
+)
 
 # They say how curl shows or stores things, or ask for what the node does anyway.
-_IGNORED: dict[str, tuple[str, bool]] = {
-    "anyauth": ("", False),
-    "compressed": ("", False),
-    "cookie-jar": ("c", True),
-    "create-dirs": ("", False),
-    "dump-header": ("D", True),
-    "fail": ("f", False),
-    "fail-early": ("", False),
-    "fail-with-body": ("", False),
-    "globoff": ("g", False),
-    "http1.0": ("0", False),
-    "http1.1": ("", False),
-    "http2": ("", False),
-    "http2-prior-knowledge": ("", False),
-    "http3": ("", False),
-    "include": ("i", False),
-    "ipv4": ("4", False),
-    "ipv6": ("6", False),
-    "keepalive-time": ("", True),
-    "location": ("L", False),
-    "no-buffer": ("N", False),
-    "no-keepalive": ("", False),
-    "no-progress-meter": ("", False),
-    "output": ("o", True),
-    "output-dir": ("", True),
-    "path-as-is": ("", False),
-    "post301": ("", False),
-    "post302": ("", False),
-    "progress-bar": ("#", False),
-    "remote-header-name": ("J", False),
-    "remote-name": ("O", False),
-    "retry-all-errors": ("", False),
-    "retry-connrefused": ("", False),
-    "retry-delay": ("", True),
-    "retry-max-time": ("", True),
-    "show-error": ("S", False),
-    "silent": ("s", False),
-    "ssl-no-revoke": ("", False),
-    "tcp-nodelay": ("", False),
-    "tlsv1.2": ("", False),
-    "tlsv1.3": ("", False),
-    "trace-ascii": ("", True),
-    "verbose": ("v", False),
-    "write-out": ("w", True),
-}
+_IGNORED = _options(
+    "cookie-jar:c dump-header:D keepalive-time output:o output-dir retry-delay retry-max-time trace-ascii write-out:w",
+    "anyauth compressed create-dirs fail:f fail-early fail-with-body globoff:g http1.0:0 http1.1 http2 "
+    "http2-prior-knowledge http3 include:i ipv4:4 ipv6:6 location:L no-buffer:N no-keepalive no-progress-meter "
+    "path-as-is post301 post302 progress-bar:# remote-header-name:J remote-name:O retry-all-errors "
+    "retry-connrefused show-error:S silent:s ssl-no-revoke tcp-nodelay tlsv1.2 tlsv1.3 verbose:v",
+)
 
 _REFUSED: dict[str, str] = {
     "aws-sigv4": "requests are not signed in Amazon's way",
