@@ -78,7 +78,7 @@ def test_every_kind_of_change_is_told() -> None:
     ]
     assert json.loads(json.dumps(found.to_dict()))["changes"][-1] == {
         "kind": "added", "what": "edge", "name": "big.false -> mail", "path": "", "old": None,
-        "new": {"from": "big", "port": "false", "to": "mail"},
+        "new": {"from": "big", "port": "false", "to": "mail"}, "old_pointer": None, "new_pointer": "/edges/1",
     }  # fmt: skip
 
 
@@ -114,6 +114,35 @@ def test_workflows_built_in_python_are_compared_too() -> None:
     one.python("return 1", "a")
     two.python("return 2", "a")
     assert str(diff(one, two)) == "~ node a: params.code: 'return 1' -> 'return 2'"
+
+
+def test_labels_and_written_out_retries_are_compared_as_the_server_does() -> None:
+    one, two = changed(labels={"team": "a"}), changed(labels={"team": "b"})
+    one["nodes"][0]["retry"], two["nodes"][0]["retry"] = {}, {"max_attempts": 3}
+    assert str(diff(one, two)) == "~ workflow: labels.team: 'a' -> 'b'"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("(a.b + 1) + 2", "a.b + 1 + 2"),
+        ("(a and b) and c", "a && b && c"),
+        ("(a ?? b) ?? c", "a ?? b ?? c"),
+        ("a < b < c", "a < b and b < c"),
+        ("not (a in b)", "a not in b"),
+        ("a['b']?['c']", "a.b?.c"),
+    ],
+)
+def test_two_spellings_of_one_expression_are_the_same(one: str, other: str) -> None:
+    assert not diff(changed(output="${{ " + one + " }}"), changed(output="${{ " + other + " }}"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("a - (b - c)", "a - b - c"), ("a + b - c", "a - b + c"), ("a * b + c", "a * (b + c)"), ("1", "true")],
+)
+def test_two_meanings_are_two(one: str, other: str) -> None:
+    assert diff(changed(output="${{ " + one + " }}"), changed(output="${{ " + other + " }}"))
 
 
 @pytest.mark.parametrize("wrong", [{"nodes": [{}]}, {"nodes": 5}, {"nodes": [], "edges": [{"from": "a"}]}])

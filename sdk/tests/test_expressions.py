@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import operator
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -9,29 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from aicflow_language.expr import compile_expression
+from aicflow_language.diff.canonical import canonical
+from aicflow_language.expr import EvaluationError, compile_expression
 from aicflow_sdk import BuildError, Expr, Workflow, expr, fn, when
-from aicflow_sdk.build.expr import METHODS, tree_of
-from aicflow_sdk.build.fn import FUNCTIONS
-from aicflow_sdk.build.parse import parse
-from aicflow_sdk.build.trees import (
-    Binary,
-    Call,
-    Chain,
-    Conditional,
-    Field,
-    Index,
-    ListDisplay,
-    Literal,
-    Loop,
-    Not,
-    ObjectDisplay,
-    Root,
-    Slice,
-    Tree,
-    Unary,
-    source,
-)
+from aicflow_sdk.build.expr import root, source_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,7 +25,7 @@ i = wf.input
 
 def written(expression: Any) -> str:
     assert isinstance(expression, Expr)
-    text = source(tree_of(expression))
+    text = source_of(expression).text
     compile_expression(text)  # the server reads it
     return text
 
@@ -99,7 +82,10 @@ def written(expression: Any) -> str:
         (when(True, {"a": [i.x, None]}, []), '{"a": [input.x, null]} if true else []'),
         (i["a"] + 'say "hi"\n\u2028', 'input["a"] + "say \\"hi\\"\\n\\u2028"'),
         (fn.len(f"{i.a}-{i.b}"), 'len(str(input.a) + "-" + str(input.b))'),
-        (expr("a_root . x &&!  b"), "a_root.x and not b"),
+        (expr(" a_root . x &&!  b"), "a_root . x &&!  b"),
+        (expr("a or b") & i.c, "(a or b) and input.c"),
+        (expr("(a?.b)").c, "(a?.b).c"),
+        (expr("1").a, "(1).a"),
     ],
 )
 def test_python_becomes_source(expression: Expr, text: str) -> None:
@@ -153,15 +139,6 @@ def test_numbers_that_json_cannot_say_are_refused() -> None:
         written(i.a + 2**128)
 
 
-def test_the_function_table_is_the_servers() -> None:
-    from aicflow_language.expr.signatures import FUNCTIONS as known
-
-    assert set(FUNCTIONS) == set(known)
-    assert {name for name, signature in known.items() if signature.method} == METHODS
-    for name, (fewest, most, _) in FUNCTIONS.items():
-        assert (known[name].minimum, known[name].maximum) == (fewest, most), name
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -187,50 +164,145 @@ def test_a_source_that_is_none_is_refused_with_its_place(text: str) -> None:
 
 
 def test_deep_nesting_is_refused_and_does_not_crash() -> None:
-    for text in ("(" * 5000 + "1" + ")" * 5000, "-" * 5000 + "x", "not " * 5000 + "x", "[" * 5000):
-        with pytest.raises(BuildError, match="too deeply"):
+    for text in ("(" * 500 + "1" + ")" * 500, "-" * 500 + "x", "not " * 500 + "x", "[" * 500):
+        with pytest.raises(BuildError, match="inside one another"):
             expr(text)
+    with pytest.raises(BuildError, match="are the most"):
+        expr("[" * 5000)
 
 
-# every tree that can be built is read back as it was, and the server computes what the tree says
+# operators of Python, however they are nested, become a source that means what they say: the same as with parentheses
+# around every part, and the server computes it
+
+type Tree = tuple[Any, ...]
+"""What is built: the kind and its parts."""
 
 names = st.sampled_from(["a", "b", "if", "true", "x_1"])
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 scalars = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(-5, 5).map(abs), texts)
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "??": lambda a, b: a.coalesce(b),
+    "or": operator.or_,
+    "and": operator.and_,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    "in": lambda a, b: fn.contains(b, a),
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+}
+STEPS = ("field", "item", "slice")
+
+
+def made(kind: str, *parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Tree]:
+    return st.tuples(st.just(kind), *parts)
 
 
 def grown(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
-    operators = st.sampled_from(["??", "or", "and", "==", "!=", "<", "<=", "in", "+", "-", "*", "/", "//", "%"])
-    steps = st.one_of(
-        st.builds(Field, names, st.booleans()),
-        st.builds(Index, inner, st.booleans()),
-        st.builds(Slice, st.none() | inner, st.none() | inner, st.booleans()),
-    )
     return st.one_of(
-        st.builds(Binary, operators, inner, inner),
-        st.builds(Not, inner),
-        st.builds(Unary, st.sampled_from("+-"), inner.filter(lambda t: not isinstance(t, Literal))),
-        st.builds(Conditional, inner, inner, inner),
-        st.builds(Chain, inner, st.lists(steps, min_size=1, max_size=3).map(tuple)),
-        st.builds(Call, st.sampled_from(["len", "str"]), st.tuples(inner)),
-        st.builds(ListDisplay, st.lists(inner, max_size=3).map(tuple)),
-        st.builds(ObjectDisplay, st.lists(st.tuples(inner, inner), max_size=2).map(tuple)),
-        st.builds(Loop, inner, st.just("item"), inner, st.none() | inner),
+        made("binary", st.sampled_from(sorted(OPERATORS)), inner, inner),
+        made("not", inner),
+        made("unary", st.sampled_from("+-"), inner.filter(lambda tree: tree[0] != "value")),
+        made("choice", inner, inner, inner),
+        made("field", inner, st.booleans(), names),
+        made("item", inner, st.booleans(), inner),
+        made("slice", inner, st.booleans(), st.none() | inner, st.none() | inner),
+        made("call", st.sampled_from(["len", "str"]), inner),
+        made("list", st.lists(inner, max_size=3)),
+        made("object", st.lists(st.tuples(inner, inner), max_size=2)),
+        made("loop", inner, inner, st.none() | inner),
     )
 
 
-leaves: st.SearchStrategy[Tree] = st.builds(Literal, scalars) | st.builds(
-    Root, st.sampled_from(["input", "vars", "item"])
-)
+leaves = made("value", scalars) | made("name", st.sampled_from(["input", "vars", "item"]))
 trees = st.recursive(leaves, grown, max_leaves=12)
 
 
+def built(tree: Tree) -> Any:
+    """The expression, put together with Python's operators."""
+    match tree:
+        case ("value", value):
+            return expr(json.dumps(value))
+        case ("name", name):
+            return root(name)
+        case ("binary", sign, left, right):
+            return OPERATORS[sign](built(left), built(right))
+        case ("not", operand):
+            return ~built(operand)
+        case ("unary", sign, operand):
+            return -built(operand) if sign == "-" else +built(operand)
+        case ("choice", then, test, otherwise):
+            return when(built(test), built(then), built(otherwise))
+        case ("field", base, optional, name):
+            return getattr(built(base).maybe if optional else built(base), name)
+        case ("item", base, optional, index):
+            return (built(base).maybe if optional else built(base))[built(index)]
+        case ("slice", base, optional, *ends):
+            lower, upper = (None if end is None else built(end) for end in ends)
+            return (built(base).maybe if optional else built(base))[lower:upper]
+        case ("call", function, argument):
+            return getattr(fn, function)(built(argument))
+        case ("list", items):
+            return Expr(source_of([built(item) for item in items]))
+        case ("object", items):
+            inner = ", ".join(f"{written(built(key))}: {written(built(item))}" for key, item in items)
+            return expr("{" + inner + "}")
+        case ("loop", element, items, condition):
+            where = None if condition is None else (lambda item: built(condition))
+            return fn.each(built(items), lambda item: built(element), where=where)
+    raise AssertionError(tree)
+
+
+def spelled(tree: Tree) -> str:
+    """The source of the same by hand, with parentheses around every part."""
+
+    def part(inner: Tree | None) -> str:
+        return "" if inner is None else f"({spelled(inner)})"
+
+    match tree:
+        case ("value", value):
+            return json.dumps(value)
+        case ("name", name):
+            return str(name)
+        case ("binary", sign, left, right):
+            return f"{part(left)} {sign} {part(right)}"
+        case ("not", operand):
+            return f"not {part(operand)}"
+        case ("unary", sign, operand):
+            return sign + part(operand)
+        case ("choice", *parts):
+            return "{} if {} else {}".format(*map(part, parts))
+        case ("field" | "item" | "slice", base, optional, *keys):
+            step = {"field": ".{}", "item": "[{}]", "slice": "[{}:{}]"}[tree[0]]
+            inner = keys if tree[0] == "field" else map(part, keys)
+            before = spelled(base) if base[0] in STEPS else part(base)  # a path goes on
+            return before + "?" * optional + step.format(*inner)
+        case ("call", function, argument):
+            return f"{function}({spelled(argument)})"
+        case ("list", items):
+            return "[" + ", ".join(map(part, items)) + "]"
+        case ("object", items):
+            return "{" + ", ".join(f"{part(key)}: {part(item)}" for key, item in items) + "}"
+        case ("loop", element, items, condition):
+            return f"[{part(element)} for item in {part(items)}{' if ' * bool(condition)}{part(condition)}]"
+    raise AssertionError(tree)
+
+
+def meaning(source: str) -> Any:
+    compile_expression(source)  # it can be read
+    return canonical("${{ " + source + " }}", is_template=lambda path: True)
+
+
 @given(trees)
-def test_source_reads_back_as_the_same_tree(tree: Tree) -> None:
-    text = source(tree)
-    again = parse(text)
-    assert source(again) == text
-    assert repr(again) == repr(tree)  # repr, because Literal(1) == Literal(True)
+def test_what_is_built_means_the_same_as_with_all_parentheses(tree: Tree) -> None:
+    source = written(built(tree))
+    assert meaning(source) == meaning(spelled(tree))
+    assert written(expr(source)) == source
 
 
 class Undefined(Exception):
@@ -240,37 +312,29 @@ class Undefined(Exception):
 def compute(tree: Tree) -> Any:
     """The value of a tree of booleans and numbers, by hand."""
     match tree:
-        case Literal(value):
+        case ("value", value):
             return value
-        case Unary("-", operand):
+        case ("unary", "-", operand):
             return -number(operand)
-        case Not(operand):
+        case ("not", operand):
             return not boolean(operand)
-        case Conditional(then, test, otherwise):
+        case ("choice", then, test, otherwise):
             return compute(then) if boolean(test) else compute(otherwise)
-        case Binary("and", left, right):
+        case ("binary", "and", left, right):
             return boolean(left) and boolean(right)
-        case Binary("or", left, right):
+        case ("binary", "or", left, right):
             return boolean(left) or boolean(right)
-        case Binary("??", left, right):
+        case ("binary", "??", left, right):
             value = compute(left)
             return compute(right) if value is None else value
-        case Binary("==", left, right):
+        case ("binary", "==", left, right):
             a, b = compute(left), compute(right)
             return a == b if isinstance(a, bool) == isinstance(b, bool) else False
-        case Binary("<", left, right):
-            return number(left) < number(right)
-        case Binary(operator, left, right):
+        case ("binary", sign, left, right):
             a, b = number(left), number(right)
-            if operator in ("//", "%") and b == 0:
+            if sign in ("//", "%") and b == 0:
                 raise Undefined
-            return {
-                "+": lambda: a + b,
-                "-": lambda: a - b,
-                "*": lambda: a * b,
-                "//": lambda: a // b,
-                "%": lambda: a % b,
-            }[operator]()
+            return OPERATORS[sign](a, b)
     raise AssertionError(tree)
 
 
@@ -289,26 +353,24 @@ def boolean(tree: Tree) -> bool:
 
 
 def arithmetic(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
-    operators = st.sampled_from(["??", "or", "and", "==", "<", "+", "-", "*", "//", "%"])
     return st.one_of(
-        st.builds(Binary, operators, inner, inner),
-        st.builds(Not, inner),
-        st.builds(Unary, st.just("-"), inner.filter(lambda t: not isinstance(t, Literal))),
-        st.builds(Conditional, inner, inner, inner),
+        made("binary", st.sampled_from(["??", "or", "and", "==", "<", "+", "-", "*", "//", "%"]), inner, inner),
+        made("not", inner),
+        made("unary", st.just("-"), inner.filter(lambda tree: tree[0] != "value")),
+        made("choice", inner, inner, inner),
     )
 
 
-@given(st.recursive(st.builds(Literal, st.none() | st.booleans() | st.integers(-3, 3)), arithmetic, max_leaves=10))
-def test_the_server_computes_what_the_tree_says(tree: Tree) -> None:
-    from aicflow_language.expr import EvaluationError
-
+@given(st.recursive(made("value", st.none() | st.booleans() | st.integers(-3, 3)), arithmetic, max_leaves=10))
+def test_the_server_computes_what_is_built(tree: Tree) -> None:
+    expression = compile_expression(source_of(built(tree)).text)
     try:
         expected = compute(tree)
     except Undefined:
         with pytest.raises(EvaluationError):
-            compile_expression(source(tree)).evaluate({})
+            expression.evaluate({})
     else:
-        assert compile_expression(source(tree)).evaluate({}) == expected
+        assert expression.evaluate({}) == expected
 
 
 def test_nothing_of_the_marks_is_left_in_a_document() -> None:

@@ -9,16 +9,15 @@ import pytest
 import yaml
 from aicflow.host.documents import read_document
 from aicflow_sdk import BuildError, Workflow, diff
-from aicflow_sdk.build.trees import source
 from aicflow_sdk.build.yaml_text import to_yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_expressions import trees
+from test_expressions import built, trees, written
 
 plain_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 ids = st.sampled_from(["fetch", "big", "import", "wf", "a", "b", "_c", "expr", "print"])
 keys = st.sampled_from(["url", "code", "id", "type", "timeout", "for", "a b", "x", "params", "name"]) | plain_text
-holes = trees.map(lambda tree: "${{ " + source(tree).replace("item", "nodes.fetch.output") + " }}")
+holes = trees.map(lambda tree: "${{ " + written(built(tree)).replace("item", "nodes.fetch.output") + " }}")
 fixed_holes = st.sampled_from(
     [
         "${{ input.order.id }}",

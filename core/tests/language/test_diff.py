@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 import pytest
 from aicflow import AICFlowError, Code, Context, Node, Params
+from aicflow.kernel.document import Concurrency, NodeEntry, Retry, Settings, TriggerEntry
 from aicflow.kernel.registry import Registry
 from aicflow.language.diff import Diff, diff
+from aicflow_language.diff.index import DEFAULTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +110,17 @@ def test_the_whole_of_it_in_one_order() -> None:
     }  # fmt: skip
 
 
+def test_the_defaults_are_those_of_the_document_model() -> None:
+    models = {"nodes": NodeEntry, "triggers": TriggerEntry, "settings": Settings, "retry": Retry}
+    for key, model in {**models, "concurrency": Concurrency}.items():
+        written = {
+            name: field.get_default(call_default_factory=True)
+            for name, field in model.model_fields.items()
+            if not field.is_required()
+        }
+        assert {name: value for name, value in written.items() if value is not None} == DEFAULTS[key]
+
+
 def test_retries_are_compared_by_what_they_do() -> None:
     def with_retry(retry: Any) -> dict[str, Any]:
         return changed(lambda d: d["nodes"][0].update(retry=retry))
@@ -190,7 +203,7 @@ def test_an_escape_is_no_expression() -> None:
         ({"nodes": 5}, "/nodes"),
         ({"nodes": [{}]}, "/nodes/0/id"),
         ({"nodes": [{"id": "a"}]}, "/nodes/0/type"),
-        ({"nodes": [{"id": "a", "type": "t"}, {"id": "a", "type": "t"}]}, "'a' stands twice"),
+        ({"nodes": [{"id": "a", "type": "t"}, {"id": "a", "type": "t"}]}, "duplicate id 'a'"),
         ({"nodes": [], "edges": [{"from": "a"}]}, "/edges/0/to"),
         ({"nodes": [], "settings": []}, None),
         ({"nodes": [], "vars": [1]}, "/vars"),

@@ -1,1 +1,2 @@
-"""AIC Flow's expressions and templates. Standard library only: the server and the SDK use the same."""
+"""The language of AIC Flow documents: expressions, templates, differences. Standard library only, for the server
+and the SDK."""

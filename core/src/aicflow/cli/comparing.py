@@ -47,11 +47,11 @@ def _document(name: str) -> Any:
     """The document in a file, taken apart once for its shape. Raises AICFlowError that names the file."""
     from aicflow.cli.files import Unreadable, read_file
     from aicflow.kernel.errors import AICFlowError
-    from aicflow.language.outline import outline
+    from aicflow.language.diff import check_shape
 
     try:
         document = read_file(name).value
-        outline(document)
+        check_shape(document)
     except Unreadable as error:
         raise AICFlowError(error.sentence()) from None
     except AICFlowError as error:

@@ -27,11 +27,11 @@ from aicflow_language.expr.lexer import Token, tokenize
 from aicflow_language.expr.signatures import check_call
 from aicflow_language.expr.stream import TokenStream
 
-__all__ = ["parse"]
+__all__ = ["RANKS", "parse"]
 
 _CONDITIONAL, _COALESCE, _OR, _AND, _NOT, _COMPARE, _ADD, _MULTIPLY, _UNARY = range(1, 10)
 
-_RANK: Final = {
+RANKS: Final = {
     "if": _CONDITIONAL,
     "??": _COALESCE,
     "or": _OR,
@@ -40,6 +40,7 @@ _RANK: Final = {
     **dict.fromkeys(("+", "-"), _ADD),
     **dict.fromkeys(("*", "/", "//", "%"), _MULTIPLY),
 }
+"""How tightly each operator binds."""
 
 _ANY: Final = 0
 
@@ -67,7 +68,7 @@ class _Parser:
         tokens.enter()
         start = tokens.token.start
         node = self._operand(rank)
-        while (found := _RANK.get(tokens.kind, _ANY)) > rank:
+        while (found := RANKS.get(tokens.kind, _ANY)) > rank:
             node = self._continue(node, start, found)
         tokens.leave()
         return node
@@ -83,7 +84,7 @@ class _Parser:
         operators: list[str] = []
         operands = [left]
         tallest = tokens.height
-        while _RANK.get(tokens.kind) == rank:
+        while RANKS.get(tokens.kind) == rank:
             operators.append(tokens.advance().kind)
             operands.append(self.expression(rank))
             tallest = max(tallest, tokens.height)
@@ -98,7 +99,7 @@ class _Parser:
         tokens = self.tokens
         rest: list[tuple[str, Node]] = []
         tallest = tokens.height
-        while _RANK.get(tokens.kind) == _COMPARE:
+        while RANKS.get(tokens.kind) == _COMPARE:
             operator = tokens.advance()
             kind = operator.kind
             if kind == "not":

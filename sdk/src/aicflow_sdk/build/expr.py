@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any, Final, NoReturn
 
-from aicflow_sdk.build.parse import parse
-from aicflow_sdk.build.text import Code, mark, text_tree
-from aicflow_sdk.build.trees import (
-    NAME,
-    Binary,
-    Call,
-    Chain,
-    Conditional,
-    Field,
-    Index,
-    ListDisplay,
-    Literal,
-    Method,
-    Not,
-    ObjectDisplay,
-    Root,
-    Slice,
-    Step,
-    Tree,
-    Unary,
-    source,
-)
+from aicflow_language.expr import FUNCTIONS
+
+from aicflow_sdk.build.source import CONDITIONAL, NAME, NOT, UNARY, Source, binary, literal, read
+from aicflow_sdk.build.text import Code, mark, text_source
 from aicflow_sdk.jsonable import NOTHING, not_json, simpler
 
-__all__ = ["METHODS", "RESERVED", "Expr", "Maybe", "expr", "root", "tree_of", "unusable", "when"]
+__all__ = ["METHODS", "RESERVED", "Expr", "Maybe", "expr", "root", "source_of", "unusable", "when"]
 
-METHODS: Final = frozenset(
-    ("lower", "upper", "strip", "split", "replace", "startswith", "endswith", "join", "keys", "values", "get", "has")
-)
+METHODS: Final = frozenset(name for name, function in FUNCTIONS.items() if function.method)
 """The functions that may be written behind a value."""
 RESERVED: Final = frozenset({"maybe", "coalesce", "if_else"})
 """Names that are not fields; write `value["maybe"]` for a field of this name."""
@@ -48,20 +28,22 @@ class Expr:
     becomes text. Python itself cannot ask for its value: that raises TypeError, which says what to write instead.
     """
 
-    __slots__ = ("__tree",)
+    __slots__ = ("__field", "__source")
 
-    def __init__(self, tree: Tree) -> None:
-        object.__setattr__(self, "_Expr__tree", tree)
+    def __init__(self, source: Source, field: str | None = None) -> None:
+        """`field` is the name of the last step, where that is one: it may become a method."""
+        object.__setattr__(self, "_Expr__source", source)
+        object.__setattr__(self, "_Expr__field", field)
 
     # paths
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
-        return Expr(_extended(self, Field(name)))
+        return _field(self, name)
 
     def __getitem__(self, key: Any) -> Any:
-        return Expr(_extended(self, _subscript(key, optional=False)))
+        return _item(self, key)
 
     @property
     def maybe(self) -> Maybe:
@@ -69,13 +51,11 @@ class Expr:
         return Maybe(self)
 
     def __call__(self, *arguments: Any) -> Any:
-        tree = tree_of(self)
-        last = tree.steps[-1] if isinstance(tree, Chain) else None
-        if isinstance(tree, Chain) and isinstance(last, Field) and last.name in METHODS:
-            called = Method(last.name, tuple(map(tree_of, arguments)), last.optional)
-            return Expr(Chain(tree.base, (*tree.steps[:-1], called)))
+        text = source_of(self).text
+        if object.__getattribute__(self, "_Expr__field") in METHODS:
+            return Expr(Source(f"{text}({_list(arguments)})"))
         raise TypeError(
-            f"{source(tree)} is not a function. Functions are in fn: fn.len(value), fn.sorted(value); "
+            f"{text} is not a function. Functions are in fn: fn.len(value), fn.sorted(value); "
             f"methods are {', '.join(sorted(METHODS))}."
         )
 
@@ -118,17 +98,16 @@ class Expr:
         return _binary("%", other, self)
 
     def __neg__(self) -> Expr:
-        return Expr(Unary("-", tree_of(self)))
+        return Expr(Source("-" + source_of(self).within(UNARY), UNARY))
 
     def __pos__(self) -> Expr:
-        return Expr(Unary("+", tree_of(self)))
+        return Expr(Source("+" + source_of(self).within(UNARY), UNARY))
 
     def __abs__(self) -> Expr:
-        return Expr(Call("abs", (tree_of(self),)))
+        return call("abs", self)
 
     def __round__(self, digits: Any = None) -> Expr:
-        more = () if digits is None else (tree_of(digits),)
-        return Expr(Call("round", (tree_of(self), *more)))
+        return call("round", self) if digits is None else call("round", self, digits)
 
     def __eq__(self, other: object) -> Expr:  # type: ignore[override]
         return _binary("==", self, other)
@@ -161,7 +140,7 @@ class Expr:
         return _binary("or", other, self)
 
     def __invert__(self) -> Expr:
-        return Expr(Not(tree_of(self)))
+        return Expr(Source("not " + source_of(self).within(NOT), NOT))
 
     def coalesce(self, *others: Any) -> Any:
         """`a ?? b`: the first that is neither missing nor null, else the last."""
@@ -182,13 +161,13 @@ class Expr:
                 f"the format {spec!r} cannot be applied while the workflow is built; "
                 "compute the text: fn.str(fn.round(value, 2))"
             )
-        return mark(tree_of(self))
+        return mark(source_of(self).text)
 
     def __str__(self) -> str:
-        return mark(tree_of(self))
+        return mark(source_of(self).text)
 
     def __repr__(self) -> str:
-        return f"<expression {source(tree_of(self))}>"
+        return f"<expression {source_of(self).text}>"
 
     # what Python cannot do with it
 
@@ -244,44 +223,47 @@ class Maybe:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
-        return Expr(_extended(self._expr, Field(name, optional=True)))
+        return _field(self._expr, name, "?")
 
     def __getitem__(self, key: Any) -> Any:
-        return Expr(_extended(self._expr, _subscript(key, optional=True)))
+        return _item(self._expr, key, "?")
 
     def __repr__(self) -> str:
-        return f"<expression {source(tree_of(self._expr))}?>"
+        return f"<expression {source_of(self._expr).text}?>"
 
 
 def when(test: Any, then: Any, otherwise: Any) -> Any:
     """`then if test else otherwise`; only the side that is chosen is computed."""
-    return Expr(Conditional(tree_of(then), tree_of(test), tree_of(otherwise)))
+    chosen, condition = (source_of(value).within(CONDITIONAL + 1) for value in (then, test))
+    return Expr(Source(f"{chosen} if {condition} else {source_of(otherwise).text}", CONDITIONAL))
 
 
 def expr(text: str) -> Any:
     """An expression from its source, as it stands between `${{` and `}}`. Raises BuildError that shows the place."""
-    return Expr(parse(text))
+    return Expr(read(text))
 
 
-def tree_of(value: Any) -> Tree:
-    """The tree of an expression or of a plain value. Raises TypeError for what JSON cannot say."""
+def source_of(value: Any) -> Source:
+    """The source of an expression or of a plain value. Raises TypeError for what JSON cannot say, BuildError for
+    numbers that no expression has."""
     if isinstance(value, Expr):
-        tree: Tree = object.__getattribute__(value, "_Expr__tree")
-        return tree
+        source: Source = object.__getattribute__(value, "_Expr__source")
+        return source
     if isinstance(value, str) and not isinstance(value, Enum):
-        return Literal(str(value)) if isinstance(value, Code) else text_tree(value)
+        return literal(str(value)) if isinstance(value, Code) else text_source(value)
     if value is None or isinstance(value, bool | int | float):
-        return Literal(value)
+        return literal(value)
     if isinstance(value, list | tuple):
-        return ListDisplay(tuple(map(tree_of, value)))
+        return Source(f"[{_list(value)}]")
     if isinstance(value, Mapping):
-        return ObjectDisplay(tuple((tree_of(key), tree_of(item)) for key, item in value.items()))
+        items = (f"{source_of(key).text}: {source_of(item).text}" for key, item in value.items())
+        return Source("{" + ", ".join(items) + "}")
     try:
         found = simpler(value)
     except ValueError as error:
         raise TypeError(f"{value!r} {error}") from None
     if found is not NOTHING:
-        return tree_of(found)
+        return source_of(found)
     raise TypeError(unusable(value))
 
 
@@ -298,27 +280,36 @@ def unusable(value: Any) -> str:
     return not_json(value)
 
 
+def call(function: str, *arguments: Any) -> Expr:
+    """`function(arguments)`"""
+    return Expr(Source(f"{function}({_list(arguments)})"))
+
+
+def _list(values: Iterable[Any]) -> str:
+    return ", ".join(source_of(value).text for value in values)
+
+
 def _binary(operator: str, left: Any, right: Any) -> Expr:
-    return Expr(Binary(operator, tree_of(left), tree_of(right)))
+    return Expr(binary(operator, source_of(left), source_of(right)))
 
 
-def _extended(expr: Expr, step: Step) -> Tree:
-    tree = tree_of(expr)
-    return Chain(tree.base, (*tree.steps, step)) if isinstance(tree, Chain) else Chain(tree, (step,))
+def _field(base: Expr, name: str, sign: str = "") -> Expr:
+    return Expr(Source(f"{source_of(base).within()}{sign}.{name}"), field=name)
 
 
-def _subscript(key: Any, *, optional: bool) -> Step:
+def _item(base: Expr, key: Any, sign: str = "") -> Expr:
     if isinstance(key, slice):
         if key.step is not None:
             raise TypeError("slices have no step; write value[start:end]")
-        lower, upper = (None if end is None else tree_of(end) for end in (key.start, key.stop))
-        return Slice(lower, upper, optional)
-    if isinstance(key, bool) or not isinstance(key, str | int | Expr):
+        inner = ":".join("" if end is None else source_of(end).text for end in (key.start, key.stop))
+    elif isinstance(key, bool) or not isinstance(key, str | int | Expr):
         raise TypeError(f"a key is text, an integer or an expression, not {type(key).__name__}")
-    return Index(tree_of(key), optional)
+    else:
+        inner = source_of(key).text
+    return Expr(Source(f"{source_of(base).within()}{sign}[{inner}]"))
 
 
 def root(name: str, *fields: str) -> Expr:
     """The expression `name.field.field`; fields that are no names stand in brackets."""
-    steps = tuple(Field(field) if NAME.match(field) else Index(Literal(field)) for field in fields)
-    return Expr(Chain(Root(name), steps) if steps else Root(name))
+    steps = (f".{field}" if NAME.match(field) else f"[{literal(field).text}]" for field in fields)
+    return Expr(Source(name + "".join(steps)))

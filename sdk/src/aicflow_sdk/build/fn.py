@@ -3,59 +3,43 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aicflow_sdk.build.expr import Expr, tree_of
-from aicflow_sdk.build.trees import Binary, Call, Loop, Root
+from aicflow_language.expr import FUNCTIONS, ROOTS, Signature
 
-__all__ = ["FUNCTIONS", "fn"]
+from aicflow_sdk.build.expr import Expr, call, root, source_of
+from aicflow_sdk.build.source import CONDITIONAL, Source, binary
 
-FUNCTIONS: Final[Mapping[str, tuple[int, int | None, str]]] = {
-    "len": (1, 1, "characters, items or keys"),
-    "str": (1, 1, "a text, number or boolean as text"),
-    "int": (1, 1, "a text or number as an integer"),
-    "float": (1, 1, "a text or number as a float"),
-    "sum": (1, 1, "the numbers of a list added up"),
-    "min": (1, None, "the smallest of a list, or of the arguments"),
-    "max": (1, None, "the largest of a list, or of the arguments"),
-    "any": (1, 1, "whether one item is true"),
-    "all": (1, 1, "whether every item is true"),
-    "abs": (1, 1, "a number without its sign"),
-    "round": (1, 2, "round(number, digits=None)"),
-    "sorted": (1, 2, "sorted(list, descending=False)"),
-    "lower": (1, 1, "a text in small letters"),
-    "upper": (1, 1, "a text in capital letters"),
-    "strip": (1, 2, "strip(text, characters=None)"),
-    "split": (1, 2, "split(text, separator=None)"),
-    "replace": (3, 3, "replace(text, old, new)"),
-    "startswith": (2, 2, "startswith(text, start)"),
-    "endswith": (2, 2, "endswith(text, end)"),
-    "join": (1, 2, 'join(list, separator="")'),
-    "keys": (1, 1, "the keys of an object"),
-    "values": (1, 1, "the values of an object"),
-    "get": (2, 3, "get(value, key, default=None)"),
-    "json": (1, 1, "any value as JSON text"),
-    "parse_json": (1, 1, "the value of a JSON text"),
-    "has": (1, 2, "has(path) or has(object, key)"),
-}
-"""Each with the fewest and the most arguments it takes."""
+__all__ = ["fn"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Function:
-    name: str
-    fewest: int
-    most: int | None
-    summary: str
+    known: Signature
 
     def __call__(self, *arguments: Any) -> Any:
-        count = len(arguments)
-        if count < self.fewest or (self.most is not None and count > self.most):
-            wanted = str(self.fewest) if self.fewest == self.most else f"{self.fewest} to {self.most or 'any number'}"
-            raise TypeError(f"fn.{self.name} takes {wanted} arguments, not {count}: {self.summary}")
-        return Expr(Call(self.name, tuple(map(tree_of, arguments))))
+        known, count = self.known, len(arguments)
+        if count < known.minimum or (known.maximum is not None and count > known.maximum):
+            fewest, most = known.minimum, known.maximum
+            wanted = str(fewest) if fewest == most else f"{fewest} to {most or 'any number'}"
+            raise TypeError(f"fn.{known.name} takes {wanted} arguments, not {count}: {known.usage}, {known.summary}")
+        return call(known.name, *arguments)
+
+
+class _Contains(Expr):
+    """`item in container`, and when it is negated `item not in container`."""
+
+    __slots__ = ("__sides",)
+
+    def __init__(self, item: Any, container: Any) -> None:
+        sides = source_of(item), source_of(container)
+        super().__init__(binary("in", *sides))
+        object.__setattr__(self, "_Contains__sides", sides)
+
+    def __invert__(self) -> Expr:
+        return Expr(binary("not in", *object.__getattribute__(self, "_Contains__sides")))
 
 
 class _Functions:
@@ -63,7 +47,7 @@ class _Functions:
 
     def __getattr__(self, name: str) -> _Function:
         if name in FUNCTIONS:
-            return _Function(name, *FUNCTIONS[name])
+            return _Function(FUNCTIONS[name])
         raise AttributeError(f"expressions have no function {name!r}; there are {', '.join(FUNCTIONS)}, contains, each")
 
     def __dir__(self) -> list[str]:
@@ -72,15 +56,16 @@ class _Functions:
     @staticmethod
     def contains(container: Any, item: Any) -> Any:
         """`item in container`: an item of a list, a key of an object, a part of a text."""
-        return Expr(Binary("in", tree_of(item), tree_of(container)))
+        return _Contains(item, container)
 
     @staticmethod
     def each(items: Any, make: Callable[[Any], Any], *, where: Callable[[Any], Any] | None = None) -> Any:
         """`[make(x) for x in items if where(x)]`; the parameter's name becomes the variable's."""
         variable = _variable(make)
-        item = Expr(Root(variable))
-        condition = None if where is None else tree_of(where(item))
-        return Expr(Loop(tree_of(make(item)), variable, tree_of(items), condition))
+        item = root(variable)
+        condition = "" if where is None else f" if {source_of(where(item)).within(CONDITIONAL + 1)}"
+        of = source_of(items).within(CONDITIONAL + 1)
+        return Expr(Source(f"[{source_of(make(item)).text} for {variable} in {of}{condition}]"))
 
 
 def _variable(make: Callable[..., Any]) -> str:
@@ -88,7 +73,7 @@ def _variable(make: Callable[..., Any]) -> str:
     if len(names) != 1:
         raise TypeError("fn.each takes a function of one parameter: lambda item: item.name")
     name = names[0]
-    taken = {"input", "trigger", "nodes", "vars", "secrets", "execution", "null", "true", "false"}
+    taken = {*ROOTS, "null", "true", "false"}
     return name if name.isascii() and name not in taken else f"{name}_" if name.isascii() else "item"
 
 

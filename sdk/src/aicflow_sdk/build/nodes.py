@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from aicflow_sdk.build.expr import Expr, Maybe, root, tree_of
+from aicflow_sdk.build.expr import Expr, Maybe, root, source_of
 from aicflow_sdk.errors import BuildError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class ErrorPort(Expr):
     __slots__ = ("__port",)
 
     def __init__(self, node: Node) -> None:
-        super().__init__(tree_of(root("nodes", node.id, "error")))
+        super().__init__(source_of(root("nodes", node.id, "error")))
         object.__setattr__(self, "_ErrorPort__port", Port(node, "error"))
 
     def __rshift__(self, target: Any) -> Any:

@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aicflow_sdk.build.expr import METHODS, RESERVED
-from aicflow_sdk.build.fn import FUNCTIONS
-from aicflow_sdk.build.parse import parse
-from aicflow_sdk.build.template import Hole, scan
-from aicflow_sdk.build.trees import (
-    Binary,
+from aicflow_language.expr import FUNCTIONS, ROOTS
+from aicflow_language.expr.ast import (
+    Arithmetic,
     Call,
     Chain,
+    Coalesce,
+    Comparison,
+    Comprehension,
     Conditional,
+    DictDisplay,
     Field,
     Index,
     ListDisplay,
     Literal,
-    Loop,
+    Logic,
     Method,
+    Name,
+    Node,
     Not,
-    ObjectDisplay,
-    Root,
     Slice,
     Step,
-    Tree,
     Unary,
 )
+from aicflow_language.template.scanner import Hole, scan
+
+from aicflow_sdk.build.expr import METHODS, RESERVED
+from aicflow_sdk.build.source import parse
 from aicflow_sdk.errors import BuildError
 
 __all__ = ["Names", "plain_value", "python_value", "repr_text"]
 
 _OPERATORS: Final = {"and": "&", "or": "|"}
-_RANKS: Final = {
-    "|": 1, "&": 2, "==": 0, "!=": 0, "<": 0, "<=": 0, ">": 0, ">=": 0, "+": 3, "-": 3, "*": 4, "/": 4, "//": 4, "%": 4,
-}  # fmt: skip
-"""How tightly Python's operators bind. Comparisons bind least, so that they get parentheses inside of everything."""
+_RANKS: Final = {"|": 1, "&": 2, "+": 3, "-": 3, "*": 4, "/": 4, "//": 4, "%": 4}
+"""How tightly Python's operators bind. Comparisons bind least (0): they get parentheses inside of everything."""
 _ATOM: Final = 9
 _WIDTH: Final = 100
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-_ROOTS: Final = frozenset({"input", "vars", "secrets", "execution", "trigger"})
 
 
 @dataclass(slots=True)
@@ -67,8 +68,11 @@ def python_value(value: Any, names: Names, indent: int = 0) -> str:
         return _bracketed("[", [python_value(item, names, indent + 4) for item in value], "]", indent)
     if not isinstance(value, str):
         return repr(value)
-    parts = scan(value)
-    if parts is None or not all(_readable(part) for part in parts if isinstance(part, Hole)):
+    found = scan(value)
+    parts = found.parts
+    if (found.unclosed, found.too_many) != (None, None) or not all(
+        _readable(part) for part in parts if isinstance(part, Hole)
+    ):
         return f"Code({repr_text(value)})"  # no expression; it is left as it is
     if all(isinstance(part, str) for part in parts):
         return repr_text("".join(str(part) for part in parts))
@@ -123,24 +127,24 @@ def expression(hole: Hole, names: Names) -> str:
     return written if _is_expr(tree) else f"expr({repr_text(hole.source)})"
 
 
-def _is_expr(tree: Tree) -> bool:
+def _is_expr(tree: Node) -> bool:
     """Whether Python makes an expression of what `_python` writes, and not a plain value."""
-    return not isinstance(tree, Literal | ListDisplay | ObjectDisplay)
+    return not isinstance(tree, Literal | ListDisplay | DictDisplay)
 
 
-def _python(tree: Tree, names: Names, local: frozenset[str]) -> tuple[str, int]:
+def _python(tree: Node, names: Names, local: frozenset[str]) -> tuple[str, int]:
     """The source and how tightly it binds. Raises _Unwritable."""
 
-    def inner(part: Tree, rank: int) -> str:
+    def inner(part: Node, rank: int) -> str:
         written, own = _python(part, names, local)
         return written if own >= rank else f"({written})"
 
     match tree:
         case Literal(value):
             return (repr_text(value) if isinstance(value, str) else repr(value)), 5 if str(value)[:1] == "-" else _ATOM
-        case Root(name) if name in local:
+        case Name(name) if name in local:
             return name, _ATOM
-        case Root(name) if name in _ROOTS:
+        case Name(name) if name in ROOTS and name != "nodes":
             return f"wf.{name}", _ATOM
         case Chain(base, steps):
             return _chain(base, steps, names, local), _ATOM
@@ -148,34 +152,48 @@ def _python(tree: Tree, names: Names, local: frozenset[str]) -> tuple[str, int]:
             return operator + inner(operand, 5), 5
         case Not(operand) if _is_expr(operand):
             return "~" + inner(operand, 5), 5
-        case Binary("??", left, right) if _is_expr(left):
-            return f"{inner(left, _ATOM)}.coalesce({inner(right, 0)})", _ATOM
-        case Binary("in", left, right):
-            return f"fn.contains({inner(right, 0)}, {inner(left, 0)})", _ATOM
-        case Binary(operator, left, right) if operator != "??" and (_is_expr(left) or _is_expr(right)):
-            if not _is_expr(left) and operator in ("==", "!=", "<", "<=", ">", ">="):
-                raise _Unwritable  # Python would turn the comparison around
-            if operator == "%" and isinstance(left, Literal) and isinstance(left.value, str):
-                raise _Unwritable  # Python would format the text
-            sign = _OPERATORS.get(operator, operator)
-            rank = _RANKS[sign]
-            return f"{inner(left, rank or 1)} {sign} {inner(right, rank + 1)}", rank
-        case Conditional(then, test, otherwise):
+        case Coalesce((first, *others)) if _is_expr(first):
+            return f"{inner(first, _ATOM)}.coalesce({', '.join(inner(other, 0) for other in others)})", _ATOM
+        case Comparison(left, ((("in" | "not in") as operator, right),)):
+            written = f"fn.contains({inner(right, 0)}, {inner(left, 0)})"
+            return (written, _ATOM) if operator == "in" else ("~" + written, 5)
+        case Comparison(left, ((operator, right),)) if _is_expr(left):
+            return f"{inner(left, 1)} {operator} {inner(right, 1)}", 0  # a plain value left would turn it around
+        case Comparison(first, rest) if len(rest) > 1:
+            operands = (first, *(operand for _, operand in rest))
+            pairs = [Comparison(left, (pair,), tree.span) for left, pair in zip(operands, rest, strict=False)]
+            return " & ".join(inner(pair, 3) for pair in pairs), 2
+        case Logic(operator, operands):
+            rest = tuple((_OPERATORS[operator], operand) for operand in operands[1:])
+            return _operators(operands[0], rest, inner)
+        case Arithmetic(Literal(str()), (("%", _), *_)):
+            pass  # Python would format the text
+        case Arithmetic(first, rest):
+            return _operators(first, rest, inner)
+        case Conditional(test, then, otherwise):
             return f"when({inner(test, 0)}, {inner(then, 0)}, {inner(otherwise, 0)})", _ATOM
         case Call(function, arguments) if function in FUNCTIONS:
             return f"fn.{function}({', '.join(inner(argument, 0) for argument in arguments)})", _ATOM
         case ListDisplay(items):
             return "[" + ", ".join(inner(item, 0) for item in items) + "]", _ATOM
-        case ObjectDisplay(items) if all(isinstance(key, Literal) and isinstance(key.value, str) for key, _ in items):
+        case DictDisplay(items) if all(isinstance(key, Literal) and isinstance(key.value, str) for key, _ in items):
             return "{" + ", ".join(f"{inner(key, 0)}: {inner(item, 0)}" for key, item in items) + "}", _ATOM
-        case Loop():
+        case Comprehension():
             return _loop(tree, names, local), _ATOM
     raise _Unwritable
 
 
-def _chain(base: Tree, steps: tuple[Step, ...], names: Names, local: frozenset[str]) -> str:
+def _operators(first: Node, rest: tuple[tuple[str, Node], ...], inner: Callable[[Node, int], str]) -> tuple[str, int]:
+    """Operators of one rank, from left to right."""
+    if not _is_expr(first) and not _is_expr(rest[0][1]):
+        raise _Unwritable  # Python would compute it
+    rank = _RANKS[rest[0][0]]
+    return inner(first, rank) + "".join(f" {sign} {inner(operand, rank + 1)}" for sign, operand in rest), rank
+
+
+def _chain(base: Node, steps: tuple[Step, ...], names: Names, local: frozenset[str]) -> str:
     rest = list(steps)
-    if base == Root("nodes") and "nodes" not in local:
+    if isinstance(base, Name) and base.name == "nodes" and "nodes" not in local:
         written = _node(rest, names)
     elif isinstance(base, Chain) or not _is_expr(base):
         raise _Unwritable  # Python would make one path of it
@@ -201,7 +219,7 @@ def _node(steps: list[Step], names: Names) -> str:
 
 
 def _step(step: Step, names: Names, local: frozenset[str]) -> str:
-    def inner(part: Tree | None) -> str:
+    def inner(part: Node | None) -> str:
         return "" if part is None else _python(part, names, local)[0]
 
     optional = ".maybe" if step.optional else ""
@@ -213,7 +231,7 @@ def _step(step: Step, names: Names, local: frozenset[str]) -> str:
         case Index(index):
             if isinstance(index, Literal) and (not isinstance(index.value, str | int) or isinstance(index.value, bool)):
                 raise _Unwritable
-            if isinstance(index, ListDisplay | ObjectDisplay):
+            if isinstance(index, ListDisplay | DictDisplay):
                 raise _Unwritable
             return f"{optional}[{inner(index)}]"
         case Slice(lower, upper):
@@ -226,14 +244,14 @@ def _step(step: Step, names: Names, local: frozenset[str]) -> str:
             return f"{optional}.{name}({', '.join(map(inner, arguments))})"
 
 
-def _loop(tree: Loop, names: Names, local: frozenset[str]) -> str:
+def _loop(tree: Comprehension, names: Names, local: frozenset[str]) -> str:
     name = tree.variable
-    if keyword.iskeyword(name) or name in ("input", "trigger", "nodes", "vars", "secrets", "execution", "wf", "fn"):
+    if keyword.iskeyword(name) or name in (*ROOTS, "wf", "fn"):
         raise _Unwritable
     if name in ("when", "expr", *names.nodes.values()) or name in local:
         raise _Unwritable
     within = local | {name}
-    items, _ = _python(tree.items, names, local)
+    items, _ = _python(tree.iterable, names, local)
     element, _ = _python(tree.element, names, within)
     where = f", where=lambda {name}: {_python(tree.condition, names, within)[0]}" if tree.condition is not None else ""
     return f"fn.each({items}, lambda {name}: {element}{where})"

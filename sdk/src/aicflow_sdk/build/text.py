@@ -12,13 +12,14 @@ import re
 import secrets
 from typing import Final
 
-from aicflow_sdk.build.parse import parse
-from aicflow_sdk.build.trees import Binary, Call, Chain, Literal, Root, Tree, source
+from aicflow_language.expr.ast import Call, Chain, Literal, Name
+from aicflow_language.template.scanner import OPENING
+
+from aicflow_sdk.build.source import Source, binary, literal, parse
 from aicflow_sdk.errors import BuildError
 
-__all__ = ["OPENING", "Code", "escape", "hole", "mark", "no_marks", "render_text", "split", "text_tree"]
+__all__ = ["OPENING", "Code", "escape", "hole", "mark", "no_marks", "render_text", "text_source"]
 
-OPENING: Final = "${{"
 _TOKEN: Final = secrets.token_hex(8)
 _MARK: Final = re.compile(f"\ufdd0{_TOKEN}:([^\ufdd0\ufdd1]*)\ufdd1")
 
@@ -30,28 +31,20 @@ class Code(str):
     __slots__ = ()
 
 
-def mark(tree: Tree) -> str:
+def mark(source: str) -> str:
     """What an expression puts into an f-string."""
-    return f"\ufdd0{_TOKEN}:{source(tree)}\ufdd1"
+    return f"\ufdd0{_TOKEN}:{source}\ufdd1"
 
 
-def split(text: str) -> list[str | Tree]:
-    """The literal pieces of a text and the expressions in it, in order; no empty pieces."""
-    parts: list[str | Tree] = []
-    position = 0
-    for found in _MARK.finditer(text):
-        if found.start() > position:
-            parts.append(text[position : found.start()])
-        parts.append(parse(found[1]))
-        position = found.end()
-    if position < len(text):
-        parts.append(text[position:])
-    return parts
+def _split(text: str) -> list[tuple[str, bool]]:
+    """The literal pieces of a text and the sources in it (with True), in order; no empty pieces."""
+    pieces = _MARK.split(text)
+    return [(piece, bool(position % 2)) for position, piece in enumerate(pieces) if piece]
 
 
-def hole(tree: Tree) -> str:
+def hole(source: str) -> str:
     """The expression as it stands in text."""
-    return f"{OPENING} {source(tree)} }}}}"
+    return f"{OPENING} {source} }}}}"
 
 
 def escape(text: str) -> str:
@@ -62,57 +55,56 @@ def escape(text: str) -> str:
 def render_text(text: str) -> str:
     """The text of an f-string as it stands in a document. It is text also when it is one expression and nothing else:
     the document would keep that expression's type, so it is turned into text explicitly. Raises BuildError."""
-    parts = split(text)
-    if all(isinstance(part, str) for part in parts):
+    parts = _split(text)
+    sources = [part for part, is_source in parts if is_source]
+    if not sources:
         return escape(text)
-    trees = [part for part in parts if not isinstance(part, str)]
-    if len(trees) == 1 and all(part.isspace() for part in parts if isinstance(part, str)):
-        if _is_secret(trees[0]):
+    if len(sources) == 1 and all(part.isspace() for part, is_source in parts if not is_source):
+        if _is_secret(sources[0]):
             if len(parts) > 1:
                 raise BuildError(
                     "A secret with nothing but space around it cannot be told from the secret alone.",
                     hint="Leave the space out, or put it into the secret.",
                 )
-            return hole(trees[0])
-        return hole(text_tree(text))
+            return hole(sources[0])
+        return hole(text_source(text).text)
     out: list[str] = []
-    for part in parts:
-        if isinstance(part, str):
-            out.append(escape(part))
-        else:
-            if out and out[-1].endswith("$"):
-                kept = out[-1].rstrip("$")
-                out[-1] = kept + hole(Literal("$" * (len(out[-1]) - len(kept))))
-            out.append(hole(part))
+    for part, is_source in parts:
+        if is_source and out and out[-1].endswith("$"):
+            kept = out[-1].rstrip("$")
+            out[-1] = kept + hole(literal("$" * (len(out[-1]) - len(kept))).text)
+        out.append(hole(part) if is_source else escape(part))
     return "".join(out)
 
 
-def text_tree(text: str) -> Tree:
+def text_source(text: str) -> Source:
     """The text of an f-string as an expression that gives text."""
-    parts = split(text)
-    trees: list[Tree] = [Literal(part) if isinstance(part, str) else _as_text(part) for part in parts]
-    if not trees:
-        return Literal("")
-    tree = trees[0]
-    for other in trees[1:]:
-        tree = Binary("+", tree, other)
-    return tree
+    first, *others = [_as_text(part) if is_source else literal(part) for part, is_source in _split(text)] or [
+        literal("")
+    ]
+    for other in others:
+        first = binary("+", first, other)
+    return first
 
 
-def _as_text(tree: Tree) -> Tree:
-    if isinstance(tree, Literal) and isinstance(tree.value, str):
-        return tree
-    return tree if isinstance(tree, Call) and tree.function == "str" else Call("str", (tree,))
+def _as_text(source: str) -> Source:
+    match parse(source):
+        case Literal(value=str()) | Call(function="str"):
+            return Source(source)
+    return Source(f"str({source})")
 
 
-def _is_secret(tree: Tree) -> bool:
-    return isinstance(tree, Chain) and tree.base == Root("secrets")
+def _is_secret(source: str) -> bool:
+    match parse(source):
+        case Chain(base=Name(name="secrets")):
+            return True
+    return False
 
 
 def no_marks(text: str, what: str) -> str:
     """The text, which must hold no expression. Raises BuildError."""
     if _MARK.search(text):
-        shown = _MARK.sub(lambda found: hole(parse(found[1])), text)
+        shown = _MARK.sub(lambda found: hole(found[1]), text)
         raise BuildError(
             f"{what} cannot hold an expression: {json.dumps(shown, ensure_ascii=False)[:200]}.",
             hint="Only values of params, of a trigger's input and of the output are computed.",

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from aicflow_sdk.build.expr import Expr, tree_of, unusable
-from aicflow_sdk.build.text import OPENING, Code, hole, no_marks, render_text
+from aicflow_language.template.scanner import OPENING
+
+from aicflow_sdk.build.expr import Expr, source_of, unusable
+from aicflow_sdk.build.text import Code, hole, no_marks, render_text
 from aicflow_sdk.errors import BuildError
 from aicflow_sdk.jsonable import NOTHING, simpler
 
@@ -19,7 +21,7 @@ def render(value: Any, where: str) -> Any:
     """The value as it stands in the document: expressions as `${{ … }}`, a literal `${{` escaped. `where` names the
     place for messages. Raises BuildError."""
     if isinstance(value, Expr):
-        return hole(tree_of(value))
+        return hole(source_of(value).text)
     if isinstance(value, Enum):
         return render(value.value, where)
     if isinstance(value, Code):
