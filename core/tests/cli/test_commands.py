@@ -200,7 +200,7 @@ def test_diff_of_what_cannot_be_compared_is_wrong_input(aicflow: Run, tmp_path: 
     for arguments, words in {
         ("ok.yaml", "none.yaml"): "There is no file none.yaml.",
         ("broken.yaml", "ok.yaml"): "broken.yaml:",
-        ("ok.yaml", "other.yaml"): "other.yaml: This is not a workflow document: a text is wanted at /nodes/0/id.",
+        ("ok.yaml", "other.yaml"): "other.yaml: This is not a workflow document: expected a text at /nodes/0/id.",
         ("-", "-"): "Only one of the two",
         ("ok.yaml",): "requires an argument",
         ("ok.yaml", "--outptu"): "--outptu",
