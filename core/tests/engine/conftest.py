@@ -344,7 +344,7 @@ class Lab:
 
     async def crash(self) -> Executions:
         """The host goes away without a word; another one starts on the same store."""
-        worker = self.executions.worker
+        worker = self.executions._worker
         for task in [*worker._loops, *worker._tasks]:
             task.cancel()
         await asyncio.gather(*worker._loops, *worker._tasks, return_exceptions=True)

@@ -108,14 +108,14 @@ async def test_a_cancel_between_the_claim_and_the_first_step(lab: Any) -> None:
     launched = asyncio.Event()
     await lab.executions.close()
     lab.executions = lab.make()
-    real = lab.executions.plans.get
+    real = lab.store.workflows.version
 
     async def slow(workflow_id: str, version: int) -> Any:
         launched.set()
         await asyncio.sleep(0.05)
         return await real(workflow_id, version)
 
-    lab.executions.plans.get = slow
+    lab.store.workflows.version = slow
     await lab.executions.open()
     await launched.wait()
     await lab.executions.cancel(execution_id)

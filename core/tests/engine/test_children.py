@@ -280,11 +280,11 @@ async def test_a_bulk_rerun_that_died_in_the_middle_goes_on_with_its_key(lab: An
 async def test_a_child_that_was_started_is_found_though_it_could_not_start_today(lab: Any) -> None:
     workflow = await lab.workflow([ADD])
     parent = await lab.executions.get((await lab.executions.start(workflow, {"n": 1})).execution_id)
-    children, start = lab.executions._env.children, StartChild(workflow, {"n": 2}, detach=True)
-    first = await children.start_child(parent, "call", 1, start)
+    children, start = lab.executions._worker._children, StartChild(workflow, {"n": 2}, detach=True)
+    first = await children.start(parent, "call", 1, start)
     await lab.store.workflows.update(workflow, now=1.0, enabled=False)
-    assert await children.start_child(parent, "call", 1, start) == first, "as after a crash"
+    assert await children.start(parent, "call", 1, start) == first, "as after a crash"
     with pytest.raises(PermanentError, match="could not start"):
-        await children.start_child(parent, "call", 2, start)
+        await children.start(parent, "call", 2, start)
     await lab.end(first)
     await lab.end(parent.id)

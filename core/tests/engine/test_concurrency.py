@@ -120,9 +120,10 @@ async def test_the_same_idempotency_key_starts_once(lab: Any) -> None:
 
 
 async def test_a_fire_key_starts_once(lab: Any) -> None:
-    workflow = await lab.workflow([HOLD])
+    trigger = {"id": "t", "type": "lab.trigger", "params": {}}
+    workflow = await lab.workflow([HOLD], triggers=[trigger])
     fire = Fire(f"{workflow}:t", "2027-01-01T00:00:00Z", scheduled_for=1798761600.0)
-    started = await asyncio.gather(*[lab.executions.start(workflow, {"name": "h"}, fire=fire) for _ in range(8)])
+    started = await asyncio.gather(*[lab.executions.fire(workflow, "t", {"name": "h"}, fire) for _ in range(8)])
     assert len({one.execution_id for one in started}) == 1
     lab.ledger.gates["h"].set()
     await lab.end(started[0].execution_id)

@@ -3,7 +3,8 @@
 from aicflow.engine.executions import Executions
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.secrets import EnvironmentSecrets, Secrets
-from aicflow.engine.starting import KEEP, Started
+from aicflow.engine.starting import KEEP
+from aicflow.kernel.execution import Started
 
 __all__ = [
     "KEEP",

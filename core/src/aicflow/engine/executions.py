@@ -6,64 +6,41 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from os import getpid
-from typing import Any, Final, Literal
-
-from aicflow_language.template import compile_template
+from typing import Any, Literal
 
 from aicflow.engine.bulk import BulkItem, BulkOutcome, in_bulk
-from aicflow.engine.children import ChildExecutions
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
 from aicflow.engine.hub import Hub
-from aicflow.engine.log import SEALED
-from aicflow.engine.nodes.params import resolved
+from aicflow.engine.log import SEALED, read_events, read_history
 from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.options import EngineOptions
-from aicflow.engine.rerun import reusable_outputs
+from aicflow.engine.run.children import Children
 from aicflow.engine.run.recovery import unseal
 from aicflow.engine.sealing import Seal
 from aicflow.engine.secrets import Secrets
-from aicflow.engine.starting import KEEP, Started, accept, as_claimed
+from aicflow.engine.starting import Starter
 from aicflow.engine.why import explain
 from aicflow.engine.worker.observing import Observers
 from aicflow.engine.worker.plans import PlanCache
-from aicflow.engine.worker.worker import Worker
+from aicflow.engine.worker.worker import Worker, WorkerStatus
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import Conflict, InputInvalid, NotFound
-from aicflow.kernel.events import decode_event, event_type, fold
-from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step, TriggerInfo
+from aicflow.kernel.events import decode_event, event_type
+from aicflow.kernel.execution import SETTLED_EVENTS, TERMINAL_STATUSES, Execution, Step
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.engine import Engine
-from aicflow.kernel.ports.executions import (
-    Answered,
-    Claimed,
-    ExecutionFilter,
-    Fire,
-    Idempotency,
-    NewExecution,
-    SlotLimit,
-)
+from aicflow.kernel.ports.executions import Answered, ExecutionFilter, Idempotency
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.records import Observer
 from aicflow.kernel.registry import Registry
-from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps, loads
-from aicflow.language.plan import Plan
 from aicflow.language.schema import SchemaValidator
 
 __all__ = ["Executions"]
 
-_EVENT_PAGE = 2_000
-_SETTLED: Final = frozenset({"step.succeeded", "step.failed", "step.skipped", "step.cancelled"})
-_WHEN_FULL: Final[dict[str, Literal["queue", "skip", "cancel_oldest"]]] = {
-    "skip": "skip",
-    "queue": "queue",
-    "cancel_other": "cancel_oldest",
-}
 
-
-class Executions:
+class Executions(Starter):
     """Everything a host, a trigger or a command does with executions. `open` it on an open store, `close` it before
     the store."""
 
@@ -80,18 +57,15 @@ class Executions:
         server_secret: bytes | None = None,
     ) -> None:
         self.store = store
-        self.registry = registry
         self.options = options or EngineOptions()
         self.clock: Clock = clock or SystemClock()
         self.secrets = secrets or Secrets()
-        self.plans = PlanCache(store.workflows, registry)
-        self.seal = Seal(server_secret)
         self._engine_types = dict(engines)
         self._engines: dict[str, Engine] = {}
         self._observers = Observers(observers)
         self.hub = Hub(store.executions, self._observers.committed if observers else None)
         self.nodes = NodePool(self.options.threads)
-        self._env = Environment(
+        env = Environment(
             store=store,
             registry=registry,
             hub=self.hub,
@@ -100,23 +74,24 @@ class Executions:
             clock=self.clock,
             options=self.options,
             engine=self.engine,
-            children=ChildExecutions(self),
             worker=new_id(f"{socket.gethostname()}-{getpid()}", self.clock.now()),
             wake=self.wake,
-            seal=self.seal,
+            seal=Seal(server_secret),
         )
-        self.worker = Worker(self._env, self.plans)
+        plans = PlanCache(store.workflows, registry)
+        children = Children(env, start=self.start, cancel=self.cancel, deliver=self.deliver)
+        super().__init__(env, plans, Worker(env, plans, children))
 
     async def open(self) -> None:
         """Begin to run what was accepted. Raises NotFound when the default engine is unknown."""
         self.engine(self.options.engine)
         self.secrets.learn()
         self._observers.start()
-        await self.worker.start()
+        await self._worker.start()
 
     async def close(self) -> None:
         """Stop cleanly: steps get `options.grace` seconds, what is left is handed back for the next start."""
-        await self.worker.stop()
+        await self._worker.stop()
         await self.nodes.close()
         await self._observers.stop()
 
@@ -132,120 +107,16 @@ class Executions:
 
     def wake(self) -> None:
         """Something may be claimable now."""
-        self.worker.wake()
+        self._worker.wake()
 
-    async def start(
-        self,
-        workflow_id: str,
-        input: Any = None,
-        *,
-        version: int | None = None,
-        trigger: TriggerInfo | None = None,
-        priority: int = 0,
-        engine: str | None = None,
-        idempotency: Idempotency | None = None,
-        fire: Fire | None = None,
-        limits: tuple[SlotLimit, ...] = (),
-        draft: bool = False,
-    ) -> Started:
-        """Accept an execution. Durable when it returns. `limits` are kept beside the workflow's own; a `draft` runs
-        though the workflow is disabled. Raises NotFound (workflow, version, engine, node type), Conflict (`disabled`,
-        `node-type-disabled`, `limit-reached`), InputInvalid, ReferenceFailed."""
-        record = await self.store.workflows.get(workflow_id)
-        if not record.enabled and not draft:
-            raise Conflict(
-                f"Workflow {workflow_id} is disabled.", code="disabled", hint="Enable it to start executions."
-            )
-        if engine is not None:
-            self.engine(engine)
-        plan = await self._plan(record, version)
-        trigger = trigger or TriggerInfo()
-        new = accept(
-            plan,
-            input,
-            trigger,
-            self.clock,
-            engine=engine,
-            priority=priority,
-            idempotency=idempotency,
-            fire=fire,
-        )
-        new.limits += limits
-        return await self._create(new, trigger, input)
+    def deliver(self, execution_id: str, answer: Answered) -> None:
+        """Hand over an answer that the store has kept, if this process holds the execution."""
+        self._worker.deliver(execution_id, answer)
 
-    async def fire(
-        self,
-        workflow_id: str,
-        trigger_id: str,
-        payload: Any,
-        fire: Fire,
-        *,
-        overlap: Overlap = "allow",
-        version: int | None = None,
-        idempotency: Idempotency | None = None,
-    ) -> Started:
-        """Accept an execution for a trigger: its payload, mapped by the trigger's `input`, is the input. Raises as
-        `start` does; NotFound when the version has no such trigger."""
-        record = await self.store.workflows.get(workflow_id)
-        plan = await self._plan(record, version)
-        entry = next((one for one in plan.document.triggers if one.id == trigger_id), None)
-        if entry is None:
-            raise NotFound("trigger", f"{workflow_id}:{trigger_id}")
-        input = payload
-        if "input" in entry.model_fields_set:
-            scope = {"trigger": payload, "vars": plan.vars}
-            input = resolved(compile_template(entry.input), scope, None, f"triggers.{trigger_id}.input")
-        trigger = TriggerInfo(
-            kind="trigger",
-            trigger_id=trigger_id,
-            type_id=entry.type,
-            key=fire.key,
-            scheduled_for=fire.scheduled_for,
-            payload=payload,
-        )
-        when_full = _WHEN_FULL.get(overlap)
-        limits = () if when_full is None else (SlotLimit(f"trigger:{fire.binding_id}", 1, when_full),)
-        return await self.start(
-            workflow_id,
-            input,
-            version=plan.version,
-            trigger=trigger,
-            fire=fire,
-            limits=limits,
-            draft=version is not None,
-            idempotency=idempotency,
-        )
-
-    async def _plan(self, record: WorkflowRecord, version: int | None) -> Plan:
-        if version is None or version == record.version:
-            return self.plans.current(record)
-        return await self.plans.get(record.id, version)
-
-    async def _create(self, new: NewExecution, trigger: TriggerInfo, input: Any) -> Started:
-        worker = self.worker
-        born_claimed = worker.has_room()
-        created = await self.store.executions.create(
-            new, worker=worker.id if born_claimed else None, lease=self.options.lease, at=worker.at()
-        )
-        if created.skipped or created.execution_id is None:
-            raise Conflict(
-                "The concurrency limit is full and its rule is to skip.",
-                code="limit-reached",
-                hint="Nothing was started. Ask again when an execution has ended.",
-            )
-        if created.duplicate:
-            return Started(created.execution_id, duplicate=True, fingerprint=created.fingerprint)
-        for execution_id in created.cancelled:
-            worker.cancel(execution_id)
-            worker.wake()
-        self.hub.publish(new.id, new.workflow_id, 1, new.events.events)
-        if created.epoch:
-            history = new.events.events if len(new.events.events) > 1 else []
-            execution = as_claimed(new, trigger, input, created.epoch)
-            await worker.launch(Claimed(execution, history, dict(new.outputs), []))
-        elif created.admitted:
-            worker.wake()
-        return Started(new.id)
+    @property
+    def worker(self) -> WorkerStatus:
+        """How the worker of this process is doing."""
+        return self._worker.status
 
     async def get(self, execution_id: str) -> Execution:
         """The execution as stored. Raises NotFound."""
@@ -253,24 +124,19 @@ class Executions:
 
     async def events(self, execution_id: str) -> Sequence[bytes]:
         """Every event of an execution, encoded."""
-        events: list[bytes] = []
-        while page := await self.store.executions.events(execution_id, after=len(events), limit=_EVENT_PAGE):
-            events.extend(page)
-        return events
+        return await read_events(self.store.executions, execution_id)
 
     async def steps(self, execution_id: str) -> Sequence[Step]:
         """The execution's steps, in the order they began, as its events tell them. Raises NotFound."""
         await self.store.executions.get(execution_id)
-        events = await self.events(execution_id)
-        outputs = await self.store.executions.outputs(execution_id)
-        return list(fold(events, outputs).steps.values())
+        return list((await read_history(self.store.executions, execution_id)).steps.values())
 
     async def cancel(self, execution_id: str) -> Execution:
         """Ask for the end of an execution; its work stops within two seconds whatever its nodes do, then
         nodes that always run do. Raises NotFound."""
         execution = await self.store.executions.request_cancel(execution_id)
         if execution.status not in TERMINAL_STATUSES:
-            self.worker.cancel(execution_id)
+            self._worker.cancel(execution_id)
             self.wake()  # it may be parking at this moment
         return execution
 
@@ -303,7 +169,7 @@ class Executions:
             name = f"{SEALED}:{node_id}"
             kept = await self.store.executions.outputs(execution_id, [name])
             if name in kept:
-                wait = loads(unseal(self.seal, execution_id, name, kept[name])[2])
+                wait = loads(unseal(self._env.seal, execution_id, name, kept[name])[2])
         if action == "answered":
             schema = wait.get("answer_schema")
             if wait.get("reason") not in ("answer", None):
@@ -318,50 +184,15 @@ class Executions:
                     raise InputInvalid([(one.pointer, one.message) for one in violations], what="answer")
         answer = Answered(node_id, action, dumps(value), wait.get("call", 0))
         await self.store.executions.answer(execution_id, answer)
-        self.worker.deliver(execution_id, answer)
+        self.deliver(execution_id, answer)
         self.wake()  # it may be parking at this moment
         return await self.get(execution_id)
-
-    async def rerun(
-        self,
-        execution_id: str,
-        *,
-        input: Any = KEEP,
-        version: int | Literal["pinned", "latest"] = "pinned",
-        from_node: str | None = None,
-        idempotency: Idempotency | None = None,
-    ) -> Started:
-        """A new execution from an old one. With `from_node`, the outputs of everything that is not downstream of it
-        are taken over. Raises as `start` does; Conflict when `from_node` is not in the workflow."""
-        old = await self.get(execution_id)
-        record = await self.store.workflows.get(old.workflow_id)
-        if not record.enabled:
-            raise Conflict(f"Workflow {old.workflow_id} is disabled.", code="disabled")
-        number = old.version if version == "pinned" else record.version if version == "latest" else version
-        plan = await self.plans.get(old.workflow_id, number)
-        reused = None
-        if from_node is not None:
-            outputs = await self.store.executions.outputs(execution_id)
-            reused = reusable_outputs(plan, fold(await self.events(execution_id), outputs), from_node)
-        trigger = TriggerInfo(kind="rerun", payload=old.trigger.payload)
-        given = old.input if input is KEEP else input
-        new = accept(
-            plan,
-            given,
-            trigger,
-            self.clock,
-            engine=old.engine,
-            rerun_of=execution_id,
-            reused=reused,
-            idempotency=idempotency,
-        )
-        return await self._create(new, trigger, given)
 
     async def wait(self, execution_id: str, timeout: float | None = None) -> Execution | None:
         """The execution once it has ended; None when it has not within `timeout` seconds. Raises NotFound."""
         try:
             async with asyncio.timeout(timeout):
-                run = self.worker.run_of(execution_id)
+                run = self._worker.run_of(execution_id)
                 if run is not None:
                     await run.finished()
                     if run.execution.status in TERMINAL_STATUSES:
@@ -385,7 +216,7 @@ class Executions:
                 async for batch in self.watch(execution_id):
                     for event in batch:
                         # the mark alone may stand in the output of another node
-                        if event_type(event) not in _SETTLED or not any(mark in event for mark in marks):
+                        if event_type(event) not in SETTLED_EVENTS or not any(mark in event for mark in marks):
                             continue
                         node_id = decode_event(event).node_id or ""
                         left.discard(node_id)
@@ -432,4 +263,4 @@ class Executions:
 
     async def why(self, execution_id: str) -> str:
         """In a sentence, what an execution waits for. Raises NotFound."""
-        return await explain(self, execution_id)
+        return await explain(await self.get(execution_id), self.store.executions, self._worker.status)

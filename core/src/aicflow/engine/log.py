@@ -1,4 +1,4 @@
-"""One execution's log while a worker runs it: events are numbered and encoded here and committed in batches."""
+"""The log of one execution: read as a whole, and written in batches while a worker runs it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,34 @@ from typing import Any
 
 from aicflow.engine.hub import Hub
 from aicflow.engine.masking import Mask
-from aicflow.engine.patience import patient
 from aicflow.engine.sealing import Seal
+from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import StaleClaim
-from aicflow.kernel.events import encode_event
+from aicflow.kernel.events import History, encode_event, fold
 from aicflow.kernel.ports.executions import Appended, EventBatch, ExecutionStore, Projection
 from aicflow.kernel.values import dumps
 
-__all__ = ["SEALED", "ExecutionLog"]
+__all__ = ["SEALED", "ExecutionLog", "read_events", "read_history"]
 
 _logger = logging.getLogger("aicflow.engine")
 SEALED = "$sealed"
+_PAGE = 2_000
 # What goes on after a crash needs of these what the node really said; the others are only read by people.
 _NEEDED = frozenset({"step.succeeded", "step.failed", "step.waiting"})
+
+
+async def read_events(store: ExecutionStore, execution_id: str) -> list[bytes]:
+    """Every event of an execution, encoded."""
+    events: list[bytes] = []
+    while page := await store.events(execution_id, after=len(events), limit=_PAGE):
+        events.extend(page)
+    return events
+
+
+async def read_history(store: ExecutionStore, execution_id: str) -> History:
+    """What the events of an execution tell, with the outputs that are kept outside of them."""
+    return fold(await read_events(store, execution_id), await store.outputs(execution_id))
 
 
 class ExecutionLog:
@@ -216,7 +230,7 @@ class ExecutionLog:
         def append() -> Awaitable[Appended]:
             return self._store.append(self.execution_id, self.epoch, batch, projection, outputs, consumed)
 
-        return await patient(append, f"Execution {self.execution_id}")
+        return await retry_while_unavailable(append, f"Execution {self.execution_id}")
 
     def close(self) -> None:
         """Take no more events: what is added from now on is dropped."""

@@ -1,24 +1,32 @@
-"""Accepting executions: what is checked before one exists, and the row and first events that it starts with."""
+"""Accepting executions: what is checked before one exists, its row and first events, and who runs it then."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import fields
 from typing import Any, Final, Literal
 
+from aicflow_language.suggest import did_you_mean
 from aicflow_language.template import compile_template
 
+from aicflow.engine.environment import Environment
+from aicflow.engine.log import read_history
 from aicflow.engine.nodes.params import resolved
-from aicflow.kernel.clock import Clock
-from aicflow.kernel.errors import Conflict, InputInvalid, ReferenceFailed
-from aicflow.kernel.events import encode_event
-from aicflow.kernel.execution import Execution, TriggerInfo
+from aicflow.engine.worker.plans import PlanCache
+from aicflow.engine.worker.worker import Worker
+from aicflow.kernel.errors import Conflict, InputInvalid, NotFound, ReferenceFailed, node_type_disabled
+from aicflow.kernel.events import History, encode_event
+from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull
 from aicflow.kernel.ids import new_id
-from aicflow.kernel.ports.executions import EventBatch, Fire, Idempotency, NewExecution, SlotLimit
+from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempotency, NewExecution, SlotLimit
+from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps
 from aicflow.language.plan import Plan
 
-__all__ = ["KEEP", "Started", "accept", "as_claimed", "slot_limits"]
+__all__ = ["KEEP", "Starter"]
+
+_TRIGGER: Final = tuple(field.name for field in fields(TriggerInfo))
+_WHEN_FULL: Final[dict[Overlap, WhenFull]] = {"skip": "skip", "queue": "queue", "cancel_other": "cancel_oldest"}
 
 
 class _Keep:
@@ -32,80 +40,204 @@ KEEP: Final = _Keep()
 """Rerun with the input as it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """What came of a start. `duplicate`: the key was used before and `execution_id` is that earlier execution, with
-    the fingerprint it was started with."""
+class Starter:
+    """The part of the front door that accepts executions: for a call, for a trigger's fire, and again."""
 
-    execution_id: str
-    duplicate: bool = False
-    fingerprint: str | None = None
+    def __init__(self, env: Environment, plans: PlanCache, worker: Worker) -> None:
+        self._env = env
+        self._plans = plans
+        self._worker = worker
 
+    async def start(
+        self,
+        workflow_id: str,
+        input: Any = None,
+        *,
+        version: int | None = None,
+        trigger: TriggerInfo | None = None,
+        priority: int = 0,
+        engine: str | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> Started:
+        """Accept an execution. Durable when it returns. Raises NotFound (workflow, version, engine, node type),
+        Conflict (`disabled`, `node-type-disabled`, `limit-reached`), InputInvalid, ReferenceFailed."""
+        plan = await self._plan(workflow_id, version)
+        trigger = trigger or TriggerInfo()
+        return await self._accept(plan, input, trigger, priority=priority, engine=engine, idempotency=idempotency)
 
-def accept(
-    plan: Plan,
-    input: Any,
-    trigger: TriggerInfo,
-    clock: Clock,
-    *,
-    engine: str | None = None,
-    priority: int = 0,
-    idempotency: Idempotency | None = None,
-    fire: Fire | None = None,
-    rerun_of: str | None = None,
-    reused: Mapping[str, tuple[str, bytes]] | None = None,
-    inline_output: int = 32_768,
-) -> NewExecution:
-    """Check an input and make the execution that is to be created. `reused` are outputs taken over from another
-    execution: node id → (port, encoded output). Raises InputInvalid, Conflict, ReferenceFailed."""
-    disabled = [node.entry.type for node in plan.nodes if not node.enabled]
-    if disabled:
-        raise Conflict(
-            f"Node type {disabled[0]!r} is disabled, so this workflow cannot run.",
-            code="node-type-disabled",
-            hint="An operator can enable it: PATCH /api/v1/node-types/" + disabled[0],
+    async def fire(
+        self,
+        workflow_id: str,
+        trigger_id: str,
+        payload: Any,
+        fire: Fire,
+        *,
+        overlap: Overlap = "allow",
+        version: int | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> Started:
+        """Accept an execution for a trigger: its payload, mapped by the trigger's `input`, is the input. A `version`
+        that is named runs though the workflow is disabled. Raises as `start` does; NotFound when the version has no
+        such trigger."""
+        plan = await self._plan(workflow_id, version, draft=version is not None)
+        entry = next((entry for entry in plan.document.triggers if entry.id == trigger_id), None)
+        if entry is None:
+            raise NotFound("trigger", f"{workflow_id}:{trigger_id}")
+        input = payload
+        if "input" in entry.model_fields_set:
+            scope = {"trigger": payload, "vars": plan.vars}
+            input = resolved(compile_template(entry.input), scope, None, f"triggers.{trigger_id}.input")
+        trigger = TriggerInfo(
+            kind="trigger",
+            trigger_id=trigger_id,
+            type_id=entry.type,
+            key=fire.key,
+            scheduled_for=fire.scheduled_for,
+            payload=payload,
         )
-    if plan.input_validator is not None:
-        violations = plan.input_validator.validate(input, limit=20)
-        if violations:
-            raise InputInvalid([(violation.pointer, violation.message) for violation in violations])
-    now = round(clock.now(), 6)  # as fine as stores keep it, so that it reads the same from everywhere
-    execution_id = new_id("ex", now)
-    data: dict[str, Any] = {"workflow_id": plan.workflow_id, "version": plan.version, "trigger": trigger.kind}
-    events = [encode_event(1, now, "execution.queued", execution_id, data=data)]
-    outputs: dict[str, bytes] = {}
-    for node_id, (port, encoded) in (reused or {}).items():
-        head = b'{"reused_from":' + dumps(rerun_of) + b',"port":' + dumps(port)
-        if len(encoded) <= inline_output:
-            body = head + b',"output":' + encoded + b"}"
-        else:
-            outputs[node_id] = encoded
-            body = head + b',"output_stored":true,"output_size":' + str(len(encoded)).encode() + b"}"
-        events.append(encode_event(len(events) + 1, now, "step.succeeded", execution_id, node_id, 1, body))
-    settings = plan.document.settings
-    return NewExecution(
-        id=execution_id,
-        workflow_id=plan.workflow_id,
-        version=plan.version,
-        created_at=now,
-        events=EventBatch(1, events),
-        input=dumps(input),
-        trigger=dumps({key: value for key, value in asdict(trigger).items() if value is not None}),
-        engine=engine or settings.engine,
-        priority=priority,
-        available_at=now,
-        limits=slot_limits(plan, input, trigger),
-        fire=fire,
-        idempotency=idempotency,
-        rerun_of=rerun_of,
-        parent_execution_id=trigger.parent_execution_id,
-        parent_node_id=trigger.parent_node_id,
-        parent_call=trigger.parent_call or 0,
-        outputs=outputs,
-    )
+        when_full = _WHEN_FULL.get(overlap)
+        limits = () if when_full is None else (SlotLimit(f"trigger:{fire.binding_id}", 1, when_full),)
+        return await self._accept(plan, input, trigger, fire=fire, limits=limits, idempotency=idempotency)
+
+    async def rerun(
+        self,
+        execution_id: str,
+        *,
+        input: Any = KEEP,
+        version: int | Literal["pinned", "latest"] = "pinned",
+        from_node: str | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> Started:
+        """A new execution from an old one. With `from_node`, the outputs of everything that is not downstream of it
+        are taken over. Raises as `start` does; Conflict when `from_node` is not in the workflow."""
+        executions = self._env.store.executions
+        old = await executions.get(execution_id)
+        number = old.version if version == "pinned" else None if version == "latest" else version
+        plan = await self._plan(old.workflow_id, number)
+        reused: Mapping[str, tuple[str, bytes]] = {}
+        if from_node is not None:
+            reused = _reusable_outputs(plan, await read_history(executions, execution_id), from_node)
+        trigger = TriggerInfo(kind="rerun", payload=old.trigger.payload)
+        return await self._accept(
+            plan,
+            old.input if input is KEEP else input,
+            trigger,
+            engine=old.engine,
+            rerun_of=execution_id,
+            reused=reused,
+            idempotency=idempotency,
+        )
+
+    async def _plan(self, workflow_id: str, version: int | None, *, draft: bool = False) -> Plan:
+        """The plan of a version, of the current one when none is named. Raises NotFound, Conflict."""
+        record = await self._env.store.workflows.get(workflow_id)
+        if not record.enabled and not draft:
+            raise Conflict(
+                f"Workflow {workflow_id} is disabled.", code="disabled", hint="Enable it to start executions."
+            )
+        if version is None or version == record.version:
+            return self._plans.current(record)
+        return await self._plans.get(workflow_id, version)
+
+    async def _accept(
+        self,
+        plan: Plan,
+        input: Any,
+        trigger: TriggerInfo,
+        *,
+        engine: str | None = None,
+        priority: int = 0,
+        idempotency: Idempotency | None = None,
+        fire: Fire | None = None,
+        limits: tuple[SlotLimit, ...] = (),
+        rerun_of: str | None = None,
+        reused: Mapping[str, tuple[str, bytes]] | None = None,
+    ) -> Started:
+        """Check the input, create the execution, and run it at once where there is room. `limits` are kept beside the
+        workflow's own; `reused` are outputs taken over from another execution: node id → (port, encoded output)."""
+        env, worker = self._env, self._worker
+        if engine is not None:
+            env.engine(engine)
+        for node in plan.nodes:
+            if not node.enabled:
+                raise node_type_disabled(Conflict, node.entry.type)
+        if plan.input_validator is not None:
+            violations = plan.input_validator.validate(input, limit=20)
+            if violations:
+                raise InputInvalid([(violation.pointer, violation.message) for violation in violations])
+        now = round(env.clock.now(), 6)  # as fine as stores keep it, so that it reads the same from everywhere
+        execution_id = new_id("ex", now)
+        data: dict[str, Any] = {"workflow_id": plan.workflow_id, "version": plan.version, "trigger": trigger.kind}
+        events = [encode_event(1, now, "execution.queued", execution_id, data=data)]
+        outputs: dict[str, bytes] = {}
+        for node_id, (port, encoded) in (reused or {}).items():
+            head = b'{"reused_from":' + dumps(rerun_of) + b',"port":' + dumps(port)
+            if len(encoded) <= env.options.inline_output:
+                body = head + b',"output":' + encoded + b"}"
+            else:
+                outputs[node_id] = encoded
+                body = head + b',"output_stored":true,"output_size":' + str(len(encoded)).encode() + b"}"
+            events.append(encode_event(len(events) + 1, now, "step.succeeded", execution_id, node_id, 1, body))
+        new = NewExecution(
+            id=execution_id,
+            workflow_id=plan.workflow_id,
+            version=plan.version,
+            created_at=now,
+            events=EventBatch(1, events),
+            input=dumps(input),
+            trigger=dumps({name: value for name in _TRIGGER if (value := getattr(trigger, name)) is not None}),
+            engine=engine or plan.document.settings.engine,
+            priority=priority,
+            available_at=now,
+            limits=_slot_limits(plan, input, trigger) + limits,
+            fire=fire,
+            idempotency=idempotency,
+            rerun_of=rerun_of,
+            parent_execution_id=trigger.parent_execution_id,
+            parent_node_id=trigger.parent_node_id,
+            parent_call=trigger.parent_call or 0,
+            outputs=outputs,
+        )
+        born_claimed = worker.has_room()
+        created = await env.store.executions.create(
+            new, worker=worker.id if born_claimed else None, lease=env.options.lease, at=worker.at()
+        )
+        if created.skipped or created.execution_id is None:
+            raise Conflict(
+                "Concurrency limit reached, and its rule is to skip.",
+                code="limit-reached",
+                hint="Nothing was started. Try again when an execution has ended.",
+            )
+        if created.duplicate:
+            return Started(created.execution_id, duplicate=True, fingerprint=created.fingerprint)
+        for cancelled in created.cancelled:
+            worker.cancel(cancelled)
+            worker.wake()
+        env.hub.publish(new.id, new.workflow_id, 1, events)
+        if not created.epoch:
+            if created.admitted:
+                worker.wake()
+            return Started(new.id)
+        execution = Execution(
+            id=new.id,
+            workflow_id=new.workflow_id,
+            version=new.version,
+            status="running",
+            created_at=now,
+            input=input,
+            trigger=trigger,
+            engine=new.engine,
+            last_seq=new.events.last_seq,
+            epoch=created.epoch,
+            priority=priority,
+            rerun_of=rerun_of,
+            idempotency_key=idempotency.key if idempotency else None,
+        )
+        await worker.launch(Claimed(execution, events if len(events) > 1 else [], outputs, []))
+        return Started(new.id, execution=execution)
 
 
-def slot_limits(plan: Plan, input: Any, trigger: TriggerInfo) -> tuple[SlotLimit, ...]:
+def _slot_limits(plan: Plan, input: Any, trigger: TriggerInfo) -> tuple[SlotLimit, ...]:
     """The concurrency limits that an execution with this input falls under. Raises ReferenceFailed."""
     settings = plan.document.settings
     limits: list[SlotLimit] = []
@@ -119,26 +251,37 @@ def slot_limits(plan: Plan, input: Any, trigger: TriggerInfo) -> tuple[SlotLimit
             raise ReferenceFailed(
                 "settings.concurrency.key must be text or a number.", pointer="/settings/concurrency/key"
             )
-        text = f"key:{plan.workflow_id}:{key}"
-        when_full: Literal["queue", "skip", "cancel_oldest"] = rule.when_full
-        limits.append(SlotLimit(text, rule.limit, when_full))
+        limits.append(SlotLimit(f"key:{plan.workflow_id}:{key}", rule.limit, rule.when_full))
     return tuple(limits)
 
 
-def as_claimed(new: NewExecution, trigger: TriggerInfo, input: Any, epoch: int) -> Execution:
-    """The row of an execution that was born claimed, as the store would give it."""
-    return Execution(
-        id=new.id,
-        workflow_id=new.workflow_id,
-        version=new.version,
-        status="running",
-        created_at=new.created_at,
-        input=input,
-        trigger=trigger,
-        engine=new.engine,
-        last_seq=new.events.last_seq,
-        epoch=epoch,
-        priority=new.priority,
-        rerun_of=new.rerun_of,
-        idempotency_key=new.idempotency.key if new.idempotency else None,
-    )
+def _reusable_outputs(plan: Plan, history: History, from_node: str) -> dict[str, tuple[str, bytes]]:
+    """Node id → (port, encoded output) of every step that succeeded and is not downstream of `from_node`. Raises
+    Conflict when the workflow has no such node, or when one of the outputs is not known any more (`output-masked`)."""
+    start = plan.index.get(from_node)
+    if start is None:
+        raise Conflict(
+            f"The workflow has no node {from_node!r}.",
+            code="unknown-node",
+            hint=did_you_mean(from_node, plan.index),
+        )
+    downstream = {start}
+    queue = [start]
+    for node in queue:  # grows while it is read
+        for _, target in plan.graph.successors[node]:
+            if target not in downstream:
+                downstream.add(target)
+                queue.append(target)
+    reused: dict[str, tuple[str, bytes]] = {}
+    for name, step in history.steps.items():
+        index = plan.index.get(name)
+        if index is None or index in downstream or step.status != "succeeded" or step.port is None:
+            continue
+        if step.masked:
+            raise Conflict(
+                f"The output of {name!r} held a secret; only its masked form was kept after the execution ended.",
+                code="output-masked",
+                hint=f"Rerun from {name!r} or a node before it, so that it runs again.",
+            )
+        reused[name] = (step.port, dumps(step.output))
+    return reused

@@ -2,46 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from aicflow.engine.log import read_history
+from aicflow.engine.worker.worker import WorkerStatus
 from aicflow.kernel.clock import iso
-from aicflow.kernel.execution import Execution, Step
-
-if TYPE_CHECKING:
-    from aicflow.engine.executions import Executions
+from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step
+from aicflow.kernel.ports.executions import ExecutionStore
 
 __all__ = ["explain"]
 
 
-async def explain(executions: Executions, execution_id: str) -> str:
-    """The sentence. Raises NotFound."""
-    execution = await executions.get(execution_id)
-    fault = executions.worker.faults.get(execution_id)
+async def explain(execution: Execution, store: ExecutionStore, worker: WorkerStatus) -> str:
+    """The sentence."""
+    fault = worker.faults.get(execution.id)
     if fault is not None and execution.finished_at is None:
-        most = executions.options.max_faults
-        return f"The engine failed with {fault}. It is tried again, and fails after {most} times without progress."
+        return (
+            f"The engine failed with {fault}. It is tried again, and fails after {worker.max_faults} times without "
+            "progress."
+        )
     if execution.status == "queued":
-        return await _queued(executions, execution)
-    if execution.status in ("succeeded", "failed", "cancelled"):
+        return await _queued(execution, store, worker)
+    if execution.status in TERMINAL_STATUSES:
         because = f": {execution.error.message}" if execution.error is not None else "."
         return f"It has {execution.status if execution.status != 'cancelled' else 'been cancelled'}{because}"
-    steps = [step for step in await executions.steps(execution_id) if step.finished_at is None]
     if execution.cancel_requested:
         return "Its cancel was requested; it is being stopped."
+    history = await read_history(store, execution.id)
+    steps = [step for step in history.steps.values() if step.finished_at is None]
     sentences = [_step(step) for step in steps] or ["its next step is about to start"]
     return f"It is {execution.status}: " + "; ".join(sentences) + "."
 
 
-async def _queued(executions: Executions, execution: Execution) -> str:
-    store = executions.store.executions
+async def _queued(execution: Execution, store: ExecutionStore, worker: WorkerStatus) -> str:
     for limit in await store.limits_of(execution.id):
         holders = [holder for holder in await store.slot_holders(limit.key) if holder != execution.id]
         if len(holders) >= limit.limit:
             what = _holder(limit.key)
             names = ", ".join(holders[:3]) + (" and others" if len(holders) > 3 else "")
             return f"It is queued: {what} allows {limit.limit} at once, held by {names}."
-    if not executions.worker.has_room():
-        return f"It is queued: the worker is full, {executions.worker.running} executions are running."
+    if not worker.has_room:
+        return f"It is queued: the worker is full, {worker.running} executions are running."
     return "It is queued and will be claimed by the next free worker."
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
@@ -17,7 +16,7 @@ from aicflow.kernel.values import decode_text
 if TYPE_CHECKING:
     from aicflow.host.settings import Settings
 
-__all__ = ["document_body", "json_body", "raw_json"]
+__all__ = ["document_body", "json_body"]
 
 _YAML: Final = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 _JSON: Final = frozenset({"application/json", "text/json"})
@@ -59,24 +58,17 @@ async def document_body(request: Request, settings: Settings) -> SourceDocument:
     return read_document(data, format, settings.limits)
 
 
-async def raw_json(request: Request, settings: Settings) -> tuple[bytes, Any]:
-    """The bytes of a JSON body and their value, read strictly. Raises Problem, DocumentUnreadable."""
-    data, _ = await _body(request, yaml=False)
-    if len(data) > _IN_THREAD:
-        return data, await asyncio.to_thread(read_json, data, settings.limits)
-    return data, read_json(data, settings.limits)
-
-
 async def json_body[M: BaseModel](request: Request, settings: Settings, model: type[M], *, optional: bool = False) -> M:
     """The body as the model. With `optional`, no body at all is an empty object. Raises Problem."""
     if optional and not await request.body():
         return model()
-    data, _ = await raw_json(request, settings)
+    data, _ = await _body(request, yaml=False)
+    if len(data) > _IN_THREAD:
+        value = await asyncio.to_thread(read_json, data, settings.limits)
+    else:
+        value = read_json(data, settings.limits)
     try:
-        return model.model_validate_json(data)
+        return model.model_validate(value)
     except ValidationError as error:
-        raise of_validation(_errors(error), "body") from None
-
-
-def _errors(error: ValidationError) -> Sequence[Any]:
-    return error.errors(include_url=False, include_input=False, include_context=False)
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        raise of_validation(found, "body") from None

@@ -22,6 +22,7 @@ __all__ = ["DEFAULT_LIMITS", "DocumentFormat", "Limits", "SourceDocument", "read
 type DocumentFormat = Literal["json", "yaml"]
 
 _BOM: Final = b"\xef\xbb\xbf"
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _PLACE: Final = re.compile(r" at line (\d+) column (\d+)\Z")
 
 
@@ -67,12 +68,10 @@ def read_json(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
     Raises DocumentUnreadable with line and column.
     """
     text = _text(data, limits)
+    if _SURROGATE.search(text) is not None:
+        _check_syntax(text, limits)  # json.loads takes half a pair
     try:
-        from_json(text, allow_inf_nan=False, cache_strings="none")
-    except ValueError as error:
-        raise _syntax(str(error), limits) from None
-    try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite)
+        value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
     except _Duplicate as error:
         line, column = place_of_duplicate(text)
         raise DocumentUnreadable(
@@ -83,8 +82,19 @@ def read_json(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
         raise DocumentUnreadable(
             f"The number {error.number[:40]} is out of range.", code="doc.number", line=line, column=column
         ) from None
+    except (ValueError, RecursionError):
+        _check_syntax(text, limits)
+        raise
     check_depth(value, limits)
     return value
+
+
+def _check_syntax(text: str, limits: Limits) -> None:
+    """Raise DocumentUnreadable with the place where the text is not JSON."""
+    try:
+        from_json(text, allow_inf_nan=False, cache_strings="none")
+    except ValueError as error:
+        raise _syntax(str(error), limits) from None
 
 
 def check_depth(value: Any, limits: Limits) -> None:
@@ -160,6 +170,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise _Duplicate(key)
             seen.add(key)
     return out
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 def _finite(number: str) -> float:

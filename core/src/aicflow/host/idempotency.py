@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -42,8 +43,9 @@ async def once(
 ) -> Response:
     """The answer of `act`, or that of `again` with the id of what was made when the request's key was used before.
 
-    Keys of different API keys and of different calls never meet. `asked` is what the request says, however it is
-    written. `hidden`: the key itself is not stored. Raises Problem; whatever `act` raises when the key is fresh."""
+    Keys of different API keys and of different calls never meet. `asked` is what the request says (its body as a
+    model), however it is written. `hidden`: the key itself is not stored. Raises Problem; whatever `act` raises when
+    the key is fresh."""
     header = request.headers.get("idempotency-key")
     if header is None:
         return await act(None)
@@ -51,7 +53,7 @@ async def once(
         raise request_invalid(
             "invalid", "it must be 1 to 255 visible ASCII characters", name="idempotency-key", where="header"
         )
-    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_sent)
     key = Idempotency(f"{call}:{caller_of(request.scope).key_id}", header, _digest(canonical))
     if hidden:
         key = replace(key, key=_digest(header))
@@ -83,11 +85,15 @@ async def once(
     return response
 
 
-def fresh(started: Started) -> str:
-    """The id of an execution that was just started. Raises KeyUsed when it was started by an earlier request."""
+def fresh(started: Started) -> Started:
+    """An execution that was just started. Raises KeyUsed when it was started by an earlier request."""
     if started.duplicate:
         raise KeyUsed("", started.fingerprint or "", started.execution_id)
-    return started.execution_id
+    return started
+
+
+def _as_sent(body: BaseModel) -> Any:
+    return body.model_dump(mode="json", exclude_unset=True)
 
 
 def _digest(text: str) -> str:

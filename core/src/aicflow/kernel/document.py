@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from aicflow.kernel.execution import WhenFull
+
 __all__ = [
     "FORMAT_VERSION",
     "Concurrency",
@@ -94,7 +96,7 @@ class Concurrency(_Part):
 
     key: str = ""
     limit: int = Field(default=1, ge=1)
-    when_full: Literal["queue", "skip", "cancel_oldest"] = "queue"
+    when_full: WhenFull = "queue"
 
 
 class Settings(_Part):

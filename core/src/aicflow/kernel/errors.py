@@ -48,6 +48,7 @@ __all__ = [
     "StoreUnavailable",
     "TransientError",
     "WorkflowInvalid",
+    "node_type_disabled",
 ]
 
 
@@ -237,3 +238,12 @@ ATTEMPT_CODES: Final = frozenset(
     | {"unexpected-error", "secret-missing", "node-type-disabled"}
 )
 """The codes with which an attempt of any node may fail; `unexpected-error` is an exception that is no NodeError."""
+
+
+def node_type_disabled[E: (Conflict, PermanentError)](kind: type[E], type_id: str) -> E:
+    """The error of a start, or of a step, that needs a node type which an operator has disabled."""
+    return kind(
+        f"Node type {type_id!r} is disabled.",
+        code="node-type-disabled",
+        hint=f"An operator can enable it: PATCH /api/v1/node-types/{type_id}",
+    )

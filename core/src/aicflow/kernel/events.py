@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aicflow.kernel.clock import iso
-from aicflow.kernel.execution import Event, FailureReport, Step
+from aicflow.kernel.execution import TERMINAL_EVENTS, Event, FailureReport, Step
 from aicflow.kernel.values import dumps, loads
 
 __all__ = ["History", "decode_event", "encode_delta", "encode_event", "event_type", "fold", "report_from_json"]
@@ -105,7 +105,7 @@ def fold(events: Iterable[bytes], stored_outputs: Mapping[str, bytes] | None = N
             _apply(steps, kind, event, data, outputs)
         elif kind == "execution.started" and history.started_at is None:
             history.started_at = event["time"]
-        elif kind in ("execution.succeeded", "execution.failed", "execution.cancelled"):
+        elif kind in TERMINAL_EVENTS:
             history.ended = True
         elif kind == "event.lost":
             history.lost = True

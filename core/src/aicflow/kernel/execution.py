@@ -8,14 +8,18 @@ from typing import Any, Final, Literal
 __all__ = [
     "ACTIVE_STATUSES",
     "EVENT_TYPES",
+    "SETTLED_EVENTS",
+    "TERMINAL_EVENTS",
     "TERMINAL_STATUSES",
     "Event",
     "Execution",
     "ExecutionStatus",
     "FailureReport",
+    "Started",
     "Step",
     "StepStatus",
     "TriggerInfo",
+    "WhenFull",
 ]
 
 type ExecutionStatus = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
@@ -23,6 +27,11 @@ type StepStatus = Literal["running", "waiting", "retrying", "succeeded", "failed
 
 TERMINAL_STATUSES: Final = frozenset({"succeeded", "failed", "cancelled"})
 ACTIVE_STATUSES: Final = frozenset({"queued", "running", "waiting"})
+TERMINAL_EVENTS: Final = frozenset({"execution.succeeded", "execution.failed", "execution.cancelled"})
+SETTLED_EVENTS: Final = frozenset({"step.succeeded", "step.failed", "step.skipped", "step.cancelled"})
+
+WhenFull = Literal["queue", "skip", "cancel_oldest"]
+"""What becomes of an execution that is accepted while a concurrency limit is full."""
 
 EVENT_TYPES: Final = (
     "execution.queued",
@@ -114,6 +123,17 @@ class Execution:
     concurrency_key: str | None = None
     rerun_of: str | None = None
     idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What came of a start. `duplicate`: the key was used before and `execution_id` is that earlier execution, with
+    the fingerprint it was started with. `execution` is the new one where this process runs it already."""
+
+    execution_id: str
+    duplicate: bool = False
+    fingerprint: str | None = None
+    execution: Execution | None = None
 
 
 @dataclass(slots=True)

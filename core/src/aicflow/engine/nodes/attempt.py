@@ -11,11 +11,11 @@ from aicflow.engine.nodes.context import StepContext, StepRun
 from aicflow.engine.nodes.outputs import checked_output
 from aicflow.engine.nodes.params import step_params
 from aicflow.kernel.context import Answer
-from aicflow.kernel.errors import OutputInvalid, PermanentError, StaleClaim, StepTimeout
+from aicflow.kernel.errors import OutputInvalid, PermanentError, StaleClaim, StepTimeout, node_type_disabled
 from aicflow.kernel.node import Exit, StartChild, Wait
 from aicflow.language.plan import PlannedNode
 
-__all__ = ["Failed", "Interrupted", "Succeeded", "attempt_step"]
+__all__ = ["Attempt", "Failed", "Interrupted", "Outcome", "Succeeded"]
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class Succeeded:
 
 @dataclass(slots=True)
 class Failed:
-    """The node raised, or gave what it must not."""
+    """The node raised, or returned what it must not."""
 
     error: Exception
 
@@ -39,93 +39,89 @@ class Interrupted:
     """The execution is being stopped; the attempt has no result."""
 
 
-async def attempt_step(
-    run: StepRun,
-    active: dict[str, asyncio.Task[Any]],
-    node: PlannedNode,
-    attempt: int,
-    answer: Answer | None,
-    children: Sequence[Mapping[str, Any]],
-    deadline: float | None,
-) -> Succeeded | Failed | Interrupted | Wait | StartChild:
-    """Run one attempt. `active` holds the task that may be interrupted, while the node's own code runs and only then;
-    `deadline` is when the whole step must be over, by the event loop's clock."""
-    cls = node.cls
-    try:
-        if not node.enabled:
-            raise PermanentError(
-                f"Node type {cls.type_id!r} is disabled.",
-                code="node-type-disabled",
-                hint="An operator can enable it: PATCH /api/v1/node-types/" + cls.type_id,
-            )
-        run.scope["execution"]["attempt"] = attempt
-        params = step_params(node, run.scope, run.reveal)
-        run.used.add(cls)
-        ctx = StepContext(run, node.id, attempt, answer, children)
-        timeout = node.timeout
-        if deadline is not None:
-            left = max(deadline - asyncio.get_running_loop().time(), 0.0)
-            timeout = left if timeout is None else min(timeout, left)
-        if timeout is None:
+type Outcome = Succeeded | Failed | Interrupted | Wait | StartChild
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One attempt of the step `step_id`, and what it is given: the answer to its last wait and what became of the
+    executions that it has started. `deadline` is when the whole step must be over, by the event loop's clock. `task` is
+    what may be interrupted, while the node's own code runs and only then."""
+
+    node: PlannedNode
+    step_id: str
+    number: int
+    answer: Answer | None
+    children: Sequence[Mapping[str, Any]]
+    deadline: float | None
+    task: asyncio.Task[Any] | None = None
+
+    async def run(self, run: StepRun) -> Outcome:
+        """Run it."""
+        node = self.node
+        cls = node.cls
+        try:
+            if not node.enabled:
+                raise node_type_disabled(PermanentError, cls.type_id)
+            run.scope["execution"]["attempt"] = self.number
+            params = step_params(node, run.scope, run.reveal)
+            run.used.add(cls)
+            ctx = StepContext(run, self.step_id, self.number, self.answer, self.children)
+            timeout = node.timeout
+            if self.deadline is not None:
+                left = max(self.deadline - asyncio.get_running_loop().time(), 0.0)
+                timeout = left if timeout is None else min(timeout, left)
+            if timeout is None:
+                self.task = asyncio.current_task()
+                try:
+                    result = await run.env.nodes.invoke(cls, ctx, params)
+                finally:
+                    self.task = None
+            else:
+                result = await self._within(run, ctx, params, timeout)
+            return _result(node, result)
+        except asyncio.CancelledError:
             task = asyncio.current_task()
             assert task is not None
-            active[node.id] = task
-            try:
-                result = await run.env.nodes.invoke(cls, ctx, params)
-            finally:
-                del active[node.id]
-        else:
-            result = await _within(run, active, node, ctx, params, timeout)
-        return _result(node, result)
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        assert task is not None
-        if run.stops(node):
-            task.uncancel()
-            return Interrupted()
-        if task.cancelling():
-            raise
-        return Failed(PermanentError("The node cancelled itself.", hint="It let a CancelledError of its own escape."))
-    except SystemExit as error:
-        return Failed(PermanentError(f"The node tried to end the process: SystemExit({error.code!r})."))
-    except StaleClaim:
-        raise
-    except Exception as error:
-        if run.stops(node):
-            return Interrupted()
-        return Failed(error)
-
-
-async def _within(
-    run: StepRun,
-    active: dict[str, asyncio.Task[Any]],
-    node: PlannedNode,
-    ctx: StepContext,
-    params: Any,
-    timeout: float,
-) -> Any:
-    """Run with a time limit, in a task of its own: a node that does not stop when told to is left behind."""
-    task = asyncio.get_running_loop().create_task(run.env.nodes.invoke(node.cls, ctx, params))
-    active[node.id] = task
-    try:
-        done, _ = await asyncio.wait({task}, timeout=timeout)
-        if not done:
-            task.cancel()
-            done, _ = await asyncio.wait({task}, timeout=run.env.options.cancel_grace)
-            ctx.cancelled = True
-            if not done:
-                task.add_done_callback(_forget)
-            elif not task.cancelled() and task.exception() is None and not run.stops(node):
-                return task.result()  # it finished while it was being told to stop
-            raise StepTimeout(
-                f"The attempt did not end within {timeout:g} s.",
-                hint="Raise the node's timeout, or make its work smaller.",
+            if run.stops(node):
+                task.uncancel()
+                return Interrupted()
+            if task.cancelling():
+                raise
+            return Failed(
+                PermanentError("The node cancelled itself.", hint="It let a CancelledError of its own escape.")
             )
-        return task.result()
-    finally:
-        active.pop(node.id, None)
-        if not task.done():
-            task.cancel()
+        except SystemExit as error:
+            return Failed(PermanentError(f"The node tried to end the process: SystemExit({error.code!r})."))
+        except StaleClaim:
+            raise
+        except Exception as error:
+            if run.stops(node):
+                return Interrupted()
+            return Failed(error)
+
+    async def _within(self, run: StepRun, ctx: StepContext, params: Any, timeout: float) -> Any:
+        """Run with a time limit, in a task of its own: a node that does not stop when told to is left behind."""
+        task = self.task = asyncio.get_running_loop().create_task(run.env.nodes.invoke(self.node.cls, ctx, params))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=timeout)
+            if not done:
+                task.cancel()
+                done, _ = await asyncio.wait({task}, timeout=run.env.options.cancel_grace)
+                ctx.cancelled = True
+                if not done:
+                    task.add_done_callback(_forget)
+                elif not task.cancelled() and task.exception() is None and not run.stops(self.node):
+                    return task.result()  # it finished while it was being told to stop
+                raise StepTimeout(
+                    f"The attempt did not end within {timeout:g} s.",
+                    hint="Raise the node's timeout, or make its work smaller.",
+                )
+            return task.result()
+        finally:
+            self.task = None
+            if not task.done():
+                task.cancel()
 
 
 def _forget(task: asyncio.Task[Any]) -> None:
@@ -142,6 +138,6 @@ def _result(node: PlannedNode, result: Any) -> Succeeded | Wait | StartChild:
     if port is None:
         port = ports[0]
     elif port not in ports:
-        raise OutputInvalid(f"{node.cls.type_id} left by port {port!r}; its ports are {', '.join(ports)}.")
+        raise OutputInvalid(f"{node.cls.type_id} returned unknown port {port!r}. Available ports: {', '.join(ports)}.")
     output, encoded = checked_output(node, value)
     return Succeeded(port, output, encoded)

@@ -6,21 +6,18 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
+from aicflow.engine.environment import Environment
+from aicflow.engine.log import ExecutionLog
 from aicflow.engine.nodes.outputs import as_json
 from aicflow.kernel.context import Answer, LogLevel
-from aicflow.kernel.errors import NodeError, NotFound, PermanentError
-from aicflow.kernel.node import Exit, StartChild, Wait
+from aicflow.kernel.errors import NodeError, NotFound, PermanentError, node_type_disabled
+from aicflow.kernel.node import Exit, NodeType, StartChild, Wait
 from aicflow.kernel.params import checked_params
 from aicflow.kernel.values import dumps
+from aicflow.language.plan import PlannedNode
 from aicflow.language.schema import Bundle, SchemaView
-
-if TYPE_CHECKING:
-    from aicflow.engine.environment import Environment
-    from aicflow.engine.log import ExecutionLog
-    from aicflow.kernel.node import NodeType
-    from aicflow.language.plan import PlannedNode
 
 __all__ = ["StepContext", "StepRun"]
 
@@ -36,9 +33,6 @@ class StepRun(Protocol):
     """What references see, by root."""
     used: set[NodeType]
     """Node types that are told when the execution ends."""
-
-    @property
-    def stop_reason(self) -> str | None: ...
 
     def stops(self, node: PlannedNode) -> bool:
         """Whether the node has to stop."""
@@ -92,12 +86,12 @@ class StepContext:
         """From now on it is used in another thread than the event loop's."""
         self._loop = asyncio.get_running_loop()
 
-    def _tell(self, what: Callable[..., None], *args: Any) -> None:
+    def _on_loop(self, call: Callable[..., None], *args: Any) -> None:
         if self._loop is None:
-            what(*args)
+            call(*args)
             return
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-            self._loop.call_soon_threadsafe(what, *args)
+        with suppress(RuntimeError):  # the loop is closed: nobody is listening
+            self._loop.call_soon_threadsafe(call, *args)
 
     def cancel(self) -> None:
         """Say that this attempt should stop."""
@@ -130,11 +124,11 @@ class StepContext:
             body = dumps({**data, "fields": {key: repr(value) for key, value in fields.items()}})
         if len(body) > 4 * limit:
             body = dumps({**data, "fields": {}, "truncated": len(body)})
-        self._tell(self._run.add_event, "step.log", self.node_id, self.attempt, body)
+        self._on_loop(self._run.add_event, "step.log", self.node_id, self.attempt, body)
 
     def emit(self, delta: Any) -> None:
         """Show progress to whoever watches now."""
-        self._tell(self._run.emit, self.node_id, self.attempt, delta)
+        self._on_loop(self._run.emit, self.node_id, self.attempt, delta)
 
     def secret(self, name: str) -> str:
         """The value of a secret; masked from now on. Raises PermanentError when there is none."""
@@ -181,7 +175,7 @@ class StepContext:
         """Run a node type once as part of this step; returns its output as JSON. Raises NotFound, NodeError."""
         registered = self._run.env.registry.node(type_id)
         if not registered.setting.enabled:
-            raise PermanentError(f"Node type {type_id!r} is disabled.", code="node-type-disabled")
+            raise node_type_disabled(PermanentError, type_id)
         cls = registered.cls
         checked = checked_params(cls.params_model, {**registered.setting.default_params, **params})
         self._calls += 1

@@ -8,18 +8,24 @@ import inspect
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from aicflow.engine.nodes.threads import BlockingCalls
+from aicflow.kernel.context import Context
 from aicflow.kernel.node import Node, NodeType, Params
-
-if TYPE_CHECKING:
-    from aicflow.engine.nodes.context import StepContext
 
 __all__ = ["NodePool"]
 
 _logger = logging.getLogger("aicflow.engine")
 _STOP_SECONDS = 5.0
+
+
+class _ThreadContext(Context, Protocol):
+    """A context that can be handed to another thread."""
+
+    def enter_thread(self) -> None: ...
+
+    def cancel(self) -> None: ...
 
 
 class NodePool:
@@ -71,9 +77,9 @@ class NodePool:
         """What the type's instance says of itself, started or not. Raises what its `health` raises."""
         return await self._instance(cls).health()
 
-    async def invoke(self, cls: NodeType, ctx: StepContext, params: Params) -> Any:
+    async def invoke(self, cls: NodeType, ctx: _ThreadContext, params: Params) -> Any:
         """Run one attempt. A blocking node that is cancelled sees `ctx.cancelled` and is interrupted before its next
-        bytecode; whatever it gives afterwards is dropped."""
+        bytecode; whatever it returns afterwards is dropped."""
         instance = self._ready.get(cls) or await self.get(cls)
         if not self.is_blocking(cls):
             return await instance.run(ctx, params)

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from aicflow.engine.environment import Environment
-from aicflow.engine.log import ExecutionLog
 from aicflow.engine.masking import DeltaMask, Mask
+from aicflow.engine.run.children import Children
 from aicflow.engine.run.failure import report_of, report_to_json
 from aicflow.engine.run.outcome import execution_output
 from aicflow.engine.run.recovery import first_failure, resume_from
@@ -37,27 +37,16 @@ _TORN_DOWN: Final = frozenset(("cancelled", "timeout", "failed"))
 class ExecutionRun:
     """An execution while this worker holds it. `advance` is called once; `stop` may come at any time."""
 
-    def __init__(self, env: Environment, claimed: Claimed, plan: Plan) -> None:
+    def __init__(self, env: Environment, claimed: Claimed, plan: Plan, children: Children) -> None:
         self.env = env
         self.plan = plan
+        self.children = children
         self.execution = execution = claimed.execution
         self.execution_id = execution.id
         self.workflow_id = execution.workflow_id
         self.stop_reason: Stop | None = None
         self.used: set[NodeType] = set()
-        self.log = ExecutionLog(
-            env.store.executions,
-            env.hub,
-            env.clock,
-            execution_id=execution.id,
-            workflow_id=execution.workflow_id,
-            epoch=execution.epoch,
-            last_seq=execution.last_seq,
-            flush_after=env.options.flush_after,
-            mask=Mask(parent=env.secrets.mask),
-            seal=env.seal,
-            lost=self._lost,
-        )
+        self.log = env.open_log(execution, Mask(parent=env.secrets.mask), self._lost)
         self.log.on_cancel = partial(self.stop, "cancelled")
         self._resumption = resume_from(plan, claimed, env.seal)
         self.log.mask.add(*self._resumption.hidden)
@@ -195,6 +184,14 @@ class ExecutionRun:
         loop = asyncio.get_running_loop()
         self._timers.append(loop.call_later(self.env.options.cancel_grace, self._abandon))
 
+    @property
+    def is_stopping(self) -> bool:
+        return self.stop_reason is not None
+
+    def fail_fast(self) -> None:
+        """A step has failed, and nothing is to go on beside it."""
+        self.stop("failed")
+
     def stops(self, node: PlannedNode) -> bool:
         """Whether the node has to stop. What always runs goes on after a stop, for a time."""
         return self.stop_reason is not None and not (
@@ -240,6 +237,10 @@ class ExecutionRun:
             self.stop_reason = "lost"
             self.steps.interrupt()
 
+    def clock_moved(self) -> None:
+        """The wall clock was moved: look again at when what waits is due."""
+        self.steps.sleepers.clock_moved()
+
     def drain(self) -> None:
         """Let the steps under way end and begin no other; what is left is handed back."""
         self._draining = True
@@ -282,7 +283,7 @@ class ExecutionRun:
             return
         for node_id, _ in self.steps.unfinished():
             if self.stops(self._node(node_id)):
-                await self.env.children.cancel_children(self.execution_id, node_id)
+                await self.children.cancel(self.execution_id, node_id)
 
         async def settle_all() -> None:
             for index in nodes:
@@ -313,15 +314,15 @@ class ExecutionRun:
         reason = self.stop_reason
         if reason == "lost":
             return
-        if reason == "shutdown" or (reason is None and self._draining and self.steps.sleepers.held_back):
+        if reason == "shutdown" or (reason is None and self._draining and self.steps.sleepers.postponed):
             await self.log.flush()
             await self.env.store.executions.hand_back(self.env.worker, self.execution_id, self.execution.epoch)
             return
-        if reason is None and self.steps.is_parked:
+        if reason is None and self.steps.sleepers.left:
             await self._park()
             return
         if reason is not None:
-            await self.env.children.cancel_children(self.execution_id)
+            await self.children.cancel(self.execution_id)
         if reason == "cancelled":
             await self._end("cancelled", {}, None, None)
             return
@@ -352,7 +353,7 @@ class ExecutionRun:
         if on_failure is not None and self.execution.trigger.kind != "failure":
             # the failed steps are durable first, so that a crash after the start comes to the same end
             await self.log.flush()
-            await self.env.children.start_on_failure(self.execution, on_failure, report)
+            await self.children.start_on_failure(self.execution, on_failure, report)
         self.execution.error = report_from_json(report)
         await self._end("failed", {"error": report}, None, dumps(report))
 
@@ -393,10 +394,10 @@ class ExecutionRun:
         execution.status, execution.finished_at, execution.last_seq = status, finished, self.log.last_seq
         if appended is not None and appended.admitted:
             self.env.wake()
-        await self.env.children.ended(execution)
+        self.children.ended(execution)
 
     async def _park(self) -> None:
-        wake_at, nodes = self.steps.parked()
+        wake_at, nodes = self.steps.sleepers.due()
         deadline = self.plan.document.settings.timeout
         if deadline is not None and self.execution.started_at is not None:
             end = self.execution.started_at + deadline

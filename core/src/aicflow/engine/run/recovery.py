@@ -59,7 +59,7 @@ class Resumption:
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     open: dict[str, Step] = field(default_factory=dict)
     waits: dict[str, Waits] = field(default_factory=dict)
-    told_skipped: set[str] = field(default_factory=set)
+    skipped: set[str] = field(default_factory=set)
     failures: list[Step] = field(default_factory=list)
     history: History = field(default_factory=History)
     hidden: set[str] = field(default_factory=set)
@@ -92,7 +92,7 @@ def resume_from(plan: Plan, claimed: Claimed, seal: Seal) -> Resumption:
         if index is None:
             continue
         if step.status == "skipped" and step.port is None:
-            resumption.told_skipped.add(node_id)
+            resumption.skipped.add(node_id)
             continue
         settlement = settlement_of(step)
         if settlement is None:

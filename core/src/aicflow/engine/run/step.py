@@ -4,51 +4,102 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from aicflow.engine.nodes.attempt import Failed, Interrupted, Succeeded, attempt_step
+from aicflow.engine.nodes.attempt import Attempt, Failed, Interrupted, Outcome, Succeeded
+from aicflow.engine.nodes.context import StepRun
 from aicflow.engine.nodes.outputs import as_event
+from aicflow.engine.run.children import Children
 from aicflow.engine.run.failure import report_of, report_to_json, retryable
 from aicflow.engine.run.recovery import Resumption, Waits
 from aicflow.engine.run.retry import backoff
-from aicflow.engine.run.waiting import Parked, Sleepers, Woken
+from aicflow.engine.run.waiting import Sleepers
 from aicflow.kernel.clock import iso
 from aicflow.kernel.context import Answer
 from aicflow.kernel.errors import NodeError, PermanentError
-from aicflow.kernel.execution import FailureReport, Step
+from aicflow.kernel.execution import Execution, FailureReport, Step
 from aicflow.kernel.node import StartChild, Wait
 from aicflow.kernel.ports.engine import Settlement
 from aicflow.kernel.ports.executions import Answered
 from aicflow.kernel.values import dumps, loads
-from aicflow.language.plan import PlannedNode
+from aicflow.language.plan import Plan, PlannedNode
 
-if TYPE_CHECKING:
-    from aicflow.engine.run.execution_run import ExecutionRun
-
-__all__ = ["StepRunner"]
+__all__ = ["StepRunner", "SteppedRun"]
 
 _YIELD_EVERY = 64
 _CHILD_CHECK = 60.0
+
+
+class SteppedRun(StepRun, Protocol):
+    """What the steps of an execution need of it."""
+
+    plan: Plan
+    execution: Execution
+    children: Children
+
+    @property
+    def is_stopping(self) -> bool: ...
+
+    def end_deltas(self, node_id: str, attempt: int) -> None:
+        """The attempt is over: show what was held back of its deltas."""
+        ...
+
+    def fail_fast(self) -> None:
+        """A step has failed, and nothing is to go on beside it."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _OpenStep:
+    """A step that is not settled. `begun` is what an earlier turn told of it, `attempt` the last one that began (0:
+    none has), `current` the one that runs now, `answer` an answer that it has not taken yet."""
+
+    id: str
+    node: PlannedNode
+    waits: Waits
+    begun: Step | None = None
+    attempt: int = 0
+    current: Attempt | None = None
+    answer: Answered | None = None
+
+    @property
+    def running(self) -> asyncio.Task[Any] | None:
+        """The task of its node's code."""
+        return self.current.task if self.current is not None else None
+
+    def take_answer(self) -> Answered | None:
+        answer, self.answer = self.answer, None
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A step that is over for this turn: settled, parked (None), or to be tried `again`."""
+
+    settlement: Settlement
+    again: bool = False
 
 
 class StepRunner:
     """The steps of one execution: which are settled, which run, which wait. Its `run` and `skip` are what the engine
     calls."""
 
-    def __init__(self, run: ExecutionRun, resumption: Resumption, answers: Sequence[Answered]) -> None:
+    def __init__(self, run: SteppedRun, resumption: Resumption, answers: Sequence[Answered]) -> None:
         self._run = run
         self._settled = resumption.settled
-        self._open = resumption.open
-        self._waits = resumption.waits
-        self._told_skipped = resumption.told_skipped
-        self._answers: dict[str, Answered] = {}
-        self._attempts: dict[str, int] = {}
+        self._skipped = resumption.skipped
+        self._open = {
+            step_id: _OpenStep(
+                step_id, run.plan.nodes[run.plan.index[step_id]], resumption.waits[step_id], step, step.attempt
+            )
+            for step_id, step in resumption.open.items()
+        }
         self._since_yield = 0
         self._effects_pending = False
         self.failures = resumption.failures
         self.ran = set(resumption.outputs)
-        self.active: dict[str, asyncio.Task[Any]] = {}
         self._teardown: dict[int, asyncio.Task[Settlement]] = {}
         self.sleepers = Sleepers(run.env.clock, run.env.options.park_after)
         for answer in answers:
@@ -56,30 +107,20 @@ class StepRunner:
 
     # For the execution
 
-    @property
-    def is_parked(self) -> bool:
-        """Whether steps are left that wait, or that did not begin because the others do."""
-        return self.sleepers.left
-
-    def parked(self) -> tuple[float | None, list[str]]:
-        """When the earliest parked step is due (None: only an answer wakes it), and which steps wait."""
-        return self.sleepers.due()
-
     def running_ids(self) -> list[str]:
-        """Ids of the nodes whose code runs now."""
-        return list(self.active)
+        """Ids of the steps whose code runs now."""
+        return [step.id for step in self._open.values() if step.running is not None]
 
     def unfinished(self) -> list[tuple[str, int]]:
         """Steps that began and have not settled, with their attempts."""
-        begun = {node_id: step.attempt for node_id, step in self._open.items()}
-        return list({**begun, **self._attempts}.items())
+        return [(step.id, step.attempt) for step in self._open.values()]
 
     def interrupt(self) -> None:
-        """Interrupt what runs and wake what waits; `run.stop_reason` is set already, which nodes that always run may
+        """Interrupt what runs and wake what waits; `run` is stopping already, which nodes that always run may
         outlive."""
         spared = {node.id for node in self._run.plan.nodes if not self._run.stops(node)}
-        for node_id, task in list(self.active.items()):
-            if node_id not in spared:
+        for step in list(self._open.values()):
+            if (task := step.running) is not None and step.node.id not in spared:
                 task.cancel()
         self.sleepers.stop(spared)
 
@@ -90,18 +131,18 @@ class StepRunner:
 
     def teardown(self) -> list[int]:
         """The nodes that always run and have not, in the order of the graph; none when no step has begun."""
-        if not (self.ran or self._open or self._attempts):
+        if not (self.ran or self._open):
             return []
         graph = self._run.plan.graph
         return [index for index in graph.order if index in graph.always and self._settled[index] is None]
 
     def deliver(self, answer: Answered) -> None:
         """An answer for a step that waits here, or that is about to. One for a wait that is over is dropped."""
-        waits = self._waits.get(answer.node_id)
-        if waits is None or waits.number != answer.call:
+        step = self._open.get(answer.node_id)
+        if step is None or step.waits.number != answer.call:
             self._run.log.consume_answer(answer.node_id, answer.call)
         elif not self.sleepers.wake(answer.node_id, answer):
-            self._answers[answer.node_id] = answer
+            step.answer = answer
 
     # For the engine
 
@@ -109,8 +150,8 @@ class StepRunner:
         """The node is skipped."""
         run = self._run
         node_id = run.plan.nodes[index].id
-        if run.stop_reason is None and node_id not in self._told_skipped:
-            self._told_skipped.add(node_id)
+        if not run.is_stopping and node_id not in self._skipped:
+            self._skipped.add(node_id)
             run.log.add("step.skipped", node_id)
 
     async def run(self, index: int) -> Settlement:
@@ -118,10 +159,10 @@ class StepRunner:
         settled = self._settled[index]
         if settled is not None:
             return settled
-        if self._run.stop_reason is not None:
+        if self._run.is_stopping:
             return ()  # what always runs is the teardown's then
         if self.sleepers.parking:
-            self.sleepers.held_back = True
+            self.sleepers.postponed = True
             return None
         self._since_yield += 1
         if self._since_yield >= _YIELD_EVERY:
@@ -143,53 +184,54 @@ class StepRunner:
 
     async def _settle_busily(self, node: PlannedNode) -> Settlement:
         with self.sleepers.busy():
-            settlement = await self._settle(node)
+            step = self._open.get(node.id)
+            if step is None:
+                step = self._open[node.id] = _OpenStep(node.id, node, Waits())
+            settlement = await self._settle(step)
         self._settled[node.index] = settlement
         return settlement
 
-    async def _settle(self, node: PlannedNode) -> Settlement:
-        begun = self._open.get(node.id)
-        attempt, answer = 1, None
-        if begun is not None:
-            resumed = await self._resume(node, begun)
-            if not isinstance(resumed, tuple):
+    async def _settle(self, step: _OpenStep) -> Settlement:
+        node, waits, begun = step.node, step.waits, step.begun
+        answer: Answer | None = None
+        if begun is None:
+            step.attempt = 1
+        else:
+            resumed = await self._resume(step, begun)
+            if isinstance(resumed, _Ended):
                 return resumed.settlement
-            attempt, answer = resumed
-        waits = self._waits.setdefault(node.id, Waits())
+            answer = resumed
         deadline = None if node.step_timeout is None else self._deadline(node.step_timeout, begun)
         while True:
-            self._attempts[node.id] = attempt
-            outcome = await self._attempt(node, attempt, answer, deadline)
+            outcome = await self._attempt(step, answer, deadline)
             if answer is not None and not isinstance(outcome, Interrupted):
                 # not before: what was answered must not be lost with the attempt that it was given to
-                self._run.log.consume_answer(node.id, waits.number)
+                self._run.log.consume_answer(step.id, waits.number)
             if isinstance(outcome, Succeeded):
-                return self._succeeded(node, attempt, outcome)
+                return self._succeeded(step, outcome)
             if isinstance(outcome, Interrupted):
                 return ()
             if isinstance(outcome, Wait | StartChild):
                 since = asyncio.get_running_loop().time()
-                woken = await self._wait(node, attempt, outcome)
+                waited = await self._wait(step, outcome)
                 if deadline is not None:
                     deadline += asyncio.get_running_loop().time() - since  # waiting is no work
-                if isinstance(woken, Answer):
-                    answer = woken
+                if isinstance(waited, Answer):
+                    answer = waited
                     continue
-                if isinstance(woken, _Over) and not woken.again:
-                    return woken.settlement
-                if isinstance(woken, _Over):
-                    waits.forget()
-                    attempt, answer = attempt + 1, None
-                    continue
-                outcome = woken
-            delay = self._retry_delay(node, attempt, outcome.error, deadline)
-            if delay is None:
-                return self._failed(node, attempt, outcome.error)
-            over = await self._back_off(node, attempt, outcome.error, delay)
-            if over is not None:
-                return over.settlement
-            waits.forget()
-            attempt, answer = attempt + 1, None
+            else:
+                waited = outcome
+            if isinstance(waited, Failed):
+                waited = await self._after_failure(step, waited.error, deadline)
+            if not waited.again:
+                return waited.settlement
+            self._begin_again(step)
+            answer = None
+
+    def _begin_again(self, step: _OpenStep) -> None:
+        """The next attempt runs from the step's beginning."""
+        step.attempt += 1
+        step.waits.forget()
 
     def _deadline(self, seconds: float, begun: Step | None) -> float:
         """When the whole step must be over, by the event loop's clock, which does not jump. What passed before a
@@ -199,19 +241,18 @@ class StepRunner:
             seconds -= max(0.0, self._run.env.clock.now() - began)
         return asyncio.get_running_loop().time() + seconds
 
-    async def _attempt(
-        self, node: PlannedNode, attempt: int, answer: Answer | None, deadline: float | None
-    ) -> Succeeded | Failed | Interrupted | Wait | StartChild:
-        run, waits = self._run, self._waits[node.id]
-        run.log.add("step.started", node.id, attempt, waits.woken if answer is not None else {})
+    async def _attempt(self, step: _OpenStep, answer: Answer | None, deadline: float | None) -> Outcome:
+        run, node, waits = self._run, step.node, step.waits
+        run.log.add("step.started", step.id, step.attempt, waits.woken if answer is not None else {})
         if self._effects_pending or not node.pure:
             # before a step with effects everything is durable, and its result before anything after it
             self._effects_pending = False
             await run.log.flush()
             if run.stops(node):
                 return Interrupted()
-        outcome = await attempt_step(run, self.active, node, attempt, answer, waits.children, deadline)
-        run.end_deltas(node.id, attempt)
+        step.current = Attempt(node, step.id, step.attempt, answer, waits.children, deadline)
+        outcome = await step.current.run(run)
+        run.end_deltas(step.id, step.attempt)
         if not node.pure:
             self._effects_pending = True
             run.log.flush_soon()
@@ -219,81 +260,83 @@ class StepRunner:
 
     # Going on after a restart or a wait
 
-    async def _resume(self, node: PlannedNode, begun: Step) -> tuple[int, Answer | None] | _Over:
-        """What to do with a step that began in an earlier turn: its next attempt, or how it settles."""
-        waits = self._waits[node.id]
-        self._attempts[node.id] = begun.attempt
+    async def _resume(self, step: _OpenStep, begun: Step) -> Answer | _Ended | None:
+        """Go on with a step that began in an earlier turn: what its next attempt is given, or how it settles."""
+        waits, on_recovery = step.waits, step.node.on_recovery
         if begun.status == "retrying":
-            over = await self._sleep(node, begun.retry_at)
-            return over if isinstance(over, _Over) else (begun.attempt + 1, None)
+            woken = await self._sleep(step, begun.retry_at)
+            if isinstance(woken, _Ended):
+                return woken
+            step.attempt += 1
+            return None
         for child, detached in waits.started.items():
-            told = _detached(child) if detached else await self._run.env.children.child_result(child)
-            waits.children.append(told or _detached(child))
+            result = None if detached else await self._run.children.result(child)
+            waits.children.append(result or _detached(child))
         wait = begun.wait if begun.status == "waiting" else None
         if wait is None:
-            given = self._given_before(node)
-            if node.on_recovery == "retry":
-                return begun.attempt + 1, given
-            self._run.log.consume_answer(node.id, waits.number)
-            if node.on_recovery == "fail":
+            before = self._answered_before(step)
+            if on_recovery == "retry":
+                step.attempt += 1
+                return before
+            self._run.log.consume_answer(step.id, waits.number)
+            if on_recovery == "fail":
                 error = PermanentError(
                     "The worker went away while this step ran; whether it had its effect is unknown.",
                     code="outcome-unknown",
                     hint="Check the other system, then rerun from this node. on_recovery: retry runs it again by "
                     "itself.",
                 )
-                return _Over(self._failed(node, begun.attempt, error))
+                return _Ended(self._failed(step, error))
             waits.number += 1
             wait = {
                 "reason": "recovery",
                 "message": "Did this step have its effect? Answer retry, skip or fail.",
                 "call": waits.number,
             }
-            self._run.log.add("step.waiting", node.id, begun.attempt, wait)
-        woken = await self._resume_wait(node, begun, wait)
-        if isinstance(woken, Answer):
-            return begun.attempt, woken
-        if not woken.again:
-            return woken
+            self._run.log.add("step.waiting", step.id, step.attempt, wait)
+        waited = await self._resume_wait(step, wait)
+        if isinstance(waited, Answer) or not waited.again:
+            return waited
         if wait.get("reason") == "recovery":
-            return begun.attempt + 1, self._given_before(node)
-        waits.forget()
-        return begun.attempt + 1, None
+            step.attempt += 1
+            return self._answered_before(step)
+        self._begin_again(step)
+        return None
 
-    def _given_before(self, node: PlannedNode) -> Answer | None:
+    def _answered_before(self, step: _OpenStep) -> Answer | None:
         """What had ended the wait after which the interrupted attempt ran; the next one is given it again."""
-        waits = self._waits[node.id]
+        waits = step.waits
         match waits.woken.get("woken"):
             case "timeout":
                 return Answer("timeout")
             case "child" | "detached":
                 return Answer("answered", waits.children[-1])
-            case "answer" if (kept := self._answers.pop(node.id, None)) is not None and kept.kind == "answered":
+            case "answer" if (kept := step.take_answer()) is not None and kept.kind == "answered":
                 return Answer("answered", loads(kept.value))
         return None
 
-    async def _resume_wait(self, node: PlannedNode, begun: Step, wait: dict[str, Any]) -> Answer | _Over:
-        answer = self._answers.pop(node.id, None)
+    async def _resume_wait(self, step: _OpenStep, wait: dict[str, Any]) -> Answer | _Ended:
+        answer = step.take_answer()
         if wait.get("child") is not None:
-            return await self._follow_child(node, begun.attempt, wait["child"], answer)
+            return await self._follow_child(step, wait["child"], answer)
         if answer is not None:
-            return self._take(node, begun.attempt, answer)
-        return await self._until(node, begun.attempt, wait.get("until_seconds"))
+            return self._take(step, answer)
+        return await self._until(step, wait.get("until_seconds"))
 
-    async def _wait(self, node: PlannedNode, attempt: int, wanted: Wait | StartChild) -> Answer | Failed | _Over:
-        run, waits = self._run, self._waits[node.id]
+    async def _wait(self, step: _OpenStep, wanted: Wait | StartChild) -> Answer | Failed | _Ended:
+        run, waits = self._run, step.waits
         waits.number += 1
         if isinstance(wanted, StartChild):
             try:
-                child = await run.env.children.start_child(run.execution, node.id, waits.number, wanted)
+                child = await run.children.start(run.execution, step.id, waits.number, wanted)
             except NodeError as error:
                 return Failed(error)
             if wanted.detach:
                 waits.wake("detached", _detached(child))
                 return Answer("answered", waits.children[-1])
             data: dict[str, Any] = {"reason": "child", "child": child, "call": waits.number}
-            run.log.add("step.waiting", node.id, attempt, data)
-            return await self._follow_child(node, attempt, child)
+            run.log.add("step.waiting", step.id, step.attempt, data)
+            return await self._follow_child(step, child)
         data = {"reason": "time" if wanted.answer_schema is None else "answer", "call": waits.number}
         until = wanted.until
         if wanted.seconds is not None:
@@ -304,110 +347,100 @@ class StepRunner:
             data["answer_schema"] = wanted.answer_schema
         if wanted.message is not None:
             data["message"] = wanted.message
-        run.log.add("step.waiting", node.id, attempt, data)
-        return await self._until(node, attempt, until, wanted.seconds)
+        run.log.add("step.waiting", step.id, step.attempt, data)
+        return await self._until(step, until, wanted.seconds)
 
-    async def _follow_child(
-        self, node: PlannedNode, attempt: int, child: str, answer: Answered | None = None
-    ) -> Answer | _Over:
+    async def _follow_child(self, step: _OpenStep, child: str, answer: Answered | None = None) -> Answer | _Ended:
         run = self._run
         while True:
             if answer is not None and answer.kind in ("skip", "fail"):
-                await run.env.children.cancel_children(run.execution_id, node.id)
-                return self._take(node, attempt, answer)
-            result = await run.env.children.child_result(child)
+                await run.children.cancel(run.execution_id, step.id)
+                return self._take(step, answer)
+            result = await run.children.result(child)
             if result is not None:
-                self._waits[node.id].wake("child", result)
+                step.waits.wake("child", result)
                 return Answer("answered", result)
             if answer is not None:
-                run.log.consume_answer(node.id, answer.call)  # `retry`: the child is at work already
+                run.log.consume_answer(step.id, answer.call)  # `retry`: the child is at work already
             # the child's end wakes this step; with a shared store it may end in another process while this one holds
             # the parent, and is looked for now and then
             held_elsewhere = not run.env.store.exclusive
-            woken = await self._sleep(node, run.env.clock.now() + _CHILD_CHECK if held_elsewhere else None)
-            if isinstance(woken, _Over):
+            woken = await self._sleep(step, run.env.clock.now() + _CHILD_CHECK if held_elsewhere else None)
+            if isinstance(woken, _Ended):
                 return woken
             answer = woken
 
-    async def _until(
-        self, node: PlannedNode, attempt: int, until: float | None, seconds: float | None = None
-    ) -> Answer | _Over:
-        woken = await self._sleep(node, until, seconds)
-        if isinstance(woken, _Over):
+    async def _until(self, step: _OpenStep, until: float | None, seconds: float | None = None) -> Answer | _Ended:
+        woken = await self._sleep(step, until, seconds)
+        if isinstance(woken, _Ended):
             return woken
         if woken is not None:
-            return self._take(node, attempt, woken)
-        self._waits[node.id].wake("timeout")
+            return self._take(step, woken)
+        step.waits.wake("timeout")
         return Answer("timeout")
 
-    def _take(self, node: PlannedNode, attempt: int, answer: Answered) -> Answer | _Over:
+    def _take(self, step: _OpenStep, answer: Answered) -> Answer | _Ended:
         """What an answer means: the value for the node, another attempt, or a settlement."""
         if answer.kind == "answered":
-            self._waits[node.id].wake("answer")
+            step.waits.wake("answer")
             return Answer("answered", loads(answer.value))
-        self._run.log.consume_answer(node.id, answer.call)
+        self._run.log.consume_answer(step.id, answer.call)
         if answer.kind == "retry":
-            return _Over((), again=True)
+            return _Ended((), again=True)
         if answer.kind == "fail":
             message = loads(answer.value)
             error = PermanentError(
                 message if isinstance(message, str) else "Answered with fail.", code="failed-by-answer"
             )
-            return _Over(self._failed(node, attempt, error))
-        port = node.only_port or "main"
+            return _Ended(self._failed(step, error))
+        port = step.node.only_port or "main"
         data = {"port": port, "output": None, "reason": "skipped by an answer"}
-        self._run.log.add("step.skipped", node.id, attempt, data)
-        self._settle_entry(node, {"output": None})
-        return _Over((port,))
+        self._run.log.add("step.skipped", step.id, step.attempt, data)
+        self._close(step, {"output": None})
+        return _Ended((port,))
 
     async def _sleep(
-        self, node: PlannedNode, until: float | None, seconds: float | None = None
-    ) -> Answered | _Over | None:
+        self, step: _OpenStep, until: float | None, seconds: float | None = None
+    ) -> Answered | _Ended | None:
         """Wait for an instant or an answer: None when the time came."""
-        early = self._answers.pop(node.id, None)
-        if early is not None:
-            return early
-        woken = await self.sleepers.sleep(node.id, until, seconds)
-        if isinstance(woken, Woken):
-            return woken.answer
-        return _Over(None) if isinstance(woken, Parked) else _Over(())
+        answer = step.take_answer()
+        if answer is not None:
+            return answer
+        woken = await self.sleepers.sleep(step.id, until, seconds)
+        if isinstance(woken, Answered):
+            return woken
+        return None if woken == "due" else _Ended(None if woken == "parked" else ())
 
     # How a step ends
 
-    def _retry_delay(
-        self, node: PlannedNode, attempt: int, error: BaseException, deadline: float | None
-    ) -> float | None:
-        retry = node.retry
-        if retry is None or attempt >= retry.max_attempts or not retryable(error, retry.on):
-            return None
-        delay = backoff(retry, attempt, error, self._run.env.chance)
+    async def _after_failure(self, step: _OpenStep, error: BaseException, deadline: float | None) -> _Ended:
+        """Wait for the next attempt when there is to be one; else the step has failed."""
+        run, retry = self._run, step.node.retry
+        if retry is None or step.attempt >= retry.max_attempts or not retryable(error, retry.on):
+            return _Ended(self._failed(step, error))
+        delay = backoff(retry, step.attempt, error, run.env.chance)
         if deadline is not None and asyncio.get_running_loop().time() + delay >= deadline:
-            return None
-        return delay
-
-    async def _back_off(self, node: PlannedNode, attempt: int, error: BaseException, delay: float) -> _Over | None:
-        retry_at = self._run.env.clock.now() + delay
-        report = report_to_json(report_of(error, node.id, attempt), self._run.log.mask)
+            return _Ended(self._failed(step, error))
+        retry_at = run.env.clock.now() + delay
+        report = report_to_json(report_of(error, step.id, step.attempt), run.log.mask)
         data = {"retry_at": retry_at, "delay": round(delay, 3), "error": report}
-        self._run.log.add("step.retrying", node.id, attempt, data)
-        if delay > 0:
-            woken = await self._sleep(node, retry_at, delay)
-            if isinstance(woken, _Over):
-                return woken
-        return None
+        run.log.add("step.retrying", step.id, step.attempt, data)
+        if delay > 0 and isinstance(woken := await self._sleep(step, retry_at, delay), _Ended):
+            return woken
+        return _Ended((), again=True)
 
-    def _succeeded(self, node: PlannedNode, attempt: int, outcome: Succeeded) -> Settlement:
+    def _succeeded(self, step: _OpenStep, outcome: Succeeded) -> Settlement:
         run = self._run
         data, large, real = as_event(outcome.port, outcome.encoded, run.log.mask, run.env.options)
         if large is not None:
-            run.log.keep_output(node.id, large)
-        run.log.add("step.succeeded", node.id, attempt, data, real)
-        self._settle_entry(node, {"output": outcome.output})
+            run.log.keep_output(step.id, large)
+        run.log.add("step.succeeded", step.id, step.attempt, data, real)
+        self._close(step, {"output": outcome.output})
         return (outcome.port,)
 
-    def _failed(self, node: PlannedNode, attempt: int, error: BaseException) -> Settlement:
-        run = self._run
-        report = report_of(error, node.id, attempt)
+    def _failed(self, step: _OpenStep, error: BaseException) -> Settlement:
+        run, node = self._run, step.node
+        report = report_of(error, step.id, step.attempt)
         port: str | None = None
         if node.has_error_edge:
             port = "error"
@@ -416,33 +449,22 @@ class StepRunner:
         real, shown = report_to_json(report), report_to_json(report, run.log.mask)
         rest: dict[str, Any] = {} if port is None else {"port": port, "output": None}
         real_data = None if shown == real else dumps({"error": real, **rest})
-        run.log.add("step.failed", node.id, attempt, {"error": shown, **rest}, real_data)
-        self._settle_entry(node, {"output": None, "error": real})
+        run.log.add("step.failed", step.id, step.attempt, {"error": shown, **rest}, real_data)
+        self._close(step, {"output": None, "error": real})
         if port is not None:
             return (port,)
-        self.failures.append(Step(node.id, "failed", attempt, error=FailureReport(**shown)))
+        self.failures.append(Step(step.id, "failed", step.attempt, error=FailureReport(**shown)))
         if run.plan.document.settings.fail_fast:
-            run.stop("failed")
+            run.fail_fast()
         return ()
 
-    def _settle_entry(self, node: PlannedNode, entry: dict[str, Any]) -> None:
-        self._run.scope["nodes"][node.id] = entry
-        self.ran.add(node.id)
-        self._attempts.pop(node.id, None)
-        self._open.pop(node.id, None)
-        self._waits.pop(node.id, None)
+    def _close(self, step: _OpenStep, entry: dict[str, Any]) -> None:
+        """The step is settled; `entry` is what `nodes.<id>` is from now on."""
+        self._run.scope["nodes"][step.id] = entry
+        self.ran.add(step.id)
+        del self._open[step.id]
 
 
 def _detached(child: str) -> dict[str, Any]:
     """What a step is told of a child that it does not wait for."""
     return {"execution_id": child, "status": "queued", "output": None, "error": None}
-
-
-class _Over:
-    """A step that is over for this turn: settled, parked (None), or to be tried `again`."""
-
-    __slots__ = ("again", "settlement")
-
-    def __init__(self, settlement: Settlement, *, again: bool = False) -> None:
-        self.settlement = settlement
-        self.again = again

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
-from aicflow.engine.log import ExecutionLog
+from aicflow.engine.log import read_history
+from aicflow.engine.run.children import Children
 from aicflow.engine.run.execution_run import ExecutionRun
 from aicflow.engine.run.failure import report_of, report_to_json
 from aicflow.engine.worker.plans import PlanCache
 from aicflow.kernel.errors import PermanentError, StaleClaim, StoreUnavailable
-from aicflow.kernel.events import fold
 from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.executions import Answered, Claimed, Projection
 from aicflow.kernel.values import dumps
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "WorkerStatus"]
 
 _logger = logging.getLogger("aicflow.engine")
 _CLAIM_BATCH = 200
@@ -28,43 +29,63 @@ _PAUSE_AFTER_ERROR = 1.0
 _PAUSE_AFTER_FAULT = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """How a worker is doing. `alive`: its claim and renewal loops run. `running`: how many executions it holds, and
+    `has_room` for one more. `faults`: what the engine itself failed with, by execution, until that goes on or has ended
+    (after `max_faults` in a row); `fault_count` counts them all. `abandoned`: nodes that did not stop when the worker
+    did; only the end of the process stops them."""
+
+    id: str
+    alive: bool
+    running: int
+    has_room: bool
+    faults: Mapping[str, str]
+    fault_count: int
+    max_faults: int
+    abandoned: int
+
+
 class Worker:
     """Runs executions in this process. At most `max_running` at once; the rest stay queued in the store."""
 
-    def __init__(self, env: Environment, plans: PlanCache) -> None:
+    def __init__(self, env: Environment, plans: PlanCache, children: Children) -> None:
         self._env = env
         self._plans = plans
+        self._children = children
         self._running: dict[str, ExecutionRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._closing = False
         self._reserved = 0
-        self._seen: tuple[float, float] | None = None
+        self._clocks: tuple[float, float] | None = None
         self._renewed = 0.0
         self._claiming = False
-        self._early: dict[str, list[Callable[[ExecutionRun], None]]] = {}
-        self._doubt: tuple[float, float] | None = None
+        self._for_claimed: dict[str, list[Callable[[ExecutionRun], None]]] = {}
+        self._clock_grace: tuple[float, float] | None = None
         self._system_clock = type(env.clock) is SystemClock
-        self.abandoned = 0
-        """Nodes that did not stop when this worker did; only the end of the process stops them."""
-        self.faults: dict[str, str] = {}
-        """What the engine itself failed of, by execution, until it goes on or has ended."""
-        self.fault_count = 0
+        self._abandoned = 0
+        self._faults: dict[str, str] = {}
+        self._fault_count = 0
 
     @property
     def id(self) -> str:
         return self._env.worker
 
     @property
-    def alive(self) -> bool:
-        """Whether the claim and renewal loops run."""
-        return bool(self._loops) and not any(loop.done() for loop in self._loops)
-
-    @property
-    def running(self) -> int:
-        """How many executions this worker holds."""
-        return len(self._running)
+    def status(self) -> WorkerStatus:
+        """How it is doing."""
+        return WorkerStatus(
+            id=self.id,
+            alive=bool(self._loops) and not any(loop.done() for loop in self._loops),
+            running=len(self._running),
+            has_room=self.has_room(),
+            faults=self._faults,
+            fault_count=self._fault_count,
+            max_faults=self._env.options.max_faults,
+            abandoned=self._abandoned,
+        )
 
     def has_room(self) -> bool:
         """Whether one more execution may be born claimed by this worker."""
@@ -107,9 +128,9 @@ class Worker:
             if claimed.damage is not None:
                 raise claimed.damage
             plan = await self._plans.get(claimed.execution.workflow_id, claimed.execution.version)
-            run = ExecutionRun(self._env, claimed, plan)
+            run = ExecutionRun(self._env, claimed, plan, self._children)
             if run.stalled >= self._env.options.max_claims:
-                await self._no_progress(run, self.faults.get(execution.id))
+                await self._no_progress(run, self._faults.get(execution.id))
                 return
         except (StoreUnavailable, asyncio.CancelledError):
             raise
@@ -117,10 +138,10 @@ class Worker:
             await self._cannot_run(claimed.execution, error)
             return
         self._running[run.execution_id] = run
-        run.on_abandoned = partial(self._abandoned, run)
+        run.on_abandoned = partial(self._on_abandoned, run)
         self._spawn(self._advance(run))
-        for what in self._early.pop(run.execution_id, ()):
-            what(run)
+        for do in self._for_claimed.pop(run.execution_id, ()):
+            do(run)
 
     async def _launch_all(self, claimed: Sequence[Claimed]) -> None:
         for one in claimed:
@@ -140,14 +161,14 @@ class Worker:
         try:
             await run.advance()
             if run.fault is None:
-                self.faults.pop(run.execution_id, None)
+                self._faults.pop(run.execution_id, None)
             else:
                 await self._after_fault(run, run.fault)
         finally:
-            self._let_go(run)
+            self._release(run)
 
-    def _abandoned(self, run: ExecutionRun) -> None:
-        self._let_go(run)
+    def _on_abandoned(self, run: ExecutionRun) -> None:
+        self._release(run)
         if run.fault is not None:
             self._spawn(self._after_fault(run, run.fault))
 
@@ -156,9 +177,9 @@ class Worker:
         the pause, and the execution with it."""
         execution, options = run.execution, self._env.options
         execution.last_seq = run.log.committed
-        said = self._env.secrets.mask.text(f"{type(fault).__name__}: {fault}")
-        self.faults[execution.id] = said
-        self.fault_count += 1
+        message = self._env.secrets.mask.text(f"{type(fault).__name__}: {fault}")
+        self._faults[execution.id] = message
+        self._fault_count += 1
         # a cancel that comes now gets a turn of its own, one that this turn failed to carry out ends it here
         ends = run.stalled + 1 >= options.max_faults or run.stop_reason == "cancelled"
         if not ends:
@@ -167,7 +188,7 @@ class Worker:
         while not self._closing or not ends:
             try:
                 if ends:
-                    await self._no_progress(run, said)
+                    await self._no_progress(run, message)
                 else:
                     await self._env.store.executions.hand_back(self.id, execution.id, execution.epoch)
                     self.wake()
@@ -186,7 +207,7 @@ class Worker:
         )
         await self._cannot_run(run.execution, error, run)
 
-    def _let_go(self, run: ExecutionRun) -> None:
+    def _release(self, run: ExecutionRun) -> None:
         if self._running.get(run.execution_id) is run:
             del self._running[run.execution_id]
             if len(self._running) + 1 >= self._env.options.max_running:
@@ -196,19 +217,7 @@ class Worker:
         """End an execution without its steps: it cannot even begin, since its workflow or a node type is gone, or it
         cannot go on."""
         _logger.warning("Execution %s cannot run: %s", execution.id, error)
-        log = ExecutionLog(
-            self._env.store.executions,
-            self._env.hub,
-            self._env.clock,
-            execution_id=execution.id,
-            workflow_id=execution.workflow_id,
-            epoch=execution.epoch,
-            last_seq=execution.last_seq,
-            mask=self._env.secrets.mask,
-            seal=self._env.seal,
-            flush_after=self._env.options.flush_after,
-            lost=lambda _: None,
-        )
+        log = self._env.open_log(execution, self._env.secrets.mask)
         cancelled = execution.cancel_requested
         now = self._env.clock.now()
         report = report_to_json(report_of(error, "", 1), self._env.secrets.mask)
@@ -216,14 +225,14 @@ class Worker:
         if run is None:
             report["code"] = "cannot-run"
         else:
-            told = await self._env.store.executions.events(execution.id, limit=execution.last_seq)
-            for step in fold(told).steps.values():
+            history = await read_history(self._env.store.executions, execution.id)
+            for step in history.steps.values():
                 if step.finished_at is None:
                     log.add("step.cancelled", step.node_id, step.attempt)
-            await self._env.children.cancel_children(execution.id)
+            await self._children.cancel(execution.id)
             on_failure = run.plan.document.settings.on_failure
             if on_failure is not None and not cancelled and execution.trigger.kind != "failure":
-                await self._env.children.start_on_failure(execution, on_failure, report)
+                await self._children.start_on_failure(execution, on_failure, report)
         log.add("execution.cancelled" if cancelled else "execution.failed", data={} if cancelled else {"error": report})
         try:
             await log.flush(
@@ -238,13 +247,12 @@ class Worker:
             return
         finally:
             log.close()
-        self.faults.pop(execution.id, None)
+        self._faults.pop(execution.id, None)
         execution.status = "cancelled" if cancelled else "failed"
-        await self._env.children.ended(execution)
+        self._children.ended(execution)
 
     async def _claim_loop(self) -> None:
         options = self._env.options
-        executions = self._env.store.executions
         while not self._closing:
             self._wake.clear()
             timeout = options.lease / 2
@@ -264,7 +272,7 @@ class Worker:
                     if len(claimed) == room:
                         await asyncio.sleep(0)
                         continue
-                    due = await executions.next_due(at=self.at())
+                    due = await self._env.store.executions.next_due(at=self.at())
                     if due is not None:
                         timeout = min(timeout, due + 0.001)
             except StoreUnavailable as error:
@@ -275,7 +283,7 @@ class Worker:
                 timeout = _PAUSE_AFTER_ERROR
             finally:
                 self._claiming = False
-                self._early.clear()
+                self._for_claimed.clear()
             try:
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
@@ -288,11 +296,11 @@ class Worker:
 
     async def _claim(self, limit: int, *, cancelled_only: bool = False) -> Sequence[Claimed]:
         lease, at = self._env.options.lease, self.at()
-        if self._doubt is not None and asyncio.get_running_loop().time() >= self._doubt[0]:
-            self._doubt = None
-        if self._doubt is not None:
+        if self._clock_grace is not None and asyncio.get_running_loop().time() >= self._clock_grace[0]:
+            self._clock_grace = None
+        if self._clock_grace is not None:
             # the wall clock was just moved forward: leases of others look expired that are not
-            at, lease = self._env.clock.now() - self._doubt[1], lease + self._doubt[1]
+            at, lease = self._env.clock.now() - self._clock_grace[1], lease + self._clock_grace[1]
         return await self._env.store.executions.claim(self.id, limit, lease=lease, at=at, cancelled_only=cancelled_only)
 
     async def _renew_loop(self) -> None:
@@ -309,16 +317,16 @@ class Worker:
         """Before this worker looks for expired leases: renew its own if the wall clock was moved, or if this process
         stood still for so long that they may have run out."""
         wall, steady = self._env.clock.now(), asyncio.get_running_loop().time()
-        moved = (wall - self._seen[0]) - (steady - self._seen[1]) if self._seen else 0.0
-        self._seen = (wall, steady)
+        moved = (wall - self._clocks[0]) - (steady - self._clocks[1]) if self._clocks else 0.0
+        self._clocks = (wall, steady)
         lease = self._env.options.lease
         jumped = abs(moved) > lease / 8
         if jumped:
             _logger.warning("The wall clock was moved by about %.0f s", moved)
             # others need a moment to renew theirs before they look expired
-            self._doubt = (steady + lease / 2, max(moved, 0.0)) if not self._env.store.exclusive else None
+            self._clock_grace = (steady + lease / 2, max(moved, 0.0)) if not self._env.store.exclusive else None
             for run in self._running.values():
-                run.steps.sleepers.look_again()
+                run.clock_moved()
         if jumped or steady - self._renewed > lease / 2:
             await self._renew()
 
@@ -332,19 +340,19 @@ class Worker:
 
     def cancel(self, execution_id: str) -> None:
         """Stop an execution if this worker holds it, or is about to."""
-        self._tell(execution_id, lambda run: run.stop("cancelled"))
+        self._when_held(execution_id, lambda run: run.stop("cancelled"))
 
     def deliver(self, execution_id: str, answer: Answered) -> None:
         """Hand over an answer if this worker holds the execution, or is about to."""
-        self._tell(execution_id, lambda run: run.deliver(answer))
+        self._when_held(execution_id, lambda run: run.deliver(answer))
 
-    def _tell(self, execution_id: str, what: Callable[[ExecutionRun], None]) -> None:
+    def _when_held(self, execution_id: str, do: Callable[[ExecutionRun], None]) -> None:
         run = self._running.get(execution_id)
         if run is not None:
-            what(run)
+            do(run)
         elif self._claiming:
             # it may be among those just claimed, whose rows were read before this
-            self._early.setdefault(execution_id, []).append(what)
+            self._for_claimed.setdefault(execution_id, []).append(do)
 
     async def stop(self) -> None:
         """Claim nothing more, let the steps under way finish within the grace period, hand the rest back."""
@@ -364,8 +372,8 @@ class Worker:
         for task in left:
             task.cancel()
         if left:
-            _, deaf = await asyncio.wait(left, timeout=self._env.options.cancel_grace)
-            self.abandoned = len(deaf)
+            _, unresponsive = await asyncio.wait(left, timeout=self._env.options.cancel_grace)
+            self._abandoned = len(unresponsive)
         self._loops = []
 
     @staticmethod

@@ -9,20 +9,20 @@ from functools import partial
 from typing import Annotated, Any, Final, get_args
 
 from fastapi import Query, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
-from aicflow.engine import KEEP, Executions
+from aicflow.engine import KEEP
 from aicflow.engine.bulk import BulkOutcome
 from aicflow.host import requests, schemas
-from aicflow.host.auth import require
-from aicflow.host.bodies import json_body, raw_json
+from aicflow.host.bodies import json_body
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, fresh, once
 from aicflow.host.pages import LABELS, PageQuery, json_response, labels_of, page_response
-from aicflow.host.problems import of_validation, request_invalid
+from aicflow.host.problems import request_invalid
 from aicflow.host.routes.common import (
     Id,
     NoQuery,
+    PlainRoute,
     body_of,
     problems,
     repeated,
@@ -36,7 +36,7 @@ from aicflow.host.views import bulk_view, execution_view, step_view
 from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, ExecutionStatus
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, Labels
 
-__all__ = ["STATUSES", "routes", "start_execution"]
+__all__ = ["STATUSES", "routes", "start_route"]
 
 routes = router("executions")
 ExecutionPage = schemas.page_of(schemas.Execution, "ExecutionPage")
@@ -127,14 +127,46 @@ def _wait_of(request: Request, longest: float) -> float | None:
     return float(text) if text is not None else None
 
 
-def _as_accepted(executions: Executions, execution_id: str) -> Execution | None:
-    """The execution as this process just accepted it, which saves reading it back; None when it is not here."""
-    run = executions.worker.run_of(execution_id)
-    return run.execution if run is not None and run.execution.status == "running" else None
+async def start_execution(request: Request) -> Response:
+    """Durable when this answers."""
+    runtime = runtime_of(request)
+    wait = (
+        _wait_of(request, runtime.settings.max_wait)
+        if request.scope["query_string"] or "prefer" in request.headers
+        else None
+    )
+    body = await json_body(request, runtime.settings, requests.StartExecution)
+    executions = runtime.executions
+
+    async def act(key: Idempotency | None) -> Response:
+        made = fresh(
+            await executions.start(
+                body.workflow_id,
+                body.input,
+                version=body.version,
+                priority=body.priority,
+                engine=body.engine,
+                idempotency=key,
+            )
+        )
+        execution = await runtime.wait(made.execution_id, wait) if wait else made.execution
+        if execution is None:
+            execution = await executions.get(made.execution_id)
+        return _accepted(request, execution, 200 if wait and execution.status in TERMINAL_STATUSES else 202)
+
+    async def again(execution_id: str) -> Response:
+        if wait:
+            await runtime.wait(execution_id, wait)
+        return await started(request, execution_id)
+
+    return await once(request, "executions", body, act, again)
 
 
-@routes.post(
-    "/executions",
+start_route = PlainRoute(
+    "/api/v1/executions",
+    start_execution,
+    methods=["POST"],
+    tags=["executions"],
     operation_id="start_execution",
     summary="Start an execution",
     status_code=202,
@@ -160,45 +192,6 @@ def _as_accepted(executions: Executions, execution_id: str) -> Execution | None:
     },
     dependencies=scoped("execute"),
 )
-async def start_execution(request: Request) -> Response:
-    """Durable when this answers."""
-    # served by the plain route in app.py: this is the call that must be quick
-    require(request.scope, "execute")
-    runtime = runtime_of(request)
-    wait = (
-        _wait_of(request, runtime.settings.max_wait)
-        if request.scope["query_string"] or "prefer" in request.headers
-        else None
-    )
-    data, value = await raw_json(request, runtime.settings)
-    try:
-        body = requests.StartExecution.model_validate_json(data)
-    except ValidationError as error:
-        raise of_validation(error.errors(include_url=False, include_input=False), "body") from None
-    executions = runtime.executions
-
-    async def act(key: Idempotency | None) -> Response:
-        execution_id = fresh(
-            await executions.start(
-                body.workflow_id,
-                body.input,
-                version=body.version,
-                priority=body.priority,
-                engine=body.engine,
-                idempotency=key,
-            )
-        )
-        execution = await runtime.wait(execution_id, wait) if wait else _as_accepted(executions, execution_id)
-        if execution is None:
-            execution = await executions.get(execution_id)
-        return _accepted(request, execution, 200 if wait and execution.status in TERMINAL_STATUSES else 202)
-
-    async def again(execution_id: str) -> Response:
-        if wait:
-            await runtime.wait(execution_id, wait)
-        return await started(request, execution_id)
-
-    return await once(request, "executions", value, act, again)
 
 
 @routes.get(
@@ -329,10 +322,9 @@ async def rerun_execution(request: Request, execution_id: Id, query: NoQuery) ->
             from_node=body.from_node,
             idempotency=key,
         )
-        return await started(request, fresh(made), 202)
+        return await started(request, fresh(made).execution_id, 202)
 
-    asked = [execution_id, body.model_dump(mode="json", exclude_unset=True)]
-    return await once(request, "rerun", asked, act, partial(started, request))
+    return await once(request, "rerun", [execution_id, body], act, partial(started, request))
 
 
 @routes.get(
@@ -367,7 +359,7 @@ async def _bulk(
     async def other(result: str) -> Response:
         raise AssertionError("an equal request goes on with the first one's choice")
 
-    return await once(request, call, body.model_dump(mode="json", exclude_unset=True), once_each, other)
+    return await once(request, call, body, once_each, other)
 
 
 @routes.post(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from aicflow.kernel.errors import EventsDamaged
-from aicflow.kernel.execution import Execution, ExecutionStatus
+from aicflow.kernel.execution import Execution, ExecutionStatus, WhenFull
 
 __all__ = [
     "Answered",
@@ -58,7 +58,7 @@ class SlotLimit:
 
     key: str
     limit: int
-    when_full: Literal["queue", "skip", "cancel_oldest"] = "queue"
+    when_full: WhenFull = "queue"
 
 
 @dataclass(frozen=True, slots=True)

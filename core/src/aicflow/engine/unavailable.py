@@ -1,4 +1,4 @@
-"""Asking a store that cannot answer now again until it can."""
+"""Trying again while the store is unavailable."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Awaitable, Callable
 
 from aicflow.kernel.errors import StoreUnavailable
 
-__all__ = ["patient"]
+__all__ = ["retry_while_unavailable"]
 
 _logger = logging.getLogger("aicflow.engine")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 
-async def patient[T](ask: Callable[[], Awaitable[T]], what: str = "The engine") -> T:
-    """What `ask` gives, however long the store is full or locked: an execution waits, it does not fail of it."""
+async def retry_while_unavailable[T](call: Callable[[], Awaitable[T]], who: str = "The engine") -> T:
+    """The result of `call`, however long the store is full or locked: an execution waits, it does not fail."""
     pause = _FIRST_PAUSE
     while True:
         try:
-            return await ask()
+            return await call()
         except StoreUnavailable as error:
-            _logger.warning("%s waits for the store: %s", what, error)
+            _logger.warning("%s waits for the store: %s", who, error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
