@@ -15,8 +15,8 @@ from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.execution import TERMINAL_STATUSES
 from aicflow.kernel.ports.executions import Appended, Created, EventBatch, Fire, NewExecution, Projection
 from aicflow.kernel.values import dumps, loads
+from aicflow.store.concurrency import ConcurrencyLimiter, limits_from_json, limits_to_json
 from aicflow.store.instants import micros, now
-from aicflow.store.slots import SlotBook, limits_from_json, limits_to_json
 from aicflow.store.sqlite.earlier import Earlier
 from aicflow.store.sqlite.event_rows import pack
 
@@ -83,7 +83,7 @@ class Batch:
 
     def __init__(self, *, shared: bool) -> None:
         self._shared = shared
-        self._book: SlotBook | None = None
+        self._book: ConcurrencyLimiter | None = None
         self._data_version = 0
         self._notes: list[tuple[int, int]] = []
         self._statements: dict[int, str] = {}
@@ -94,7 +94,7 @@ class Batch:
         connection.executescript(files(__package__).joinpath("batch.sql").read_text(encoding="utf-8"))
         self.book(connection)
 
-    def book(self, connection: sqlite3.Connection) -> SlotBook:
+    def book(self, connection: sqlite3.Connection) -> ConcurrencyLimiter:
         """The book of slots as the database has it now."""
         if self._shared:
             # another process may have written since; inside a transaction this cannot change any more
@@ -102,7 +102,7 @@ class Batch:
             if version != self._data_version:
                 self._book, self._data_version = None, version
         if self._book is None:
-            self._book = SlotBook()
+            self._book = ConcurrencyLimiter()
             for row in loads(connection.execute(_LIMITED).fetchone()[0]):
                 self._book.restore(
                     row[0],
@@ -202,7 +202,7 @@ class Batch:
                 op.result.cancel_requested = True
         self._notes.clear()
 
-    def _release(self, book: SlotBook, group: Sequence[Create | Append]) -> list[str]:
+    def _release(self, book: ConcurrencyLimiter, group: Sequence[Create | Append]) -> list[str]:
         promoted: list[str] = []
         for op in group:
             if (

@@ -22,9 +22,9 @@ from aicflow.kernel.ports.executions import (
 )
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events, check_limit
+from aicflow.store.concurrency import limits_from_json
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.rows import trigger_from
-from aicflow.store.slots import limits_from_json
 from aicflow.store.sqlite import queue
 from aicflow.store.sqlite.batch import Append, Batch, Create
 from aicflow.store.sqlite.queries import Query, count_query, list_query, search_query

@@ -10,9 +10,9 @@ from aicflow.kernel.errors import Conflict, EventsDamaged, NotFound
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution
 from aicflow.kernel.ports.executions import Answered, Claimed
 from aicflow.kernel.values import dumps, loads
+from aicflow.store.concurrency import ConcurrencyLimiter
 from aicflow.store.instants import micros, now, seconds
 from aicflow.store.rows import trigger_from
-from aicflow.store.slots import SlotBook
 from aicflow.store.sqlite.batch import request_cancel
 from aicflow.store.sqlite.rows import EVENT_ROWS, ROW, decoded, events_from, execution_from
 
@@ -106,7 +106,7 @@ def next_due(connection: sqlite3.Connection, *, at: float | None = None) -> floa
     return None if due is None else max(0.0, seconds(due) - now(at))
 
 
-def cancel(connection: sqlite3.Connection, book: SlotBook, execution_id: str) -> Execution:
+def cancel(connection: sqlite3.Connection, book: ConcurrencyLimiter, execution_id: str) -> Execution:
     """Note a cancel request; gives the row after it."""
     execution = _row(connection, execution_id)
     if execution.status in TERMINAL_STATUSES or execution.cancel_requested:

@@ -1,8 +1,8 @@
-"""Executions, their events and their queue in memory."""
+"""Executions, their events and their queue over tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
@@ -23,14 +23,15 @@ from aicflow.kernel.ports.executions import (
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events, has_labels, spellings
+from aicflow.store.concurrency import ConcurrencyLimiter
 from aicflow.store.instants import micros, now
-from aicflow.store.memory.idempotency import MemoryIdempotency
-from aicflow.store.memory.pages import page_of
-from aicflow.store.memory.tables import MemoryTriggers
 from aicflow.store.rows import failure_from, trigger_from
-from aicflow.store.slots import SlotBook
+from aicflow.store.tables.idempotency import TableIdempotency
+from aicflow.store.tables.pages import page_of
+from aicflow.store.tables.part import Part, Table, key_of, writes
+from aicflow.store.tables.small import TableTriggers
 
-__all__ = ["ExecutionRow", "MemoryExecutions"]
+__all__ = ["ExecutionRow", "TableExecutions"]
 
 AT_ONCE = -1.0
 
@@ -63,25 +64,40 @@ class ExecutionRow:
         return micros(self.new.created_at), self.n
 
 
-class MemoryExecutions:
-    """Executions. Nothing is awaited inside a call, so each call is one transaction."""
+class TableExecutions(Part):
+    """Executions."""
 
-    def __init__(self, triggers: MemoryTriggers, idempotency: MemoryIdempotency) -> None:
+    def __init__(
+        self,
+        commit: Callable[[], Awaitable[None]],
+        rows: Table,
+        fires: Table,
+        triggers: TableTriggers,
+        idempotency: TableIdempotency,
+    ) -> None:
+        super().__init__(commit)
         self._idempotency = idempotency
-        self.rows: dict[str, ExecutionRow] = {}
+        self.rows: MutableMapping[str, ExecutionRow] = rows
         self._triggers = triggers
-        self._book = SlotBook()
-        self._fires: dict[tuple[str, str], tuple[str | None, int]] = {}
-        self._n = 0
+        self._limiter = ConcurrencyLimiter()
+        self._fires = fires
+        kept = sorted(rows.values(), key=lambda row: row.n)
+        self._n = kept[-1].n if kept else 0
+        for row in kept:
+            if row.new.limits and row.finished_at is None:
+                self._limiter.restore(
+                    row.new.id, row.new.priority, row.new.limits, admitted=row.admitted, cancelled=row.cancel_requested
+                )
         self.labels_of: Callable[[str], Mapping[str, str]] = lambda workflow_id: {}
 
+    @writes
     async def create(
         self, new: NewExecution, *, worker: str | None = None, lease: float = 0.0, at: float | None = None
     ) -> Created:
         check_events(new.events)
         fire, key = new.fire, new.idempotency
-        if fire is not None and fire.key is not None and (fire.binding_id, fire.key) in self._fires:
-            return Created(self._fires[fire.binding_id, fire.key][0], duplicate=True)
+        if fire is not None and fire.key is not None and (fired := self._fires.get(key_of(fire.binding_id, fire.key))):
+            return Created(fired[0], duplicate=True)
         if key is not None and (earlier := self._idempotency.earlier(key.scope, key.key)) is not None:
             return Created(earlier.result, duplicate=True, fingerprint=earlier.fingerprint)
         if new.id in self.rows or (fire and fire.delivery_id and self._triggers.has(fire.delivery_id)):
@@ -89,7 +105,7 @@ class MemoryExecutions:
         admitted = True
         cancelled: tuple[str, ...] = ()
         if new.limits:
-            admission = self._book.admit(new.id, new.priority, new.limits)
+            admission = self._limiter.admit(new.id, new.priority, new.limits)
             if admission.skipped:
                 if fire is not None:
                     self._keep_fire(fire, None, new.created_at)
@@ -98,7 +114,7 @@ class MemoryExecutions:
         claimed = worker is not None and admitted and new.available_at <= new.created_at
         self._add(new, worker if claimed else None, now(at) + lease, admitted=admitted)
         for execution_id in cancelled:
-            self._cancel(self.rows[execution_id])
+            self._cancel(execution_id)
         return Created(new.id, epoch=int(claimed), admitted=admitted, cancelled=cancelled)
 
     def _add(self, new: NewExecution, worker: str | None, lease_until: float, *, admitted: bool) -> None:
@@ -126,7 +142,7 @@ class MemoryExecutions:
 
     def _keep_fire(self, fire: Fire, execution_id: str | None, created_at: float) -> None:
         if fire.key is not None:
-            self._fires[fire.binding_id, fire.key] = (execution_id, micros(created_at))
+            self._fires[key_of(fire.binding_id, fire.key)] = (execution_id, micros(created_at))
         if fire.delivery_id is not None:
             error = "skipped" if execution_id is None else None
             delivery = Delivery(
@@ -134,6 +150,7 @@ class MemoryExecutions:
             )
             self._triggers.keep(delivery, fire.payload)
 
+    @writes
     async def append(
         self,
         execution_id: str,
@@ -157,6 +174,7 @@ class MemoryExecutions:
                 row.started_at = projection.started_at
             if projection.status != "running":
                 admitted = self._settle(row, projection)
+        self.rows[execution_id] = row
         return Appended(row.cancel_requested, admitted)
 
     def _settle(self, row: ExecutionRow, projection: Projection) -> tuple[str, ...]:
@@ -168,16 +186,18 @@ class MemoryExecutions:
             return ()
         row.answers.clear()
         row.outputs = {name: body for name, body in row.outputs.items() if not name.startswith("$sealed:")}
-        for child in self.rows.values():
-            if child.new.parent_execution_id == row.new.id:
-                child.outputs.pop("$sealed", None)
+        for child in list(self.rows.values()):
+            if child.new.parent_execution_id == row.new.id and "$sealed" in child.outputs:
+                del child.outputs["$sealed"]
+                self.rows[child.new.id] = child
         row.due_at = None
         self._answer_parent(row.new)
-        promoted = self._book.release(row.new.id)
+        promoted = self._limiter.release(row.new.id)
         for execution_id in promoted:
             other = self.rows[execution_id]
             other.admitted = True
             other.due_at = max(other.new.available_at, other.new.created_at)
+            self.rows[execution_id] = other
         return promoted
 
     def _answer_parent(self, child: NewExecution) -> None:
@@ -188,7 +208,9 @@ class MemoryExecutions:
         parent.answers.setdefault((node, child.parent_call), answer)
         if parent.status == "waiting":
             parent.due_at = AT_ONCE
+        self.rows[parent.new.id] = parent
 
+    @writes
     async def claim(
         self, worker: str, limit: int, *, lease: float, at: float | None = None, cancelled_only: bool = False
     ) -> list[Claimed]:
@@ -201,6 +223,7 @@ class MemoryExecutions:
             row.epoch += 1
             row.status, row.worker, row.due_at = "running", worker, instant + lease
             row.wake_at = None
+            self.rows[row.new.id] = row
             claimed.append(
                 Claimed(
                     _execution(row, whole=True, output=False),
@@ -211,6 +234,7 @@ class MemoryExecutions:
             )
         return claimed
 
+    @writes
     async def renew(
         self, worker: str, execution_ids: Sequence[str], *, lease: float, at: float | None = None
     ) -> frozenset[str]:
@@ -219,37 +243,47 @@ class MemoryExecutions:
             row = self.rows.get(execution_id)
             if row is not None and row.worker == worker and row.status == "running":
                 row.due_at = now(at) + lease
+                self.rows[execution_id] = row
                 if row.cancel_requested:
                     cancelled.add(execution_id)
         return frozenset(cancelled)
 
+    @writes
     async def hand_back(self, worker: str, execution_id: str, epoch: int) -> None:
         row = self.rows.get(execution_id)
         if row is not None and row.worker == worker and row.epoch == epoch and row.status == "running":
             row.status, row.worker, row.due_at = "queued", None, AT_ONCE
+            self.rows[execution_id] = row
 
+    @writes
     async def reclaim(self, worker: str) -> int:
         held = [row for row in self.rows.values() if row.status == "running" and row.worker != worker]
         for row in held:
             row.status, row.worker, row.due_at = "queued", None, AT_ONCE
+            self.rows[row.new.id] = row
         return len(held)
 
     async def next_due(self, *, at: float | None = None) -> float | None:
         due = min((row.due_at for row in self.rows.values() if row.due_at is not None), default=None)
         return None if due is None else max(0.0, due - now(at))
 
+    @writes
     async def request_cancel(self, execution_id: str) -> Execution:
         row = self._row(execution_id)
         if row.status not in TERMINAL_STATUSES and not row.cancel_requested:
-            self._book.cancel(execution_id)
-            self._cancel(row)
+            self._limiter.cancel(execution_id)
+            row = self._cancel(execution_id)
         return _execution(row)
 
-    def _cancel(self, row: ExecutionRow) -> None:
+    def _cancel(self, execution_id: str) -> ExecutionRow:
+        row = self.rows[execution_id]
         row.cancel_requested = True
         if row.status != "running":
             row.due_at = AT_ONCE
+        self.rows[execution_id] = row
+        return row
 
+    @writes
     async def answer(self, execution_id: str, answer: Answered) -> None:
         row = self._row(execution_id)
         begun = row.status == "queued" and len(row.events) > 1
@@ -262,6 +296,7 @@ class MemoryExecutions:
         row.answers[answer.node_id, answer.call] = answer
         if row.status == "waiting":
             row.due_at = AT_ONCE
+        self.rows[execution_id] = row
 
     async def get(self, execution_id: str) -> Execution:
         return _execution(self._row(execution_id), whole=True)
@@ -285,7 +320,7 @@ class MemoryExecutions:
         return {name: kept[name] for name in node_ids if name in kept}
 
     async def slot_holders(self, key: str) -> list[str]:
-        return [*self._book.holders(key)]
+        return [*self._limiter.holders(key)]
 
     async def limits_of(self, execution_id: str) -> tuple[SlotLimit, ...]:
         return self._row(execution_id).new.limits

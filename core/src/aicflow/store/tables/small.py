@@ -1,8 +1,8 @@
-"""The smaller ports in memory: what triggers keep, API keys, settings of node types."""
+"""The smaller ports over tables: what triggers keep, API keys, settings of node types."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from aicflow.kernel.errors import Conflict, NotFound
@@ -11,10 +11,11 @@ from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject, dumps, loads
 from aicflow.store.instants import micros
-from aicflow.store.memory.idempotency import MemoryIdempotency
-from aicflow.store.memory.pages import page_of
+from aicflow.store.tables.idempotency import TableIdempotency
+from aicflow.store.tables.pages import page_of
+from aicflow.store.tables.part import Part, Table, writes
 
-__all__ = ["MemoryKeys", "MemoryNodeSettings", "MemoryTriggers"]
+__all__ = ["TableKeys", "TableNodeSettings", "TableTriggers"]
 
 
 @dataclass(slots=True)
@@ -24,27 +25,33 @@ class _Row:
     payload: bytes
 
 
-class MemoryTriggers:
+class TableTriggers(Part):
     """States, pauses and deliveries."""
 
-    def __init__(self) -> None:
-        self._states: dict[str, bytes] = {}
-        self._paused: set[str] = set()
-        self._deliveries: dict[str, _Row] = {}
-        self._n = 0
+    def __init__(self, commit: Callable[[], Awaitable[None]], states: Table, paused: Table, deliveries: Table) -> None:
+        super().__init__(commit)
+        self._states = states
+        self._paused = paused
+        self._deliveries = deliveries
+        self._n = max((row.n for row in deliveries.values()), default=0)
 
     async def load_state(self, binding_id: str) -> JsonObject:
         state: JsonObject = loads(self._states.get(binding_id, b"{}"))
         return state
 
+    @writes
     async def save_state(self, binding_id: str, state: JsonObject) -> None:
         self._states[binding_id] = dumps(state)
 
     async def paused(self) -> frozenset[str]:
         return frozenset(self._paused)
 
+    @writes
     async def set_paused(self, binding_id: str, paused: bool) -> None:
-        (self._paused.add if paused else self._paused.discard)(binding_id)
+        if paused:
+            self._paused[binding_id] = True
+        else:
+            self._paused.pop(binding_id, None)
 
     async def deliveries(self, binding_id: str, *, limit: int, cursor: str | None = None) -> Page[Delivery]:
         mine = (row for row in self._deliveries.values() if row.delivery.binding_id == binding_id)
@@ -61,8 +68,10 @@ class MemoryTriggers:
         row = self._deliveries.get(delivery_id)
         if row is None:
             raise NotFound("delivery", delivery_id)
-        return replace(row.delivery, payload=loads(row.payload))
+        delivery: Delivery = replace(row.delivery, payload=loads(row.payload))
+        return delivery
 
+    @writes
     async def keep_delivery(self, delivery: Delivery) -> None:
         if delivery.id in self._deliveries:
             raise Conflict(f"Delivery {delivery.id!r} exists already.")
@@ -79,8 +88,9 @@ class MemoryTriggers:
     def forget_workflow(self, workflow_id: str) -> None:
         """Remove what the triggers of a workflow kept."""
         prefix = f"{workflow_id}:"
-        self._states = {id: state for id, state in self._states.items() if not id.startswith(prefix)}
-        self._paused = {id for id in self._paused if not id.startswith(prefix)}
+        for table in (self._states, self._paused):
+            for binding_id in [id for id in table if id.startswith(prefix)]:
+                del table[binding_id]
         self._keep_only(lambda delivery: not delivery.binding_id.startswith(prefix))
 
     def forget_executions(self, ids: set[str]) -> None:
@@ -92,19 +102,22 @@ class MemoryTriggers:
         self._keep_only(lambda delivery: delivery.execution_id is not None or delivery.received_at > before)
 
     def _keep_only(self, wanted: Callable[[Delivery], bool]) -> None:
-        self._deliveries = {id: row for id, row in self._deliveries.items() if wanted(row.delivery)}
+        for delivery_id in [id for id, row in self._deliveries.items() if not wanted(row.delivery)]:
+            del self._deliveries[delivery_id]
 
 
-class MemoryKeys:
+class TableKeys(Part):
     """API keys."""
 
-    def __init__(self, idempotency: MemoryIdempotency) -> None:
+    def __init__(self, commit: Callable[[], Awaitable[None]], keys: Table, idempotency: TableIdempotency) -> None:
+        super().__init__(commit)
         self._idempotency = idempotency
-        self._keys: dict[str, ApiKeyRecord] = {}
+        self._keys = keys
 
+    @writes
     async def create(self, record: ApiKeyRecord, *, idempotency: Idempotency | None = None) -> None:
         self._idempotency.check(idempotency)
-        if record.id in self._keys or await self.find(record.hash):
+        if any(record.id == kept.id or record.hash == kept.hash for kept in self._keys.values()):
             raise Conflict(f"API key {record.id!r} exists already.")
         self._keys[record.id] = record
         self._idempotency.add(idempotency, record.id, record.created_at)
@@ -113,8 +126,9 @@ class MemoryKeys:
         return next((record for record in self._keys.values() if record.hash == key_hash), None)
 
     async def list(self) -> list[ApiKeyRecord]:
-        return list(self._keys.values())
+        return sorted(self._keys.values(), key=lambda record: record.created_at)
 
+    @writes
     async def revoke(self, key_id: str, *, now: float) -> None:
         record = self._keys.get(key_id)
         if record is None:
@@ -122,22 +136,26 @@ class MemoryKeys:
         if record.revoked_at is None:
             self._keys[key_id] = replace(record, revoked_at=now)
 
+    @writes
     async def touch(self, key_id: str, *, now: float) -> None:
         if key_id in self._keys:
             self._keys[key_id] = replace(self._keys[key_id], last_used_at=now)
 
 
-class MemoryNodeSettings:
+class TableNodeSettings(Part):
     """Settings of node types."""
 
-    def __init__(self) -> None:
-        self._settings: dict[str, tuple[bool, bytes]] = {}
+    def __init__(self, commit: Callable[[], Awaitable[None]], settings: Table) -> None:
+        super().__init__(commit)
+        self._settings = settings
 
     async def all(self) -> list[NodeSetting]:
         return [NodeSetting(id, enabled, loads(params)) for id, (enabled, params) in sorted(self._settings.items())]
 
+    @writes
     async def put(self, setting: NodeSetting) -> None:
         self._settings[setting.type_id] = (setting.enabled, dumps(setting.default_params))
 
+    @writes
     async def delete(self, type_id: str) -> None:
         self._settings.pop(type_id, None)

@@ -13,7 +13,7 @@ from heapq import merge
 
 from aicflow.kernel.ports.executions import SlotLimit
 
-__all__ = ["Admission", "SlotBook", "limits_from_json", "limits_to_json"]
+__all__ = ["Admission", "ConcurrencyLimiter", "limits_from_json", "limits_to_json"]
 
 type _Turn = tuple[int, int, str]
 """Where an execution stands in line: minus its priority, its age, its id."""
@@ -36,7 +36,7 @@ class _Entry:
     cancelled: bool
 
 
-class SlotBook:
+class ConcurrencyLimiter:
     """Holders and waiters of every key. An execution holds all of its keys or none."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Pages of lists that are in memory."""
+"""Pages of lists over tables."""
 
 from __future__ import annotations
 

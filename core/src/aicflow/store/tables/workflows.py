@@ -1,8 +1,8 @@
-"""Workflows and their versions in memory."""
+"""Workflows and their versions over tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,15 @@ from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import has_labels
 from aicflow.store.instants import micros
-from aicflow.store.memory.idempotency import MemoryIdempotency
-from aicflow.store.memory.pages import page_of
-from aicflow.store.memory.tables import MemoryTriggers
+from aicflow.store.tables.idempotency import TableIdempotency
+from aicflow.store.tables.pages import page_of
+from aicflow.store.tables.part import Part, Table, writes
+from aicflow.store.tables.small import TableTriggers
 
 if TYPE_CHECKING:
-    from aicflow.store.memory.executions import MemoryExecutions
+    from aicflow.store.tables.executions import TableExecutions
 
-__all__ = ["MemoryWorkflows"]
+__all__ = ["TableWorkflows"]
 
 
 @dataclass(slots=True)
@@ -43,17 +44,27 @@ class _Versions:
         return version
 
 
-class MemoryWorkflows:
+class TableWorkflows(Part):
     """Workflows. Documents are kept encoded, so that nobody can change them from outside."""
 
-    def __init__(self, triggers: MemoryTriggers, executions: MemoryExecutions, idempotency: MemoryIdempotency) -> None:
+    def __init__(
+        self,
+        commit: Callable[[], Awaitable[None]],
+        rows: Table,
+        versions: Table,
+        triggers: TableTriggers,
+        executions: TableExecutions,
+        idempotency: TableIdempotency,
+    ) -> None:
+        super().__init__(commit)
         self._idempotency = idempotency
         self._triggers = triggers
         self._executions = executions
-        self._rows: dict[str, _Row] = {}
-        self._versions: dict[str, _Versions] = {}
-        self._n = 0
+        self._rows = rows
+        self._versions = versions
+        self._n = max((row.n for row in rows.values()), default=0)
 
+    @writes
     async def create(
         self,
         workflow_id: str,
@@ -66,12 +77,13 @@ class MemoryWorkflows:
         self._idempotency.check(idempotency)
         if workflow_id in self._rows:
             raise Conflict(f"Workflow {workflow_id!r} exists already.")
-        version = self._versions.setdefault(workflow_id, _Versions()).add(now, dumps(document))
+        version = self._add_version(workflow_id, now, dumps(document))
         self._n += 1
         self._rows[workflow_id] = _Row(self._n, workflow_id, version, enabled, now, now)
         self._idempotency.add(idempotency, workflow_id, now)
         return self._record(self._rows[workflow_id])
 
+    @writes
     async def update(
         self,
         workflow_id: str,
@@ -90,12 +102,14 @@ class MemoryWorkflows:
             if changed and encoded is not None:
                 newest = max(versions.kept)
                 is_draft = newest > row.version and loads(versions.kept[newest][1]) == loads(encoded)
-                row.version = newest if is_draft else versions.add(now, encoded)
+                row.version = newest if is_draft else self._add_version(workflow_id, now, encoded)
             row.enabled = row.enabled if enabled is None else enabled
             row.revision += 1
             row.updated_at = now
+            self._rows[workflow_id] = row
         return self._record(row)
 
+    @writes
     async def delete(self, workflow_id: str, *, expected_revision: int | None = None) -> None:
         _check_revision(self._row(workflow_id), expected_revision)
         del self._rows[workflow_id]
@@ -112,13 +126,14 @@ class MemoryWorkflows:
         created_at, document = versions.kept[version]
         return WorkflowVersion(workflow_id, version, created_at, loads(document))
 
+    @writes
     async def add_draft(
         self, workflow_id: str, document: dict[str, Any], *, now: float, idempotency: Idempotency | None = None
     ) -> WorkflowVersion:
         self._idempotency.check(idempotency)
         self._row(workflow_id)
         encoded = dumps(document)
-        version = self._versions[workflow_id].add(now, encoded)
+        version = self._add_version(workflow_id, now, encoded)
         self._idempotency.add(idempotency, str(version), now)
         return WorkflowVersion(workflow_id, version, now, loads(encoded))
 
@@ -142,6 +157,12 @@ class MemoryWorkflows:
             if workflow_id not in self._rows and not self._executions.any_of(workflow_id):
                 self._versions.pop(workflow_id, None)
 
+    def _add_version(self, workflow_id: str, now: float, document: bytes) -> int:
+        versions = self._versions.get(workflow_id) or _Versions()
+        version = versions.add(now, document)
+        self._versions[workflow_id] = versions
+        return version
+
     def labels_of(self, workflow_id: str) -> Mapping[str, str]:
         """None when there is no such workflow."""
         row = self._rows.get(workflow_id)
@@ -150,7 +171,8 @@ class MemoryWorkflows:
     def _row(self, workflow_id: str) -> _Row:
         if workflow_id not in self._rows:
             raise NotFound("workflow", workflow_id)
-        return self._rows[workflow_id]
+        row: _Row = self._rows[workflow_id]
+        return row
 
     def _record(self, row: _Row, *, document: bool = True) -> WorkflowRecord:
         content = loads(self._versions[row.id].kept[row.version][1])

@@ -1,30 +1,33 @@
-"""Housekeeping in memory."""
+"""Housekeeping over tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.execution import TERMINAL_STATUSES
 from aicflow.kernel.ports.maintenance import RetentionRule, SizeReport, WorkflowSize
-from aicflow.store.memory.executions import ExecutionRow, MemoryExecutions
-from aicflow.store.memory.idempotency import MemoryIdempotency
-from aicflow.store.memory.tables import MemoryTriggers
-from aicflow.store.memory.workflows import MemoryWorkflows
+from aicflow.store.tables.executions import ExecutionRow, TableExecutions
+from aicflow.store.tables.idempotency import TableIdempotency
+from aicflow.store.tables.part import Part, writes
+from aicflow.store.tables.small import TableTriggers
+from aicflow.store.tables.workflows import TableWorkflows
 
-__all__ = ["MemoryMaintenance"]
+__all__ = ["TableMaintenance"]
 
 
-class MemoryMaintenance:
+class TableMaintenance(Part):
     """Housekeeping where there is no file: space goes back by itself, and there is nothing to copy."""
 
     def __init__(
         self,
-        executions: MemoryExecutions,
-        workflows: MemoryWorkflows,
-        triggers: MemoryTriggers,
-        idempotency: MemoryIdempotency,
+        commit: Callable[[], Awaitable[None]],
+        executions: TableExecutions,
+        workflows: TableWorkflows,
+        triggers: TableTriggers,
+        idempotency: TableIdempotency,
     ) -> None:
+        super().__init__(commit)
         self._idempotency = idempotency
         self._executions = executions
         self._triggers = triggers
@@ -36,6 +39,7 @@ class MemoryMaintenance:
             counts[row.new.workflow_id] = counts.get(row.new.workflow_id, 0) + 1
         return counts
 
+    @writes
     async def remove(self, rules: Sequence[RetentionRule], *, now: float, batch: int = 200) -> int:
         for rule in rules:
             if rule.status == "failed" and rule.max_age is not None:
@@ -45,6 +49,7 @@ class MemoryMaintenance:
         self._workflows.forget_versions({row.new.workflow_id for row in rows})
         return len(rows)
 
+    @writes
     async def forget_keys(self, *, used_before: float, fired_before: float, batch: int = 1000) -> int:
         forgotten = self._idempotency.forget_used(used_before, batch)
         return forgotten + self._executions.forget_fires(fired_before, batch)
@@ -67,11 +72,11 @@ class MemoryMaintenance:
         return []
 
     async def repair(self, *, now: float) -> list[str]:
-        return []  # what is in memory is not damaged on a disk
+        return []
 
     async def backup(self, target: str) -> int:
         raise StoreUnavailable(
-            "A store in memory cannot be copied to a file.", hint="Use an sqlite:/// store to keep what it holds."
+            "This store cannot be copied to a file.", hint="Use an sqlite:/// store to keep what it holds."
         )
 
     def _outdated(self, rules: Sequence[RetentionRule], now: float) -> list[ExecutionRow]:

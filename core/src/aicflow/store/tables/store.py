@@ -1,0 +1,69 @@
+"""The store whose tables are mappings."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from aicflow.kernel.errors import StoreUnavailable
+from aicflow.store.tables.executions import TableExecutions
+from aicflow.store.tables.idempotency import TableIdempotency
+from aicflow.store.tables.maintenance import TableMaintenance
+from aicflow.store.tables.part import Table
+from aicflow.store.tables.small import TableKeys, TableNodeSettings, TableTriggers
+from aicflow.store.tables.workflows import TableWorkflows
+
+__all__ = ["TableStore"]
+
+
+class TableStore(ABC):
+    """Every rule of the port over tables that a subclass brings: `table` opens one by its name, `commit` makes durable
+    what was written to them. Rows can be pickled. For one host and one event loop at a time, and for as many executions
+    as can be looked through: lists and claims read every row.
+
+    `open` and `close` of a subclass call these after its own opening and before its own closing."""
+
+    exclusive = True
+    _open = False
+
+    @abstractmethod
+    def table(self, name: str) -> Table:
+        """The table of this name, empty when there is none yet. Called while the store opens."""
+
+    @abstractmethod
+    async def commit(self) -> None:
+        """Make everything that was written durable. Awaited before a write returns; raises StoreUnavailable."""
+
+    async def open(self) -> None:
+        """Open the tables."""
+        self.idempotency = TableIdempotency(self.commit, self.table("idempotency"))
+        self.triggers = TableTriggers(
+            self.commit, self.table("trigger_states"), self.table("paused_triggers"), self.table("deliveries")
+        )
+        self.executions = TableExecutions(
+            self.commit, self.table("executions"), self.table("fires"), self.triggers, self.idempotency
+        )
+        self.workflows = TableWorkflows(
+            self.commit,
+            self.table("workflows"),
+            self.table("versions"),
+            self.triggers,
+            self.executions,
+            self.idempotency,
+        )
+        self.executions.labels_of = self.workflows.labels_of
+        self.keys = TableKeys(self.commit, self.table("api_keys"), self.idempotency)
+        self.node_settings = TableNodeSettings(self.commit, self.table("node_settings"))
+        self.maintenance = TableMaintenance(
+            self.commit, self.executions, self.workflows, self.triggers, self.idempotency
+        )
+        self._open = True
+
+    async def close(self) -> None:
+        """Let go of the tables."""
+        self._open = False
+
+    async def check(self) -> None:
+        """Raises StoreUnavailable when it is not open or cannot commit."""
+        if not self._open:
+            raise StoreUnavailable("The store is not open.")
+        await self.commit()
