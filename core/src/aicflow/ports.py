@@ -60,15 +60,23 @@ from aicflow.kernel.ports.tables import (
 from aicflow.kernel.records import EngineType, Observer, Runtime, SecretSource, StoreType
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
+from aicflow.store.checks import check_append, check_events, check_limit
+from aicflow.store.concurrency import Admission, ConcurrencyLimiter, limits_from_json, limits_to_json
+from aicflow.store.cursors import make_cursor, read_cursor
+from aicflow.store.instants import micros, now, seconds
+from aicflow.store.rows import failure_from, trigger_from
+from aicflow.store.tables import Table, TableStore
 
 __all__ = [
     "TERMINAL_STATUSES",
     "AICFlowError",
+    "Admission",
     "Answered",
     "ApiKeyRecord",
     "Appended",
     "Claimed",
     "Clock",
+    "ConcurrencyLimiter",
     "Conflict",
     "Created",
     "Delivery",
@@ -111,14 +119,28 @@ __all__ = [
     "Store",
     "StoreType",
     "StoreUnavailable",
+    "Table",
+    "TableStore",
     "TriggerInfo",
     "TriggerStore",
     "WorkflowRecord",
     "WorkflowSize",
     "WorkflowStore",
     "WorkflowVersion",
+    "check_append",
+    "check_events",
+    "check_limit",
     "dumps",
+    "failure_from",
     "hookimpl",
     "iso",
+    "limits_from_json",
+    "limits_to_json",
     "loads",
+    "make_cursor",
+    "micros",
+    "now",
+    "read_cursor",
+    "seconds",
+    "trigger_from",
 ]
