@@ -13,13 +13,13 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
-from ahocorasick_rs import AhoCorasick, BytesAhoCorasick
-
+from aicflow.kernel.lazy import needs
 from aicflow.kernel.values import dumps, loads
 
 __all__ = ["MASKED", "DeltaMask", "Mask", "is_masked"]
 
 MASKED: Final = "***"
+_WHAT: Final = "Hiding secrets"
 _SHORTEST: Final = 4
 _ANYWHERE: Final = 8  # shorter ones count only where they stand alone, or they would blot out ordinary text
 _SHORTEST_LINE: Final = 12
@@ -75,8 +75,9 @@ class _Search:
         )
         self.numbers = frozenset(value for value in kept if len(value) >= 6)
         self._short = [len(form) < _ANYWHERE for form in self.forms]
-        self._text = AhoCorasick(self.forms)
-        self._encoded = BytesAhoCorasick(list({dumps(form)[1:-1] for form in self.forms}))
+        automata = needs("ahocorasick_rs", _WHAT)
+        self._text = automata.AhoCorasick(self.forms)
+        self._encoded = automata.BytesAhoCorasick(list({dumps(form)[1:-1] for form in self.forms}))
 
     def may_hold(self, encoded: bytes) -> bool:
         """Whether JSON bytes hold a form anywhere."""
@@ -146,6 +147,7 @@ class Mask:
     def add(self, *values: str) -> None:
         """Hide these from now on."""
         if not self._values.issuperset(values):
+            needs("ahocorasick_rs", _WHAT)  # before the value is used: it could not be hidden
             self._values, self._now = self._values.union(values), None
 
     def _searches(self) -> Iterator[_Search]:

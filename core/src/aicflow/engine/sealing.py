@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from base64 import b64decode, b64encode
-from typing import Final
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from functools import cached_property
+from typing import Any, Final
 
 from aicflow.kernel.errors import PermanentError
+from aicflow.kernel.lazy import needs
 
 __all__ = ["Seal"]
 
@@ -21,22 +18,33 @@ _NONCE: Final = 12
 class Seal:
     """AES-GCM under a key derived from the server's secret; without one, under a key that ends with the process."""
 
-    __slots__ = ("_cipher",)
-
     def __init__(self, server_secret: bytes | None = None) -> None:
-        source = server_secret or os.urandom(32)
-        self._cipher = AESGCM(HKDF(SHA256(), 32, salt=None, info=b"aicflow/sealed-output/v1").derive(source))
+        self._source = server_secret or os.urandom(32)
+
+    @cached_property
+    def _cipher(self) -> Any:
+        needs("cryptography", "Keeping outputs that hold secrets")
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        return AESGCM(HKDF(SHA256(), 32, salt=None, info=b"aicflow/sealed-output/v1").derive(self._source))
 
     def close(self, value: bytes, place: str) -> bytes:
         """The value, sealed for this place only; as text."""
         nonce = os.urandom(_NONCE)
-        return b64encode(nonce + self._cipher.encrypt(nonce, value, place.encode()))
+        sealed: bytes = self._cipher.encrypt(nonce, value, place.encode())
+        return b64encode(nonce + sealed)
 
     def open(self, sealed: bytes, place: str) -> bytes:
         """The value. Raises PermanentError when it was sealed for another place or under another key."""
+        cipher = self._cipher
+        from cryptography.exceptions import InvalidTag
+
         try:
             raw = b64decode(sealed)
-            return self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], place.encode())
+            value: bytes = cipher.decrypt(raw[:_NONCE], raw[_NONCE:], place.encode())
+            return value
         except (InvalidTag, ValueError):
             raise PermanentError(
                 f"The sealed value of {place} cannot be opened: the server's secret is not the one it was sealed with.",

@@ -1,10 +1,12 @@
-"""Names of a package that are loaded when somebody first asks for them."""
+"""What is imported when somebody first needs it: names of a package, and distributions of the extra `server`."""
 
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-__all__ = ["lazy_names"]
+from aicflow.kernel.errors import AICFlowError
+
+__all__ = ["lazy_names", "needs"]
 
 
 def lazy_names(package: str, **modules: str) -> Callable[[str], Any]:
@@ -20,3 +22,13 @@ def lazy_names(package: str, **modules: str) -> Callable[[str], Any]:
         return getattr(import_module(f"{package}.{places[name]}"), name)
 
     return load
+
+
+def needs(module: str, what: str) -> Any:
+    """A module that `pip install aicflow` alone does not bring. Raises AICFlowError that says what needs it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError:
+        raise AICFlowError(
+            f"{what} needs {module.replace('_', '-')}, which is not installed.", hint="pip install 'aicflow[server]'"
+        ) from None
