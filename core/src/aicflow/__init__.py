@@ -24,6 +24,7 @@ from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
 from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
 from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime, Ways
 from aicflow.kernel.values import decode_text
+from aicflow.problems import Problem, problem_of
 
 __version__ = "0.1.0"
 
@@ -53,6 +54,7 @@ __all__ = [
     "Output",
     "Params",
     "PermanentError",
+    "Problem",
     "Runtime",
     "SecretHeaderText",
     "SecretSource",
@@ -75,4 +77,5 @@ __all__ = [
     "hookimpl",
     "lazy_names",
     "node",
+    "problem_of",
 ]

@@ -127,6 +127,8 @@ def test_the_list_of_keys_has_pages(host: Host) -> None:
         if cursor is None:
             break
     assert len(seen) == len(set(seen)) == len(host.client.get("/api-keys?limit=200").json()["data"])
+    told = problem(host.client.get("/api-keys?cursor=x"), 422, "request-invalid")
+    assert told["detail"] == "'x' is not a cursor of this list; use the next_cursor of an earlier page."
 
 
 def test_a_key_that_may_not_read_sees_no_values_whatever_it_starts(host: Host) -> None:

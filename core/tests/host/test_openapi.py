@@ -13,6 +13,7 @@ from aicflow.host.app import create_app
 from aicflow.host.openapi import document, text
 from aicflow.host.routes import catalogue, executions, keys, preview, streams, triggers, workflows
 from aicflow.host.settings import Settings, settings_table
+from aicflow.problems import TITLES
 
 from .conftest import ECHO, Host
 
@@ -142,6 +143,12 @@ def test_every_call_is_in_the_reference(api: dict[str, Any]) -> None:
     for path, calls in api["paths"].items():
         for method in calls:
             assert f"{method.upper()} {path.removeprefix('/api/v1')}" in page, (method, path)
+
+
+def test_every_problem_is_in_the_reference_with_its_title() -> None:
+    reference = (ROOT / "docs" / "reference" / "http-api.md").read_text("utf-8")
+    for code, (status, title) in TITLES.items():
+        assert f"| `{code}` | {status} | {title} |\n" in reference
 
 
 def test_a_405_names_exactly_the_methods_that_are_there(host: Host, api: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ def test_slashes_at_the_ends_do_not_matter(written: str, normal: str) -> None:
         ("a/{}", 2, "whole segment"),
         ("a/{B}", 2, "lower-case"),
         ("a/{b:path}", 2, "whole segment"),
-        ("{a}/{a}", 4, "stands twice"),
+        ("{a}/{a}", 4, "duplicate parameter a"),
         ("a/b c", 3, "cannot stand"),
         ("a?b", 1, "cannot stand"),
         ("a%20b", 1, "cannot stand"),

@@ -129,5 +129,5 @@ def test_a_real_sender_reaches_a_draft_while_someone_listens(site: Site) -> None
         gone = httpx2.post(address, content=BODY, headers=signed)
         if gone.status_code == 404:
             break
-    assert (gone.status_code, gone.json()["detail"]) == (404, "Nobody listens at this address now.")
+    assert (gone.status_code, gone.json()["detail"]) == (404, "No test stream is open at this address.")
     assert httpx2.post(f"{site.server.url}/hooks/~test/", content=BODY).status_code == 404

@@ -154,6 +154,15 @@ def test_answers_that_cannot_be_sent_fail_in_the_node_not_in_the_server(site: Si
     until(lambda: {one["status"] for one in site.executions(workflow)} == {"failed"}, "the end of all")
 
 
+def test_problems_are_written_as_in_the_api(site: Site) -> None:
+    answers = [site.web.post("/nothing-here"), site.api.get("/workflows/nothing-here")]
+    shown = [{**answer.json(), "detail": "", "request_id": ""} for answer in answers]
+    assert shown[0] == shown[1]
+    assert shown[0]["title"] == "Not found"
+    for answer in answers:
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
 def test_a_node_that_is_skipped_or_not_there_gives_no_answer(site: Site) -> None:
     document = {
         "aicflow": 1, "name": "branch",

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from aicflow.host.problems import MEDIA_TYPE, Problem
 from aicflow.kernel.ids import new_id
+from aicflow.problems import MEDIA_TYPE, Problem
 
 __all__ = ["BoundedHttpProtocol", "ConnectionLimits", "sweep"]
 

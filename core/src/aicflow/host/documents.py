@@ -63,7 +63,7 @@ def read_document(data: bytes, format: DocumentFormat, limits: Limits = DEFAULT_
 
 
 def read_json(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
-    """The value of a JSON text: a key that stands twice, a number out of range, NaN and lone surrogates are errors.
+    """The value of a JSON text: a duplicate key, a number out of range, NaN and lone surrogates are errors.
 
     Raises DocumentUnreadable with line and column.
     """
@@ -75,7 +75,7 @@ def read_json(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
     except _Duplicate as error:
         line, column = place_of_duplicate(text)
         raise DocumentUnreadable(
-            f"The key {error.key!r} stands twice in one object.", code="doc.duplicate-key", line=line, column=column
+            f"Duplicate key {error.key!r} in an object.", code="doc.duplicate-key", line=line, column=column
         ) from None
     except _OutOfRange as error:
         line, column = place_of_index(text, text.find(error.number))

@@ -1,4 +1,4 @@
-"""The one layer around the app: request id, who calls, size of bodies, security headers, and what nobody expected.
+"""The one layer around the app: request id, who calls, size of bodies, security headers, and unexpected errors.
 
 Plain ASGI, because a layer that every request passes has to cost microseconds.
 """
@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from aicflow.host.keys import Caller, KeyRing
-from aicflow.host.problems import Problem, problem_of, problem_response
+from aicflow.host.problems import Problem, problem_from
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ids import new_id
+from aicflow.problems import REQUEST_ID
 
 if TYPE_CHECKING:
     from aicflow.host.settings import Settings
 
-__all__ = ["CALLER", "REQUEST_ID", "Access", "Gate", "key_of"]
+__all__ = ["CALLER", "Access", "Gate", "key_of"]
 
 type ASGI = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 CALLER: Final = "aicflow.caller"
-REQUEST_ID: Final = "aicflow.request_id"
 KEY_PROTOCOL: Final = "aicflow.key."
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 _DRAIN_BYTES: Final = 64 * 1024 * 1024
@@ -80,32 +80,32 @@ class Gate:
         headers = _Headers(scope["headers"])
         request_id = headers.request_id or f"{self._prefix}{next(self._numbers):x}"
         scope[REQUEST_ID] = request_id
-        answer = _Answer(send, request_id)
-        body = _Body(receive, self._limit) if scope["type"] == "http" else None
+        response = _ResponseHeaders(send, request_id)
+        body = _LimitedBody(receive, self._limit) if scope["type"] == "http" else None
         try:
             _check_url(scope)
             await self._admit(scope, headers)
             if body is not None and headers.content_length > self._limit:
-                if not headers.expects:  # who waits for a 100 has sent nothing yet
+                if not headers.expects:  # a client that waits for `100 Continue` has sent nothing yet
                     await body.drain()
                 raise _too_large(self._limit)
-            await self._app(scope, body.receive if body is not None else receive, answer.send)
+            await self._app(scope, body.receive if body is not None else receive, response.send)
         except Exception as error:
-            problem = problem_of(error)
+            problem = problem_from(error)
             if problem is None:
                 _log.exception("Request %s failed: %s %s", request_id, scope.get("method", "WS"), scope["path"])
                 problem = Problem("internal", f"The request failed unexpectedly; its id is {request_id}.")
-            if answer.started:
-                raise  # too late for an answer: let the server cut the connection
-            await problem_response(problem, request_id)(scope, receive, answer.send)
+            if response.started:
+                raise  # too late for a response: let the server cut the connection
+            await problem.response(scope)(scope, receive, response.send)
 
     async def _admit(self, scope: MutableMapping[str, Any], headers: _Headers) -> None:
-        """Note who calls. Raises Problem when the path needs a key and none that counts was given."""
+        """Note who calls. Raises Problem when the path needs an API key and it is missing or invalid."""
         scope[CALLER] = None
         path = scope["path"]
         if self._access.is_public(path):
             return
-        if scope["type"] == "websocket" and headers.origin and not self._is_friend(headers):
+        if scope["type"] == "websocket" and headers.origin and not self._origin_allowed(headers):
             raise Problem("forbidden", f"Pages of {headers.origin[:200]} may not open streams here.")
         key = headers.key
         if key is None:
@@ -127,14 +127,14 @@ class Gate:
             )
         scope[CALLER] = caller
 
-    def _is_friend(self, headers: _Headers) -> bool:
+    def _origin_allowed(self, headers: _Headers) -> bool:
         """Whether a browser's page may open a WebSocket: pages of this host, and the origins in the settings."""
         assert headers.origin is not None
         return headers.origin in self._origins or urlsplit(headers.origin).netloc.lower() == headers.host.lower()
 
 
 def _check_url(scope: MutableMapping[str, Any]) -> None:
-    """Refuse a path or query whose bytes are not UTF-8: whoever decodes them would replace some without a word."""
+    """Refuse a path or query that is not UTF-8: decoding it later would silently replace bytes."""
     for what, raw in (("path", scope.get("raw_path") or b""), ("query", scope.get("query_string") or b"")):
         if b"%" in raw or not raw.isascii():
             try:
@@ -187,8 +187,8 @@ class _Headers:
                 self.host = value.decode("latin-1")
 
 
-class _Answer:
-    """Adds the headers that every answer carries."""
+class _ResponseHeaders:
+    """Adds the headers that every response carries."""
 
     __slots__ = ("_request_id", "_send", "started")
 
@@ -215,7 +215,7 @@ class _Answer:
         await self._send(message)
 
 
-class _Body:
+class _LimitedBody:
     """A request body that is counted while it arrives, so that a chunked one cannot grow past the limit either."""
 
     __slots__ = ("_left", "_limit", "_receive")

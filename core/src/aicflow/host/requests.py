@@ -50,7 +50,7 @@ class _Request(BaseModel):
 def _scopes(value: list[str]) -> list[str]:
     for scope in value:
         if scope not in SCOPES:
-            raise ValueError(f"{scope!r} is not a scope; there are {', '.join(SCOPES)}")
+            raise ValueError(f"{scope!r} is not a scope; available scopes: {', '.join(SCOPES)}")
     return value
 
 

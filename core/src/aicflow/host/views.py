@@ -9,7 +9,6 @@ from typing import Any
 from aicflow.engine.bulk import BulkOutcome
 from aicflow.engine.masking import Mask
 from aicflow.engine.run.failure import report_to_json
-from aicflow.host.problems import problem_of
 from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.execution import Execution, Step, TriggerInfo
@@ -18,6 +17,7 @@ from aicflow.kernel.plugins import PluginInfo
 from aicflow.kernel.ports.tables import ApiKeyRecord, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Provider, RegisteredNode, RegisteredTrigger, Registry
 from aicflow.kernel.trigger import Delivery
+from aicflow.problems import problem_of
 
 __all__ = [
     "api_key_view", "bulk_view", "delivery_view", "execution_view", "node_type_view", "plugin_view", "step_view",

@@ -67,7 +67,7 @@ def engines_of(plugins: Plugins, wanted: str | None = None) -> dict[str, Callabl
     engines = {kind.name: kind.create for kind in reversed(plugins.collect("aicflow_engines"))}
     if wanted is not None and wanted not in engines:
         raise AICFlowError(
-            f"There is no engine {wanted!r}; there are {', '.join(sorted(engines))}.",
+            f"There is no engine {wanted!r}; available engines: {', '.join(sorted(engines))}.",
             hint=did_you_mean(wanted, engines),
         )
     return engines

@@ -152,7 +152,7 @@ class _Reader:
         if key in frame.value:
             line, column = _place(event)
             raise DocumentUnreadable(
-                f"The key {key[:80]!r} stands twice in one object.", code="doc.duplicate-key", line=line, column=column
+                f"Duplicate key {key[:80]!r} in an object.", code="doc.duplicate-key", line=line, column=column
             )
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(key, 1, len(key), 0)

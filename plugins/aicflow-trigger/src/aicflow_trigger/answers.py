@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aicflow import Fired, TriggerRuntime
+from aicflow import Fired, Problem, TriggerRuntime
 from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
@@ -14,21 +14,15 @@ from aicflow_trigger.respond import NO_BODY, RespondOutput, RespondParams
 from aicflow_trigger.webhook_params import RespondAtOnce, RespondFromNode, RespondWithOutput
 
 
-def problem(status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
-    """A problem document (RFC 9457)."""
-    title = code.replace("-", " ").capitalize()
-    body = {"type": f"urn:aicflow:problem:{code}", "title": title, "status": status, "detail": detail}
-    return JSONResponse(body | more, status, headers=headers, media_type="application/problem+json")
-
-
 async def answer(
     runtime: TriggerRuntime, respond: RespondAtOnce | RespondWithOutput | RespondFromNode, fired: Fired
 ) -> Response:
-    """The answer to a call that was stored."""
+    """The answer to a call that was stored. Raises Problem when there is none to give."""
     execution_id = fired.execution_id
     if execution_id is None:
-        message = "The workflow runs as often as it may; this call was kept and started nothing."
-        return problem(409, "limit-reached", message)
+        raise Problem(
+            "limit-reached", "The workflow's concurrency limit is full; the call was kept and started nothing."
+        )
     if isinstance(respond, RespondWithOutput):
         return await _with_output(runtime, execution_id, respond.timeout)
     if isinstance(respond, RespondFromNode):
@@ -51,7 +45,7 @@ async def _with_output(runtime: TriggerRuntime, execution_id: str, timeout: floa
         return accepted(execution_id)
     if execution.status == "succeeded":
         return _json(execution.output)
-    return problem(502, "execution-failed", f"The execution has {execution.status}.", execution_id=execution_id)
+    raise Problem("execution-failed", f"The execution has {execution.status}.", execution_id=execution_id)
 
 
 async def _from_node(runtime: TriggerRuntime, execution_id: str, nodes: Sequence[str], timeout: float) -> Response:
@@ -65,13 +59,13 @@ async def _from_node(runtime: TriggerRuntime, execution_id: str, nodes: Sequence
         if execution is None:
             return accepted(execution_id)
         what = f"The execution has {execution.status} without a step of {_named(nodes)}."
-        return problem(502, "no-answer", what, execution_id=execution_id)
+        raise Problem("no-answer", what, execution_id=execution_id)
     if step.status == "succeeded":
         return from_output(step.output)
     what = f"None of {_named(nodes)} answered: {step.node_id!r} has {_became(step.status)}."
     if len(nodes) == 1:
         what = f"The node {step.node_id!r} that answers has {_became(step.status)}."
-    return problem(502, "no-answer", what, execution_id=execution_id)
+    raise Problem("no-answer", what, execution_id=execution_id)
 
 
 def _named(nodes: Sequence[str]) -> str:

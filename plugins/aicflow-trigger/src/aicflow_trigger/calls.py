@@ -89,7 +89,7 @@ def _check_signature(params: WebhookParams, headers: Headers, body: bytes, now: 
         return verify(auth.preset, auth.secrets, headers, body, now, window=auth.window, plain=auth.plain)
     except SignatureSettingsError as error:
         _log.error("A webhook cannot check signatures: %s", error)
-        raise SignatureRejected("this webhook is set up wrongly and takes nothing") from None
+        raise SignatureRejected("this webhook's signature settings are invalid; its operator must fix them") from None
 
 
 def _repeats(params: WebhookParams) -> bool:

@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aicflow import AICFlowError, Runtime
+from aicflow import AICFlowError, Problem, Runtime
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from aicflow_trigger.answers import answer, problem
+from aicflow_trigger.answers import answer
 from aicflow_trigger.calls import receive as receive_call
 from aicflow_trigger.errors import BodyRejected, SignatureRejected
 from aicflow_trigger.refusals import guarded, other_method, path_below, refusal
@@ -52,7 +52,7 @@ class Drafts:
         workflow_id, _, rest = path_below(request.scope).strip("/").partition("/")
         trigger_id, _, rest = rest.partition("/")
         if not trigger_id:
-            return problem(404, "not-found", "Call /hooks-test/{workflow_id}/{trigger_id}.")
+            raise Problem("not-found", "Call /hooks-test/{workflow_id}/{trigger_id}.")
         if request.method == "GET" and not rest and "text/event-stream" in request.headers.get("accept", ""):
             return await self._listen(request, workflow_id, trigger_id)
         return await self._deliver(request, workflow_id, trigger_id, rest)
@@ -62,7 +62,7 @@ class Drafts:
         token, _, rest = path.strip("/").removeprefix(RESERVED).lstrip("/").partition("/")
         listener = self._listeners.get(token)
         if listener is None:
-            return problem(404, "not-found", "Nobody listens at this address now.")
+            raise Problem("not-found", "No test stream is open at this address.")
         return await self._deliver(request, listener.workflow_id, listener.trigger_id, rest)
 
     async def _deliver(self, request: Request, workflow_id: str, trigger_id: str, rest: str) -> Response:
@@ -76,22 +76,22 @@ class Drafts:
         if path_params is None:
             raise BodyRejected(404, f"what follows the trigger in the URL must fit its path {hook.pattern.text!r}")
         runtime = trigger.runtime
-        told: dict[str, Any] = {"version": draft.version, "method": request.method}
+        shown: dict[str, Any] = {"version": draft.version, "method": request.method}
         try:
             call = await receive_call(
                 draft.params, rest or hook.pattern.text, path_params, request, runtime.clock.now()
             )
-            told["payload"] = call.payload
+            shown["payload"] = call.payload
             fired = await runtime.fire(hook.binding, call.payload, version=draft.version)
         except (AICFlowError, BodyRejected, SignatureRejected) as error:
-            refused = refusal(error)
-            told |= {"status": refused.status_code, "detail": json.loads(bytes(refused.body))["detail"]}
-            self._tell(workflow_id, trigger_id, "refused", told)
-            return refused
-        self._tell(workflow_id, trigger_id, "delivery", told | {"execution_id": fired.execution_id})
+            problem = refusal(error)
+            shown |= {"status": problem.status, "detail": problem.detail}
+            self._publish(workflow_id, trigger_id, "refused", shown)
+            raise problem from None
+        self._publish(workflow_id, trigger_id, "delivery", shown | {"execution_id": fired.execution_id})
         return await answer(runtime, draft.params.respond, fired)
 
-    def _tell(self, workflow_id: str, trigger_id: str, event: str, data: Mapping[str, Any]) -> None:
+    def _publish(self, workflow_id: str, trigger_id: str, event: str, data: Mapping[str, Any]) -> None:
         for listener in self._listeners.values():
             if (listener.workflow_id, listener.trigger_id) == (workflow_id, trigger_id):
                 with suppress(asyncio.QueueFull):  # who does not read loses the newest, never the caller's time
@@ -100,7 +100,7 @@ class Drafts:
     async def _listen(self, request: Request, workflow_id: str, trigger_id: str) -> Response:
         draft = await self._host.draft_trigger(workflow_id, trigger_id, WebhookTrigger.type_id)
         if len(self._listeners) >= _MOST_LISTENERS:
-            return problem(503, "unavailable", "Too many listen to drafts now.", headers={"Retry-After": "60"})
+            raise Problem("unavailable", "Too many test streams are open.", headers={"Retry-After": "60"})
         listener = _Listener(workflow_id, trigger_id)
         ready = {"url": f"/hooks/{RESERVED}/{listener.token}", "version": draft.version, "path": draft.params.path}
         return StreamingResponse(

@@ -2,14 +2,14 @@
 
 from functools import partial
 
-from aicflow import Runtime
+from aicflow import Problem, Runtime
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aicflow_trigger.answers import answer, problem
+from aicflow_trigger.answers import answer
 from aicflow_trigger.calls import receive as receive_call
 from aicflow_trigger.drafts import Drafts
 from aicflow_trigger.refusals import guarded, other_method, path_below
@@ -56,15 +56,15 @@ class HooksApp:
         trigger: WebhookTrigger = self._host.trigger_type(WebhookTrigger.type_id)
         found = trigger.find(path, request.method)
         if found is None:
-            return problem(404, "not-found", "No webhook is live at this path.")
+            raise Problem("not-found", "No webhook is live at this path.")
         if found.hook is None:
             return other_method(request, found.methods)
         binding, params = found.hook.binding, found.hook.params
         if params is None:
             message = "This webhook cannot be served now; its operator finds the reason in the trigger's status."
-            return problem(503, "unavailable", message, headers={"Retry-After": "60"})
+            raise Problem("unavailable", message, headers={"Retry-After": "60"})
         if binding.paused:
-            return problem(503, "paused", "This webhook is paused.", headers={"Retry-After": "60"})
+            raise Problem("paused", "This webhook is paused.", headers={"Retry-After": "60"})
         runtime = trigger.runtime
         call = await receive_call(params, path, found.path_params, request, runtime.clock.now())
         fired = await runtime.fire(binding, call.payload, key=call.key)

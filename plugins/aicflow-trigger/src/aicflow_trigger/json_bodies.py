@@ -16,7 +16,7 @@ class _Refused(Exception):
 def decode_json(body: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
     """The value of a JSON text; bytes are UTF-8. Errors: `BodyRejected` with status 400.
 
-    Beyond RFC 8259 it refuses what two readers could take differently or nobody could pass on: repeated keys,
+    Beyond RFC 8259 it refuses what two readers could take differently or none could pass on: repeated keys,
     NaN and Infinity, integers of more than 4,300 digits, numbers past a float's range, half surrogate pairs, nesting
     over `max_depth`.
     """
@@ -67,7 +67,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _Refused(f"repeats the key {key[:100]!a} in one object")
+                raise _Refused(f"has the duplicate key {key[:100]!a}")
             seen.add(key)
     return read
 

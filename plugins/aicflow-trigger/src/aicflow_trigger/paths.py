@@ -37,7 +37,7 @@ class PathPattern:
         for text, position in _split_pattern(pattern):
             name = _parameter(pattern, text, position)
             if name is not None and name in parameters:
-                raise _fail(pattern, position, f"the parameter {name} stands twice", "Give each its own name")
+                raise _fail(pattern, position, f"duplicate parameter {name}", "Give each its own name")
             if name is not None:
                 parameters.append(name)
             segments.append(text if name is None else None)

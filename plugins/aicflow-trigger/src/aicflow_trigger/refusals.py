@@ -2,12 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from aicflow import AICFlowError, Conflict, InputInvalid, NodeError, NotFound, StoreUnavailable
+from aicflow import AICFlowError, Conflict, NotFound, Problem, StoreUnavailable, problem_of
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from aicflow_trigger.answers import problem
 from aicflow_trigger.errors import BodyRejected, SignatureRejected
 
 
@@ -22,36 +21,32 @@ async def guarded(answer: Callable[[Request], Awaitable[Response]], scope: Scope
         response = await answer(request)
     except ClientDisconnect:
         return
-    except (AICFlowError, BodyRejected, SignatureRejected) as error:
-        response = refusal(error)
+    except (AICFlowError, BodyRejected, Problem, SignatureRejected) as error:
+        response = refusal(error).response(scope)
     await response(scope, receive, send)
 
 
-def refusal(error: AICFlowError | BodyRejected | SignatureRejected) -> Response:
-    """The answer to a call that was refused. Raises the error again when it is none that a call can meet."""
+def refusal(error: AICFlowError | BodyRejected | Problem | SignatureRejected) -> Problem:
+    """The problem that a refused call is answered with. Raises the error again when no call can cause it."""
     match error:
         case BodyRejected():
-            return problem(error.status, "body-rejected", _sentence(error.message))
+            return Problem("body-rejected", _sentence(error.message), status=error.status)
         case SignatureRejected():
             headers = {"WWW-Authenticate": error.challenge} if error.challenge else None
-            return problem(401, "signature-rejected", _sentence(error.reason), headers=headers)
-        case InputInvalid():
-            errors = [{"code": "input.invalid", "pointer": at, "message": why} for at, why in error.violations]
-            return problem(422, "input-invalid", error.message, errors=errors)
-        case NodeError():
-            # the trigger's `input` refers to something that this call does not have
-            return problem(422, "input-invalid", error.message)
-        case NotFound(kind="workflow" | "trigger"):
-            return problem(404, "not-found", error.message)
+            return Problem("signature-rejected", _sentence(error.reason), headers=headers)
         case Conflict(code="disabled"):
             # it was live when the call arrived
-            return problem(404, "not-found", "No webhook is live at this path.")
+            return Problem("not-found", "No webhook is live at this path.")
         case Conflict():
-            return problem(409, error.code, error.message)
+            return Problem(error.code, error.message, status=409)
+        case NotFound(kind="workflow" | "trigger"):
+            pass
         case StoreUnavailable() | NotFound():
             message = "The call could not be stored; send it again later."
-            return problem(503, "unavailable", message, headers={"Retry-After": "5"})
-    raise error
+            return Problem("unavailable", message, headers={"Retry-After": "5"})
+    if (problem := problem_of(error)) is None:
+        raise error
+    return problem
 
 
 def _sentence(text: str) -> str:
@@ -64,7 +59,7 @@ def other_method(request: Request, methods: Sequence[str]) -> Response:
     allow = ", ".join([*methods, *also, "OPTIONS"])
     if request.method == "OPTIONS":
         return Response(status_code=204, headers={"Allow": allow})
-    return problem(405, "method-not-allowed", f"This webhook takes {', '.join(methods)}.", headers={"Allow": allow})
+    raise Problem("method-not-allowed", f"This webhook takes {', '.join(methods)}.", headers={"Allow": allow})
 
 
 def path_below(scope: Scope) -> str:

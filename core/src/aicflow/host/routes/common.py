@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.routing import APIRoute
@@ -15,6 +15,7 @@ from aicflow.host.keys import Scope
 from aicflow.host.pages import PageQuery, json_response
 from aicflow.host.views import execution_view
 from aicflow.kernel.execution import Execution
+from aicflow.problems import TITLES
 
 if TYPE_CHECKING:
     from aicflow.host.runtime import HostRuntime
@@ -33,6 +34,10 @@ __all__ = [
     "shown",
     "started",
 ]
+
+
+_TITLES: Final = dict(reversed(list(TITLES.values())))
+"""The title of a status: the first in the table, which is its most general."""
 
 
 class _NoQuery(BaseModel):
@@ -92,14 +97,7 @@ def scoped(scope: Scope) -> Any:
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problem answers of a call, for its documentation; every call can answer 401, 403 and 422."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
-    words = {
-        400: "The body cannot be read", 401: "No API key that counts", 403: "The key lacks the scope",
-        404: "There is no such thing", 409: "It is in another state",
-        410: "What the idempotency key made is gone", 412: "It has changed since it was read",
-        413: "The body is too large", 415: "The body's type is not supported", 422: "Something is not valid",
-        428: "If-Match is required", 503: "The service cannot answer now",
-    }  # fmt: skip
-    return {s: {"description": words[s], "content": content} for s in sorted({401, 403, 422, *statuses})}
+    return {s: {"description": _TITLES[s], "content": content} for s in sorted({401, 403, 422, *statuses})}
 
 
 def repeated(model: type[BaseModel]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class ListQuery(PageQuery):
     def _known(cls, value: str | None) -> str | None:
         for name in (value or "").split(",") if value is not None else ():
             if name not in _STATUSES:
-                raise ValueError(f"{name!r} is not a status; there are {', '.join(sorted(_STATUSES))}")
+                raise ValueError(f"{name!r} is not a status; available statuses: {', '.join(sorted(_STATUSES))}")
         return value
 
     def filter(self) -> ExecutionFilter:

@@ -37,17 +37,17 @@ async def livez(query: NoQuery) -> Response:
 )
 async def readyz(request: Request, query: NoQuery) -> Response:
     """Asks the store whether it can be written to and the worker whether it works; nothing else makes it not ready.
-    What node types say of themselves stands beside it: `degraded` names those that cannot run here. With an API key
-    `node_types` tells all they say, without one only whether they are ready."""
+    `degraded` names the node types that cannot run here. With an API key
+    `node_types` shows all that they report, without one only whether they are ready."""
     runtime = runtime_of(request)
     checks = {"store": "ok", "worker": "ok"}
     try:
         await runtime.store.check()
     except AICFlowError as error:
-        _log.warning("The store is not ready: %s", error.message)  # with paths, which are nobody's business outside
-        checks["store"] = "it cannot be written to now"
+        _log.warning("The store is not ready: %s", error.message)  # with paths, which callers must not see
+        checks["store"] = "the store cannot be written to"
     if not runtime.executions.worker.alive:
-        checks["worker"] = "it has stopped"
+        checks["worker"] = "the worker has stopped"
     if runtime.closing.is_set():
         checks["worker"] = "the host is stopping"
     ready = all(value == "ok" for value in checks.values())
@@ -80,7 +80,7 @@ async def metrics(request: Request, query: NoQuery) -> Response:
 
 
 async def _is_known(request: Request) -> bool:
-    """Whether the request carries a key that may read; one that counts for nothing is not refused here."""
+    """Whether the request carries a key that may read; an invalid one is not refused here."""
     key = key_of(request.scope)
     try:
         caller = await runtime_of(request).keys.caller(key) if key is not None else None

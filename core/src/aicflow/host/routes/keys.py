@@ -37,10 +37,10 @@ async def create_api_key(request: Request, query: NoQuery) -> Response:
     body = await json_body(request, runtime.settings, requests.CreateApiKey)
     expires_at = requests.instant(body.expires_at)
     if expires_at is not None and expires_at <= runtime.clock.now():
-        raise request_invalid("invalid", "it lies in the past", name="expires_at", where="body")
+        raise request_invalid("invalid", "it must be in the future", name="expires_at", where="body")
     seed = request.headers.get("idempotency-key")
 
-    def told(record: ApiKeyRecord, key: str, status: int) -> Response:
+    def created(record: ApiKeyRecord, key: str, status: int) -> Response:
         location = {"location": f"/api/v1/api-keys/{record.id}"}
         return json_response({**api_key_view(record), "key": key}, status, location)
 
@@ -48,10 +48,10 @@ async def create_api_key(request: Request, query: NoQuery) -> Response:
         made = await runtime.keys.create(
             body.name, body.scopes, expires_at=expires_at, idempotency=idempotency, seed=seed
         )
-        return told(*made, 201)
+        return created(*made, 201)
 
     async def again(key_id: str) -> Response:
-        return told(*await runtime.keys.again(key_id, seed or ""), 200)
+        return created(*await runtime.keys.again(key_id, seed or ""), 200)
 
     return await once(request, "api-keys", body.model_dump(mode="json"), act, again, hidden=True)
 
@@ -70,6 +70,10 @@ async def list_api_keys(request: Request, query: Paging) -> Response:
     async def read() -> Page[ApiKeyRecord]:
         records = sorted(await runtime_of(request).keys.list(), key=lambda r: (r.created_at, r.id), reverse=True)
         ids = [record.id for record in records]
+        if query.cursor is not None and query.cursor not in ids:
+            raise ValueError(
+                f"{query.cursor[:80]!r} is not a cursor of this list; use the next_cursor of an earlier page."
+            )
         start = ids.index(query.cursor) + 1 if query.cursor is not None else 0
         end = start + query.limit
         return Page(records[start:end], ids[end - 1] if end < len(ids) else None)

@@ -38,7 +38,7 @@ def translated(error: BaseException, database: Path) -> BaseException:
     if isinstance(error, AICFlowError) or not isinstance(error, sqlite3.Error | OSError):
         return error
     if isinstance(error, sqlite3.IntegrityError):
-        return Conflict(f"It exists already ({error}).")
+        return Conflict("A record with the same id or key exists already.")
     if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError | sqlite3.NotSupportedError):
         return error
     what, hint = _SAYINGS.get(_primary(error), ("cannot answer", None))
