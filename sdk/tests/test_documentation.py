@@ -10,34 +10,45 @@ from pathlib import Path
 
 import aicflow_sdk
 import pytest
-from aicflow_sdk import AICFlow, Workflow
-from aicflow_sdk.operation import Operation, Paged, Procedure, Resource, Streamed
-from sdk_kit import Server
+from aicflow_sdk import AICFlow, AsyncAICFlow, Workflow
+from sdk_kit import RESOURCES, Server
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference" / "sdk.md").read_text("utf-8")
 README = (ROOT / "sdk" / "README.md").read_text("utf-8")
-DESCRIBED = (Operation, Procedure, Paged, Streamed)
 
 
-def signature(describe: object) -> str:
+def signature(method: object) -> str:
     """The parameters without types, the way the reference writes them."""
-    found = inspect.signature(describe)  # type: ignore[arg-type]
+    found = inspect.signature(method)  # type: ignore[arg-type]
     return str(found.replace(
         parameters=[p.replace(annotation=p.empty) for p in found.parameters.values()], return_annotation=found.empty
     ))  # fmt: skip
 
 
+def public(value: object) -> dict[str, object]:
+    """The public methods of a resource."""
+    found = ((name, getattr(value, name)) for name in dir(value) if not name.startswith("_"))
+    return {name: member for name, member in found if callable(member)}
+
+
 def methods() -> list[tuple[str, str, str]]:
-    client = AICFlow("http://127.0.0.1:1", "k")
-    resources = {name: value for name, value in vars(client).items() if isinstance(value, Resource)}
-    client.close()
-    return [
-        (resource, name, signature(member._describe))
-        for resource, value in resources.items()
-        for name, member in vars(type(value)).items()
-        if isinstance(member, DESCRIBED)
-    ]
+    with AICFlow("http://127.0.0.1:1", "k") as client:
+        return [
+            (resource, name, signature(member))
+            for resource in RESOURCES
+            for name, member in public(getattr(client, resource)).items()
+        ]
+
+
+async def test_both_clients_have_the_same_methods() -> None:
+    with AICFlow("http://127.0.0.1:1", "k") as client:
+        async with AsyncAICFlow("http://127.0.0.1:1", "k") as other:
+            for resource in RESOURCES:
+                one, two = public(getattr(client, resource)), public(getattr(other, resource))
+                assert {name: signature(member) for name, member in one.items()} == {
+                    name: signature(member) for name, member in two.items()
+                }
 
 
 @pytest.mark.parametrize(("resource", "name", "parameters"), methods())

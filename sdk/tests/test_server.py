@@ -215,6 +215,8 @@ def test_lists_are_iterated_page_by_page(client: Any) -> None:
     assert len(client.executions.list(workflow_id=saved.id, limit=3).page(page.next_cursor).data) == 2
     for id in ids:
         client.executions.wait(id)
+    with pytest.raises(ExecutionUnsuccessful, match="left out"):
+        listed.page().data[0].result()
     now = datetime.now(UTC)
     hour = timedelta(hours=1)
     assert len(list(client.executions.list(workflow_id=saved.id, status=["succeeded"], created_after=now - hour))) == 5

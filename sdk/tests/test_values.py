@@ -15,9 +15,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from aicflow_sdk import BuildError, Workflow, fn
-from aicflow_sdk.call import encode_json
-from aicflow_sdk.calls import executions, triggers
+from aicflow_sdk import AICFlow, BadRequest, BuildError, Workflow, fn
+from aicflow_sdk.messages import encode_json
+from sdk_kit import FaultServer, answer
 
 
 class Colour(str, Enum):  # noqa: UP042 - both ways of writing one are met
@@ -46,7 +46,7 @@ WRITTEN = {
 }
 
 
-def test_values_with_a_usual_form_are_written_in_it() -> None:
+def test_values_with_a_usual_form_are_written_in_it(faults: FaultServer) -> None:
     wf = Workflow("values", vars=GIVEN)
     wf.http("https://example.com", "send", body={**GIVEN, "line": Line(ID, AT, wf.input.note)})
     wf.output = wf.input.kind == Colour.RED
@@ -57,9 +57,10 @@ def test_values_with_a_usual_form_are_written_in_it() -> None:
         "line": {**WRITTEN["line"], "note": "${{ input.note }}"},  # type: ignore[dict-item]
     }
     assert document["output"] == '${{ input.kind == "red" }}'
-    body = executions.start("w", GIVEN).body
-    assert body is not None
-    assert json.loads(body)["input"] == WRITTEN
+    faults.script.append(answer(400))
+    with AICFlow(faults.url, "k") as client, pytest.raises(BadRequest):
+        client.executions.start("w", GIVEN)
+    assert json.loads(faults.heard[0].body)["input"] == WRITTEN
     assert json.loads(encode_json({ID: 1, 2: 3})) == {str(ID): 1, "2": 3}
 
 
@@ -80,14 +81,16 @@ class Own:
     ],
 )
 def test_others_are_refused_with_their_place(value: Any, said: str) -> None:
+    client = AICFlow("http://127.0.0.1:1", "k")
     for refused, place in (
-        (lambda: executions.start("w", {"lines": [{"price": value}]}), "input.lines[0].price"),
-        (lambda: triggers.fire("w:t", [value]), "payload[0]"),
+        (lambda: client.executions.start("w", {"lines": [{"price": value}]}), "input.lines[0].price"),
+        (lambda: client.triggers.fire("w:t", [value]), "payload[0]"),
     ):
         with pytest.raises((TypeError, ValueError)) as caught:
             refused()
         assert place in str(caught.value)
         assert said in str(caught.value)
+    client.close()
     with pytest.raises(BuildError) as built:
         Workflow("w").http("https://example.com", "send", body={"lines": [value]})
     assert "send: body['lines'][0]" in str(built.value)
@@ -97,8 +100,8 @@ def test_others_are_refused_with_their_place(value: Any, said: str) -> None:
 def test_a_value_that_contains_itself_is_refused() -> None:
     loop: list[Any] = []
     loop.append(loop)
-    with pytest.raises(ValueError, match="contains itself"):
-        executions.start("w", loop)
+    with AICFlow("http://127.0.0.1:1", "k") as client, pytest.raises(ValueError, match="contains itself"):
+        client.executions.start("w", loop)
 
 
 @pytest.mark.parametrize(

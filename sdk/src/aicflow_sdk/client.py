@@ -1,59 +1,31 @@
-"""The two clients. They differ only in the runner that they hand to their resources."""
+"""The two clients. They differ in their transport, and in whether methods are awaited."""
 
 from __future__ import annotations
 
 import os
 import ssl
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 import httpx2
 
-from aicflow_sdk.calls import catalogue
+from aicflow_sdk.blocking import ApiKeys, Executions, Host, NodeTypes, Plugins, Triggers, TriggerTypes, Workflows
 from aicflow_sdk.config import find_address
-from aicflow_sdk.operation import Operation, Resource
-from aicflow_sdk.programs import Toolbox
-from aicflow_sdk.resources import ApiKeys, Executions, NodeTypes, Plugins, Triggers, TriggerTypes, Workflows
+from aicflow_sdk.resources.executions import AsyncExecutions
+from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
+from aicflow_sdk.resources.triggers import AsyncTriggers
+from aicflow_sdk.resources.workflows import AsyncWorkflows
 from aicflow_sdk.retry import Retry
-from aicflow_sdk.runners import AsyncRunner, Runner
-from aicflow_sdk.wire import Wire
+from aicflow_sdk.session import Session
+from aicflow_sdk.transport import AsyncTransport, BlockingTransport, Transport, Wire
 
 __all__ = ["AICFlow", "AsyncAICFlow"]
 
 
-class _Client[R: Runner | AsyncRunner](Resource[R]):
+class _Client[H: httpx2.Client | httpx2.AsyncClient, T: Transport]:
     """What both clients have."""
 
-    def __init__(self, runner: R) -> None:
-        super().__init__(runner)
-        self.workflows: Workflows[R] = Workflows(runner)
-        self.executions: Executions[R] = Executions(runner)
-        self.node_types: NodeTypes[R] = NodeTypes(runner)
-        self.trigger_types: TriggerTypes[R] = TriggerTypes(runner)
-        self.plugins: Plugins[R] = Plugins(runner)
-        self.triggers: Triggers[R] = Triggers(runner)
-        self.api_keys: ApiKeys[R] = ApiKeys(runner)
-
-    ready = Operation(catalogue.ready)
-    schema = Operation(catalogue.schema)
-
-    @property
-    def url(self) -> str:
-        """Where the server answers."""
-        return self._runner.wire.address.url
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r})"
-
-
-class AICFlow(_Client[Runner]):
-    """A client that blocks. Safe to share between threads; close it, or use it as a context manager.
-
-    Without arguments it finds the server and key of this machine (see `find_address`). `timeout` is the seconds given
-    to a reply, `connect_timeout` to connecting. `retry` says how often calls are sent again. `ssl_context` is used for
-    requests and streams alike. `http_client` is an httpx2.Client of your own, which stays open when this one closes.
-    Raises ConfigurationError.
-    """
+    session_type: ClassVar[type[Session]] = Session
 
     def __init__(
         self,
@@ -64,12 +36,52 @@ class AICFlow(_Client[Runner]):
         connect_timeout: float = 5.0,
         retry: Retry | None = None,
         ssl_context: ssl.SSLContext | None = None,
-        http_client: httpx2.Client | None = None,
+        http_client: H | None = None,
         data_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         wire = Wire(find_address(url, api_key, data_dir=data_dir), timeout, connect_timeout, ssl_context)
-        self._own = http_client is None
-        super().__init__(Runner(wire, http_client or httpx2.Client(**wire.client_options()), _tools(retry)))
+        self._address = wire.address
+        self._transport = self._connect(wire, http_client)
+        more = () if retry is None else (retry, retry)
+        self._session = self.session_type(self._transport, *more)
+        self._attach(self._session)
+
+    def _connect(self, wire: Wire, http_client: H | None) -> T:
+        raise NotImplementedError
+
+    def _attach(self, session: Session) -> None:
+        raise NotImplementedError
+
+    @property
+    def url(self) -> str:
+        """Where the server answers."""
+        return self._address.url
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+
+class AICFlow(_Client[httpx2.Client, BlockingTransport], Host):
+    """A client that blocks. Safe to share between threads; close it, or use it as a context manager.
+
+    Without arguments it finds the server and key of this machine (see `find_address`). `timeout` is the seconds that a
+    reply may take, `connect_timeout` those for connecting. `retry` says how often requests are sent again.
+    `ssl_context` is used for requests and streams alike. `http_client` is an httpx2.Client of your own, which stays
+    open when this one closes. Raises ConfigurationError.
+    """
+
+    def _connect(self, wire: Wire, http_client: httpx2.Client | None) -> BlockingTransport:
+        return BlockingTransport(wire, http_client)
+
+    def _attach(self, session: Session) -> None:
+        self._async = AsyncHost(session)
+        self.workflows = Workflows(AsyncWorkflows(session))
+        self.executions = Executions(AsyncExecutions(session))
+        self.node_types = NodeTypes(AsyncNodeTypes(session))
+        self.trigger_types = TriggerTypes(AsyncTriggerTypes(session))
+        self.plugins = Plugins(AsyncPlugins(session))
+        self.triggers = Triggers(AsyncTriggers(session))
+        self.api_keys = ApiKeys(AsyncApiKeys(session))
 
     def __enter__(self) -> Self:
         return self
@@ -81,31 +93,26 @@ class AICFlow(_Client[Runner]):
 
     def close(self) -> None:
         """Close its connections."""
-        if self._own:
-            self._runner.http.close()
+        self._transport.close()
 
 
-class AsyncAICFlow(_Client[AsyncRunner]):
+class AsyncAICFlow(_Client[httpx2.AsyncClient, AsyncTransport], AsyncHost):
     """A client for asyncio, with the same methods to await. Close it, or use it with `async with`.
 
     The arguments are those of AICFlow; `http_client` is an httpx2.AsyncClient.
     """
 
-    def __init__(
-        self,
-        url: str | None = None,
-        api_key: str | None = None,
-        *,
-        timeout: float = 30.0,
-        connect_timeout: float = 5.0,
-        retry: Retry | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        http_client: httpx2.AsyncClient | None = None,
-        data_dir: str | os.PathLike[str] | None = None,
-    ) -> None:
-        wire = Wire(find_address(url, api_key, data_dir=data_dir), timeout, connect_timeout, ssl_context)
-        self._own = http_client is None
-        super().__init__(AsyncRunner(wire, http_client or httpx2.AsyncClient(**wire.client_options()), _tools(retry)))
+    def _connect(self, wire: Wire, http_client: httpx2.AsyncClient | None) -> AsyncTransport:
+        return AsyncTransport(wire, http_client)
+
+    def _attach(self, session: Session) -> None:
+        self.workflows = AsyncWorkflows(session)
+        self.executions = AsyncExecutions(session)
+        self.node_types = AsyncNodeTypes(session)
+        self.trigger_types = AsyncTriggerTypes(session)
+        self.plugins = AsyncPlugins(session)
+        self.triggers = AsyncTriggers(session)
+        self.api_keys = AsyncApiKeys(session)
 
     async def __aenter__(self) -> Self:
         return self
@@ -117,9 +124,4 @@ class AsyncAICFlow(_Client[AsyncRunner]):
 
     async def aclose(self) -> None:
         """Close its connections."""
-        if self._own:
-            await self._runner.http.aclose()
-
-
-def _tools(retry: Retry | None) -> Toolbox:
-    return Toolbox() if retry is None else Toolbox(retry=retry, reconnect=retry)
+        await self._transport.aclose()

@@ -7,142 +7,103 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeAliasType, Union, cast, get_args, get_origin
 
 from aicflow_sdk.errors import UnexpectedReply
 
 __all__ = ["decode"]
 
-type Reader = Callable[[Any], Any]
-
-_READERS: dict[Any, Reader] = {}
 _NAMES: Mapping[type, str] = {str: "a text", int: "an integer", bool: "a boolean", dict: "an object", list: "a list"}
 
 
-class _Misfit(Exception):
-    """A value that does not fit; `path` grows while the error travels up."""
+class _Mismatch(Exception):
+    """A value of another type; `path` grows while the error travels up."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *path: str) -> None:
         self.message = message
-        self.path: list[str] = []
+        self.path = list(path)
 
 
 def decode[T](cls: type[T], value: Any) -> T:
     """The JSON value as a `cls`, one of the models. Raises UnexpectedReply that names the place."""
     try:
-        return cast(T, _reader(cls)(value))
-    except _Misfit as misfit:
-        place = ".".join(reversed(misfit.path)) or "the reply"
+        return cast(T, _reader(cast(Any, cls))(value))
+    except _Mismatch as error:
+        place = ".".join(reversed(error.path)) or "the reply"
         raise UnexpectedReply(
-            f"The server's reply is no {cls.__name__}: {place} {misfit.message}.",
+            f"The server's reply is no {cls.__name__}: {place} {error.message}.",
             hint="Is this an AIC Flow server, and is this SDK not older than it?",
         ) from None
 
 
-def _exactly(kind: type) -> Reader:
+@cache
+def _reader(hint: Any) -> Callable[[Any], Any]:
+    """How a value with this type hint is read."""
+    if isinstance(hint, TypeAliasType):
+        return _reader(hint.__value__)
+    if dataclasses.is_dataclass(hint):
+        return _object(cast(type, hint))
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return lambda value: value
+    if hint is datetime:
+        return _instant
+    if origin is typing.Literal:
+        return _exactly(str)  # a newer server may know more words
+    if origin is Mapping:
+        value_of, as_dict = _reader(arguments[1]), _exactly(dict)
+        return lambda value: {name: _inside(name, value_of, one) for name, one in as_dict(value).items()}
+    if origin in (Union, types.UnionType):
+        inner = _reader(next(argument for argument in arguments if argument is not type(None)))
+        return lambda value: None if value is None else inner(value)
+    if origin is tuple:
+        item, as_list = _reader(arguments[0]), _exactly(list)
+        return lambda value: tuple(_inside(str(index), item, one) for index, one in enumerate(as_list(value)))
+    return _exactly(hint)
+
+
+def _exactly(kind: type) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         if type(value) is not kind:
-            raise _Misfit(f"is not {_NAMES[kind]}")
+            raise _Mismatch(f"is not {_NAMES[kind]}")
         return value
 
     return read
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise _Misfit("is not a number")
-    return float(value)
 
 
 def _instant(value: Any) -> datetime:
     try:
         return datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise _Misfit("is not an RFC 3339 instant") from None
+        raise _Mismatch("is not an RFC 3339 instant") from None
 
 
-def _reader(hint: Any) -> Reader:
-    """How a value with this type hint is read; made once."""
-    found = _READERS.get(hint)
-    if found is None:
-        found = _READERS[hint] = _make_reader(hint)
-    return found
-
-
-def _make_reader(hint: Any) -> Reader:
-    if isinstance(hint, TypeAliasType):
-        return _reader(hint.__value__)
-    if hint is Any or hint is object:
-        return lambda value: value
-    if hint in (str, int, bool):
-        return _exactly(hint)
-    if hint is float:
-        return _number
-    if hint is datetime:
-        return _instant
-    if dataclasses.is_dataclass(hint):
-        return _model(cast(type, hint))
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is typing.Literal:
-        return _exactly(str)  # a newer server may know more words
-    if origin in (Union, types.UnionType) and type(None) in arguments:
-        (inner,) = (argument for argument in arguments if argument is not type(None))
-        return _optional(_reader(inner))
-    if origin is tuple:
-        return _sequence(_reader(arguments[0]))
-    if origin is Mapping:
-        return _exactly(dict)
-    raise TypeError(f"no reader for {hint!r}")
-
-
-def _optional(inner: Reader) -> Reader:
-    return lambda value: None if value is None else inner(value)
-
-
-def _sequence(inner: Reader) -> Reader:
-    def read(value: Any) -> tuple[Any, ...]:
-        if type(value) is not list:
-            raise _Misfit("is not a list")
-        out = []
-        for index, item in enumerate(value):
-            try:
-                out.append(inner(item))
-            except _Misfit as misfit:
-                misfit.path.append(str(index))
-                raise
-        return tuple(out)
-
-    return read
-
-
-def _model(cls: type) -> Reader:
+def _object(cls: type) -> Callable[[Any], Any]:
     hints = typing.get_type_hints(cls)
-    fields = [
-        (
-            field.name,
-            field.metadata.get("json", field.name),
-            _reader(hints[field.name]),
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
-        )
-        for field in dataclasses.fields(cls)
+    members = [(member.name, _reader(hints[member.name])) for member in dataclasses.fields(cls)]
+    presences = {m.name: m.metadata["present"] for m in dataclasses.fields(cls) if "present" in m.metadata}
+    required = [
+        member.name
+        for member in dataclasses.fields(cls)
+        if member.default is dataclasses.MISSING and member.default_factory is dataclasses.MISSING
     ]
+    as_object = _exactly(dict)
 
     def read(value: Any) -> Any:
-        if type(value) is not dict:
-            raise _Misfit("is not an object")
-        given: dict[str, Any] = {}
-        for name, key, inner, required in fields:
-            if key not in value:
-                if required:
-                    misfit = _Misfit("is missing")
-                    misfit.path.append(key)
-                    raise misfit
-                continue
-            try:
-                given[name] = inner(value[key])
-            except _Misfit as misfit:
-                misfit.path.append(key)
-                raise
-        return cls(**given)
+        as_object(value)
+        found = {name: _inside(name, inner, value[name]) for name, inner in members if name in value}
+        for name in required:
+            if name not in found:
+                raise _Mismatch("is missing", name)
+        return cls(**found, **{name: of in value for name, of in presences.items()})
 
     return read
+
+
+def _inside(name: str, read: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return read(value)
+    except _Mismatch as error:
+        error.path.append(name)
+        raise

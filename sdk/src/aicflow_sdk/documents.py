@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from aicflow_sdk.call import encode_json
+from aicflow_sdk.messages import encode_json
 
 __all__ = ["HasDocument", "WorkflowSource", "document_bytes", "document_of"]
 

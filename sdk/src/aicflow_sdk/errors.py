@@ -1,16 +1,16 @@
 """Every error that this package raises.
 
 AICFlowError
-├── ConfigurationError            no address, no key, or an address that is none
+├── ConfigurationError            no address, no key, or an invalid address
 ├── BuildError                    a workflow that cannot be written as a document
 ├── ConnectionFailed              the server was not reached, or the connection broke
 │   └── RequestTimeout            it did not answer in time
 ├── UnexpectedReply               something answered that does not speak this API
-├── ExecutionUnsuccessful         asked for the result of an execution that has none
+├── ExecutionUnsuccessful         the execution has no result (yet)
 │   ├── ExecutionFailed
 │   └── ExecutionCancelled
 ├── WaitTimeout                   the execution goes on, the waiting has ended
-└── APIError                      the server said no; by status
+└── APIError                      the server refused the request; by status
     ├── BadRequest                400
     ├── Unauthorized              401
     ├── Forbidden                 403
@@ -35,34 +35,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aicflow_sdk.models import Execution
 
-__all__ = [
-    "AICFlowError",
-    "APIError",
-    "BadRequest",
-    "BuildError",
-    "ConfigurationError",
-    "Conflict",
-    "ConnectionFailed",
-    "ExecutionCancelled",
-    "ExecutionFailed",
-    "ExecutionUnsuccessful",
-    "Forbidden",
-    "InputInvalid",
-    "Invalid",
-    "NotFound",
-    "ProblemDetail",
-    "RateLimited",
-    "RequestTimeout",
-    "RevisionMismatch",
-    "ServerError",
-    "TooLarge",
-    "Unauthorized",
-    "Unavailable",
-    "UnexpectedReply",
-    "WaitTimeout",
-    "WorkflowInvalid",
-]
-
 _SHOWN = 5
 
 
@@ -76,7 +48,7 @@ class AICFlowError(Exception):
 
 
 class ConfigurationError(AICFlowError):
-    """There is no address, no key, or the address is none."""
+    """There is no address, no key, or the address is invalid."""
 
 
 class BuildError(AICFlowError):
@@ -84,7 +56,12 @@ class BuildError(AICFlowError):
 
 
 class ConnectionFailed(AICFlowError):
-    """The server was not reached, or the connection broke before its reply was complete."""
+    """The server was not reached, or the connection broke before its reply was complete. `sent`: whether the server may
+    have received the request."""
+
+    def __init__(self, message: str, *, hint: str | None = None, sent: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.sent = sent
 
 
 class RequestTimeout(ConnectionFailed):
@@ -98,7 +75,7 @@ class UnexpectedReply(AICFlowError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemDetail:
     """One thing that is wrong. `pointer` is a JSON pointer into what was sent (`where`: body, query, path, header);
-    `span` is (start, end) in the string standing there; `line` and `column` place it in an unreadable body."""
+    `span` is (start, end) in the string there; `line` and `column` place it in an unreadable body."""
 
     code: str
     message: str
@@ -116,7 +93,7 @@ class ProblemDetail:
 
 
 class APIError(AICFlowError):
-    """The server said no.
+    """The server refused the request.
 
     `status` is the HTTP status, `code` the stable name of the problem (`not-found`), `request_id` what to look for in
     the server's log, `errors` every single thing that is wrong with its place, `retry_after` the seconds that the
@@ -164,7 +141,7 @@ class BadRequest(APIError):
 
 
 class Unauthorized(APIError):
-    """The API key is missing, wrong, expired or revoked."""
+    """Missing or invalid API key."""
 
 
 class Forbidden(APIError):
@@ -172,11 +149,11 @@ class Forbidden(APIError):
 
 
 class NotFound(APIError):
-    """There is no such thing."""
+    """Not found."""
 
 
 class Conflict(APIError):
-    """It is in another state than the call needs."""
+    """Conflict with the current state."""
 
 
 class RevisionMismatch(APIError):
@@ -212,7 +189,7 @@ class Unavailable(ServerError):
 
 
 class ExecutionUnsuccessful(AICFlowError):
-    """Asked for the result of an execution that has none. `execution` is what came back."""
+    """The execution has no result, or none yet, or the result was left out of it. `execution` is what was read."""
 
     def __init__(self, message: str, execution: Execution, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -228,7 +205,7 @@ class ExecutionCancelled(ExecutionUnsuccessful):
 
 
 class WaitTimeout(AICFlowError, TimeoutError):
-    """The execution had not ended in the time given. It goes on; `execution` is how it stood."""
+    """The execution did not end in time and goes on; `execution` is what was read last."""
 
     def __init__(self, message: str, execution: Execution) -> None:
         super().__init__(message, hint="The execution goes on: wait again, or cancel it.")

@@ -1,4 +1,7 @@
-"""What the server gives, as frozen dataclasses. Instants are aware datetimes; unknown fields are left out."""
+"""What the server returns, as frozen dataclasses. Instants are aware datetimes; unknown fields are left out.
+
+A contract test compares every field with the OpenAPI document.
+"""
 
 from __future__ import annotations
 
@@ -8,36 +11,6 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from aicflow_sdk.errors import ExecutionCancelled, ExecutionFailed, ExecutionUnsuccessful
-
-__all__ = [
-    "ENDED",
-    "ApiKey",
-    "BulkError",
-    "BulkItem",
-    "BulkResult",
-    "CreatedApiKey",
-    "Delivery",
-    "Event",
-    "Execution",
-    "ExecutionStatus",
-    "FailureReport",
-    "Issue",
-    "NodeType",
-    "Page",
-    "Plugin",
-    "PluginProblem",
-    "Provider",
-    "Readiness",
-    "Related",
-    "Step",
-    "StepStatus",
-    "Trigger",
-    "TriggerInfo",
-    "TriggerType",
-    "Validation",
-    "Workflow",
-    "WorkflowVersion",
-]
 
 type ExecutionStatus = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
 type StepStatus = Literal["running", "waiting", "retrying", "succeeded", "failed", "skipped", "cancelled"]
@@ -88,7 +61,7 @@ class Validation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
-    """A saved workflow. Lists leave `document` and `etag` out; `issues` are the warnings, given when it was saved;
+    """A saved workflow. Lists leave `document` and `etag` out; `issues` are the warnings when it was saved;
     `outcome` is what `deploy` did."""
 
     id: str
@@ -148,7 +121,8 @@ class TriggerInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """One running of one version of a workflow. Lists leave `input` and `output` out."""
+    """One running of one version of a workflow. `input` and `output` are None in lists and for API keys without the
+    scope `read`; `output_included` is false there."""
 
     id: str
     workflow_id: str
@@ -159,6 +133,7 @@ class Execution:
     finished_at: datetime | None = None
     input: Any = None
     output: Any = None
+    output_included: bool = field(default=True, metadata={"present": "output"})
     error: FailureReport | None = None
     trigger: TriggerInfo
     engine: str | None = None
@@ -174,8 +149,16 @@ class Execution:
         return self.status in ENDED
 
     def result(self) -> Any:
-        """The output. Raises ExecutionFailed, ExecutionCancelled, or ExecutionUnsuccessful when it has not ended."""
+        """The output. Raises ExecutionFailed, ExecutionCancelled, or ExecutionUnsuccessful when it has not ended, or
+        its output was left out."""
         if self.status == "succeeded":
+            if not self.output_included:
+                raise ExecutionUnsuccessful(
+                    f"Execution {self.id} succeeded, but its output was left out here.",
+                    self,
+                    hint="Lists leave outputs out: client.executions.get(execution_id) returns it, for an API key with "
+                    "the scope `read`.",
+                )
             return self.output
         if self.status == "cancelled":
             raise ExecutionCancelled(f"Execution {self.id} was cancelled.", self)
@@ -246,7 +229,7 @@ class BulkItem:
     """What came of one execution: `done` or `failed`; `started` is the id of the new one of a rerun."""
 
     execution_id: str
-    status: str
+    status: Literal["done", "failed"]
     started: str | None = None
     error: BulkError | None = None
 
@@ -320,7 +303,7 @@ class Plugin:
     name: str
     distribution: str | None
     version: str | None
-    status: str
+    status: Literal["loaded", "partial", "failed", "blocked"]
     node_types: tuple[str, ...]
     trigger_types: tuple[str, ...]
     problems: tuple[PluginProblem, ...]
@@ -335,20 +318,21 @@ class Trigger:
     trigger_id: str
     type_id: str
     version: int
-    status: str
+    status: Literal["active", "paused", "failed"]
     params: Json
     problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """Something that arrived for a trigger. The list leaves the payload out."""
+    """Something that arrived for a trigger; `error` says why it started nothing. The list leaves the payload out."""
 
     id: str
     binding_id: str
     received_at: datetime
     key: str | None = None
     execution_id: str | None = None
+    error: str | None = None
     payload: Any = None
 
 
@@ -376,16 +360,30 @@ class CreatedApiKey(ApiKey):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
-    """Whether executions can be accepted and run."""
+class NodeHealth:
+    """What a node type says of itself: `ready` is None while it is not known, `reason` says why it is false, `note`
+    what is weaker than it might be."""
 
-    status: str
-    checks: Json
-    plugins: Json
+    ready: bool | None
+    reason: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Whether executions can be accepted and run. `degraded` names the node types whose steps cannot run there, `stuck`
+    says with how many executions the engine itself fails now."""
+
+    status: Literal["ready", "not-ready"]
+    checks: Mapping[str, str]
+    plugins: Mapping[str, int]
+    degraded: tuple[str, ...] = ()
+    stuck: int = 0
+    node_types: Mapping[str, NodeHealth] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
-        """Whether everything is well."""
+        """Whether it can accept and run executions."""
         return self.status == "ready"
 
 

@@ -1,4 +1,4 @@
-"""When a call is sent again, and after how long. Decides; waits for nothing."""
+"""When a request is sent again, and after how long. Decides; waits for nothing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from aicflow_sdk.call import Call
-from aicflow_sdk.effects import Unreached
-from aicflow_sdk.replies import Reply
+from aicflow_sdk.errors import AICFlowError, APIError, ConnectionFailed
 
 __all__ = ["Retry"]
 
-_REFUSED: Final = frozenset({429})
+_REFUSED: Final = 429
 """The server did not do it and says when to come back."""
 _UNCERTAIN: Final = frozenset({502, 503, 504})
 """It may have been done."""
@@ -21,7 +19,7 @@ _UNCERTAIN: Final = frozenset({502, 503, 504})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Up to `attempts` tries of a call, with exponential delays in seconds and full jitter: a random part of
+    """Up to `attempts` tries of a request, with exponential delays in seconds and full jitter: a random part of
     `initial * 2**n`, at most `longest`. A `Retry-After` of the server counts instead of the delay, with a little
     jitter; one above `patience` is not waited for: the error is raised at once."""
 
@@ -39,15 +37,17 @@ class Retry:
         """The seconds before the next try, after so many."""
         return self.random() * min(self.longest, self.initial * 2.0 ** min(tried - 1, 30))
 
-    def after(self, call: Call[object], outcome: Reply | Unreached, tried: int) -> float | None:
-        """The seconds after which to send the call again; None when the outcome stands."""
+    def after(self, error: AICFlowError, tried: int, *, repeatable: bool) -> float | None:
+        """The seconds after which to try again; None when the error is final."""
         if tried >= self.attempts:
             return None
-        if isinstance(outcome, Unreached):
-            return self.delay(tried) if call.repeatable or not outcome.sent else None
-        if outcome.status not in _REFUSED and not (call.repeatable and outcome.status in _UNCERTAIN):
+        if isinstance(error, ConnectionFailed):
+            return self.delay(tried) if repeatable or not error.sent else None
+        if not isinstance(error, APIError):
             return None
-        asked = outcome.retry_after()
+        if error.status != _REFUSED and not (repeatable and error.status in _UNCERTAIN):
+            return None
+        asked = error.retry_after
         if asked is None:
             return self.delay(tried)
         return asked + self.random() * min(1.0, self.initial) if asked <= self.patience else None

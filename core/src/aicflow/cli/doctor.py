@@ -132,7 +132,7 @@ def _server_or_store(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
     try:
         server = running_server(DataDir(settings.data_dir))
         if server is not None:
-            ready = server.ready()
+            ready = server.api.ready()
             yield Finding("ok", "server", f"{server.url} is {ready['status']}")
             return
         yield Finding("ok", "server", "none runs on this data folder")
@@ -204,7 +204,7 @@ def _node_types(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
 
     try:
         server = running_server(DataDir(settings.data_dir))
-        found = server.ready()["node_types"] if server is not None else asyncio.run(look())
+        found = server.api.ready()["node_types"] if server is not None else asyncio.run(look())
     except AICFlowError:
         return  # told of the server already
     for type_id, said in found.items():

@@ -78,18 +78,14 @@ def _here(expression: str, file: str | None, node: str | None, given: dict[str, 
 
 
 def _on_server(expression: str, execution: str, node: str | None, given: dict[str, Any]) -> dict[str, Any]:
-    from aicflow_sdk.call import Call, encode_json, nothing, path
-    from aicflow_sdk.calls.executions import get
-
     from aicflow.cli.server import Server
 
     at = Server()
-    workflow = at.ask(get(execution))["workflow_id"]
+    workflow = at.api.executions.get(execution)["workflow_id"]
     body: dict[str, Any] = {"expression": expression, "execution_id": execution}
     if node is not None:
         body["node_id"] = node
     if given:
         body["scope"] = given
-    place = path("workflows", workflow, "preview-expression")
-    answer: dict[str, Any] = at.ask(Call(method="POST", path=place, parse=nothing, body=encode_json(body)))
-    return answer
+    result: dict[str, Any] = at.post("workflows", workflow, "preview-expression", body=body)
+    return result

@@ -6,9 +6,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from aicflow_sdk import procedures
-from aicflow_sdk.calls import executions as calls
-from aicflow_sdk.calls.workflows import version as version_of
+from aicflow_sdk.resources.executions import SAME
 from cyclopts import App, Parameter
 
 from aicflow.cli.files import read_input
@@ -43,7 +41,7 @@ def list_command(
     output: _Output = "text",
 ) -> None:
     """List executions, newest first. Times are ISO 8601, in local time unless they say otherwise."""
-    found = calls.list_(
+    found = Server().api.executions.list(
         workflow_id=workflow,
         status=status,
         trigger_kind=trigger_kind,
@@ -53,14 +51,14 @@ def list_command(
         q=q,
         limit=limit,
     )
-    print_rows(Server().all(found), _COLUMNS, output)
+    print_rows(list(found), _COLUMNS, output)
 
 
 @executions.command(name="show")
 def show_command(execution: _Id, /, *, output: _Output = "text") -> None:
     """Show an execution and its steps."""
-    at = Server()
-    found, done = at.ask(calls.get(execution)), at.ask(calls.steps(execution))["data"]
+    api = Server().api
+    found, done = api.executions.get(execution), api.executions.steps(execution)
     if output == "json":
         print_json({**found, "steps": done})
         return
@@ -83,8 +81,10 @@ def start_command(
 ) -> int:
     """Start an execution and print its id, or with --wait its output."""
     at = Server()
-    call = calls.start(workflow, read_input(input), version=version, priority=priority, idempotency_key=idempotency_key)
-    return _started(at, at.ask(call), wait, output)
+    execution = at.api.executions.start(
+        workflow, read_input(input), version=version, priority=priority, idempotency_key=idempotency_key
+    )
+    return _started(at, execution, wait, output)
 
 
 @executions.command(name="rerun")
@@ -101,14 +101,14 @@ def rerun_command(
 ) -> int:
     """Make a new execution from an old one, with its input unless another is given."""
     at = Server()
-    call = calls.rerun(
+    again = at.api.executions.rerun(
         execution,
-        input=calls.SAME if input is None else read_input(input),
-        version=int(version) if version.isdecimal() else version,  # type: ignore[arg-type]  # the server checks words
+        input=SAME if input is None else read_input(input),
+        version=int(version) if version.isdecimal() else version,
         from_node=from_node,
         idempotency_key=idempotency_key,
     )
-    return _started(at, at.ask(call), wait, output)
+    return _started(at, again, wait, output)
 
 
 @executions.command(name="watch")
@@ -126,7 +126,7 @@ def watch_command(
     if execution is not None:
         return _watch(at, execution, output, events=True)
     lines = Lines()
-    for event in at.events(procedures.stream_all()):
+    for event in at.events(None):
         if output == "json":
             _print_line(event)
         else:
@@ -144,7 +144,7 @@ def logs_command(
     output: Annotated[OutputFormat, Parameter(help="text, or json with an event a line")] = "text",
 ) -> None:
     """Print what the steps logged, and their errors."""
-    for event in Server().events(procedures.stream(execution) if follow else procedures.events(execution)):
+    for event in Server().events(execution, follow=follow):
         if node not in (None, event.get("node_id")):
             continue
         data = event.get("data")
@@ -161,7 +161,7 @@ def logs_command(
 @executions.command(name="cancel")
 def cancel_command(execution: _Id, /) -> None:
     """Ask for its end, which comes within two seconds."""
-    found = Server().ask(calls.cancel(execution))
+    found = Server().api.executions.cancel(execution)
     note(f"{execution} is {found['status']}" + ("." if found["finished_at"] else "; it is being cancelled."))
 
 
@@ -178,7 +178,7 @@ def answer_command(
     output: _Output = "text",
 ) -> None:
     """Answer a step that waits, so that its execution goes on."""
-    found = Server().ask(calls.resume(execution, read_input(value), node_id=node, action=action))
+    found = Server().api.executions.resume(execution, read_input(value), node_id=node, action=action)
     if output == "json":
         print_json(found)
     else:
@@ -188,11 +188,11 @@ def answer_command(
 @executions.command(name="why")
 def why_command(execution: _Id, /, *, output: _Output = "text") -> None:
     """Say what it is doing, or why it ended as it did."""
-    found = Server().ask(calls.why(execution))
+    sentence = Server().api.executions.why(execution)
     if output == "json":
-        print_json(found)
+        print_json({"sentence": sentence})
     else:
-        print(found["sentence"])
+        print(sentence)
 
 
 def _started(at: Server, execution: dict[str, Any], wait: bool, output: OutputFormat) -> int:
@@ -207,19 +207,19 @@ def _started(at: Server, execution: dict[str, Any], wait: bool, output: OutputFo
 
 def _watch(at: Server, execution_id: str, output: OutputFormat, *, events: bool = False) -> int:
     """Show it until it has ended. As JSON: every event a line, or the execution at its end."""
-    execution = at.ask(calls.get(execution_id))
+    execution = at.api.executions.get(execution_id)
     shown: Any = NoProgress()
     if output == "text":
-        document = at.ask(version_of(execution["workflow_id"], execution["version"]))["document"]
+        document = at.api.workflows.version(execution["workflow_id"], execution["version"])["document"]
         how = f"which `aicflow executions answer {execution_id} VALUE` gives"
         shown = progress([node["id"] for node in document["nodes"]], how)
     with shown:
-        for event in at.events(procedures.stream(execution_id)):
+        for event in at.events(execution_id):
             if output == "text":
                 shown.event(event)
             elif events:
                 _print_line(event)
-    execution = at.ask(calls.get(execution_id))
+    execution = at.api.executions.get(execution_id)
     if output == "json":
         if not events:
             print_json(execution)

@@ -48,9 +48,7 @@ def create_command(
     _checked(CreateApiKey, {"name": name, "scopes": scopes, "expires_at": expires and expires.isoformat()})
     settings, server = _settings(data_dir)
     if server is not None:
-        from aicflow_sdk.calls import api_keys
-
-        made = server.ask(api_keys.create(name, scopes, expires_at=expires))  # type: ignore[arg-type]  # checked above
+        made = server.api.api_keys.create(name, scopes, expires_at=expires)
     else:
 
         async def create(ring: KeyRing) -> dict[str, Any]:
@@ -72,9 +70,7 @@ def list_command(*, data_dir: _DataDir = None, output: _Output = "text") -> None
     """List API keys, newest first; never the keys themselves."""
     settings, server = _settings(data_dir)
     if server is not None:
-        from aicflow_sdk.calls import api_keys
-
-        found = server.all(api_keys.list_())
+        found = list(server.api.api_keys.list())
     else:
 
         async def read(ring: KeyRing) -> list[dict[str, Any]]:
@@ -99,9 +95,7 @@ def revoke_command(
     """Revoke an API key; it stops to count at once."""
     settings, server = _settings(data_dir)
     if server is not None:
-        from aicflow_sdk.calls import api_keys
-
-        server.ask(api_keys.revoke(key_id))
+        server.api.api_keys.revoke(key_id)
     else:
         _in_store(settings, lambda ring: ring.revoke(key_id))
     note(f"Key {key_id} is revoked.")

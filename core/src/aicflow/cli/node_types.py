@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from aicflow_sdk.calls import catalogue as calls
 from cyclopts import App, Parameter
 
 from aicflow.cli.listing import show_node
@@ -21,13 +20,13 @@ _Output = Annotated[OutputFormat, Parameter(help="text or json")]
 @node_types.command(name="list")
 def list_command(*, output: _Output = "text") -> None:
     """List the node types."""
-    print_rows(Server().all(calls.list_node_types()), ("type_id", "version", "enabled", "summary"), output)
+    print_rows(list(Server().api.node_types.list()), ("type_id", "version", "enabled", "summary"), output)
 
 
 @node_types.command(name="show")
 def show_command(type_id: _Type, /, *, output: _Output = "text") -> None:
     """Show a node type with its params."""
-    view = Server().ask(calls.get_node_type(type_id))
+    view = Server().api.node_types.get(type_id)
     if output == "json":
         print_json(view)
     else:
@@ -37,12 +36,12 @@ def show_command(type_id: _Type, /, *, output: _Output = "text") -> None:
 @node_types.command(name="enable")
 def enable_command(type_id: _Type, /) -> None:
     """Let workflows use a node type."""
-    Server().ask(calls.configure_node_type(type_id, enabled=True))
+    Server().api.node_types.configure(type_id, enabled=True)
     note(f"{type_id} is enabled.")
 
 
 @node_types.command(name="disable")
 def disable_command(type_id: _Type, /) -> None:
     """Let no workflow use a node type."""
-    Server().ask(calls.configure_node_type(type_id, enabled=False))
+    Server().api.node_types.configure(type_id, enabled=False)
     note(f"{type_id} is disabled.")

@@ -1,19 +1,20 @@
-"""Driving a server with the SDK's calls: where it is, what it answers as JSON, and what its refusals look like."""
+"""Driving a server with the SDK: where it is, what it answers as JSON, and what its refusals look like."""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import aicflow_sdk
-from aicflow_sdk.call import Call, Listing
-from aicflow_sdk.calls.catalogue import ready
-from aicflow_sdk.programs import all_pages, perform
+from aicflow_sdk.blocking import run
+from aicflow_sdk.messages import Reply
+from aicflow_sdk.session import Session
 
 from aicflow.kernel.errors import AICFlowError
 
@@ -29,54 +30,69 @@ class ServerError(AICFlowError):
     exit_code = 1
 
 
+class _JsonSession(Session):
+    """Returns the API's own JSON in place of models. Raises AICFlowError of this package."""
+
+    async def call(self, *args: Any, **options: Any) -> Any:
+        with _refusals():
+            return await super().call(*args, **options)
+
+    def read(self, kind: Any, reply: Reply) -> Any:
+        return reply.json() if reply.body else None
+
+    def item(self, kind: Any, value: Any) -> Any:
+        return value
+
+
+class _JsonClient(aicflow_sdk.AICFlow):
+    session_type = _JsonSession
+
+
 class Server:
-    """A server and the connection to it: as given, AICFLOW_URL, or the one that runs on the data folder. The SDK
-    describes the calls; the answers stay the API's own JSON. Every method raises AICFlowError."""
+    """A server and the connection to it: as given, AICFLOW_URL, or the one that runs on the data folder. `api` has the
+    methods of the SDK's client and returns the API's own JSON. Everything raises AICFlowError."""
 
     def __init__(self, url: str | None = None, key: str | None = None, *, data_dir: Path | None = None) -> None:
         with _refusals():
-            self.client = aicflow_sdk.AICFlow(url, key, data_dir=data_dir)
-        weakref.finalize(self, self.client.close)
-        self.url = self.client.url
-        self._runner = self.client._runner
-        self.key = self._runner.wire.address.api_key
+            client = _JsonClient(url, key, data_dir=data_dir)
+        weakref.finalize(client._transport, client._transport.http.close)  # whoever uses the transport keeps it open
+        self.url = client.url
+        self.key = client._address.api_key
+        self.api: Any = client
 
-    def ask(self, call: Call[Any]) -> Any:
-        """The answer's JSON; None when it has none."""
-        as_json = replace(call, parse=lambda reply: reply.json() if reply.body else None)
-        with _refusals():
-            return self._runner.run(perform(as_json, self._runner.tools))
+    @cached_property
+    def _client(self) -> aicflow_sdk.AICFlow:
+        return aicflow_sdk.AICFlow(self.url, self.key, http_client=self.api._transport.http)
 
-    def all(self, listing: Listing[Any]) -> list[Any]:
-        """The items of every page, no more than the listing's limit."""
-        raw: Any = replace(listing, item=Any)
-        with _refusals():
-            return list(self._runner.iterate(all_pages(raw, self._runner.tools)))
-
-    def ready(self) -> Any:
-        """Whether it can run executions, and what its node types say of themselves."""
-        return self.ask(ready())
+    def post(self, *segments: str, body: Any, api: bool = True) -> Any:
+        """The answer to a POST that the SDK has no method for."""
+        return run(self.api._session.call(object, "POST", *segments, json=body, api=api))
 
     def validate(self, document: dict[str, Any]) -> Any:
         """All findings about a document."""
         with _refusals():
-            return self.client.workflows.validate(document)
+            return self._client.workflows.validate(document)
 
     def deploy(self, document: dict[str, Any], workflow_id: str | None) -> dict[str, Any]:
         """Create or update the workflow; `outcome` says which."""
         with _refusals():
-            saved = self.client.workflows.deploy(document, id=workflow_id)
+            saved = self._client.workflows.deploy(document, id=workflow_id)
         return {"id": saved.id, "name": saved.name, "version": saved.version, "outcome": saved.outcome}
 
     def diff(self, workflow_id: str, old: int, new: int | None) -> Any:
         """What has changed in meaning between two versions."""
         with _refusals():
-            return self.client.workflows.diff(workflow_id, old, new)
+            return self._client.workflows.diff(workflow_id, old, new)
 
-    def events(self, program: Any) -> Iterator[dict[str, Any]]:
-        """The events that a program of the SDK emits, as JSON."""
+    def events(self, execution_id: str | None, *, follow: bool = True) -> Iterator[dict[str, Any]]:
+        """The events of an execution, or of all, as JSON: those so far, and with `follow` until its end."""
+        executions = self._client.executions
         with _refusals():
-            for event in self._runner.iterate(program(self._runner.tools)):
+            if execution_id is None:
+                events = executions.stream_all()
+            else:
+                events = executions.stream(execution_id) if follow else executions.events(execution_id)
+            for event in events:
                 yield _as_json(event)
 
 

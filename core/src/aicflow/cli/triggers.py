@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from aicflow_sdk.calls import triggers as calls
 from cyclopts import App, Parameter
 
 from aicflow.cli.files import read_input
@@ -26,7 +25,7 @@ def list_command(
     *, workflow: Annotated[str | None, Parameter(help="Of this workflow")] = None, output: _Output = "text"
 ) -> None:
     """List the triggers of enabled workflows; those that cannot fire too, with the reason."""
-    found = Server().all(calls.list_(workflow_id=workflow))
+    found = list(Server().api.triggers.list(workflow_id=workflow))
     print_rows(found, ("id", "type_id", "status", "problem"), output)
 
 
@@ -39,20 +38,20 @@ def next_command(
     output: _Output = "text",
 ) -> None:
     """Tell when a trigger will fire next."""
-    found = Server().ask(calls.next_fires(trigger, count=count))["data"]
+    found = Server().api.triggers.next_fires(trigger, count=count)
     print_rows(found, tuple(dict.fromkeys(key for one in found for key in one)), output)
 
 
 @triggers.command(name="pause")
 def pause_command(trigger: _Id, /) -> None:
     """Let a trigger fire no more until it is resumed."""
-    note(f"{trigger} is {Server().ask(calls.pause(trigger))['status']}.")
+    note(f"{trigger} is {Server().api.triggers.pause(trigger)['status']}.")
 
 
 @triggers.command(name="resume")
 def resume_command(trigger: _Id, /) -> None:
     """Let a paused trigger go on."""
-    note(f"{trigger} is {Server().ask(calls.resume(trigger))['status']}.")
+    note(f"{trigger} is {Server().api.triggers.resume(trigger)['status']}.")
 
 
 @triggers.command(name="fire")
@@ -65,7 +64,7 @@ def fire_command(
     output: _Output = "text",
 ) -> None:
     """Fire a trigger now, also when it is paused, and print the execution's id."""
-    _started(Server().ask(calls.fire(trigger, read_input(payload), idempotency_key=idempotency_key)), output)
+    _started(Server().api.triggers.fire(trigger, read_input(payload), idempotency_key=idempotency_key), output)
 
 
 @deliveries.command(name="list")
@@ -77,14 +76,14 @@ def deliveries_command(
     output: _Output = "text",
 ) -> None:
     """List what arrived for a trigger, newest first."""
-    found = Server().all(calls.deliveries(trigger, limit=limit))
+    found = list(Server().api.triggers.deliveries(trigger, limit=limit))
     print_rows(found, ("id", "received_at", "key", "execution_id", "error"), output)
 
 
 @deliveries.command(name="show")
 def delivery_command(trigger: _Id, delivery: _Delivery, /, *, output: _Output = "text") -> None:
     """Show something that arrived, with its payload."""
-    print_fields(Server().ask(calls.delivery(trigger, delivery)), output)
+    print_fields(Server().api.triggers.delivery(trigger, delivery), output)
 
 
 @deliveries.command(name="replay")
@@ -92,7 +91,7 @@ def replay_command(
     trigger: _Id, delivery: _Delivery, /, *, idempotency_key: _Key = None, output: _Output = "text"
 ) -> None:
     """Start an execution of today's version with a payload that arrived before, and print its id."""
-    _started(Server().ask(calls.replay(trigger, delivery, idempotency_key=idempotency_key)), output)
+    _started(Server().api.triggers.replay(trigger, delivery, idempotency_key=idempotency_key), output)
 
 
 def _started(execution: Any, output: OutputFormat) -> None:

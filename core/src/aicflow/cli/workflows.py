@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from aicflow_sdk.build.yaml_text import to_yaml
-from aicflow_sdk.calls import workflows as calls
 from cyclopts import App, Parameter
 
 from aicflow.cli.files import list_errors, read_workflow
@@ -41,15 +40,14 @@ def list_command(
     output: _Output = "text",
 ) -> None:
     """List workflows, newest first."""
-    print_rows(
-        Server().all(calls.list_(name=name, enabled=enabled, labels=labels_of(label), limit=limit)), _COLUMNS, output
-    )
+    found = Server().api.workflows.list(name=name, enabled=enabled, labels=labels_of(label), limit=limit)
+    print_rows(list(found), _COLUMNS, output)
 
 
 @workflows.command(name="show")
 def show_command(workflow: _Id, /, *, output: _Output = "text") -> None:
     """Show a workflow; `aicflow workflows export` prints its document."""
-    print_fields(Server().ask(calls.get(workflow)), output, without=("document", "issues"))
+    print_fields(Server().api.workflows.get(workflow), output, without=("document", "issues"))
 
 
 def deploy_command(
@@ -83,21 +81,21 @@ workflows.command(deploy_command, name="deploy")
 @workflows.command(name="enable")
 def enable_command(workflow: _Id, /) -> None:
     """Let a workflow start executions."""
-    Server().ask(calls.enable(workflow))
+    Server().api.workflows.enable(workflow)
     note(f"{workflow} is enabled.")
 
 
 @workflows.command(name="disable")
 def disable_command(workflow: _Id, /) -> None:
     """Let a workflow start nothing any more; executions under way go on."""
-    Server().ask(calls.disable(workflow))
+    Server().api.workflows.disable(workflow)
     note(f"{workflow} is disabled.")
 
 
 @workflows.command(name="delete")
 def delete_command(workflow: _Id, /) -> None:
     """Delete a workflow; its executions stay."""
-    Server().ask(calls.delete(workflow))
+    Server().api.workflows.delete(workflow)
     note(f"{workflow} is deleted.")
 
 
@@ -110,7 +108,8 @@ def export_command(
     output: Annotated[OutputFormat, Parameter(help="text is YAML")] = "text",
 ) -> None:
     """Print a workflow's document as YAML or JSON, ready for `aicflow deploy`."""
-    document = Server().ask(calls.get(workflow) if version is None else calls.version(workflow, version))["document"]
+    saved = Server().api.workflows
+    document = (saved.get(workflow) if version is None else saved.version(workflow, version))["document"]
     if output == "json":
         print_json(document)
     else:
@@ -120,7 +119,7 @@ def export_command(
 @workflows.command(name="versions")
 def versions_command(workflow: _Id, /, *, output: _Output = "text") -> None:
     """List a workflow's versions, newest first."""
-    print_rows(Server().all(calls.versions(workflow)), ("version", "created_at"), output)
+    print_rows(list(Server().api.workflows.versions(workflow)), ("version", "created_at"), output)
 
 
 @workflows.command(name="diff")

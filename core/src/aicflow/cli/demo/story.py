@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from aicflow_sdk.call import Call, encode_json, nothing
-from aicflow_sdk.calls import executions, triggers
-from aicflow_sdk.procedures import stream
 
 from aicflow.cli.demo.servers import aicflow_server, data_server, model_environment
 from aicflow.cli.progress import progress
@@ -62,9 +59,8 @@ def _story(remote: Server, data_url: str) -> int:
     nodes = [node["id"] for node in document["nodes"]]
 
     say.print(f"[bold]1.[/] The workflow is saved; its URL is live. POST {remote.url}/hooks/weather")
-    hook = Call(method="POST", path="/hooks/weather", body=encode_json({"year": 2015}), parse=nothing)
-    answer = remote.ask(hook)
-    first = _follow(remote, answer["execution_id"], nodes)
+    accepted = remote.post("hooks", "weather", body={"year": 2015}, api=False)
+    first = _follow(remote, accepted["execution_id"], nodes)
 
     say.print("\n[bold]2.[/] Version 2 adds a schedule; it fires by itself.")
     document["triggers"].append(_CRON)
@@ -93,21 +89,21 @@ def _first_fire(remote: Server) -> str:
     """Wait for the schedule's first execution, then pause the schedule: one is enough."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        found = remote.all(executions.list_(workflow_id=_WORKFLOW, trigger_kind="trigger", limit=50))
+        found = remote.api.executions.list(workflow_id=_WORKFLOW, trigger_kind="trigger", limit=50)
         fired = [one for one in found if one["trigger"]["trigger_id"] == _CRON["id"]]
         if fired:
-            remote.ask(triggers.pause(f"{_WORKFLOW}:{_CRON['id']}"))
+            remote.api.triggers.pause(f"{_WORKFLOW}:{_CRON['id']}")
             return str(fired[-1]["id"])
         time.sleep(0.1)
     raise AICFlowError("The schedule did not fire within a minute.")
 
 
 def _follow(remote: Server, execution_id: str, nodes: list[str]) -> dict[str, Any]:
-    """Show an execution's events as they come over the WebSocket; gives the execution when it has ended."""
+    """Show an execution's events as they come over the WebSocket; returns the execution when it has ended."""
     with progress(nodes) as table:
-        for event in remote.events(stream(execution_id)):
+        for event in remote.events(execution_id):
             table.event(event)
-    execution: dict[str, Any] = remote.ask(executions.get(execution_id))
+    execution: dict[str, Any] = remote.api.executions.get(execution_id)
     return execution
 
 

@@ -1,19 +1,21 @@
-"""What came back: its JSON, or the error that it tells."""
+"""What is sent and what comes back: requests, replies, and the errors that replies tell. Pure: nothing is sent here."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
+from urllib.parse import quote, urlencode
+from uuid import uuid4
 
-from aicflow_sdk import errors
+from aicflow_sdk import errors, jsonable
 from aicflow_sdk.errors import APIError, ProblemDetail, UnexpectedReply
 
-__all__ = ["Reply", "error_of"]
+__all__ = ["Reply", "Request", "encode_json", "error_of", "given", "instant", "keyed", "path"]
 
 _PREFIX: Final = "urn:aicflow:problem:"
 _BY_CODE: Final[Mapping[str, type[APIError]]] = {
@@ -34,6 +36,72 @@ _BY_STATUS: Final[Mapping[int, type[APIError]]] = {
 }
 _TAGS: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
+type QueryValue = str | int | bool | datetime | Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request. `repeatable`: receiving it twice does what receiving it once does, so that it may be sent again when
+    nobody knows whether the first one arrived. `extra_time`: seconds that the server may take on purpose.
+    `gone_is_done`: a repeated request that finds nothing any more has done its work the first time. `accept`: a status
+    besides 2xx that is an answer."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = False
+    extra_time: float = 0.0
+    gone_is_done: bool = False
+    accept: int | None = None
+
+
+def path(*segments: str, query: Mapping[str, QueryValue] | None = None, api: bool = True) -> str:
+    """A path under the API's prefix; each segment is data and cannot become another path. `query` without the names
+    that have no value. Raises ValueError."""
+    for segment in segments:
+        if not isinstance(segment, str) or segment in ("", ".", ".."):
+            raise ValueError(f"{segment!r} is not an id")
+    joined = ("/api/v1" if api else "") + "".join("/" + quote(segment, safe=":") for segment in segments)
+    pairs = [(name, _text(name, value)) for name, value in (query or {}).items() if value is not None]
+    return f"{joined}?{urlencode(pairs)}" if pairs else joined
+
+
+def _text(name: str, value: QueryValue) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return instant(name, value)
+    return ",".join(value) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+
+
+def instant(name: str, value: datetime) -> str:
+    """An aware datetime as the API reads it. Raises ValueError for one without a time zone."""
+    try:
+        return jsonable.instant(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """The values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def encode_json(value: Any) -> bytes:
+    """The value as JSON; datetimes, UUIDs, enums and dataclasses too. Raises TypeError or ValueError that names the
+    place of what JSON cannot say."""
+    try:
+        plain = jsonable.plain_json(value)
+    except RecursionError:
+        raise ValueError("The value contains itself, or is nested too deep.") from None
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def keyed(idempotency_key: str | None) -> dict[str, str]:
+    """The header that lets a creating request be sent again, with a key of its own unless one is given."""
+    return {"idempotency-key": str(uuid4()) if idempotency_key is None else idempotency_key}
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -48,14 +116,14 @@ class Reply:
         kind = self.media_type
         if not (kind == "application/json" or kind.endswith("+json")):
             raise UnexpectedReply(
-                f"The server answered {self.status} with {kind or 'no content type'} instead of JSON{self._excerpt()}.",
+                f"The server answered {self.status} with {kind or 'no content type'} instead of JSON{self.excerpt()}.",
                 hint="Is the address that of an AIC Flow server, or of a proxy or sign-in page in front of it?",
             )
         try:
             return json.loads(self.body)
         except ValueError as error:
             raise UnexpectedReply(
-                f"The server answered {self.status} with JSON that cannot be read: {error}{self._excerpt()}.",
+                f"The server answered {self.status} with JSON that cannot be read: {error}{self.excerpt()}.",
                 hint="The reply was cut or changed on its way.",
             ) from None
 
@@ -63,11 +131,6 @@ class Reply:
     def media_type(self) -> str:
         """The content type without its parameters, in lower case."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-    @property
-    def request_id(self) -> str | None:
-        """What to look for in the server's log."""
-        return self.headers.get("x-request-id")
 
     def retry_after(self, now: datetime | None = None) -> float | None:
         """The seconds that the server asks to wait, from seconds or a date."""
@@ -81,13 +144,14 @@ class Reply:
         date = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
         return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
 
-    def _excerpt(self) -> str:
+    def excerpt(self) -> str:
+        """The first words of the body, in parentheses."""
         text = " ".join(_TAGS.sub(" ", self.body[:2000].decode("utf-8", "replace")).split())
         text = "".join(character for character in text if character.isprintable())
         return f" ({text[:200]!r})" if text else ""
 
 
-def error_of(reply: Reply) -> errors.AICFlowError:
+def error_of(reply: Reply) -> APIError | UnexpectedReply:
     """The error that a reply tells whose status is not one of success."""
     status = reply.status
     if status < 400:
@@ -105,7 +169,7 @@ def error_of(reply: Reply) -> errors.AICFlowError:
         code,
         str(problem.get("detail") or ""),
         title=str(problem.get("title") or ""),
-        request_id=str(problem.get("request_id") or "") or reply.request_id,
+        request_id=str(problem.get("request_id") or "") or reply.headers.get("x-request-id"),
         errors=_details(problem.get("errors")),
         hint=hint if isinstance(hint, str) else None,
         retry_after=reply.retry_after(),
@@ -120,7 +184,7 @@ def _problem(reply: Reply) -> Mapping[str, Any]:
         problem = None
     if isinstance(problem, dict) and str(problem.get("type", "")).startswith(_PREFIX):
         return problem
-    return {"detail": f"Something that is not AIC Flow's API answered with status {reply.status}{reply._excerpt()}."}
+    return {"detail": f"Something that is not AIC Flow's API answered with status {reply.status}{reply.excerpt()}."}
 
 
 def _details(value: Any) -> tuple[ProblemDetail, ...]:
@@ -128,9 +192,12 @@ def _details(value: Any) -> tuple[ProblemDetail, ...]:
     for entry in value if isinstance(value, list) else ():
         if not isinstance(entry, dict):
             continue
-        known = {field.name: entry[field.name] for field in fields(ProblemDetail) if entry.get(field.name) is not None}
-        known["code"], known["message"] = str(entry.get("code", "")), str(entry.get("message", ""))
-        known["where"] = entry.get("in")
+        known = given(**{field.name: entry.get(field.name) for field in fields(ProblemDetail)})
+        known |= {
+            "code": str(entry.get("code", "")),
+            "message": str(entry.get("message", "")),
+            "where": entry.get("in"),
+        }
         span = known.pop("span", None)
         if isinstance(span, list) and len(span) == 2:
             known["span"] = tuple(span)

@@ -1,0 +1,282 @@
+"""Starting executions, following them, and changing their course."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from aicflow_sdk.decode import decode
+from aicflow_sdk.errors import AICFlowError, WaitTimeout
+from aicflow_sdk.follow import follow, follow_all
+from aicflow_sdk.messages import given, instant, keyed
+from aicflow_sdk.models import BulkResult, Event, Execution, ExecutionStatus, Step, Workflow
+from aicflow_sdk.resources.base import Labels, Resource, id_of, labels_text
+from aicflow_sdk.session import AsyncItems, AsyncPages
+
+__all__ = ["SAME", "AsyncExecutions"]
+
+_ANSWER_WAIT = 30
+"""Seconds that the starting request itself waits: proxies commonly cut at sixty."""
+_EVENTS_PAGE = 1000
+_SLOWEST_POLL = 2.0
+
+
+class _Same:
+    def __repr__(self) -> str:
+        return "SAME"
+
+
+SAME: Final = _Same()
+"""The input that the execution had before."""
+
+type Statuses = ExecutionStatus | Sequence[ExecutionStatus]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Events:
+    data: tuple[Event, ...]
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Why:
+    sentence: str
+
+
+class AsyncExecutions(Resource):
+    """Starting executions, following them, and changing their course."""
+
+    async def start(
+        self,
+        workflow: str | Workflow,
+        input: Any = None,
+        *,
+        version: int | None = None,
+        priority: int = 0,
+        engine: str | None = None,
+        idempotency_key: str | None = None,
+        wait: int = 0,
+    ) -> Execution:
+        """Start an execution; it is durable when this returns.
+
+        It is sent with an idempotency key, one of its own unless given, so that sending it again after a lost reply
+        returns the same execution. `version` is the newest unless named; higher `priority` is claimed first; `wait` is
+        how many seconds the server may wait for its end before it answers. Raises NotFound, Conflict (the workflow is
+        switched off), InputInvalid.
+        """
+        body = {"workflow_id": id_of(workflow), "input": input}
+        return await self._session.call(
+            Execution,
+            "POST",
+            "executions",
+            json=body | given(version=version, priority=priority or None, engine=engine),
+            headers=keyed(idempotency_key) | ({"prefer": f"wait={int(wait)}"} if wait > 0 else {}),
+            extra_time=float(max(0, wait)),
+        )
+
+    async def run(
+        self,
+        workflow: str | Workflow,
+        input: Any = None,
+        *,
+        timeout: float | None = None,
+        version: int | None = None,
+        priority: int = 0,
+        engine: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Execution:
+        """Start an execution and wait for its end, however it ends: `.result()` returns its output or raises. Raises
+        WaitTimeout when it has not ended after `timeout` seconds; it goes on then."""
+        deadline = None if timeout is None else self._session.transport.now() + timeout
+        execution = await self.start(
+            workflow,
+            input,
+            version=version,
+            priority=priority,
+            engine=engine,
+            idempotency_key=idempotency_key,
+            wait=_ANSWER_WAIT if timeout is None else min(_ANSWER_WAIT, int(timeout)),
+        )
+        return await self._ended(execution, timeout, deadline)
+
+    async def get(self, execution_id: str) -> Execution:
+        """An execution with its input, and its output or error once it has ended. Raises NotFound."""
+        return await self._session.call(Execution, "GET", "executions", execution_id)
+
+    def list(
+        self,
+        *,
+        workflow_id: str | None = None,
+        status: Statuses | None = None,
+        trigger_kind: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        labels: Labels | None = None,
+        q: str | None = None,
+        limit: int | None = None,
+    ) -> AsyncPages[Execution]:
+        """Executions without their inputs and outputs, newest first; every given condition holds. At most `limit`.
+
+        `labels` are those of their workflow (`{"team": "billing"}`, None for any value). `q` is a part of the input,
+        the output, the error or a label, in any case of ASCII letters."""
+        return AsyncPages(
+            self._session,
+            Execution,
+            "executions",
+            limit=limit,
+            workflow_id=workflow_id,
+            status=status,
+            trigger_kind=trigger_kind,
+            created_after=created_after,
+            created_before=created_before,
+            labels=labels_text(labels),
+            q=q,
+        )
+
+    async def wait(self, execution_id: str, *, timeout: float | None = None) -> Execution:
+        """The execution once it has ended. Raises WaitTimeout after `timeout` seconds."""
+        execution = await self.get(execution_id)
+        return await self._ended(
+            execution, timeout, None if timeout is None else self._session.transport.now() + timeout
+        )
+
+    async def _ended(self, execution: Execution, timeout: float | None, deadline: float | None) -> Execution:
+        """The stream tells the end at once; where it cannot be had (a proxy without WebSockets), the execution is asked
+        for now and then."""
+        now = self._session.transport.now
+        if not execution.ended and (deadline is None or deadline > now()):
+            with suppress(AICFlowError):  # whether the server is there at all, the next question tells
+                async for _ in follow(self._session, execution.id, execution.last_seq, deadline=deadline):
+                    pass
+        delay = 0.05
+        while not execution.ended:
+            execution = await self.get(execution.id)
+            if execution.ended:
+                break
+            left = None if deadline is None else deadline - now()
+            if left is not None and left <= 0:
+                text = f"Execution {execution.id} is still {execution.status} after {timeout:g} s."
+                raise WaitTimeout(text, execution)
+            await self._session.transport.sleep(delay if left is None else min(delay, left))
+            delay = min(delay * 2, _SLOWEST_POLL)
+        return execution
+
+    def stream(self, execution_id: str, *, after: int = 0, live: bool = True) -> AsyncItems[Event]:
+        """The events with a seq above `after`: stored ones, then new ones as they happen, until the execution's last. A
+        broken connection is opened again where it stopped: no event is missing, none comes twice. `live=False` leaves
+        out what nodes emit while they run (`step.delta`), which is not stored and not repeated."""
+        return AsyncItems(follow(self._session, execution_id, after, live=live))
+
+    def stream_all(self, *, workflow_id: str | None = None, status: Statuses | None = None) -> AsyncItems[Event]:
+        """What happens to all executions from now on, without an end. What is missed while a broken connection is
+        opened again, or by a slow reader, is lost: an event `stream.lost` takes its place."""
+        return AsyncItems(follow_all(self._session, workflow_id=workflow_id, status=status))
+
+    def events(self, execution_id: str, *, after: int = 0) -> AsyncItems[Event]:
+        """The events so far with a seq above `after`, page by page."""
+        return AsyncItems(self._events(execution_id, after))
+
+    async def _events(self, execution_id: str, after: int) -> AsyncGenerator[Event]:
+        while True:
+            query = {"after": after, "limit": _EVENTS_PAGE}
+            page = await self._session.call(_Events, "GET", "executions", execution_id, "events", query=query)
+            for event in page.data:
+                yield event
+            if len(page.data) < _EVENTS_PAGE:
+                return
+            after = page.last_seq
+
+    async def steps(self, execution_id: str) -> tuple[Step, ...]:
+        """The steps with their outputs, in the order they first appeared."""
+        return (await self._session.items(Step, "executions", execution_id, "steps")).data
+
+    async def why(self, execution_id: str) -> str:
+        """What it is doing, or why it ended as it did, in a sentence."""
+        return decode(_Why, await self._session.call(object, "GET", "executions", execution_id, "why")).sentence
+
+    async def cancel(self, execution_id: str) -> Execution:
+        """Ask for its end, which comes within two seconds. After the end it changes nothing."""
+        return await self._session.call(Execution, "POST", "executions", execution_id, "cancel", repeatable=True)
+
+    async def resume(
+        self,
+        execution_id: str,
+        value: Any = None,
+        *,
+        node_id: str | None = None,
+        action: Literal["answered", "retry", "skip", "fail"] = "answered",
+    ) -> Execution:
+        """Answer a waiting step with `value`; `node_id` may be left out when one step waits. `retry`, `skip` and `fail`
+        settle it otherwise. Raises Conflict when none waits, InputInvalid when the answer does not fit."""
+        body = {"action": action, "value": value} | given(node_id=node_id)
+        return await self._session.call(Execution, "POST", "executions", execution_id, "resume", json=body)
+
+    async def rerun(
+        self,
+        execution_id: str,
+        *,
+        input: Any = SAME,
+        version: Literal["pinned", "latest"] | int = "pinned",
+        from_node: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Execution:
+        """Make a new execution from an old one. `from_node` reuses the outputs of everything not downstream of it."""
+        body = {"version": version} | ({} if input is SAME else {"input": input}) | given(from_node=from_node)
+        headers = keyed(idempotency_key)
+        return await self._session.call(
+            Execution, "POST", "executions", execution_id, "rerun", json=body, headers=headers
+        )
+
+    async def bulk_cancel(
+        self,
+        *,
+        workflow_id: str | None = None,
+        status: Statuses | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> BulkResult:
+        """Cancel those that meet every condition (at least one must be given) and have not ended. A result for each."""
+        body = _conditions(workflow_id, status, created_after, created_before, limit)
+        return await self._bulk("bulk-cancel", body, idempotency_key)
+
+    async def bulk_rerun(
+        self,
+        *,
+        workflow_id: str | None = None,
+        status: Statuses | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> BulkResult:
+        """Rerun those that meet every condition (at least one must be given): failed and cancelled ones, unless
+        `status` says which. A result for each: what fails for one holds up no other."""
+        body = _conditions(workflow_id, status, created_after, created_before, limit)
+        return await self._bulk("bulk-rerun", body, idempotency_key)
+
+    async def _bulk(self, action: str, body: dict[str, Any], idempotency_key: str | None) -> BulkResult:
+        headers = keyed(idempotency_key)  # extra time, for it does them one after the other
+        return await self._session.call(
+            BulkResult, "POST", "executions", action, json=body, headers=headers, extra_time=60.0
+        )
+
+
+def _conditions(
+    workflow_id: str | None,
+    status: Statuses | None,
+    created_after: datetime | None,
+    created_before: datetime | None,
+    limit: int | None,
+) -> dict[str, Any]:
+    return given(
+        workflow_id=workflow_id,
+        status=[status] if isinstance(status, str) else None if status is None else [*status],
+        created_after=created_after and instant("created_after", created_after),
+        created_before=created_before and instant("created_before", created_before),
+        limit=limit,
+    )

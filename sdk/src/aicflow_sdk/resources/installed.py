@@ -1,0 +1,96 @@
+"""The server itself: what is installed on it, its API keys, whether it is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from aicflow_sdk.messages import given, instant, keyed
+from aicflow_sdk.models import ApiKey, CreatedApiKey, NodeType, Plugin, Readiness, TriggerType
+from aicflow_sdk.resources.base import Resource
+from aicflow_sdk.session import AsyncPages
+
+__all__ = ["AsyncApiKeys", "AsyncHost", "AsyncNodeTypes", "AsyncPlugins", "AsyncTriggerTypes"]
+
+
+class AsyncHost(Resource):
+    """The server as a whole."""
+
+    async def ready(self) -> Readiness:
+        """Whether the server can accept and run executions; an answer also when it cannot."""
+        return await self._session.call(Readiness, "GET", "readyz", api=False, accept=503)
+
+    async def schema(self) -> Any:
+        """The JSON Schema of the workflow document, with the params of every installed type."""
+        return await self._session.call(object, "GET", "schema", "workflow")
+
+
+class AsyncNodeTypes(Resource):
+    """The installed node types."""
+
+    def list(self, *, limit: int | None = None) -> AsyncPages[NodeType]:
+        """The installed node types by id, the newest version of each."""
+        return AsyncPages(self._session, NodeType, "node-types", limit=limit)
+
+    async def get(self, type_id: str) -> NodeType:
+        """One node type. Raises NotFound."""
+        return await self._session.call(NodeType, "GET", "node-types", type_id)
+
+    async def configure(
+        self, type_id: str, *, enabled: bool | None = None, default_params: Mapping[str, Any] | None = None
+    ) -> NodeType:
+        """Switch a node type off or on, or set its default params; effective at once. What is left out stays."""
+        changes = given(enabled=enabled, default_params=default_params)
+        return await self._session.call(NodeType, "PATCH", "node-types", type_id, json=changes)
+
+
+class AsyncTriggerTypes(Resource):
+    """The installed trigger types."""
+
+    def list(self, *, limit: int | None = None) -> AsyncPages[TriggerType]:
+        """The installed trigger types by id."""
+        return AsyncPages(self._session, TriggerType, "trigger-types", limit=limit)
+
+    async def get(self, type_id: str) -> TriggerType:
+        """One trigger type. Raises NotFound."""
+        return await self._session.call(TriggerType, "GET", "trigger-types", type_id)
+
+
+class AsyncPlugins(Resource):
+    """The installed plugins."""
+
+    def list(self, *, limit: int | None = None) -> AsyncPages[Plugin]:
+        """The installed plugins, those that failed too, with the reason."""
+        return AsyncPages(self._session, Plugin, "plugins", limit=limit)
+
+    async def get(self, name: str) -> Plugin:
+        """One plugin. Raises NotFound."""
+        return await self._session.call(Plugin, "GET", "plugins", name)
+
+
+class AsyncApiKeys(Resource):
+    """API keys."""
+
+    async def create(
+        self,
+        name: str,
+        scopes: Sequence[Literal["read", "write", "execute", "admin"]],
+        *,
+        expires_at: datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> CreatedApiKey:
+        """A new API key; `key` is in this answer only. `admin` includes every other scope."""
+        body = {"name": name, "scopes": [scopes] if isinstance(scopes, str) else [*scopes]}
+        if expires_at is not None:
+            body["expires_at"] = instant("expires_at", expires_at)
+        headers = keyed(idempotency_key)
+        return await self._session.call(CreatedApiKey, "POST", "api-keys", json=body, headers=headers)
+
+    def list(self, *, limit: int | None = None) -> AsyncPages[ApiKey]:
+        """The API keys, newest first, revoked ones too; never the keys themselves."""
+        return AsyncPages(self._session, ApiKey, "api-keys", limit=limit)
+
+    async def revoke(self, key_id: str) -> None:
+        """Make a key worthless at once. Raises NotFound."""
+        await self._session.call(type(None), "DELETE", "api-keys", key_id, gone_is_done=True)
