@@ -171,6 +171,11 @@ class Trigger(ABC, Generic[P, Y]):  # noqa: UP046 - __init_subclass__ reads the 
         """Told that the binding is wanted and cannot be activated (a secret is missing, say), with its params as
         written. It fires nothing until `activate` is called."""
 
+    def next_fires(self, params: P, *, count: int, after: float) -> Sequence[Mapping[str, Any]] | None:
+        """The next `count` fires after an instant (seconds since 1970 UTC): a JSON object for each, with what the type
+        knows of it. None for a type that does not fire by the clock. Shown by `GET /triggers/{id}/next`."""
+        return None
+
     @classmethod
     def manual_payload(cls, params: P, now: float) -> Any:
         """What a person's "fire now" hands to the workflow when they give no payload."""

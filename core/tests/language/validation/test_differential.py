@@ -10,7 +10,7 @@ from aicflow.language.schema import Bundle, SchemaView
 from aicflow.language.validation.effort import Effort
 from aicflow.language.validation.facts import Environment
 from aicflow.language.validation.fits import misfit
-from aicflow.language.validation.infer import Budget, Inference, Start
+from aicflow.language.validation.infer import Inference, Start
 from aicflow_language.expr import EvaluationError, ExpressionError, compile_expression
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -152,7 +152,7 @@ class WithoutFacts(Environment):
 
 def inferred(source, schema, at=None):
     found = []
-    inference = Inference(source, OnlyInput(SchemaView.of(schema)), found.append, Budget(100_000), Effort())
+    inference = Inference(source, OnlyInput(SchemaView.of(schema)), found.append, Effort(100_000))
     return inference.type_of(compile_expression(source).ast, at or Environment()), found
 
 
@@ -189,7 +189,7 @@ def test_types_hold_for_whatever_comes_out(made, source, place):
     if fine:
         checker = Draft202012Validator(standalone(view))
         assert checker.is_valid(result), (source, schema, value, result, standalone(view))
-        wrong = misfit(view, SchemaView.of(place), Effort())
+        wrong = misfit(view, SchemaView.of(place), Effort(100_000))
         if wrong is not None and wrong.severity == "error":
             assert not Draft202012Validator(place).is_valid(result)
     elif not found and result in ("eval.type", "eval.missing-key", "eval.index"):

@@ -74,7 +74,7 @@ class Attempt:
             if timeout is None:
                 self.task = asyncio.current_task()
                 try:
-                    result = await run.env.nodes.invoke(cls, ctx, params)
+                    result = await run.nodes.invoke(cls, ctx, params)
                 finally:
                     self.task = None
             else:
@@ -102,12 +102,12 @@ class Attempt:
 
     async def _within(self, run: StepRun, ctx: StepContext, params: Any, timeout: float) -> Any:
         """Run with a time limit, in a task of its own: a node that does not stop when told to is left behind."""
-        task = self.task = asyncio.get_running_loop().create_task(run.env.nodes.invoke(self.node.cls, ctx, params))
+        task = self.task = asyncio.get_running_loop().create_task(run.nodes.invoke(self.node.cls, ctx, params))
         try:
             done, _ = await asyncio.wait({task}, timeout=timeout)
             if not done:
                 task.cancel()
-                done, _ = await asyncio.wait({task}, timeout=run.env.options.cancel_grace)
+                done, _ = await asyncio.wait({task}, timeout=run.options.cancel_grace)
                 ctx.cancelled = True
                 if not done:
                     task.add_done_callback(_forget)

@@ -8,13 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
-from aicflow.engine.environment import Environment
 from aicflow.engine.log import ExecutionLog
 from aicflow.engine.nodes.outputs import as_json
+from aicflow.engine.nodes.pool import NodePool
+from aicflow.engine.options import EngineOptions
 from aicflow.kernel.context import Answer, LogLevel
 from aicflow.kernel.errors import NodeError, NotFound, PermanentError, node_type_disabled
 from aicflow.kernel.node import Exit, NodeType, StartChild, Wait
 from aicflow.kernel.params import checked_params
+from aicflow.kernel.ports.tables import WorkflowStore
+from aicflow.kernel.registry import Registry
 from aicflow.kernel.values import dumps
 from aicflow.language.plan import PlannedNode
 from aicflow.language.schema import Bundle, SchemaView
@@ -27,7 +30,10 @@ class StepRun(Protocol):
 
     execution_id: str
     workflow_id: str
-    env: Environment
+    nodes: NodePool
+    registry: Registry
+    workflows: WorkflowStore
+    options: EngineOptions
     log: ExecutionLog
     scope: dict[str, Any]
     """What references see, by root."""
@@ -111,7 +117,7 @@ class StepContext:
 
     def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
         """Keep a line in the execution's history. Over the limit it is cut, with a marker."""
-        limit = self._run.env.options.log_limit
+        limit = self._run.options.log_limit
         message = self._run.log.mask.text(message)  # before it is cut
         data: dict[str, Any] = {"level": level, "message": message}
         if len(message) > limit:
@@ -140,7 +146,7 @@ class StepContext:
 
     def describe(self, type_id: str) -> Mapping[str, Any]:
         """A node type's description and schemas. Raises NotFound."""
-        cls = self._run.env.registry.node(type_id).cls
+        cls = self._run.registry.node(type_id).cls
         return {
             "type_id": type_id,
             "description": inspect.getdoc(cls) or "",
@@ -151,15 +157,14 @@ class StepContext:
     async def params_schema(self, type_id: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """The schema of a node type's params, in which what takes the input of a workflow that `params` name has that
         workflow's `input_schema`. Raises NotFound for the node type."""
-        store = self._run.env.store
-        schema: dict[str, Any] = self._run.env.registry.node(type_id).cls.params_schema()
+        schema: dict[str, Any] = self._run.registry.node(type_id).cls.params_schema()
         for name, param in schema.get("properties", {}).items():
             mark = param.get("x-aicflow") or {}
             workflow = params.get(mark["input_of"]) if "input_of" in mark else None
             if not isinstance(workflow, str):
                 continue
             try:
-                wanted = (await store.workflows.get(workflow)).document.get("input_schema")
+                wanted = (await self._run.workflows.get(workflow)).document.get("input_schema")
             except NotFound:
                 continue  # a call of it says so
             if isinstance(wanted, dict):
@@ -173,7 +178,7 @@ class StepContext:
 
     async def call(self, type_id: str, params: Mapping[str, Any], *, untrusted: bool = False) -> Any:
         """Run a node type once as part of this step; returns its output as JSON. Raises NotFound, NodeError."""
-        registered = self._run.env.registry.node(type_id)
+        registered = self._run.registry.node(type_id)
         if not registered.setting.enabled:
             raise node_type_disabled(PermanentError, type_id)
         cls = registered.cls
@@ -185,7 +190,7 @@ class StepContext:
         inner.idempotency_key = f"{self.idempotency_key}:{self._calls}"
         mask = self._run.log.mask
         try:
-            result = await self._run.env.nodes.invoke(cls, inner, checked)
+            result = await self._run.nodes.invoke(cls, inner, checked)
         except NodeError as error:
             if untrusted:
                 error.message, error.hint = mask.text(error.message), error.hint and mask.text(error.hint)

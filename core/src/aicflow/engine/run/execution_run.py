@@ -39,6 +39,8 @@ class ExecutionRun:
 
     def __init__(self, env: Environment, claimed: Claimed, plan: Plan, children: Children) -> None:
         self.env = env
+        self.nodes, self.registry, self.options = env.nodes, env.registry, env.options
+        self.workflows = env.store.workflows
         self.plan = plan
         self.children = children
         self.execution = execution = claimed.execution
@@ -78,7 +80,7 @@ class ExecutionRun:
         try:
             self._begin()
             if self.stop_reason is None:
-                engine = self.env.engine(self.execution.engine or self.env.options.engine)
+                engine = self.env.engine(self.execution.engine or self.options.engine)
                 await engine.run(
                     self.plan.graph,
                     self.steps.run,
@@ -115,7 +117,7 @@ class ExecutionRun:
             self.log.opening = Projection("running", started_at=now)
             self.log.add(
                 "execution.started",
-                data={"engine": execution.engine or self.env.options.engine, "claim": execution.epoch},
+                data={"engine": execution.engine or self.options.engine, "claim": execution.epoch},
             )
         else:
             self.log.add(
@@ -182,7 +184,7 @@ class ExecutionRun:
         self.stop_reason = reason
         self.steps.interrupt()
         loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(self.env.options.cancel_grace, self._abandon))
+        self._timers.append(loop.call_later(self.options.cancel_grace, self._abandon))
 
     @property
     def is_stopping(self) -> bool:
@@ -292,13 +294,13 @@ class ExecutionRun:
 
         task = asyncio.get_running_loop().create_task(settle_all())
         try:
-            done, _ = await asyncio.wait({task}, timeout=self.env.options.teardown)
+            done, _ = await asyncio.wait({task}, timeout=self.options.teardown)
             if not done:
                 left = ", ".join(self.steps.running_ids())
                 _logger.warning("The teardown of execution %s took too long: %s", self.execution_id, left)
                 self._tearing_down = False
                 self.steps.interrupt()
-                done, _ = await asyncio.wait({task}, timeout=self.env.options.cancel_grace)
+                done, _ = await asyncio.wait({task}, timeout=self.options.cancel_grace)
             if done:
                 task.result()
             if self._draining and self.steps.teardown():
@@ -343,7 +345,7 @@ class ExecutionRun:
                     output = loads(shown)
                     if self.execution.trigger.parent_node_id is not None:
                         self.log.keep_sealed_output(encoded)
-                small = len(shown) <= self.env.options.inline_output
+                small = len(shown) <= self.options.inline_output
                 data = b'{"output":' + shown + b"}" if small else dumps({"output_size": len(shown)})
                 self.execution.output = output
                 await self._end("succeeded", data, shown, None)
@@ -412,7 +414,7 @@ class ExecutionRun:
 
     async def _release(self) -> None:
         for cls in self.used:
-            await self.env.nodes.release(cls, self.execution_id)
+            await self.nodes.release(cls, self.execution_id)
 
     def deliver(self, answer: Answered) -> None:
         """An answer to a waiting step arrived while this worker holds the execution."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from aicflow.engine.environment import Environment
 from aicflow.engine.nodes.attempt import Attempt, Failed, Interrupted, Outcome, Succeeded
 from aicflow.engine.nodes.context import StepRun
 from aicflow.engine.nodes.outputs import as_event
@@ -35,6 +36,7 @@ _CHILD_CHECK = 60.0
 class SteppedRun(StepRun, Protocol):
     """What the steps of an execution need of it."""
 
+    env: Environment
     plan: Plan
     execution: Execution
     children: Children
@@ -101,7 +103,7 @@ class StepRunner:
         self.failures = resumption.failures
         self.ran = set(resumption.outputs)
         self._teardown: dict[int, asyncio.Task[Settlement]] = {}
-        self.sleepers = Sleepers(run.env.clock, run.env.options.park_after)
+        self.sleepers = Sleepers(run.env.clock, run.options.park_after)
         for answer in answers:
             self.deliver(answer)
 
@@ -431,7 +433,7 @@ class StepRunner:
 
     def _succeeded(self, step: _OpenStep, outcome: Succeeded) -> Settlement:
         run = self._run
-        data, large, real = as_event(outcome.port, outcome.encoded, run.log.mask, run.env.options)
+        data, large, real = as_event(outcome.port, outcome.encoded, run.log.mask, run.options)
         if large is not None:
             run.log.keep_output(step.id, large)
         run.log.add("step.succeeded", step.id, step.attempt, data, real)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import partial
 from typing import Annotated, Any
 
@@ -179,12 +178,11 @@ async def next_fires(request: Request, binding_id: Id, query: Annotated[NextQuer
     """For triggers that fire by the clock; what each row says is the trigger type's."""
     runtime = runtime_of(request)
     active = runtime.trigger_service.get(binding_id)
-    ask = getattr(active.instance, "next_fires", None)
-    if ask is None or active.params is None:
+    rows = None
+    if active.instance is not None and active.params is not None:
+        rows = active.instance.next_fires(active.params, count=query.count, after=runtime.clock.now())
+    if rows is None:
         raise Problem("conflict", f"Triggers of type {active.binding.type_id} do not fire by the clock.")
-    rows = ask(active.params, count=query.count, after=runtime.clock.now())
-    if inspect.isawaitable(rows):
-        rows = await rows
     return json_response({"data": list(rows)})
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aicflow.language.work import TooCostly as TooCostly
+
 type Schema = dict[str, Any] | bool
 type Path = tuple[str | int, ...]
 
@@ -42,13 +44,6 @@ class SchemaError(ValueError):
         first = problems[0]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         super().__init__(f"unusable schema at {first.pointer or 'its root'}: {first.message}{more}")
-
-
-class TooCostly(Exception):
-    """Work on a hostile schema or value passed its budget; `args[0]` says which.
-
-    A signal between the parts of this package, never seen outside.
-    """
 
 
 def pointer(path: Iterable[str | int]) -> str:

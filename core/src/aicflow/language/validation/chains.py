@@ -79,7 +79,7 @@ class _Path:
     def walk(self) -> SchemaView:
         """The type at the end."""
         steps = self._chain.steps
-        self._inference.budget.charge(len(steps) // 2)
+        self._inference.effort.parts.charge(len(steps) // 2)
         for position in range(self._begin(), len(steps)):
             step = steps[position]
             self._enter(step)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-__all__ = ["FALSE", "TRUE", "Diagrams", "TooCostly"]
+from aicflow.language.work import Budget
+
+__all__ = ["FALSE", "TRUE", "Diagrams"]
 
 FALSE: Final = 0
 TRUE: Final = 1
@@ -18,15 +20,11 @@ type _Cases = tuple[tuple[int, int], ...]
 type _Pair = tuple[int, int]
 
 
-class TooCostly(Exception):
-    """The work passed its bound; nothing can be told any more."""
-
-
 class Diagrams:
-    """All diagrams of one graph. `budget` bounds the work: a unit is about a microsecond and 100 bytes."""
+    """All diagrams of one graph. A unit of the budget is about a microsecond and 100 bytes."""
 
     def __init__(self, budget: int) -> None:
-        self._left = budget
+        self._charge = Budget(budget).charge
         self._decision = [-1, -1]
         self._rest = [FALSE, TRUE]
         self._cases: list[_Cases] = [(), ()]
@@ -132,11 +130,6 @@ class Diagrams:
         if self._decision[function] == decision:
             return self._rest[function], self._cases[function]
         return function, ()
-
-    def _charge(self, work: int) -> None:
-        self._left -= work
-        if self._left < 0:
-            raise TooCostly
 
 
 def _ordered(one: int, two: int) -> _Pair:

@@ -1,11 +1,12 @@
-"""How much work a document's own schemas may make. They are written by whoever writes the document, and a small one can
-stand for thousands of alternatives; what would take too long is taken as not known."""
+"""How much work a document may make: the parts of its expressions, and its own schemas. Those are written by whoever
+writes the document, and a small one can stand for thousands of alternatives; what would take too long is not known."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from aicflow.language.schema import Compatibility, SchemaView, Verdict, compatible
+from aicflow.language.work import Budget
 
 __all__ = ["Effort", "alternatives"]
 
@@ -39,9 +40,11 @@ def alternatives(schema: Any, root: Any = None, depth: int = 0) -> int:
 class Effort:
     """What is left for one document."""
 
-    def __init__(self) -> None:
-        self._alternatives = _ALTERNATIVES
-        self._comparing = _COMPARING
+    def __init__(self, parts: int) -> None:
+        self.parts = Budget(parts)
+        """Parts of expressions that are still looked at."""
+        self._alternatives = Budget(_ALTERNATIVES)
+        self._comparing = Budget(_COMPARING)
         self._compared: dict[tuple[int, int, int, int], tuple[Compatibility, SchemaView, SchemaView]] = {}
         """What came of comparing two schemas, with them, so that their ids stay their own."""
         self._weights: dict[tuple[int, int], tuple[int, SchemaView]] = {}
@@ -57,18 +60,16 @@ class Effort:
                 waiting.extend(value for value in item.values() if isinstance(value, dict | list))
             else:
                 waiting.extend(value for value in item if isinstance(value, dict | list))
-            if found > self._alternatives:
+            if found > _ALTERNATIVES:
                 return False
-        self._alternatives -= found
-        return True
+        return self._alternatives.affords(found)
 
     def compare(self, producer: SchemaView, consumer: SchemaView) -> Compatibility:
         """As `compatible`; UNKNOWN once too much has been compared."""
         key = (id(producer.schema), id(producer.document), id(consumer.schema), id(consumer.document))
         known = self._compared.get(key)
         if known is None:
-            self._comparing -= self._weight(producer) + self._weight(consumer)
-            if self._comparing < 0:
+            if not self._comparing.affords(self._weight(producer) + self._weight(consumer)):
                 return Compatibility(Verdict.UNKNOWN)
             known = self._compared[key] = (compatible(producer, consumer), producer, consumer)
         return known[0]

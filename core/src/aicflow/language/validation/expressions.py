@@ -12,7 +12,7 @@ from aicflow.language.validation.effort import Effort
 from aicflow.language.validation.facts import Environment
 from aicflow.language.validation.finding import WHOLE, Finding
 from aicflow.language.validation.fits import in_text, misfit, place_of
-from aicflow.language.validation.infer import Budget, Inference, OutOfBudget
+from aicflow.language.validation.infer import Inference
 from aicflow.language.validation.inputs import check_mapped_input
 from aicflow.language.validation.limits import Limits
 from aicflow.language.validation.paths import Paths
@@ -21,6 +21,7 @@ from aicflow.language.validation.report import Report
 from aicflow.language.validation.sources import Sources, params_view, view_of
 from aicflow.language.validation.subject import Site, Subject
 from aicflow.language.validation.views import STRING
+from aicflow.language.work import TooCostly
 
 __all__ = ["check_expressions", "check_unreachable", "paths_of"]
 
@@ -47,12 +48,11 @@ def check_unreachable(subject: Subject, paths: Paths, report: Report) -> None:
 
 def check_expressions(subject: Subject, sources: Sources, paths: Paths | None, limits: Limits, report: Report) -> None:
     """Every expression of every site."""
-    budget = Budget(limits.parts)
     for site in subject.sites:
         checked = _Checked(site, SiteRoots(subject, sources, paths, site), _schema_of(subject, sources, site))
         try:
-            checked.check(budget, sources.effort)
-        except OutOfBudget:
+            checked.check(sources.effort)
+        except TooCostly:
             message = f"The expressions of the workflow have more than {limits.parts:,} parts."
             hint = "Split it, and join the parts with workflow.call."
             report.error("doc.too-large", site.pointer, message, hint=hint)
@@ -73,17 +73,15 @@ class _Checked:
         self.types: dict[tuple[str | int, ...], SchemaView] = {}
         self.findings: list[tuple[TemplateExpression, list[Finding]]] = []
 
-    def check(self, budget: Budget, effort: Effort) -> None:
-        """Look at all of them. Raises OutOfBudget."""
+    def check(self, effort: Effort) -> None:
+        """Look at all of them. Raises TooCostly."""
         template = self._site.template
         broken = {problem.pointer for problem in template.problems}
         for place in template.expressions:
             if place.expression is None:
                 continue
             found: list[Finding] = []
-            value = Inference(place.source, self._roots, found.append, budget, effort).type_of(
-                place.expression.ast, _NOWHERE
-            )
+            value = Inference(place.source, self._roots, found.append, effort).type_of(place.expression.ast, _NOWHERE)
             if place.pointer not in broken and not any(finding.severity == "error" for finding in found):
                 _check_fit(place, value, self._schema, found, effort)
             if found:

@@ -54,31 +54,12 @@ from aicflow.language.validation.views import (
     unnull,
 )
 
-__all__ = ["Budget", "Inference", "OutOfBudget", "Roots", "Start"]
+__all__ = ["Inference", "Roots", "Start"]
 
 _CONDITION: Final = "Compare it, such as value != null or len(value) > 0. For a default, write value ?? other."
 
 _BUILDING: Final = 25
 """What making a schema of others costs, in parts."""
-
-
-class OutOfBudget(Exception):
-    """The document holds more expressions than can be looked at."""
-
-
-class Budget:
-    """How many parts of expressions are still looked at."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def charge(self, parts: int) -> None:
-        """Count work. Raises OutOfBudget."""
-        self.left -= parts
-        if self.left < 0:
-            raise OutOfBudget
 
 
 class Start:
@@ -116,19 +97,16 @@ class Roots(Protocol):
 class Inference:
     """One expression's types. `tell` is given what is found, in no particular order."""
 
-    def __init__(
-        self, source: str, roots: Roots, tell: Callable[[Finding], None], budget: Budget, effort: Effort
-    ) -> None:
+    def __init__(self, source: str, roots: Roots, tell: Callable[[Finding], None], effort: Effort) -> None:
         self.source = source
         self.roots = roots
         self.tell = tell
-        self.budget = budget
         self.effort = effort
 
     def type_of(self, node: Node, at: Environment, soft: bool = False) -> SchemaView:
         """The type of a value; `soft` is what stands left of `??` or inside `has`, where nothing may be missing or
-        null. Raises OutOfBudget."""
-        self.budget.charge(1)
+        null. Raises TooCostly."""
+        self.effort.parts.charge(1)
         match node:
             case Literal():
                 return constant(node.value)
@@ -157,13 +135,13 @@ class Inference:
                 otherwise = self.type_of(node.otherwise, at.when(node.test, False), soft)
                 return merged([then, otherwise]) if truth is None else then if truth else otherwise
             case ListDisplay():
-                self.budget.charge(_BUILDING)
+                self.effort.parts.charge(_BUILDING)
                 return fixed_list([self.type_of(item, at) for item in node.items])
             case DictDisplay():
-                self.budget.charge(_BUILDING)
+                self.effort.parts.charge(_BUILDING)
                 return self._object(node, at)
             case Comprehension():
-                self.budget.charge(_BUILDING)
+                self.effort.parts.charge(_BUILDING)
                 return self._loop(node, at)
             case Call():
                 return self._call(node, at)

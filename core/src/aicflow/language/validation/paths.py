@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import Final, Literal
 
 from aicflow.kernel.graph import Graph
-from aicflow.language.validation.diagrams import FALSE, TRUE, Diagrams, TooCostly
+from aicflow.language.validation.diagrams import FALSE, TRUE, Diagrams
 from aicflow.language.validation.dominance import Dominators
+from aicflow.language.work import TooCostly
 
 __all__ = ["END", "Answer", "Paths", "Way"]
 

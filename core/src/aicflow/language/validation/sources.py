@@ -11,6 +11,7 @@ from aicflow.kernel.trigger import Trigger, TriggerType
 from aicflow.kernel.values import dumps
 from aicflow.language.schema import SchemaView, check, conjunction
 from aicflow.language.validation.effort import Effort
+from aicflow.language.validation.limits import Limits
 from aicflow.language.validation.subject import Subject
 from aicflow.language.validation.views import ANYTHING, NULL, constant, merged
 
@@ -108,9 +109,9 @@ def _payload_view(cls: TriggerType) -> SchemaView | None:
 class Sources:
     """The types of what one document's expressions can read."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, limits: Limits) -> None:
         self._subject = subject
-        self.effort = Effort()
+        self.effort = Effort(limits.parts)
         self._afforded: dict[int, SchemaView] = {}
         self._outputs: dict[int, SchemaView] = {}
         self._nullable: dict[int, SchemaView] = {}

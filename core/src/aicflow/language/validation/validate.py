@@ -57,7 +57,7 @@ def _validate(document: Any, registry: Registry, secret_names: Collection[str] |
         if paths is not None:
             check_unreachable(subject, paths, report)
         check_triggers(subject, paths, report)
-        sources = Sources(subject)
+        sources = Sources(subject, limits)
         check_inputs(subject, sources, report)
         check_expressions(subject, sources, paths, limits, report)
     return report.in_order(document)

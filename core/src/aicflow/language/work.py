@@ -1,0 +1,32 @@
+"""How much work is done on what somebody else wrote: a count that runs out."""
+
+from __future__ import annotations
+
+__all__ = ["Budget", "TooCostly"]
+
+
+class TooCostly(Exception):
+    """Work on a hostile schema, value or document passed its budget; `args[0]` says which, where anybody is told."""
+
+
+class Budget:
+    """Units of work that are left. Whoever makes one says what a unit is."""
+
+    __slots__ = ("_exhausted", "_left")
+
+    def __init__(self, units: int, exhausted: str = "") -> None:
+        self._left = units
+        self._exhausted = exhausted
+
+    def charge(self, units: int) -> None:
+        """Count work. Raises TooCostly when nothing is left."""
+        self._left -= units
+        if self._left < 0:
+            raise TooCostly(self._exhausted)
+
+    def affords(self, units: int) -> bool:
+        """Whether so much is left; then it is counted."""
+        if units > self._left:
+            return False
+        self._left -= units
+        return True
