@@ -23,7 +23,7 @@ from aicflow.kernel.markers import Code, HeaderText, SecretHeaderText, SecretTex
 from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
 from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
 from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime, Ways
-from aicflow.kernel.values import decode_text
+from aicflow.kernel.values import JsonError, decode_text, json_equal, json_type, read_json
 from aicflow.problems import Problem, problem_of
 
 __version__ = "0.1.0"
@@ -46,6 +46,7 @@ __all__ = [
     "HeaderText",
     "InputInvalid",
     "Issue",
+    "JsonError",
     "Mount",
     "Node",
     "NodeError",
@@ -75,7 +76,10 @@ __all__ = [
     "__version__",
     "decode_text",
     "hookimpl",
+    "json_equal",
+    "json_type",
     "lazy_names",
     "node",
     "problem_of",
+    "read_json",
 ]

@@ -8,9 +8,9 @@ import zlib
 from typing import Any
 
 import pytest
+from aicflow import JsonError, read_json
 from aicflow_trigger.bodies import BodyLimits, decode_body
 from aicflow_trigger.errors import BodyRejected
-from aicflow_trigger.json_bodies import decode_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,13 +90,13 @@ def test_json_that_two_readers_could_take_differently_is_refused(body: bytes, me
 
 
 def test_json_at_its_limits_is_taken() -> None:
-    assert decode_json(b"1" + b"0" * 4299) == 10**4299
-    assert decode_json(b"[" * 64 + b"]" * 64)
-    assert decode_json(b'"\\ud83d\\ude00 \\u00e9"') == "😀 é"
-    assert decode_json(b"[" + b",".join([b"{}"] * 5_000) + b"]") == [{}] * 5_000
-    assert decode_json(b'[[],[],{"a":[1]}]', max_depth=3)
-    with pytest.raises(BodyRejected):
-        decode_json(b'[[],[],{"a":[1]}]', max_depth=2)
+    assert read_json(b"1" + b"0" * 4299) == 10**4299
+    assert read_json(b"[" * 64 + b"]" * 64)
+    assert read_json(b'"\\ud83d\\ude00 \\u00e9"') == "😀 é"
+    assert read_json(b"[" + b",".join([b"{}"] * 5_000) + b"]") == [{}] * 5_000
+    assert read_json(b'[[],[],{"a":[1]}]', max_depth=3)
+    with pytest.raises(JsonError):
+        read_json(b'[[],[],{"a":[1]}]', max_depth=2)
 
 
 def test_a_multipart_form_with_fields_and_files() -> None:
@@ -284,4 +284,4 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_json_comes_back_as_it_was_written(value: Any) -> None:
-    assert decode_json(json.dumps(value).encode()) == value
+    assert read_json(json.dumps(value).encode()) == value

@@ -15,10 +15,9 @@ from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.execution import Execution, Step
 from aicflow.kernel.graph import Graph, GraphError
+from aicflow.kernel.values import json_type
 
 __all__ = ["Preview", "preview_expression", "preview_scope"]
-
-_KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,7 @@ class Preview:
     def to_dict(self) -> dict[str, Any]:
         """As JSON: `ok` with `value` and `type`, or `error`."""
         if self.error is None:
-            kind = "null" if self.value is None else _KINDS[type(self.value)]
-            return {"ok": True, "value": self.value, "type": kind}
+            return {"ok": True, "value": self.value, "type": json_type(self.value)}
         error: dict[str, Any] = {
             "code": self.error.code,
             "message": self.error.message,

@@ -5,25 +5,20 @@ Knows JSON and YAML, nothing of workflows. Imports no web framework, so the comm
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pydantic_core import from_json
-
 from aicflow.host.positions import Position, Positions, json_positions, place_of_duplicate, place_of_index
 from aicflow.kernel.errors import DocumentUnreadable
+from aicflow.kernel.values import JsonError
+from aicflow.kernel.values import read_json as strictly_read
 
 __all__ = ["DEFAULT_LIMITS", "DocumentFormat", "Limits", "SourceDocument", "read_document", "read_json"]
 
 type DocumentFormat = Literal["json", "yaml"]
 
 _BOM: Final = b"\xef\xbb\xbf"
-_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
-_PLACE: Final = re.compile(r" at line (\d+) column (\d+)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,54 +58,18 @@ def read_document(data: bytes, format: DocumentFormat, limits: Limits = DEFAULT_
 
 
 def read_json(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
-    """The value of a JSON text: a duplicate key, a number out of range, NaN and lone surrogates are errors.
-
-    Raises DocumentUnreadable with line and column.
-    """
-    text = _text(data, limits)
-    if _SURROGATE.search(text) is not None:
-        _check_syntax(text, limits)  # json.loads takes half a pair
+    """The value of a JSON text, read as strictly as `aicflow.read_json` does. Raises DocumentUnreadable with line and
+    column."""
+    _check_size(data, limits)
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
-    except _Duplicate as error:
-        line, column = place_of_duplicate(text)
+        return strictly_read(data, limits.max_depth)
+    except JsonError as error:
+        line, column = error.line, error.column
+        if error.code == "duplicate-key":
+            line, column = place_of_duplicate(data.removeprefix(_BOM).decode())
         raise DocumentUnreadable(
-            f"Duplicate key {error.key!r} in an object.", code="doc.duplicate-key", line=line, column=column
+            f"The document {error.message}.", code=f"doc.{error.code}", line=line, column=column
         ) from None
-    except _OutOfRange as error:
-        line, column = place_of_index(text, text.find(error.number))
-        raise DocumentUnreadable(
-            f"The number {error.number[:40]} is out of range.", code="doc.number", line=line, column=column
-        ) from None
-    except (ValueError, RecursionError):
-        _check_syntax(text, limits)
-        raise
-    check_depth(value, limits)
-    return value
-
-
-def _check_syntax(text: str, limits: Limits) -> None:
-    """Raise DocumentUnreadable with the place where the text is not JSON."""
-    try:
-        from_json(text, allow_inf_nan=False, cache_strings="none")
-    except ValueError as error:
-        raise _syntax(str(error), limits) from None
-
-
-def check_depth(value: Any, limits: Limits) -> None:
-    """Raise DocumentUnreadable when the value is nested deeper than the limit."""
-    level: list[Any] = [value]
-    for _ in range(limits.max_depth + 1):
-        deeper: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                deeper.extend(item.values())
-            elif isinstance(item, list):
-                deeper.extend(item)
-        if not deeper:
-            return
-        level = deeper
-    raise too_deep(limits)
 
 
 def too_deep(limits: Limits, line: int | None = None, column: int | None = None) -> DocumentUnreadable:
@@ -123,11 +82,15 @@ def too_deep(limits: Limits, line: int | None = None, column: int | None = None)
     )
 
 
-def _text(data: bytes, limits: Limits) -> str:
+def _check_size(data: bytes, limits: Limits) -> None:
     if len(data) > limits.max_bytes:
         raise DocumentUnreadable(
             f"The document has {len(data):,} bytes; {limits.max_bytes:,} are accepted.", code="doc.too-large"
         )
+
+
+def _text(data: bytes, limits: Limits) -> str:
+    _check_size(data, limits)
     data = data.removeprefix(_BOM)
     try:
         return data.decode("utf-8")
@@ -137,47 +100,3 @@ def _text(data: bytes, limits: Limits) -> str:
         raise DocumentUnreadable(
             "The document is not UTF-8 text.", code="doc.encoding", line=line, column=column
         ) from None
-
-
-def _syntax(message: str, limits: Limits) -> DocumentUnreadable:
-    """The parser's complaint as ours, with its place taken out of the sentence."""
-    found = _PLACE.search(message)
-    line, column = (int(found[1]), max(int(found[2]), 1)) if found else (None, None)
-    reason = _PLACE.sub("", message)
-    if reason.startswith("recursion limit"):
-        return too_deep(limits, line, column)
-    if reason.startswith("EOF"):
-        reason = "it ends too early"
-    return DocumentUnreadable(f"The document is not JSON: {reason}.", line=line, column=column)
-
-
-class _Duplicate(Exception):
-    def __init__(self, key: str) -> None:
-        self.key = key
-
-
-class _OutOfRange(Exception):
-    def __init__(self, number: str) -> None:
-        self.number = number
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    out = dict(pairs)
-    if len(out) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _Duplicate(key)
-            seen.add(key)
-    return out
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if math.isinf(value):
-        raise _OutOfRange(number)
-    return value

@@ -5,9 +5,13 @@ from __future__ import annotations
 import codecs
 from typing import Any, Final
 
+from aicflow_language.json_values import JsonError, escape_pointer, json_equal, json_type, pointer, read_json
 from pydantic_core import from_json, to_json
 
-__all__ = ["JsonObject", "JsonValue", "decode_text", "dumps", "escape_pointer", "loads", "pointer"]
+__all__ = [
+    "JsonError", "JsonObject", "JsonValue", "decode_text", "dumps", "escape_pointer", "json_equal", "json_type",
+    "loads", "pointer", "read_json",
+]  # fmt: skip
 
 type JsonValue = bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None
 type JsonObject = dict[str, JsonValue]
@@ -42,13 +46,3 @@ def dumps(value: Any) -> bytes:
 def loads(data: bytes | str) -> Any:
     """The value that the JSON text holds. Raises ValueError with line and column; NaN and Infinity are refused."""
     return from_json(data, allow_inf_nan=False)
-
-
-def escape_pointer(key: str) -> str:
-    """One key as a reference token of an RFC 6901 JSON pointer."""
-    return key.replace("~", "~0").replace("/", "~1")
-
-
-def pointer(*parts: str | int) -> str:
-    """A JSON pointer from its parts."""
-    return "".join(f"/{escape_pointer(str(part))}" for part in parts)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final
 
 from aicflow_language.expr.errors import EvaluationError, Span
 from aicflow_language.expr.frame import Frame
 from aicflow_language.expr.limits import MAX_VALUE_NESTING
 from aicflow_language.expr.secret import Secret
+from aicflow_language.json_values import json_equal
 
 __all__ = ["JSON_TYPES", "SCALARS", "check_built", "check_keys", "contains", "equal", "name_of", "not_json", "refuse"]
 
@@ -72,44 +73,26 @@ def refuse(value: object, wanted: str, span: Span, hint: str | None = None) -> E
 
 def equal(left: object, right: object, frame: Frame, span: Span) -> bool:
     """Whether two values are the same JSON value: numbers by amount, everything else by type and content."""
-    walks: list[Iterator[tuple[object, object]]] = [iter(((left, right),))]
-    while walks:
-        for a, b in walks[-1]:
-            inside = _differ(a, b, frame, span)
-            if inside is True:
-                return False
-            if inside is not None:
-                if len(walks) > MAX_VALUE_NESTING:
-                    raise _too_deep(span)
-                walks.append(inside)
-                break
-        else:
-            walks.pop()
-    return True
+    kind = type(left)
+    if kind in SCALARS and kind is type(right):
+        if isinstance(left, str):
+            frame.charge(len(left) >> 4, span)
+        return left == right
 
-
-def _differ(a: object, b: object, frame: Frame, span: Span) -> Iterator[tuple[object, object]] | Literal[True] | None:
-    """True when the two differ, None when they are the same, else the pairs inside them that decide it."""
-    kind = type(a)
-    if kind is not type(b):
-        if kind in _NUMBERS and type(b) in _NUMBERS and a == b:
-            return None
-    elif kind in SCALARS:
+    def visit(a: object, b: object, depth: int) -> None:
+        kind = type(a)
         if isinstance(a, str):
             frame.charge(len(a) >> 4, span)
-        return None if a == b else True
-    elif isinstance(a, list) and isinstance(b, list):
-        frame.charge(_ENTER + _WALK * len(a), span)
-        return zip(a, b, strict=True) if len(a) == len(b) else True
-    elif isinstance(a, dict) and isinstance(b, dict):
-        frame.charge(_ENTER + _WALK * len(a), span)
-        return ((value, b[key]) for key, value in a.items()) if a.keys() == b.keys() else True
-    elif kind is float and a == b:
-        return None
-    error = not_json(a, span) or not_json(b, span)
-    if error is not None:
-        raise error
-    return True
+        elif isinstance(a, list | dict):
+            frame.charge(_ENTER + _WALK * len(a), span)
+            if depth > MAX_VALUE_NESTING:
+                raise _too_deep(span)
+        elif kind not in SCALARS and (error := not_json(a, span)) is not None:
+            raise error
+        if type(b) is not kind and (error := not_json(b, span)) is not None:
+            raise error
+
+    return json_equal(left, right, visit)
 
 
 def contains(items: list[object], wanted: object, frame: Frame, span: Span) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from aicflow_language.expr import ExpressionError, Reference, compile_expression
 from aicflow_language.expr.chains import missing_root
 from aicflow_language.expr.references import ROOTS
+from aicflow_language.json_values import pointer
 from aicflow_language.template.errors import TemplateProblem
 from aicflow_language.template.marks import PLAIN, Mark, Types, mark_at
 from aicflow_language.template.scanner import MAX_HOLES, OPENING, Hole, scan
@@ -122,7 +123,7 @@ class _Compiler:
         except ExpressionError as caught:
             error = caught
         made = TemplateExpression(
-            pointer=_pointer(path),
+            pointer=pointer(*path),
             path=path,
             source=hole.source,
             span=hole.span,
@@ -167,7 +168,7 @@ class _Compiler:
         elif len(self.notices) < _MOST_NOTICES and any(reference.root in ROOTS for reference in references):
             message = "Code is never interpolated: ${{ … }} stays text here"
             hint = "Give the value to the code by another param, such as inputs."
-            self.notices.append(TemplateProblem("template.in-code", message, hint, _pointer(path), hole.span))
+            self.notices.append(TemplateProblem("template.in-code", message, hint, pointer(*path), hole.span))
 
     def _mark(self, path: Path) -> Mark:
         return PLAIN if self._schema is None else mark_at(self._schema, path, self._value, self._types)
@@ -186,7 +187,7 @@ class _Compiler:
         self.problems.append(TemplateProblem(error.code, error.message, error.hint, place.pointer, span))
 
     def _problem(self, code: str, message: str, hint: str | None, path: Path, span: tuple[int, int]) -> None:
-        self.problems.append(TemplateProblem(code, message, hint, _pointer(path), span))
+        self.problems.append(TemplateProblem(code, message, hint, pointer(*path), span))
 
 
 def _holds_opening(value: object) -> bool:
@@ -236,10 +237,6 @@ def _wrong_secret(place: TemplateExpression, reference: Reference) -> tuple[str,
     if not place.secret:
         return "This param takes no secrets", "Use a param that takes secrets, such as an authentication param."
     return None
-
-
-def _pointer(path: Path) -> str:
-    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in path)
 
 
 def _inner_paths(paths: dict[Path, Any]) -> dict[Path, list[str | int]]:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from aicflow_ifelse.json_values import JSON_TYPES, has_type, is_number, json_equal, show
+from aicflow import json_equal
+
+from aicflow_ifelse.json_values import JSON_TYPES, has_type, is_number, show
 
 __all__ = ["UNARY", "CannotCompare", "Operator", "Side", "compare"]
 

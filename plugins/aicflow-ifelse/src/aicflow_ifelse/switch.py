@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from aicflow import Context, Exit, Issue, Node, Output, Params
+from aicflow import Context, Exit, Issue, Node, Output, Params, json_equal
 from pydantic import Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds
 from aicflow_ifelse.fields import may_be_left_out
-from aicflow_ifelse.json_values import json_equal
 from aicflow_ifelse.written import refers
 
 __all__ = ["DEFAULT", "Switch", "SwitchCase", "SwitchOutput", "SwitchParams"]

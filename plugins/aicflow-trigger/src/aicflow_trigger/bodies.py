@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
-from aicflow import decode_text
+from aicflow import JsonError, decode_text, read_json
 
 from aicflow_trigger.errors import BodyRejected
-from aicflow_trigger.json_bodies import MAX_DEPTH, decode_json
 from aicflow_trigger.multipart_bodies import Part, UploadedFile, parse_options, read_parts
 
 BodyKind = Literal["empty", "json", "form", "multipart", "text", "bytes"]
@@ -28,7 +27,7 @@ class BodyLimits:
     """Bounds of a body: bytes (also after decompression), JSON nesting, fields of a form, parts of a multipart form."""
 
     max_bytes: int = 1_048_576
-    max_depth: int = MAX_DEPTH
+    max_depth: int = 64
     max_fields: int = 1_000
     max_parts: int = 100
 
@@ -86,7 +85,7 @@ def decode_body(
         case "empty":
             value = None
         case "json":
-            value = decode_json(_text(body, charset, "JSON body") if charset else body, limits.max_depth)
+            value = _json(_text(body, charset, "JSON body") if charset else body, limits.max_depth)
         case "form":
             value = _grouped(_form_fields(body, charset, limits.max_fields))
         case "multipart":
@@ -107,11 +106,18 @@ def decode_body(
     return DecodedBody(kind, value, media_type, tuple(files))
 
 
+def _json(body: bytes | str, max_depth: int) -> Any:
+    try:
+        return read_json(body, max_depth)
+    except JsonError as error:
+        raise BodyRejected(400, f"the JSON body {error}") from None
+
+
 def _guessed_type(body: bytes, max_depth: int) -> str:
     """The type of a body whose sender does not say (RFC 9110, 8.3: it may be examined)."""
     if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
-        with suppress(BodyRejected):
-            decode_json(body, max_depth)
+        with suppress(JsonError):
+            read_json(body, max_depth)
             return "application/json"
     with suppress(UnicodeDecodeError):
         if "\0" not in decode_text(body):

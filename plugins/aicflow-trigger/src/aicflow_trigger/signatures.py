@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
-from aicflow_trigger.errors import BodyRejected, SignatureRejected, SignatureSettingsError
+from aicflow import JsonError, read_json
+
+from aicflow_trigger.errors import SignatureRejected, SignatureSettingsError
 from aicflow_trigger.hmacs import (
     MAX_CANDIDATES,
     Algorithm,
@@ -24,7 +26,6 @@ from aicflow_trigger.hmacs import (
     matches,
     text_keys,
 )
-from aicflow_trigger.json_bodies import decode_json
 
 Preset = Literal["standard-webhooks", "github", "stripe", "slack", "plain"]
 
@@ -208,8 +209,8 @@ def _delivery_id(text: str, header: str) -> str:
 def _id_in_body(body: bytes, key: str) -> str | None:
     """The sender's id of the event, where that stands in the (signed) body and no header names the delivery."""
     try:
-        value = decode_json(body)
-    except BodyRejected:
+        value = read_json(body)
+    except JsonError:
         return None
     found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, str) and _DELIVERY_ID.fullmatch(found) else None
