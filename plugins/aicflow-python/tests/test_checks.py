@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from aicflow_python import PythonCode
-from aicflow_python.sandbox import checking
-from aicflow_python.sandbox.checking import Checker, Problem, Unreadable, check
+from aicflow_python.sandbox import code_checker
+from aicflow_python.sandbox.code_checker import Checker, Problem, Unreadable, check
 
 ALLOWED = ("math", "json")
 
@@ -85,7 +85,7 @@ def test_a_killed_checker_comes_back(checker: Checker) -> None:
 def test_where_no_process_can_be_started_nothing_is_said_of_the_code(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(checking, "_shared", Checker())
+    monkeypatch.setattr(code_checker, "_shared", Checker())
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     with caplog.at_level(logging.WARNING, "aicflow_python"):
         assert check("never (checked", ALLOWED) == ()

@@ -12,11 +12,11 @@ import pytest
 import yaml
 from aicflow.testing import run_node, run_workflow
 from aicflow_python import PythonCode
-from aicflow_python.checks import check_params
 from aicflow_python.failures import HINTS
 from aicflow_python.sandbox import Limits
 from aicflow_python.sandbox.box import arch, bpf
 from aicflow_python.sandbox.box.preload import MODULES
+from aicflow_python.static_checks import check_params
 
 ROOT = Path(__file__).parents[3]
 HOW_TO = ROOT / "docs" / "how-to" / "python-node.md"

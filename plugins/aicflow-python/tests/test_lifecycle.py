@@ -154,7 +154,7 @@ async def test_an_unsealed_child_never_reads_a_request(monkeypatch: pytest.Monke
     """Break the filter in a copy of the box: the child notices, and nothing starts."""
     import shutil
 
-    from aicflow_python.sandbox import zygote
+    from aicflow_python.sandbox import launching
 
     box = Path(bpf.__file__).parent
     shutil.copytree(box, tmp_path / "box")
@@ -163,7 +163,7 @@ async def test_an_unsealed_child_never_reads_a_request(monkeypatch: pytest.Monke
     broken = source.replace(last.format("DENY_EPERM"), last.format("ALLOWED"))
     assert broken != source
     (tmp_path / "box" / "bpf.py").write_text(broken)
-    monkeypatch.setattr(zygote, "__file__", str(tmp_path / "zygote.py"))
+    monkeypatch.setattr(launching, "__file__", str(tmp_path / "launching.py"))
     sandbox = ProcessSandbox(warm=1)
     with pytest.raises(SandboxUnavailable, match=r"sealed child could|not with a refusal by the filter"):
         await sandbox.start()

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Final
 from aicflow import Context, Issue, Node, PermanentError, TransientError
 
 from aicflow_python.backends import open_sandbox, probe
-from aicflow_python.checks import check_params, over_ceiling
 from aicflow_python.failures import ERRORS, errors_of, node_error
 from aicflow_python.params import PythonParams
 from aicflow_python.sandbox import Call, Layers, Limits, LogLine, Sandbox, SandboxUnavailable
 from aicflow_python.settings import VARIABLES, PythonSettings
+from aicflow_python.static_checks import check_params, over_ceiling
 
 __all__ = ["PythonCode", "TrustedPythonCode"]
 

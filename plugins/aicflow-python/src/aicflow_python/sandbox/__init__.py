@@ -1,9 +1,7 @@
 """Sandboxes for Python code: one port, three backends. Knows nothing of nodes or workflows."""
 
 from .box.restricting import MODULES as RESTRICTED_MODULES
-from .checking import Problem, check
-from .environments import DEFAULT, Environment
-from .limits import Limits
+from .code_checker import Problem, check
 from .outcomes import (
     ForgedAnswer,
     InputRefused,
@@ -16,9 +14,9 @@ from .outcomes import (
     Stats,
     UserCodeError,
 )
-from .process import LAYERS, ProcessSandbox
-from .protocol import Call, Layers, Sandbox
-from .workers import WorkerSandbox
+from .port import DEFAULT, Call, Environment, Layers, Limits, Sandbox
+from .process_sandbox import LAYERS, ProcessSandbox
+from .worker_sandbox import WorkerSandbox
 
 __all__ = [
     "DEFAULT",

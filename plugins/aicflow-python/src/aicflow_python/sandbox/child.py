@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from .frames import HEADER, Forged, Logs, allowance, read_reply
-from .limits import Limits
-from .outcomes import LogLine
+from .frames import Forged, Frames, Replies
+from .outcomes import LimitExceeded, Outcome, SandboxCrashed, SandboxFailure, Stats, crash, excerpt
 from .places import Turn
-from .protocol import OnLogs
+from .port import Call, Limits, OnLogs
 
-__all__ = ["AUTHOR_LINE", "Child", "Ended", "Overdue"]
+__all__ = ["Child", "Ended"]
 
 GRACE: Final = 0.1
 """Seconds after a limit in which the child may report it itself."""
@@ -27,9 +26,8 @@ IDLE_CPU: Final = 0.02
 """Seconds of CPU that a child may use between two calls before it is thought to be up to something."""
 CHUNK: Final = 1 << 18
 MIB: Final = 1 << 20
-BATCH: Final = 0.1
-"""Seconds between two batches of log lines, at the least."""
-SPARE_FRAMES: Final = 20
+EXIT_WAIT: Final = 1.0
+"""Seconds that the exit code of a child that is gone may take to come."""
 PARSE_RATE: Final = 20e6
 """Bytes of request a second that a child reads at the very least."""
 
@@ -37,16 +35,7 @@ AUTHOR_LINE: Final = re.compile(rb'File "<python\.code>", line (\d{1,6})\b')
 
 
 class Ended(Exception):
-    """The child is gone without an answer."""
-
-
-class Overdue(Exception):
-    """The child did not report its own limit in time and was killed."""
-
-    def __init__(self, limit: str, line: int | None) -> None:
-        super().__init__(limit)
-        self.limit = limit
-        self.line = line
+    """The child is gone; what it wrote into its black box."""
 
 
 class Child:
@@ -62,13 +51,12 @@ class Child:
         on_dead: Callable[[Child], None],
     ) -> None:
         self.pid = pid
-        self.calls = 0
         self.turn: Turn | None = None
         """Whose place it holds."""
         self.dead = False
         self.exit_code: asyncio.Future[int | None] = loop.create_future()
-        self.cpu = 0.0
-        self.logs: list[LogLine] = []
+        self.hello: asyncio.Future[dict[str, Any]] = loop.create_future()
+        """The first frame, which comes unasked: it says that the child is sealed. Ended if there was none."""
         self._loop = loop
         self._channel = channel
         self._black_box = black_box
@@ -76,53 +64,40 @@ class Child:
         self._on_dead = on_dead
         self._clock = (~pid << 3) | 2  # the kernel's number for the CPU clock of another process
         self._cpu_before = self._cpu_after = 0.0
-        self._buffer = bytearray()
+        self._fresh = True
         self._unsent: memoryview | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._budget = MIB
-        self._frames = 1
         self._words = b""
-        # The first frame comes unasked: it says that the child is sealed.
-        self.hello: asyncio.Future[dict[str, Any]] = loop.create_future()
-        self._reply: asyncio.Future[dict[str, Any]] | None = self.hello
+        self._greeting = Frames(MIB)
+        self._ended: asyncio.Future[bool] | None = None
+        """For the call that is under way; False when the child is gone without an answer."""
         channel.setblocking(False)
         loop.add_reader(channel, self._on_readable)
 
-    def submit(self, request: bytes, limits: Limits, on_logs: OnLogs | None) -> asyncio.Future[dict[str, Any]]:
-        """Send a request. The future gives the last frame of the reply, or Ended, Overdue or Forged."""
-        assert self._reply is None, "a child takes one call at a time"
-        self._reply = self._loop.create_future()
+    async def run(self, request: bytes, call: Call, limits: Limits, on_logs: OnLogs | None) -> Outcome:
+        """Send the request of a call and wait for its outcome. A child that did anything but answer is killed."""
+        assert self._ended is None, "a child takes one call at a time"
+        started, fresh = self._loop.time(), self._fresh
+        self._fresh = False
+        self._words = b""
+        self._call, self._limits = call, limits
+        self._replies = replies = Replies(call, limits, on_logs)
+        self._ended = ended = self._loop.create_future()
         if self.dead:
-            self._reply.set_exception(Ended())
-            return self._reply
-        self.calls += 1
-        self.logs = []
-        self._meter = Logs(limits.stdout_bytes)
-        self._on_logs = on_logs
-        self._budget = allowance(limits)
-        self._frames = int(limits.timeout / BATCH) + SPARE_FRAMES
-        self._limits = limits
-        self._cpu_before = self._read_clock()
-        self._due = self._loop.time() + limits.timeout + GRACE + len(request) / PARSE_RATE
-        first = min(limits.timeout, limits.cpu_seconds) + GRACE
-        self._deadline = self._loop.call_later(first, self._check)
-        try:
-            sent = self._channel.send(request)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._fail(Ended())
-            return self._reply
-        if sent < len(request):
-            self._unsent = memoryview(request)[sent:]
-            self._loop.add_writer(self._channel, self._on_writable)
-        return self._reply
-
-    def finish_call(self) -> None:
-        """Take note of the CPU used; the child is idle from here on."""
-        if not self.dead:
-            self._cpu_after = self._read_clock()
-            self.cpu = max(0.0, self._cpu_after - self._cpu_before)
+            self._settle(False)
+        else:
+            self._cpu_before = self._read_clock()
+            self._due = started + limits.timeout + GRACE + len(request) / PARSE_RATE
+            first = min(limits.timeout, limits.cpu_seconds) + GRACE
+            self._deadline = self._loop.call_later(first, self._check)
+            self._send(memoryview(request))
+        if not await ended:
+            replies.failure = await self._crash()
+        self._read_cpu()
+        if isinstance(replies.failure, LimitExceeded | SandboxCrashed):
+            self.kill()
+        used = max(0.0, self._cpu_after - self._cpu_before)
+        return replies.outcome(Stats(self._loop.time() - started, used, fresh))
 
     def quiet(self) -> bool:
         """Whether the child did nothing since its last call."""
@@ -133,31 +108,25 @@ class Child:
         return self._read_clock()
 
     def kill(self) -> None:
-        """End the process now and let go of its descriptors."""
+        """End the process now and let go of its descriptors; a call under way ends as a crash."""
         if self.dead:
             return
+        self._read_cpu()
+        self._read_black_box()
         self.dead = True
         self._stop_clock()
-        try:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        self._signal(signal.SIGKILL)
         self._loop.remove_reader(self._channel)
         self._loop.remove_writer(self._channel)
         self._loop.remove_reader(self._black_box)
         self._channel.close()
         os.close(self._pidfd)
         os.close(self._black_box)
-        future, self._reply = self._reply, None
-        settle(future, Ended())
+        self._settle(False)
+        if not self.hello.done():
+            self.hello.set_exception(Ended(self._words))
+            self.hello.exception()  # seen: asyncio need not complain when nobody awaits it
         self._on_dead(self)
-
-    def last_words(self) -> bytes:
-        """What the C level wrote into the black box."""
-        try:
-            return os.read(self._black_box, 1 << 16)
-        except OSError:
-            return b""
 
     def _on_readable(self) -> None:
         try:
@@ -167,73 +136,70 @@ class Child:
         except OSError:
             data = b""
         if not data:
-            self._fail(Ended())
-            return
-        self._budget -= len(data)
-        if self._reply is None or self._budget < 0:
-            self._fail(Forged("bytes came that nobody asked for"))
-            return
-        self._buffer += data
+            self.kill()
+        elif not self.hello.done():
+            self._greet(data)
+        elif self._ended is None:
+            self.kill()  # nobody asked for anything
+        else:
+            try:
+                if self._replies.feed(data):
+                    self._settle(True)
+            except Exception as error:  # the caller's; it must not be lost in a callback of the loop
+                self._settle(error)
+                self.kill()
+
+    def _greet(self, data: bytes) -> None:
         try:
-            self._read_frames()
+            greeting = self._greeting.feed(data)
+            if greeting and self._greeting.rest:
+                raise Forged("bytes follow the hello")
         except Forged as error:
-            self._fail(error)
-        except Exception as error:  # whatever a hostile frame provokes must not be lost in a callback of the loop
-            self._fail(Forged(f"a frame could not be read ({type(error).__name__})"))
+            self._words = str(error).encode()
+            self.kill()
+            return
+        if greeting:
+            self.hello.set_result(greeting[0])
 
-    def _read_frames(self) -> None:
-        while len(self._buffer) >= HEADER:
-            end = HEADER + int.from_bytes(self._buffer[:HEADER])
-            if end - len(self._buffer) > self._budget:
-                raise Forged("a frame is announced that is longer than the limits allow")
-            if len(self._buffer) < end:
-                return
-            self._frames -= 1
-            if self._frames < 0:
-                raise Forged("more frames came than the runner ever sends")
-            reply = read_reply(bytes(memoryview(self._buffer)[HEADER:end]))
-            del self._buffer[:end]
-            if "logs" in reply:
-                lines = self._meter.read(reply["logs"])
-                self.logs += lines
-                if self._on_logs and lines:
-                    try:
-                        self._on_logs(lines)
-                    except Exception as error:  # the caller's; it must not be lost in a callback of the loop
-                        self._fail(error)
-                        return
-                if len(reply) == 1:
-                    continue
-            if self._buffer:
-                raise Forged("bytes follow the reply")
-            self._answer(reply)
-
-    def _answer(self, reply: dict[str, Any]) -> None:
-        self._stop_clock()
-        future, self._reply = self._reply, None
-        if future is not None and not future.done():
-            future.set_result(reply)
-
-    def _fail(self, error: Exception) -> None:
-        future, self._reply = self._reply, None
-        self.cpu = max(0.0, self._read_clock() - self._cpu_before)
-        if isinstance(error, Ended):
-            error.args = (self.last_words(),)
-        self.kill()
-        settle(future, error)
+    def _send(self, request: memoryview) -> None:
+        try:
+            sent = self._channel.send(request)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.kill()
+            return
+        left = request[sent:]
+        if left and self._unsent is None:
+            self._loop.add_writer(self._channel, self._on_writable)
+        elif not left and self._unsent is not None:
+            self._loop.remove_writer(self._channel)
+        self._unsent = left or None
 
     def _on_writable(self) -> None:
         assert self._unsent is not None
+        self._send(self._unsent)
+
+    def _settle(self, end: bool | Exception) -> None:
+        """End the call that is under way."""
+        self._stop_clock()
+        ended, self._ended = self._ended, None
+        if ended is None or ended.done():
+            return
+        if isinstance(end, Exception):
+            ended.set_exception(end)
+        else:
+            ended.set_result(end)
+
+    async def _crash(self) -> SandboxFailure:
+        """Why the child is gone, by the word of its parent."""
         try:
-            self._unsent = self._unsent[self._channel.send(self._unsent) :]
-        except BlockingIOError:
-            return
-        except OSError:
-            self._fail(Ended())
-            return
-        if not self._unsent:
-            self._unsent = None
-            self._loop.remove_writer(self._channel)
+            async with asyncio.timeout(EXIT_WAIT):
+                code = await asyncio.shield(self.exit_code)
+        except TimeoutError:
+            code = None
+        line = self._last_line()
+        return crash(code, self._limits.cpu_seconds, line=line, excerpt=excerpt(self._call.code, line))
 
     def _check(self) -> None:
         """Called when a limit may have been passed without a word from the child."""
@@ -249,14 +215,31 @@ class Child:
             self._deadline = self._loop.call_later(max(0.005, min(left, cpu_left)), self._check)
 
     def _listen(self, limit: str) -> None:
-        words = self.last_words()
-        self._words += words
-        if not words or AUTHOR_LINE.search(self._words):
+        if not self._read_black_box() or AUTHOR_LINE.search(self._words):
             self._strike(limit)
 
     def _strike(self, limit: str) -> None:
-        found = AUTHOR_LINE.search(self._words + self.last_words())
-        self._fail(Overdue(limit, int(found[1]) if found else None))
+        """The child did not report its own limit in time."""
+        self._read_black_box()
+        line, ceiling = self._last_line(), getattr(self._limits, limit)
+        self._replies.failure = LimitExceeded(limit, ceiling, line=line, excerpt=excerpt(self._call.code, line))
+        self._settle(True)
+        self.kill()
+
+    def _read_black_box(self) -> bytes:
+        """What the C level wrote into the black box since the last look."""
+        try:
+            words = os.read(self._black_box, 1 << 16)
+        except OSError:
+            return b""
+        self._words += words
+        return words
+
+    def _last_line(self) -> int | None:
+        """The line of the author's code that the C level wrote down."""
+        found = AUTHOR_LINE.search(self._words)
+        line = int(found[1]) if found else 0
+        return line if 1 <= line <= self._call.code.count("\n") + 1 else None
 
     def _signal(self, number: int) -> None:
         try:
@@ -269,15 +252,12 @@ class Child:
             self._deadline.cancel()
             self._deadline = None
 
+    def _read_cpu(self) -> None:
+        if not self.dead:
+            self._cpu_after = self._read_clock()
+
     def _read_clock(self) -> float:
         try:
             return time.clock_gettime(self._clock)
         except OSError:
             return self._cpu_after  # it has just ended
-
-
-def settle(future: asyncio.Future[Any] | None, error: Exception) -> None:
-    """Fail a future that may be nobody's any more."""
-    if future is not None and not future.done():
-        future.set_exception(error)
-        future.exception()  # seen: asyncio need not complain when nobody awaits it

@@ -1,4 +1,5 @@
-"""Requests out, replies in. Every byte of a reply is the work of a possibly hostile process and is checked as such."""
+"""Requests out, replies in, up to the outcome of a call. Every byte of a reply is the work of a possibly hostile
+process and is checked as such."""
 
 from __future__ import annotations
 
@@ -9,19 +10,21 @@ from typing import Any, Final
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from .limits import Limits
 from .outcomes import (
+    ForgedAnswer,
     InputRefused,
     LimitExceeded,
     LogLevel,
     LogLine,
+    Outcome,
     SandboxFailure,
+    Stats,
     UserCodeError,
     excerpt,
 )
-from .protocol import Call
+from .port import Call, Limits, OnLogs
 
-__all__ = ["HEADER", "Forged", "Logs", "allowance", "encode_check", "encode_request", "failure_in", "read_reply"]
+__all__ = ["Forged", "Frames", "Logs", "Replies", "encode_check", "encode_request", "failure_in", "read_reply"]
 
 HEADER: Final = 4
 LEVELS: Final[Mapping[str, LogLevel]] = {"debug": "debug", "info": "info", "warning": "warning", "error": "error"}
@@ -31,6 +34,9 @@ LINE_COST: Final = 16
 ESCAPED: Final = 6
 """Bytes that one byte of text may take in JSON."""
 MARGIN: Final = 64 * 1024
+BATCH: Final = 0.1
+"""Seconds between two batches of log lines, at the least."""
+SPARE_FRAMES: Final = 20
 
 
 class Forged(Exception):
@@ -41,7 +47,7 @@ def encode_request(call: Call, limits: Limits) -> bytes:
     """The frame that asks a child to run this. Raises InputRefused or LimitExceeded."""
     try:
         inputs = to_json(call.inputs, inf_nan_mode="constants")
-        head = to_json({"code": call.code, "limits": limits.for_child()})
+        head = to_json({"code": call.code, "limits": limits})
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise InputRefused(f"The inputs are not JSON: {error}") from None
     if len(inputs) > limits.input_bytes:
@@ -59,12 +65,89 @@ def framed(body: bytes) -> bytes:
     return len(body).to_bytes(HEADER) + body
 
 
+class Frames:
+    """Cuts what comes back into frames, within a budget of bytes and of frames. `rest` is the part of a frame that has
+    come so far."""
+
+    def __init__(self, budget: int, count: int = 1) -> None:
+        self.rest = bytearray()
+        self._budget = budget
+        self._count = count
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """The replies that are complete now. Raises Forged."""
+        self._budget -= len(data)
+        if self._budget < 0:
+            raise Forged("bytes came that nobody asked for")
+        rest, replies = self.rest, []
+        rest += data
+        while (size := len(rest)) >= HEADER:
+            end = HEADER + int.from_bytes(rest[:HEADER])
+            if size < end:
+                if end - size > self._budget:
+                    raise Forged("a frame is announced that is longer than the limits allow")
+                break
+            self._count -= 1
+            if self._count < 0:
+                raise Forged("more frames came than the runner ever sends")
+            replies.append(read_reply(rest[HEADER:end]))
+            del rest[:end]
+        return replies
+
+
+class Replies:
+    """What comes back for one call: log lines, handed on as they come, and in the end a value or a failure."""
+
+    def __init__(self, call: Call, limits: Limits, on_logs: OnLogs | None) -> None:
+        self.value: Any = None
+        self.failure: SandboxFailure | None = None
+        self._logs: list[LogLine] = []
+        self._call = call
+        self._limits = limits
+        self._on_logs = on_logs
+        self._meter = Logs(limits.stdout_bytes)
+        self._frames = Frames(allowance(limits), int(limits.timeout / BATCH) + SPARE_FRAMES)
+
+    def feed(self, data: bytes) -> bool:
+        """Whether the call has ended. Raises what `on_logs` raises, nothing else."""
+        known = len(self._logs)
+        try:
+            ended = self._read(data)
+        except Exception as error:  # whatever a hostile frame provokes
+            why = str(error) if isinstance(error, Forged) else f"a frame could not be read ({type(error).__name__})"
+            self.value, self.failure = None, ForgedAnswer(f"The sandbox's answer was refused: {why}.")
+            ended = True
+        if self._on_logs and len(self._logs) > known:
+            self._on_logs(tuple(self._logs[known:]))
+        return ended
+
+    def outcome(self, stats: Stats) -> Outcome:
+        """How the call ended."""
+        return Outcome(self.value, self.failure, tuple(self._logs), stats)
+
+    def _read(self, data: bytes) -> bool:
+        ended = False
+        for reply in self._frames.feed(data):
+            if ended:
+                raise Forged("bytes follow the reply")
+            if "logs" in reply:
+                self._logs += self._meter.read(reply["logs"])
+                if len(reply) == 1:
+                    continue
+            self.failure = failure_in(reply, self._call, self._limits)
+            self.value = reply.get("value")
+            ended = True
+        if ended and self._frames.rest:
+            raise Forged("bytes follow the reply")
+        return ended
+
+
 def allowance(limits: Limits) -> int:
     """Bytes that one call may send back at most, all frames together."""
     return limits.result_bytes + ESCAPED * limits.stdout_bytes + (limits.stdout_bytes // LINE_COST) * 24 + MARGIN
 
 
-def read_reply(frame: bytes) -> dict[str, Any]:
+def read_reply(frame: bytes | bytearray) -> dict[str, Any]:
     """A reply as a mapping with known keys. Raises Forged."""
     try:
         reply = from_json(frame, allow_inf_nan=False)

@@ -29,9 +29,11 @@ __all__ = [
     "SandboxUnavailable",
     "Stats",
     "UserCodeError",
+    "crash",
     "excerpt",
 ]
 
+SIGXCPU: Final = 24
 UNITS: Final = {
     "timeout": "s of wall time",
     "cpu_seconds": "s of CPU time",
@@ -175,6 +177,19 @@ def excerpt(code: str, line: int | None, around: int = 2) -> str | None:
         f"{'>' if number == line else ' '} {number:>{width}} | {lines[number - 1][:200]}"
         for number in range(first, last + 1)
     )
+
+
+def crash(
+    exit_code: int | None, cpu_seconds: float, *, line: int | None = None, excerpt: str | None = None
+) -> SandboxFailure:
+    """Why a process is gone, by its exit code: None if nobody could tell, -9 for signal 9."""
+    if exit_code == -SIGXCPU:
+        return LimitExceeded("cpu_seconds", cpu_seconds, line=line, excerpt=excerpt)
+    if exit_code is not None and exit_code < 0:
+        message = f"The sandbox was ended by {signal_name(-exit_code)}."
+        return SandboxCrashed(message, signal_number=-exit_code, line=line, excerpt=excerpt)
+    how = "without a word" if exit_code is None else f"with exit code {exit_code}"
+    return SandboxCrashed(f"The sandbox ended {how}.", exit_code=exit_code, line=line, excerpt=excerpt)
 
 
 def signal_name(number: int) -> str:

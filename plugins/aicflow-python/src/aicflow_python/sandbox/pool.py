@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from .child import Child
-from .environments import Environment
 from .outcomes import SandboxUnavailable
-from .zygote import Zygote, ZygoteOptions
+from .port import Environment
+from .zygote_client import Zygote, ZygoteOptions
 
 __all__ = ["Pool"]
 

@@ -8,14 +8,14 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from .child import Child, Ended
+from .launching import box_command, library_path
 from .outcomes import SandboxUnavailable
 
 __all__ = ["Zygote", "ZygoteOptions"]
@@ -24,11 +24,6 @@ type OnDead = Callable[[Child], None]
 
 START_TIMEOUT: Final = 30.0
 CHILD_TIMEOUT: Final = 10.0
-# asyncio would load OpenSSL's TLS, for servers and clients that nobody can have in there.
-BOOT: Final = (
-    "import sys; sys.modules['ssl'] = None; sys.path.insert(0, sys.argv[1]);"
-    "from box.zygote import main; del sys.path[0]; main(sys.argv[2], int(sys.argv[3]))"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,20 +193,9 @@ class Zygote:
 
 def launch(options: ZygoteOptions, control: socket.socket, errors: int) -> subprocess.Popen[bytes]:
     """Run the clean process: isolated, without site, empty environment, no descriptor but the control socket."""
-    argument = json.dumps(
-        {
-            "memory_mb": options.memory_mb,
-            "cpu_seconds": options.cpu_seconds,
-            "modules": options.modules,
-            "allowed": options.allowed,
-            "paths": options.paths,
-            "guards": options.guards,
-            "zones": zone_paths(),
-        }
-    )
-    home = str(Path(__file__).parent)
+    argument = json.dumps({**asdict(options), "zones": zone_paths()})
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-X", "utf8", "-c", BOOT, home, argument, str(control.fileno())],
+        box_command("zygote_process", argument, str(control.fileno())),
         env=environment(options),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -224,7 +208,7 @@ def launch(options: ZygoteOptions, control: socket.socket, errors: int) -> subpr
 
 def environment(options: ZygoteOptions) -> dict[str, str]:
     """Nothing of the host's, but what the interpreter needs to find its own library."""
-    names = {"LD_LIBRARY_PATH": os.environ["LD_LIBRARY_PATH"]} if "LD_LIBRARY_PATH" in os.environ else {}
+    names = library_path()
     if options.modules:
         # Numerical libraries start a thread for each processor; a fork leaves those behind.
         names |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

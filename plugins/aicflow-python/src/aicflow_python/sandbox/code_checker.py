@@ -7,15 +7,14 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 
-from .frames import HEADER, Forged, encode_check, read_reply
+from .frames import Forged, Frames, encode_check
+from .launching import box_command, library_path
 
 __all__ = ["Checker", "CheckerUnavailable", "Problem", "Unreadable", "check"]
 
@@ -26,10 +25,6 @@ type Names = tuple[str, ...] | None
 PATIENCE: Final = 2.0
 """Seconds that reading a piece of code may take."""
 LARGEST_REPLY: Final = 1 << 20
-BOOT: Final = (
-    "import sys; sys.modules['ssl'] = None; sys.path.insert(0, sys.argv[1]);"
-    "from box.checker import main; del sys.path[0]; main(int(sys.argv[2]))"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +80,7 @@ class Checker:
         alarm.start()
         try:
             channel.sendall(request)
-            return read_reply(receive(channel))
+            return receive(channel)
         except BaseException:
             self._drop()
             raise
@@ -105,8 +100,8 @@ class Checker:
         ours, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-X", "utf8", "-c", BOOT, str(Path(__file__).parent), "0"],
-                env={"LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")},
+                box_command("check_process"),
+                env=library_path(),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -135,23 +130,15 @@ class Checker:
             self._process = None
 
 
-def receive(channel: socket.socket) -> bytes:
-    """One frame. Raises EOFError, OSError or Forged."""
-    size = int.from_bytes(receive_exactly(channel, HEADER))
-    if size > LARGEST_REPLY:
-        raise Forged("a reply of that size was not asked for")
-    return receive_exactly(channel, size)
-
-
-def receive_exactly(channel: socket.socket, size: int) -> bytes:
-    """So many bytes, no fewer."""
-    data = b""
-    while len(data) < size:
-        part = channel.recv(size - len(data))
-        if not part:
+def receive(channel: socket.socket) -> dict[str, Any]:
+    """One reply. Raises EOFError, OSError or Forged."""
+    frames = Frames(LARGEST_REPLY)
+    while True:
+        data = channel.recv(1 << 16)
+        if not data:
             raise EOFError
-        data += part
-    return data
+        for reply in frames.feed(data):
+            return reply
 
 
 def problems_in(raw: object) -> tuple[Problem, ...]:

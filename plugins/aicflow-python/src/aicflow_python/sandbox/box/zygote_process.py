@@ -35,7 +35,7 @@ REHEARSAL: Final = (
 )
 
 
-def main(argument: str, control_descriptor: int) -> None:
+def main(argument: str, control_descriptor: str) -> None:
     """Load everything, say so, then serve the host until it goes away."""
     options: dict[str, Any] = json.loads(argument)
     extra: list[str] = options["modules"]
@@ -58,7 +58,7 @@ def main(argument: str, control_descriptor: int) -> None:
     timers.install()
     faulthandler.enable(file=BLACK_BOX)
     faulthandler.register(signal.SIGUSR1, file=BLACK_BOX, all_threads=False)
-    control = socket.socket(fileno=control_descriptor)
+    control = socket.socket(fileno=int(control_descriptor))
     allowed = tuple(options["allowed"]) if options["guards"] else None
     gc.collect()
     gc.freeze()

@@ -9,32 +9,18 @@ import subprocess
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final, Literal
 
-from .environments import DEFAULT, Environment
-from .frames import HEADER, Forged, Logs, allowance, encode_request, failure_in, read_reply
-from .limits import Limits
-from .outcomes import (
-    ForgedAnswer,
-    LimitExceeded,
-    LogLine,
-    Outcome,
-    SandboxCrashed,
-    SandboxFailure,
-    SandboxUnavailable,
-    Stats,
-)
-from .protocol import Call, Layers, OnLogs
+from .frames import Forged, Frames, Replies, encode_request
+from .launching import box_command, library_path
+from .outcomes import LimitExceeded, Outcome, SandboxCrashed, SandboxFailure, SandboxUnavailable, Stats, crash
+from .port import DEFAULT, Call, Environment, Layers, Limits, OnLogs
 
 __all__ = ["WorkerSandbox"]
 
 GRACE: Final = 0.3
 START_TIMEOUT: Final = 30.0
-SIGXCPU: Final = 24
-BOOT: Final = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from box.worker import main; del sys.path[0]; main(sys.argv[2])"
-)
+CHUNK: Final = 1 << 18
 ASSURANCE: Final = {
     "restricted": "RestrictedPython in a subprocess: keeps honest mistakes in, is no boundary against attackers",
     "trusted": "no sandbox: code may do whatever the server's user may do",
@@ -51,14 +37,21 @@ class Worker:
         self.process = process
         self.writer = process.stdin
         self.reader = process.stdout
-        self.calls = 0
+        self.used = False
 
-    async def frame(self, budget: int) -> bytes:
-        """The next frame. Raises Forged, IncompleteReadError."""
-        size = int.from_bytes(await self.reader.readexactly(HEADER))
-        if size > budget:
-            raise Forged("a frame is announced that is longer than the limits allow")
-        return await self.reader.readexactly(size)
+    async def hello(self) -> dict[str, Any]:
+        """The first frame. Raises Forged, EOFError."""
+        frames = Frames(1 << 16)
+        while True:
+            for reply in frames.feed(await self.read()):
+                return reply
+
+    async def read(self) -> bytes:
+        """What comes next. Raises EOFError."""
+        data = await self.reader.read(CHUNK)
+        if not data:
+            raise EOFError
+        return data
 
     async def end(self) -> int | None:
         """Kill and reap; how it ended."""
@@ -149,36 +142,20 @@ class WorkerSandbox:
         self, worker: Worker, request: bytes, call: Call, limits: Limits, on_logs: OnLogs | None
     ) -> Outcome:
         loop = asyncio.get_running_loop()
-        started, fresh = loop.time(), worker.calls == 0
-        worker.calls += 1
-        logs: list[LogLine] = []
-        meter, budget = Logs(limits.stdout_bytes), allowance(limits)
-        failure: SandboxFailure | None
-        value: Any = None
+        started, fresh = loop.time(), not worker.used
+        worker.used = True
+        replies = Replies(call, limits, on_logs)
         try:
             async with asyncio.timeout(limits.timeout + GRACE):
                 worker.writer.write(request)
                 await worker.writer.drain()
-                while True:
-                    frame = await worker.frame(budget)
-                    budget -= len(frame) + HEADER
-                    reply = read_reply(frame)
-                    if "logs" in reply:
-                        lines = meter.read(reply["logs"])
-                        logs += lines
-                        if on_logs and lines:
-                            on_logs(lines)
-                    if reply.keys() != {"logs"}:
-                        break
-            failure = failure_in(reply, call, limits)
-            value = reply.get("value")
+                while not replies.feed(await worker.read()):
+                    pass
         except TimeoutError:
-            failure = LimitExceeded("timeout", limits.timeout)
-        except Forged as error:
-            failure = ForgedAnswer(f"The sandbox's answer was refused: {error}.")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            failure = ended(await worker.end(), limits)
-        return Outcome(value, failure, tuple(logs), Stats(loop.time() - started, 0.0, fresh))
+            replies.failure = LimitExceeded("timeout", limits.timeout)
+        except (EOFError, ConnectionError):
+            replies.failure = crash(await worker.end(), limits.cpu_seconds)
+        return replies.outcome(Stats(loop.time() - started, 0.0, fresh))
 
     async def _spawn(self) -> Worker:
         options = {
@@ -187,10 +164,9 @@ class WorkerSandbox:
             "cpu_seconds": int(self.ceiling.cpu_seconds * 60) + 1,
             "paths": [path for path in sys.path if path],
         }
-        flags = ["-I", "-S"] if self._kind == "restricted" else ["-P"]
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, *flags, "-X", "utf8", "-c", BOOT, str(Path(__file__).parent), json.dumps(options),
+                *box_command("worker_process", json.dumps(options), isolated=self._kind == "restricted"),
                 env=self._environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -202,8 +178,8 @@ class WorkerSandbox:
         worker = Worker(process)
         try:
             async with asyncio.timeout(START_TIMEOUT):
-                hello = read_reply(await worker.frame(1 << 16)).get("hello")
-        except (TimeoutError, asyncio.IncompleteReadError, Forged):
+                hello = (await worker.hello()).get("hello")
+        except (TimeoutError, EOFError, ConnectionError, Forged):
             await worker.end()
             hint = " Is RestrictedPython installed?" if self._kind == "restricted" else ""
             raise SandboxUnavailable(f"A worker did not come up.{hint}") from None
@@ -215,7 +191,7 @@ class WorkerSandbox:
 
     def _environment(self) -> dict[str, str]:
         if self._kind == "restricted":
-            return {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
+            return library_path()
         # Trusted code may have the environment, but the server's own keys are nobody's business.
         return {name: value for name, value in os.environ.items() if not name.startswith("AICFLOW_")}
 
@@ -245,14 +221,3 @@ class WorkerSandbox:
         task = asyncio.get_running_loop().create_task(worker.end())
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
-
-
-def ended(code: int | None, limits: Limits) -> SandboxFailure:
-    """Why a worker is gone."""
-    if code == -SIGXCPU:
-        return LimitExceeded("cpu_seconds", limits.cpu_seconds)
-    if code is not None and code < 0:
-        crashed = SandboxCrashed("", signal_number=-code)
-        crashed.message = f"The sandbox was ended by {crashed.signal}."
-        return crashed
-    return SandboxCrashed(f"The sandbox ended with exit code {code}.", exit_code=code)

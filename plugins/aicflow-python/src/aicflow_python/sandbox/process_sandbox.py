@@ -9,32 +9,19 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from .child import AUTHOR_LINE, Child, Ended, Overdue
-from .environments import DEFAULT, Environment
-from .frames import Forged, encode_request, failure_in
-from .limits import Limits
-from .outcomes import (
-    ForgedAnswer,
-    LimitExceeded,
-    Outcome,
-    SandboxCrashed,
-    SandboxFailure,
-    SandboxUnavailable,
-    Stats,
-    excerpt,
-)
+from .child import Child
+from .frames import encode_request
+from .outcomes import Outcome, SandboxFailure, SandboxUnavailable
 from .places import Places, Turn
 from .pool import Pool
-from .protocol import Call, Layers, OnLogs
-from .zygote import ZygoteOptions
+from .port import DEFAULT, Call, Environment, Layers, Limits, OnLogs
+from .zygote_client import ZygoteOptions
 
 __all__ = ["LAYERS", "ProcessSandbox"]
 
 LAYERS: Final = ("seccomp", "no_new_privs", "rlimits", "landlock", "uid")
-EXIT_WAIT: Final = 1.0
-SIGXCPU: Final = 24
 EVICT_AFTER: Final = 0.1
 """Seconds that a child is idle before its place may go to another execution."""
 CPU_LIVES: Final = 60
@@ -133,7 +120,7 @@ class ProcessSandbox:
         scope_of = self._scopes.setdefault(key, Scope()) if key is not None else None
         child = await self._take(pool, key, scope_of, limits, call.turn)
         try:
-            return await self._converse(child, request, call, limits, on_logs)
+            return await child.run(request, call, limits, on_logs)
         except BaseException:
             child.kill()
             raise
@@ -171,31 +158,6 @@ class ProcessSandbox:
         ready = self._reason is None and all(pool.alive for pool in self._pools.values())
         reason = self._reason or (None if ready else "a zygote has ended; the next call starts it again")
         return Layers("process", ready, active, missing, reason, "a boundary kept by the operating system")
-
-    async def _converse(
-        self, child: Child, request: bytes, call: Call, limits: Limits, on_logs: OnLogs | None
-    ) -> Outcome:
-        """Send, wait, and put any end into an outcome. A child that did anything but answer is killed."""
-        fresh = child.calls == 0
-        started = asyncio.get_running_loop().time()
-        value: Any = None
-        try:
-            reply = await child.submit(request, limits, on_logs)
-            failure = failure_in(reply, call, limits)
-            value = reply.get("value")
-        except Overdue as late:
-            line = late.line if late.line and late.line <= call.code.count("\n") + 1 else None
-            ceiling = getattr(limits, late.limit)
-            failure = LimitExceeded(late.limit, ceiling, line=line, excerpt=excerpt(call.code, line))
-        except Forged as error:
-            failure = ForgedAnswer(f"The sandbox's answer was refused: {error}.")
-        except Ended as error:
-            failure = await crash(child, call, limits, error.args[0] if error.args else b"")
-        child.finish_call()
-        if isinstance(failure, LimitExceeded | SandboxCrashed):
-            child.kill()
-        duration = asyncio.get_running_loop().time() - started
-        return Outcome(value, failure, tuple(child.logs), Stats(duration, child.cpu, fresh))
 
     async def _take(self, pool: Pool, key: Key | None, scope: Scope | None, limits: Limits, turn: Turn) -> Child:
         if scope is not None:
@@ -290,27 +252,6 @@ class ProcessSandbox:
             if not scope.busy and now - scope.used_at >= self._idle_timeout:
                 self._drop(key)
         self._sweep_later()
-
-
-async def crash(child: Child, call: Call, limits: Limits, words: bytes) -> SandboxFailure:
-    """Why a child is gone, by the word of its parent."""
-    try:
-        async with asyncio.timeout(EXIT_WAIT):
-            code = await asyncio.shield(child.exit_code)
-    except TimeoutError:
-        code = None
-    found = AUTHOR_LINE.search(words)
-    line = int(found[1]) if found and int(found[1]) <= call.code.count("\n") + 1 else None
-    shown = excerpt(call.code, line)
-    if code == -SIGXCPU:
-        return LimitExceeded("cpu_seconds", limits.cpu_seconds, line=line, excerpt=shown)
-    if code is not None and code < 0:
-        crashed = SandboxCrashed("", signal_number=-code, line=line, excerpt=shown)
-        crashed.message = f"The sandbox was ended by {crashed.signal}."
-    else:
-        how = "without a word" if code is None else f"with exit code {code}"
-        crashed = SandboxCrashed(f"The sandbox ended {how}.", exit_code=code, line=line, excerpt=shown)
-    return crashed
 
 
 def default_required() -> frozenset[str]:
