@@ -1,5 +1,7 @@
 """AIC Flow's public face: everything a plugin author imports, and nothing else."""
 
+from aicflow_language.suggest import did_you_mean
+
 from aicflow.kernel.context import Answer, Context
 from aicflow.kernel.document import WorkflowDocument
 from aicflow.kernel.errors import (
@@ -75,6 +77,7 @@ __all__ = [
     "WorkflowInvalid",
     "__version__",
     "decode_text",
+    "did_you_mean",
     "hookimpl",
     "json_equal",
     "json_type",

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from aicflow_language.json_values import json_equal
+
 __all__ = ["DEFAULTS", "OWN", "Edge", "Index", "NotADocument", "index"]
 
 type Edge = tuple[str, str, str]
@@ -67,15 +69,11 @@ def index(document: Any) -> Index:
 def _entry(key: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """The entry without what is the default anyway."""
     defaults = DEFAULTS[key]
-    kept = {name: value for name, value in entry.items() if value is not None and not _is(value, defaults.get(name))}
+    kept = {name: value for name, value in entry.items() if not json_equal(value, defaults.get(name))}
     for part in ("retry", "concurrency"):
         if isinstance(kept.get(part), Mapping):
             kept[part] = _entry(part, kept[part])
     return kept
-
-
-def _is(value: Any, default: Any) -> bool:
-    return bool(value == default) and isinstance(value, bool) == isinstance(default, bool)
 
 
 def _object(value: Any, place: str) -> Mapping[str, Any]:

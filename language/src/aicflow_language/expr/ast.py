@@ -30,6 +30,7 @@ __all__ = [
     "Step",
     "Unary",
     "children",
+    "children_of_step",
 ]
 
 
@@ -234,7 +235,7 @@ def children(node: Node) -> Iterator[Node]:
         case Chain():
             yield node.base
             for step in node.steps:
-                yield from _inside(step)
+                yield from children_of_step(step)
         case Unary(operand=operand) | Not(operand=operand):
             yield operand
         case Arithmetic(first=first, rest=rest) | Comparison(first=first, rest=rest):
@@ -247,7 +248,8 @@ def children(node: Node) -> Iterator[Node]:
             yield node.otherwise
 
 
-def _inside(step: Step) -> Iterator[Node]:
+def children_of_step(step: Step) -> Iterator[Node]:
+    """The expressions inside of a step."""
     match step:
         case Field():
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,12 +14,11 @@ from aicflow_language.expr.ast import (
     Field,
     Index,
     Literal,
-    Method,
     Name,
     Node,
-    Slice,
     Step,
     children,
+    children_of_step,
 )
 from aicflow_language.expr.errors import Span
 
@@ -115,9 +113,8 @@ class _Walk:
                 )
             )
         for step in steps:
-            if not isinstance(step, Field):
-                for inside in _inside(step):
-                    self.visit(inside, bound)
+            for inside in children_of_step(step):
+                self.visit(inside, bound)
 
 
 def _constant_key(step: Step) -> str | int | None:
@@ -126,13 +123,3 @@ def _constant_key(step: Step) -> str | int | None:
         if isinstance(value, str) or type(value) is int:
             return value
     return None
-
-
-def _inside(step: Step) -> Iterator[Node]:
-    match step:
-        case Index():
-            yield step.index
-        case Slice():
-            yield from (bound for bound in (step.lower, step.upper) if bound is not None)
-        case Method():
-            yield from step.arguments

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import combinations
 from typing import Any, get_args
 
-from aicflow import Binding, Issue, PermanentError, Trigger, TriggerRuntime, Ways
+from aicflow import Binding, Issue, PermanentError, Trigger, TriggerRuntime, Ways, did_you_mean
 from pydantic import ValidationError
 
 from aicflow_trigger.calls import payload_schema
@@ -146,8 +145,7 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
         issues = []
         for index, one in enumerate(wanted):
             if one not in types:
-                near = get_close_matches(one, types, n=1)
-                hint = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(map(repr, [*types][:10]))}."
+                hint = did_you_mean(one, types) or f"There are {', '.join(map(repr, [*types][:10]))}."
                 at = f"/respond/node/{index}" if isinstance(given, list) else "/respond/node"
                 issues.append(Issue("param.invalid", "error", at, f"There is no node {one!r} to answer.", hint))
         if issues or ways is None or not wanted:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from aicflow_language.suggest import nearest
 
 from aicflow_sdk.build.expr import Expr, Maybe, root, source_of
 from aicflow_sdk.errors import BuildError
@@ -34,8 +35,8 @@ class Port:
         raise TypeError(f"an edge ends at a node, not at its port {self.name!r}; write a >> {self.node.id}")
 
     def __getattr__(self, name: str) -> NoReturn:
-        close = get_close_matches(self.name, _OWN, 1)
-        hint = f"; did you mean {self.node.id}.{close[0]}.{name}?" if close else ""
+        close = nearest(self.name, _OWN)
+        hint = f"; did you mean {self.node.id}.{close}.{name}?" if close else ""
         raise AttributeError(
             f"{self.node.id}.{self.name} is the port {self.name!r}, which has no {name!r}{hint} Data is in .output."
         )

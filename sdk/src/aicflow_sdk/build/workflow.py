@@ -6,9 +6,10 @@ import copy
 import json
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypedDict
+
+from aicflow_language.suggest import nearest
 
 from aicflow_sdk.build.expr import root
 from aicflow_sdk.build.helpers import Helpers
@@ -140,8 +141,8 @@ class Workflow(Helpers):
         try:
             return self._nodes[node_id]
         except KeyError:
-            close = get_close_matches(node_id, self._nodes, 1)
-            raise KeyError(f"no node {node_id!r}{f'; did you mean {close[0]!r}?' if close else ''}") from None
+            close = nearest(node_id, self._nodes)
+            raise KeyError(f"no node {node_id!r}{f'; did you mean {close!r}?' if close else ''}") from None
 
     def node(
         self,
