@@ -45,6 +45,7 @@ from aicflow.kernel.ports.executions import (
     SlotLimit,
 )
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule, SizeReport, WorkflowSize
+from aicflow.kernel.ports.signals import Signal, SignalBus
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import (
     ApiKeyRecord,
@@ -65,6 +66,7 @@ from aicflow.store.concurrency import Admission, ConcurrencyLimiter, limits_from
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, now, seconds
 from aicflow.store.rows import failure_from, trigger_from
+from aicflow.store.signals import LocalSignals
 from aicflow.store.tables import Table, TableStore
 
 __all__ = [
@@ -97,6 +99,7 @@ __all__ = [
     "KeyStore",
     "KeyUsed",
     "Labels",
+    "LocalSignals",
     "Maintenance",
     "NewExecution",
     "NodeSetting",
@@ -111,6 +114,8 @@ __all__ = [
     "Runtime",
     "SecretSource",
     "Settlement",
+    "Signal",
+    "SignalBus",
     "SizeReport",
     "Skip",
     "SlotLimit",

@@ -16,6 +16,7 @@ from aicflow.engine.secrets import Secrets
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.engine import Engine
+from aicflow.kernel.ports.signals import Signal
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.registry import Registry
 
@@ -39,6 +40,11 @@ class Environment:
     wake: Callable[[], None]
     seal: Seal
     chance: random.Random = field(default_factory=random.Random)
+
+    def hint(self, kind: str, execution_id: str = "") -> None:
+        """Tell the other hosts of the store, if there may be any."""
+        if not self.store.exclusive:
+            self.store.signals.hint(Signal(kind, execution_id))
 
     def open_log(
         self, execution: Execution, mask: Mask, lost: Callable[[BaseException], None] = lambda _: None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from os import getpid
@@ -39,6 +40,8 @@ from aicflow.language.schema import SchemaValidator
 
 __all__ = ["Executions"]
 
+_logger = logging.getLogger("aicflow.engine")
+
 
 class Executions(Starter):
     """Everything a host, a trigger or a command does with executions. `open` it on an open store, `close` it before
@@ -63,7 +66,13 @@ class Executions(Starter):
         self._engine_types = dict(engines)
         self._engines: dict[str, Engine] = {}
         self._observers = Observers(observers)
-        self.hub = Hub(store.executions, self._observers.committed if observers else None)
+        self.hub = Hub(
+            store.executions,
+            self._observers.committed if observers else None,
+            signals=None if store.exclusive else store.signals,
+            poll=None if store.exclusive else self.options.poll,
+        )
+        self._listener: asyncio.Task[None] | None = None
         self.nodes = NodePool(self.options.threads)
         env = Environment(
             store=store,
@@ -88,9 +97,14 @@ class Executions(Starter):
         self.secrets.learn()
         self._observers.start()
         await self._worker.start()
+        if not self.store.exclusive:
+            self._listener = asyncio.get_running_loop().create_task(self._listen(), name="aicflow-signals")
 
     async def close(self) -> None:
         """Stop cleanly: steps get `options.grace` seconds, what is left is handed back for the next start."""
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.wait({self._listener})
         await self._worker.stop()
         await self.nodes.close()
         await self._observers.stop()
@@ -108,6 +122,23 @@ class Executions(Starter):
     def wake(self) -> None:
         """Something may be claimable now."""
         self._worker.wake()
+        self._env.hint("work")
+
+    async def _listen(self) -> None:
+        """Hear what other hosts say. Losing some of it does no harm: the worker and the hub look by themselves."""
+        while True:
+            try:
+                async for signal in self.store.signals.signals():
+                    if signal.kind == "events":
+                        self.hub.look(signal.id)
+                        continue
+                    if signal.kind == "cancel":
+                        self._worker.cancel(signal.id)
+                    if signal.kind in ("work", "cancel", "answer"):
+                        self._worker.wake()
+            except Exception:
+                _logger.exception("Listening to other hosts failed; trying again")
+            await asyncio.sleep(self.options.poll)
 
     def deliver(self, execution_id: str, answer: Answered) -> None:
         """Hand over an answer that the store has kept, if this process holds the execution."""
@@ -137,7 +168,8 @@ class Executions(Starter):
         execution = await self.store.executions.request_cancel(execution_id)
         if execution.status not in TERMINAL_STATUSES:
             self._worker.cancel(execution_id)
-            self.wake()  # it may be parking at this moment
+            self._worker.wake()  # it may be parking at this moment
+            self._env.hint("cancel", execution_id)
         return execution
 
     async def resume(
@@ -185,7 +217,8 @@ class Executions(Starter):
         answer = Answered(node_id, action, dumps(value), wait.get("call", 0))
         await self.store.executions.answer(execution_id, answer)
         self.deliver(execution_id, answer)
-        self.wake()  # it may be parking at this moment
+        self._worker.wake()  # it may be parking at this moment
+        self._env.hint("answer", execution_id)
         return await self.get(execution_id)
 
     async def wait(self, execution_id: str, timeout: float | None = None) -> Execution | None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from aicflow.kernel.events import encode_delta, event_type
 from aicflow.kernel.ports.executions import ExecutionFilter, ExecutionStore
+from aicflow.kernel.ports.signals import Signal, SignalBus
 
 __all__ = ["Hub"]
 
@@ -85,10 +86,20 @@ class _Tap:
 
 
 class Hub:
-    """Watchers of this process. `publish` is called after the commit, from the event loop, and never waits."""
+    """Watchers of this process. `publish` is called after the commit, from the event loop, and never waits. With
+    `signals`, other hosts commit events as well: they tell of them, and every `poll` seconds a watcher looks itself."""
 
-    def __init__(self, store: ExecutionStore, observe: Callable[[Sequence[bytes]], None] | None = None) -> None:
+    def __init__(
+        self,
+        store: ExecutionStore,
+        observe: Callable[[Sequence[bytes]], None] | None = None,
+        *,
+        signals: SignalBus | None = None,
+        poll: float | None = None,
+    ) -> None:
         self._store = store
+        self._signals = signals
+        self._poll = poll
         self._observe = observe
         self._channels: dict[str, _Channel] = {}
         self._taps: set[_Tap] = set()
@@ -104,6 +115,15 @@ class Hub:
             tap.take(workflow_id, events)
         if self._observe is not None:
             self._observe(events)
+        if self._signals is not None:
+            self._signals.hint(Signal("events", execution_id, first_seq + len(events) - 1))
+
+    def look(self, execution_id: str) -> None:
+        """Another host has committed events of this execution."""
+        channel = self._channels.get(execution_id)
+        if channel is not None:
+            for watcher in channel.watchers:
+                watcher.signal.set()
 
     def delta(self, execution_id: str, node_id: str, attempt: int, data: object) -> None:
         """Live progress of a step; goes to whoever watches now."""
@@ -125,7 +145,7 @@ class Hub:
             while True:
                 watcher.signal.clear()
                 events = channel.after(after)
-                if events is None:
+                if events is None or (not events and self._signals is not None):
                     events = list(await self._store.events(execution_id, after=after, limit=_PAGE))
                 if events:
                     after += len(events)
@@ -138,7 +158,11 @@ class Hub:
                     watcher.deltas.clear()
                     yield deltas
                     continue
-                await watcher.signal.wait()
+                try:
+                    async with asyncio.timeout(self._poll):
+                        await watcher.signal.wait()
+                except TimeoutError:
+                    pass
         finally:
             channel.watchers.discard(watcher)
             if not channel.watchers:

@@ -18,8 +18,9 @@ class EngineOptions:
     longest that an event stays uncommitted while its execution goes on. `inline_output`: larger outputs are kept
     once, outside the events. `threads`: workers for blocking nodes. `teardown`: how long nodes that always run may
     take, all together, once an execution was stopped. `max_depth`: how deep workflows may call workflows.
-    `max_claims`: an execution that was claimed so often without progress, because its workers died, fails.
-    `max_faults`: so does one with which the engine itself failed so often in a row.
+    `max_claims`: an execution that was claimed so often without progress, because its workers died, fails. `poll`: how
+    often a store that other hosts share is looked at when no signal comes. `max_faults`: an execution with which the
+    engine itself failed so often in a row fails.
     """
 
     engine: str = "langgraph"
@@ -35,4 +36,5 @@ class EngineOptions:
     teardown: float = 60.0
     max_depth: int = 100
     max_claims: int = 20
+    poll: float = 1.0
     max_faults: int = 5

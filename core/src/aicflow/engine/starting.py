@@ -213,10 +213,11 @@ class Starter:
         for cancelled in created.cancelled:
             worker.cancel(cancelled)
             worker.wake()
+            env.hint("cancel", cancelled)
         env.hub.publish(new.id, new.workflow_id, 1, events)
         if not created.epoch:
             if created.admitted:
-                worker.wake()
+                env.wake()
             return Started(new.id)
         execution = Execution(
             id=new.id,

@@ -255,7 +255,7 @@ class Worker:
         options = self._env.options
         while not self._closing:
             self._wake.clear()
-            timeout = options.lease / 2
+            timeout = options.lease / 2 if self._env.store.exclusive else min(options.lease / 2, options.poll)
             self._claiming = True
             try:
                 await self._keep_leases()
@@ -305,7 +305,11 @@ class Worker:
 
     async def _renew_loop(self) -> None:
         while True:
-            await asyncio.sleep(self._env.options.lease / 3)
+            # what another host cancelled is learnt here, if its signal was lost
+            options = self._env.options
+            await asyncio.sleep(
+                options.lease / 3 if self._env.store.exclusive else min(options.lease / 3, options.poll)
+            )
             try:
                 await self._renew()
             except StoreUnavailable as error:

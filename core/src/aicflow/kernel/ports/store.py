@@ -6,14 +6,15 @@ from typing import Protocol
 
 from aicflow.kernel.ports.executions import ExecutionStore
 from aicflow.kernel.ports.maintenance import Maintenance
+from aicflow.kernel.ports.signals import SignalBus
 from aicflow.kernel.ports.tables import IdempotencyStore, KeyStore, NodeSettingStore, TriggerStore, WorkflowStore
 
 __all__ = ["Store"]
 
 
 class Store(Protocol):
-    """A store. `exclusive` says that one host at a time can have it open, so that leases of others are dead at
-    its start."""
+    """A store. `exclusive` says that one host at a time can have it open: leases of others are dead at its start, and
+    nobody else is to be told of anything."""
 
     exclusive: bool
 
@@ -31,6 +32,8 @@ class Store(Protocol):
     def node_settings(self) -> NodeSettingStore: ...
     @property
     def maintenance(self) -> Maintenance: ...
+    @property
+    def signals(self) -> SignalBus: ...
 
     async def open(self) -> None:
         """Open, migrate to this version's schema. Raises StoreUnavailable (in use by another host, newer schema)."""

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aicflow.kernel.errors import AICFlowError, StoreUnavailable
+from aicflow.store.signals import LocalSignals
 from aicflow.store.sqlite.batch import Batch
 from aicflow.store.sqlite.errors import translated
 from aicflow.store.sqlite.executions import SQLiteExecutions
@@ -71,6 +72,7 @@ class SQLiteStore:
         self.exclusive = not shared
         self._synchronous = synchronous
         self._busy_seconds = busy_seconds
+        self.signals: Final = LocalSignals()
         self._lock = FileLock(self.path)
         self._writer: Writer | None = None
         self._readers: Readers | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from aicflow.kernel.errors import StoreUnavailable
+from aicflow.store.signals import LocalSignals
 from aicflow.store.tables.executions import TableExecutions
 from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.maintenance import TableMaintenance
@@ -35,6 +36,7 @@ class TableStore(ABC):
 
     async def open(self) -> None:
         """Open the tables."""
+        self.signals = LocalSignals()
         self.idempotency = TableIdempotency(self.commit, self.table("idempotency"))
         self.triggers = TableTriggers(
             self.commit, self.table("trigger_states"), self.table("paused_triggers"), self.table("deliveries")

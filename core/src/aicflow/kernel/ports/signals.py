@@ -1,0 +1,34 @@
+"""The signal port: hints between hosts that have one store open."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Signal", "SignalBus"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Something was committed. `work`: an execution can be claimed. `cancel`: the end of execution `id` was requested.
+    `answer`: it was answered. `events`: it has events up to `seq`. Other kinds are of a later version: pass over them.
+    """
+
+    kind: str
+    id: str = ""
+    seq: int = 0
+
+
+class SignalBus(Protocol):
+    """Signals make things quick, never right: one may be lost, late, merged with its like, or come twice. Whoever
+    listens also looks at the store, every second where several hosts share it."""
+
+    def hint(self, signal: Signal) -> None:
+        """Send to every host that has the store open. Called from the event loop after the commit; returns at once
+        and never raises."""
+        ...
+
+    def signals(self) -> AsyncIterator[Signal]:
+        """What is sent from now on, until the store closes or the caller stops. Own signals may be among them."""
+        ...
