@@ -14,9 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aicflow import __version__
 from aicflow.engine.options import EngineOptions
 from aicflow.host import openapi
-from aicflow.host.auth import require
 from aicflow.host.docs_page import docs_routes, root
-from aicflow.host.gate import Access, Gate
+from aicflow.host.gate import Access, Gate, require
 from aicflow.host.problems import handlers
 from aicflow.host.routes import catalogue, executions, health, keys, preview, streams, triggers, workflows
 from aicflow.host.runtime import HostRuntime, running

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from aicflow.host.documents import DocumentFormat, SourceDocument, read_document, read_json
 from aicflow.host.problems import Problem, of_validation
+from aicflow.host.settings import Settings
 from aicflow.kernel.errors import DocumentUnreadable
 from aicflow.kernel.values import decode_text
-
-if TYPE_CHECKING:
-    from aicflow.host.settings import Settings
 
 __all__ = ["document_body", "json_body"]
 

@@ -11,25 +11,25 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from aicflow.host.keys import Caller, KeyRing
+from starlette.requests import HTTPConnection
+
+from aicflow.host.keys import Caller, KeyRing, Scope
 from aicflow.host.problems import Problem, problem_from
+from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ids import new_id
 from aicflow.problems import REQUEST_ID
 
-if TYPE_CHECKING:
-    from aicflow.host.settings import Settings
-
-__all__ = ["CALLER", "Access", "Gate", "key_of"]
+__all__ = ["Access", "Gate", "caller_of", "key_of", "need", "require"]
 
 type ASGI = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-CALLER: Final = "aicflow.caller"
+_CALLER: Final = "aicflow.caller"
 KEY_PROTOCOL: Final = "aicflow.key."
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 _DRAIN_BYTES: Final = 64 * 1024 * 1024
@@ -101,7 +101,7 @@ class Gate:
 
     async def _admit(self, scope: MutableMapping[str, Any], headers: _Headers) -> None:
         """Note who calls. Raises Problem when the path needs an API key and it is missing or invalid."""
-        scope[CALLER] = None
+        scope[_CALLER] = None
         path = scope["path"]
         if self._access.is_public(path):
             return
@@ -125,7 +125,7 @@ class Gate:
                 "The API key is not known, was revoked or has expired.",
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             )
-        scope[CALLER] = caller
+        scope[_CALLER] = caller
 
     def _origin_allowed(self, headers: _Headers) -> bool:
         """Whether a browser's page may open a WebSocket: pages of this host, and the origins in the settings."""
@@ -150,6 +150,34 @@ def _check_url(scope: MutableMapping[str, Any]) -> None:
 def key_of(scope: MutableMapping[str, Any]) -> str | None:
     """The API key that a request to a public path carries, whether it counts or not."""
     return _Headers(scope["headers"]).key
+
+
+def require(scope: MutableMapping[str, Any], wanted: str) -> Caller:
+    """The caller of this request, when its key has the scope. Raises Problem `forbidden` or `unauthorized`."""
+    caller: Caller | None = scope.get(_CALLER)
+    if caller is None:
+        raise Problem("unauthorized", "The request has no API key.", headers={"www-authenticate": "Bearer"})
+    if not caller.may(wanted):
+        have = ", ".join(sorted(caller.scopes)) or "none"
+        raise Problem("forbidden", f"This needs the scope {wanted!r}; the API key {caller.name!r} has: {have}.")
+    return caller
+
+
+def caller_of(scope: MutableMapping[str, Any]) -> Caller:
+    """The caller of a request that passed `require`."""
+    caller = scope[_CALLER]
+    assert isinstance(caller, Caller)
+    return caller
+
+
+def need(wanted: Scope) -> Callable[[HTTPConnection], Awaitable[None]]:
+    """A FastAPI dependency that asks for a scope."""
+
+    async def check(connection: HTTPConnection) -> None:
+        require(connection.scope, wanted)
+
+    check.aicflow_scope = wanted  # type: ignore[attr-defined]
+    return check
 
 
 class _Headers:

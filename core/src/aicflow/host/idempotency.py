@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from aicflow.engine import Started
-from aicflow.host.auth import caller_of
+from aicflow.host.gate import caller_of
 from aicflow.host.problems import Problem, request_invalid
 from aicflow.host.routes.common import runtime_of
 from aicflow.kernel.errors import AICFlowError, KeyUsed, NotFound

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from aicflow.host.auth import caller_of, need
+from aicflow.host.gate import caller_of, need
 from aicflow.host.keys import Scope
 from aicflow.host.pages import PageQuery, json_response
 from aicflow.host.views import execution_view

@@ -18,7 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from aicflow.host.auth import caller_of, require
+from aicflow.host.gate import caller_of, require
 from aicflow.host.keys import Caller
 from aicflow.host.problems import of_validation, request_invalid
 from aicflow.host.routes.common import problems, router, runtime_of, scoped

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from asyncio import Future
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import chain
 from typing import Any, Final
@@ -17,7 +17,6 @@ from aicflow.kernel.ports.executions import Appended, Created, EventBatch, Fire,
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.concurrency import ConcurrencyLimiter, limits_from_json, limits_to_json
 from aicflow.store.instants import micros, now
-from aicflow.store.sqlite.earlier import Earlier
 from aicflow.store.sqlite.event_rows import pack
 
 __all__ = ["INLINE", "Append", "Batch", "Create"]
@@ -76,6 +75,42 @@ class Append:
         self.future: Future[Any] | None = None
         self.result: Appended | None = None
         self.error: BaseException | None = None
+
+
+class _DuplicateIndex:
+    """Executions that were made for the same fire or with the same idempotency key."""
+
+    def __init__(self, connection: sqlite3.Connection, accepted: Sequence[NewExecution]) -> None:
+        fires = [[new.fire.binding_id, new.fire.key] for new in accepted if new.fire and new.fire.key is not None]
+        keys = [[new.idempotency.scope, new.idempotency.key] for new in accepted if new.idempotency is not None]
+        self._found: dict[tuple[str, str, str], tuple[str | None, str | None]] = {}
+        if fires or keys:
+            asked = {"fires": dumps(fires).decode(), "keys": dumps(keys).decode()}
+            for kind, scope, key, *found in loads(connection.execute(_DUPLICATES, asked).fetchone()[0]):
+                self._found[kind, scope, key] = (found[0], found[1])
+
+    def find(self, new: NewExecution) -> Created | None:
+        for name in self._names(new):
+            if name in self._found:
+                execution_id, fingerprint = self._found[name]
+                return Created(execution_id, duplicate=True, fingerprint=fingerprint)
+        return None
+
+    def add(self, new: NewExecution) -> None:
+        fingerprint = new.idempotency.fingerprint if new.idempotency else None
+        for name in self._names(new):
+            self._found[name] = (new.id, fingerprint if name[0] == "key" else None)
+
+    def add_skipped(self, fire: Fire) -> None:
+        if fire.key is not None:
+            self._found["fire", fire.binding_id, fire.key] = (None, None)
+
+    @staticmethod
+    def _names(new: NewExecution) -> Iterator[tuple[str, str, str]]:
+        if new.fire is not None and new.fire.key is not None:
+            yield "fire", new.fire.binding_id, new.fire.key
+        if new.idempotency is not None:
+            yield "key", new.idempotency.scope, new.idempotency.key
 
 
 class Batch:
@@ -137,7 +172,7 @@ class Batch:
         """Write a group; each operation gets its result or its error. Raises sqlite3.Error: then all must be undone."""
         book = self.book(connection)
         self._notes.clear()
-        earlier = Earlier(connection, [op.new for op in group if type(op) is Create])
+        duplicates = _DuplicateIndex(connection, [op.new for op in group if type(op) is Create])
         rows: list[_Row] = []
         cancel: list[str] = []
         for i, op in enumerate(group):
@@ -145,7 +180,7 @@ class Batch:
                 rows.extend(_append_rows(i, op))
                 continue
             assert type(op) is Create
-            op.result = earlier.find(op.new)
+            op.result = duplicates.find(op.new)
             if op.result is not None:
                 continue
             new = op.new
@@ -156,14 +191,14 @@ class Batch:
                 if admission.skipped:
                     op.result = Created(None, admitted=False, skipped=True)
                     if new.fire is not None:
-                        earlier.add_skipped(new.fire)
+                        duplicates.add_skipped(new.fire)
                         rows.append(_skip_row(i, new.fire, created=new.created_at))
                     continue
                 admitted, cancelled = admission.admitted, admission.cancel
                 cancel += cancelled
             claimed = op.worker is not None and admitted and new.available_at <= new.created_at
             op.result = Created(new.id, epoch=int(claimed), admitted=admitted, cancelled=cancelled)
-            earlier.add(new)
+            duplicates.add(new)
             rows.extend(_create_rows(i, op, claimed, admitted))
         self._insert(connection, rows)
         self._read_notes(group)
@@ -319,4 +354,15 @@ UPDATE executions SET admitted = 1, due_at = CASE WHEN cancel_requested THEN -1 
 _REQUEST_CANCEL = """
 UPDATE executions SET cancel_requested = 1, due_at = CASE WHEN status = 'running' THEN due_at ELSE -1 END
   WHERE id IN (SELECT value FROM json_each(?)) AND finished_at IS NULL
+"""
+
+_DUPLICATES = """
+SELECT json_group_array(json_array(kind, scope, key, execution_id, fingerprint)) FROM (
+  SELECT 'fire' AS kind, f.binding_id AS scope, f.key AS key, f.execution_id, NULL AS fingerprint
+    FROM json_each(:fires) AS a CROSS JOIN fires AS f
+    WHERE f.binding_id = json_extract(a.value, '$[0]') AND f.key = json_extract(a.value, '$[1]')
+  UNION ALL
+  SELECT 'key', k.scope, k.key, k.result, k.fingerprint
+    FROM json_each(:keys) AS a CROSS JOIN idempotency_keys AS k
+    WHERE k.scope = json_extract(a.value, '$[0]') AND k.key = json_extract(a.value, '$[1]'))
 """
