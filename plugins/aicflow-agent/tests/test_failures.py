@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -24,7 +23,6 @@ from aicflow.testing import (
 )
 from aicflow.testing.chat_server import Reply
 from aicflow_agent import Agent
-from aicflow_agent.failures import retry_after
 
 
 async def failure(agent: Agent, reply: Reply, **params: Any) -> NodeError:
@@ -71,16 +69,6 @@ async def test_a_used_up_quota_does_not_come_back_by_waiting(agent: Agent) -> No
     error = await failure(agent, HttpError(429, "You exceeded your quota", code="insufficient_quota"))
     assert isinstance(error, PermanentError)
     assert error.code == "model-quota"
-
-
-def test_retry_after_in_all_its_forms() -> None:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-    assert retry_after({"retry-after-ms": "250"}) == 0.25
-    assert retry_after({"retry-after": "Thu, 01 Jan 2026 00:01:00 GMT"}, now) == 60.0
-    assert retry_after({"retry-after": "Thu, 01 Jan 2020 00:01:00 GMT"}, now) == 0.0
-    for nonsense in ("soon", "nan", "inf", ""):
-        assert retry_after({"retry-after": nonsense}) is None
-    assert retry_after({}) is None
 
 
 @pytest.mark.parametrize("reply", [MalformedJson(), CutStream(), CutStream(cleanly=True), CutStream("", cleanly=True)])

@@ -12,9 +12,7 @@ import pytest
 from aicflow import NodeError, PermanentError, TransientError
 from aicflow.testing import RecordingContext
 from aicflow_http import HttpRequest, HttpRequestParams
-from aicflow_http.retry_after import retry_after
 from http_kit import Asked, Handler, Talk, serving
-from httpx2 import Headers
 
 Send = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -93,28 +91,6 @@ async def test_accepted_statuses(send: Send, accept: list[Any], status: int, fin
 def test_statuses_that_are_not(entry: Any) -> None:
     with pytest.raises(ValueError, match="not a status"):
         HttpRequestParams.model_validate({"url": "http://a", "accept_status": [entry]})
-
-
-@pytest.mark.parametrize(
-    ("value", "date", "expected"),
-    [
-        ("120", None, 120.0),
-        (" 0.5 ", None, 0.5),
-        ("-5", None, 0.0),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:27:00 GMT", 60.0),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", None, 21_480.0),
-        ("Wed, 21 Oct 2020 07:28:00 GMT", None, 0.0),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", "garbage", 21_480.0),
-        ("soon", None, None),
-        ("nan", None, None),
-        ("inf", None, None),
-        ("", None, None),
-        ("Wed, 99 Oct 99999 07:28:00 GMT", None, None),
-    ],
-)
-def test_retry_after(value: str, date: str | None, expected: float | None) -> None:
-    headers = Headers({"Retry-After": value, **({"Date": date} if date else {})})
-    assert retry_after(headers, 1_792_546_200.0) == expected
 
 
 async def test_the_time_to_wait_goes_to_whoever_retries(send: Send) -> None:

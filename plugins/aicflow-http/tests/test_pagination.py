@@ -10,8 +10,8 @@ import httpx2
 import pytest
 from aicflow import PermanentError, TransientError
 from aicflow.testing import RecordingContext
-from aicflow_http.links import linked
-from aicflow_http.paths import ABSENT, find
+from aicflow_http.json_paths import ABSENT, find
+from aicflow_http.link_header import linked
 from http_kit import Asked, Handler, Talk, serving
 
 Send = Callable[..., Awaitable[dict[str, Any]]]

@@ -9,6 +9,7 @@ from aicflow.net.client import GuardedTransport, http_client
 from aicflow.net.dial import GuardedBackend, ProxyChoice, guarded_pool, public_context
 from aicflow.net.guard import Guard, Resolver, system_resolver
 from aicflow.net.host_rules import NO_HOSTS, HostRules, is_host
+from aicflow.net.retry_after import retry_after
 from aicflow.net.settings import HttpSettings, read_proxy
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "public_context",
     "read_proxy",
     "refusal",
+    "retry_after",
     "system_resolver",
 ]

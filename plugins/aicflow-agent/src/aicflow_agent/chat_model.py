@@ -10,17 +10,13 @@ from langchain_core.language_models import BaseChatModel
 
 from aicflow_agent.compatible import CompatibleChat
 from aicflow_agent.params import AgentParams
-from aicflow_agent.settings import Endpoint, Mask
+from aicflow_agent.settings import Endpoint, Mask, name_set
 
 __all__ = ["make_chat_model"]
 
 
-def _set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 # Providers whose LangChain class takes max_retries; the kernel retries, so the library must not.
-_TAKES_MAX_RETRIES = _set(
+_TAKES_MAX_RETRIES = name_set(
     "anthropic azure_openai cohere deepseek fireworks groq mistralai openai openrouter perplexity together upstage xai "
 )
 

@@ -15,10 +15,9 @@ from openai import APIStatusError
 from pydantic import PrivateAttr
 
 from aicflow_agent.chunks import Chunks
+from aicflow_agent.failures import one_line
 
 __all__ = ["CompatibleChat", "check_stream"]
-
-_LONGEST = 500
 
 
 class CompatibleChat(ChatOpenAI):
@@ -111,7 +110,7 @@ def _no_stream(content: bytes, media: str) -> NodeError:
         if isinstance(error, Mapping):
             said = error.get("message") or json.dumps(error)
             status = error.get("code") or error.get("status")
-        message = f"The model answered with an error: {_short(str(said))}"
+        message = f"The model answered with an error: {one_line(str(said))}"
         if str(status).isdigit() and 400 <= int(status) < 500 and int(status) not in (408, 409, 425, 429):
             return PermanentError(message, code="model-refused")
         return TransientError(message, code="model-unavailable")
@@ -119,16 +118,12 @@ def _no_stream(content: bytes, media: str) -> NodeError:
         title = re.search(r"<title[^>]*>([^<]{1,200})", text, re.IGNORECASE)
         plain = title[1] if title else re.sub(r"<[^>]{0,1000}>", " ", text[:5000])
         return TransientError(
-            f"The model's address answered with a web page: {_short(plain)}",
+            f"The model's address answered with a web page: {one_line(plain)}",
             code="model-reply",
             hint="Check base_url: it goes up to and with /v1, and a proxy or a login page may stand before it.",
         )
     return TransientError(
-        f"The model's answer is no stream of chat completions but {media or 'of no type'}: {_short(text) or '(empty)'}",
+        f"The model's answer is no stream of chat completions but {media or 'of no type'}: "
+        f"{one_line(text) or '(empty)'}",
         code="model-reply",
     )
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

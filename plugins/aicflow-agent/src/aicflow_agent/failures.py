@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from aicflow import NodeError, PermanentError, TransientError
+from aicflow.net import retry_after
 
-__all__ = ["as_node_error", "retry_after"]
+__all__ = ["as_node_error", "one_line"]
 
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 _PERMANENT_429 = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
@@ -31,7 +29,7 @@ def as_node_error(error: Exception, mask: Callable[[str], str]) -> NodeError:
     if refusal is not None:  # our own, such as the guard's, wrapped by the provider's package
         return refusal
     status = _status(error)
-    said = _shorten(mask(_message(error)))
+    said = one_line(mask(_message(error)))
     if status is not None:
         return _by_status(error, status, said)
     for cause in _chain(error):
@@ -67,27 +65,6 @@ def _by_status(error: Exception, status: int, said: str) -> NodeError:
     return PermanentError(
         f"The model answered {status}: {said}", code="model-refused", hint=_HINTS.get(status), details=details
     )
-
-
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds to wait by `retry-after-ms` or `Retry-After` (seconds or an HTTP date); None when absent or nonsense."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        text = headers.get(name)
-        if text is None:
-            continue
-        try:
-            seconds = float(text) / unit
-        except ValueError:
-            try:
-                moment = parsedate_to_datetime(text)
-            except (ValueError, TypeError):
-                continue
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=UTC)
-            seconds = (moment - (now or datetime.now(UTC))).total_seconds()
-        if math.isfinite(seconds):
-            return max(0.0, seconds)
-    return None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -129,6 +106,7 @@ def _message(error: Exception) -> str:
     return text or type(error).__name__
 
 
-def _shorten(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text in one line, cut where it is long."""
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aicflow import Context, Issue, Node
 
-from aicflow_agent.checks import check_params
 from aicflow_agent.params import AgentOutput, AgentParams
 from aicflow_agent.schema import embed, is_literal, schema_problem
+from aicflow_agent.static_checks import check_params
 
 if TYPE_CHECKING:
     from aicflow_agent.session import Clients

@@ -11,19 +11,20 @@ from aicflow import PermanentError
 
 from aicflow_agent.params import AgentParams
 
-__all__ = ["PLACEHOLDER_KEY", "Endpoint", "Mask", "endpoint_for"]
+__all__ = ["PLACEHOLDER_KEY", "Endpoint", "Mask", "endpoint_for", "name_set"]
 
 PLACEHOLDER_KEY = "not-needed"
 """Sent where no key was given for an explicit server; local servers ignore it."""
 
 
-def _set(text: str) -> frozenset[str]:
+def name_set(text: str) -> frozenset[str]:
+    """The names in a text, separated by spaces."""
     return frozenset(text.split())
 
 
 # Prefixes that name a LangChain provider. With a base_url, anything else before a colon belongs to the model's name,
 # as in llama3.1:8b.
-_PROVIDERS = _set(
+_PROVIDERS = name_set(
     "anthropic anthropic_bedrock azure_ai azure_openai bedrock bedrock_converse cohere deepseek fireworks "
     "google_anthropic_vertex google_genai google_vertexai groq huggingface ibm litellm mistralai nvidia "
     "ollama openai openrouter perplexity together upstage xai "

@@ -10,9 +10,9 @@ from typing import Any
 from aicflow import Context, NodeError, NotFound, PermanentError
 
 from aicflow_agent.budget import Budget
-from aicflow_agent.checks import NESTED_AGENT
 from aicflow_agent.params import Tool
 from aicflow_agent.settings import Mask
+from aicflow_agent.static_checks import NESTED_AGENT
 
 __all__ = ["OfferedTool", "Toolbox", "shorten"]
 

@@ -7,8 +7,7 @@ from typing import Annotated, Literal, Self
 from aicflow import HeaderText, Params, Url
 from pydantic import Field, model_validator
 
-from aicflow_http.header_names import HeaderName, header_name
-from aicflow_http.marks import SECRET_HEADERS, SECRETS
+from aicflow_http.param_types import SECRET_HEADERS, SECRETS, HeaderName, header_name
 
 __all__ = [
     "ApiKeyAuth",

@@ -8,7 +8,7 @@ from aicflow import HeaderText, Params
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from aicflow_http.marks import SECRETS
+from aicflow_http.param_types import SECRETS
 
 __all__ = ["Body", "FormBody", "JsonBody", "MultipartBody", "Part", "RawBody"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aicflow import Context, Issue, Node
 
 from aicflow_http.params import HttpRequestParams, HttpResponse
-from aicflow_http.written import output_schema, problems
+from aicflow_http.static_checks import output_schema, problems
 
 if TYPE_CHECKING:
     from aicflow.net import HttpSettings

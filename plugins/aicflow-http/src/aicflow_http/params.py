@@ -11,9 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from aicflow_http.auth import Auth, NoAuth
 from aicflow_http.bodies import Body
-from aicflow_http.header_names import TOKEN, HeaderName, header_name
-from aicflow_http.marks import SECRET_HEADERS, SECRETS
 from aicflow_http.pagination import Pagination
+from aicflow_http.param_types import SECRET_HEADERS, SECRETS, TOKEN, HeaderName, header_name
 
 __all__ = ["HttpRequestParams", "HttpResponse", "Redirects", "ResponseOptions", "Timeouts", "Tls"]
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import httpx2
 from aicflow import Context, NodeError, PermanentError
+from aicflow.net import retry_after
 
 from aicflow_http.conversation import Conversation, Shared
 from aicflow_http.exchange import Reply
 from aicflow_http.failures import status_error
 from aicflow_http.masking import shown_url
 from aicflow_http.outgoing import build
-from aicflow_http.pages import collect
+from aicflow_http.paging import collect
 from aicflow_http.params import HttpRequestParams, HttpResponse
 from aicflow_http.parsing import content_type, parse, text_of
-from aicflow_http.retry_after import retry_after
 
 __all__ = ["Shared", "send"]
 

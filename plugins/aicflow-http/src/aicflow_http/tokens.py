@@ -14,12 +14,12 @@ from urllib.parse import quote_plus, urlencode
 
 import httpx2
 from aicflow import NodeError, PermanentError, TransientError
+from aicflow.net import retry_after
 from pydantic_core import from_json
 
 from aicflow_http.auth import OAuth2ClientCredentials
 from aicflow_http.exchange import Reply
 from aicflow_http.outgoing import USER_AGENT, Outgoing, parse_url
-from aicflow_http.retry_after import retry_after
 
 __all__ = ["Token", "Tokens"]
 

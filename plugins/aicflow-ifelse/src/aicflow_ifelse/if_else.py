@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds
 from aicflow_ifelse.fields import may_be_left_out
-from aicflow_ifelse.written import refers
+from aicflow_ifelse.references import refers
 
 __all__ = ["IfElse", "IfElseOutput", "IfElseParams"]
 

@@ -11,12 +11,12 @@ from aicflow import PermanentError
 
 from aicflow_http.conversation import Conversation
 from aicflow_http.exchange import Reply
-from aicflow_http.links import linked
+from aicflow_http.json_paths import ABSENT, find
+from aicflow_http.link_header import linked
 from aicflow_http.outgoing import Outgoing, json_bytes, parse_url, with_query
 from aicflow_http.pagination import CursorPagination, LinkPagination, OffsetPagination, PagePagination, Pagination
 from aicflow_http.params import ResponseOptions
 from aicflow_http.parsing import parse_json
-from aicflow_http.paths import ABSENT, find
 
 __all__ = ["Collected", "collect"]
 

@@ -1,4 +1,4 @@
-"""Which names a header of the author's may have."""
+"""What params are made of: header names that an author may write, and marks of values that may hold secrets."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import re
 from typing import Annotated
 
 from aicflow import HeaderText
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-__all__ = ["TOKEN", "HeaderName", "header_name"]
+__all__ = ["SECRETS", "SECRET_HEADERS", "TOKEN", "HeaderName", "header_name"]
+
+# The marks hold for everything inside the value, and keep it out of `repr`, which tracebacks and debuggers show.
+SECRETS = Field(json_schema_extra={"x-aicflow": {"secret": True}}, repr=False)
+SECRET_HEADERS = Field(json_schema_extra={"x-aicflow": {"kind": "header", "secret": True}}, repr=False)
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}\Z")
 
