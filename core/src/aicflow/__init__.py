@@ -25,7 +25,7 @@ from aicflow.kernel.markers import Code, HeaderText, SecretHeaderText, SecretTex
 from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
 from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
 from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime, Ways
-from aicflow.kernel.values import JsonError, decode_text, json_equal, json_type, read_json
+from aicflow.kernel.values import JsonError, decode_text, json_equal, json_type, pointer, pointer_keys, read_json
 from aicflow.problems import Problem, problem_of
 
 __version__ = "0.1.0"
@@ -83,6 +83,8 @@ __all__ = [
     "json_type",
     "lazy_names",
     "node",
+    "pointer",
+    "pointer_keys",
     "problem_of",
     "read_json",
 ]

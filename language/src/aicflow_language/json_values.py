@@ -7,7 +7,16 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Never
 
-__all__ = ["JsonError", "escape_pointer", "json_equal", "json_type", "pointer", "read_json"]
+__all__ = [
+    "JsonError",
+    "escape_pointer",
+    "json_equal",
+    "json_type",
+    "pointer",
+    "pointer_keys",
+    "read_json",
+    "schema_type",
+]
 
 _TYPES: Final = {
     type(None): "null", bool: "boolean", int: "integer", float: "number", str: "string", list: "array",
@@ -24,6 +33,11 @@ def json_type(value: object) -> str:
     return _TYPES.get(type(value)) or type(value).__name__
 
 
+def schema_type(value: object) -> str:
+    """The JSON type of a value as JSON Schema has it: a number without a fraction is an `integer`, 1.0 too."""
+    return "integer" if isinstance(value, float) and value.is_integer() else json_type(value)
+
+
 def escape_pointer(key: str) -> str:
     """One key as a reference token of an RFC 6901 JSON pointer."""
     return key.replace("~", "~0").replace("/", "~1")
@@ -32,6 +46,11 @@ def escape_pointer(key: str) -> str:
 def pointer(*path: str | int) -> str:
     """The JSON pointer (RFC 6901) of a path: `pointer("a/b", 0)` is `/a~1b/0`, the root is the empty text."""
     return "".join(f"/{part}" if isinstance(part, int) else "/" + escape_pointer(part) for part in path)
+
+
+def pointer_keys(pointer: str) -> list[str]:
+    """The keys of a JSON pointer: of `/a~1b/0`, `a/b` and `0`."""
+    return [key.replace("~1", "/").replace("~0", "~") for key in pointer.split("/")[1:]]
 
 
 def json_equal(left: object, right: object, visit: Callable[[object, object, int], None] | None = None) -> bool:

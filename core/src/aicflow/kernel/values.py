@@ -5,12 +5,20 @@ from __future__ import annotations
 import codecs
 from typing import Any, Final
 
-from aicflow_language.json_values import JsonError, escape_pointer, json_equal, json_type, pointer, read_json
+from aicflow_language.json_values import (
+    JsonError,
+    escape_pointer,
+    json_equal,
+    json_type,
+    pointer,
+    pointer_keys,
+    read_json,
+)
 from pydantic_core import from_json, to_json
 
 __all__ = [
     "JsonError", "JsonObject", "JsonValue", "decode_text", "dumps", "escape_pointer", "json_equal", "json_type",
-    "loads", "pointer", "read_json",
+    "loads", "pointer", "pointer_keys", "read_json",
 ]  # fmt: skip
 
 type JsonValue = bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None

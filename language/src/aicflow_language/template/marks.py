@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
+from aicflow_language.json_values import pointer_keys
+
 __all__ = ["PLAIN", "Kind", "Mark", "Types", "mark_at"]
 
 type Kind = Literal["text", "code", "url", "header"]
@@ -91,13 +93,10 @@ def _applying(root: object, schemas: Sequence[object]) -> Iterator[Mapping[str, 
 
 def _referred(root: object, reference: str) -> object:
     """What a local reference such as `#/$defs/Auth` points to, or None."""
-    if reference == "#":
-        return root
-    if not reference.startswith("#/"):
+    if not reference.startswith("#/") and reference != "#":
         return None
     found = root
-    for token in reference[2:].split("/"):
-        key = token.replace("~1", "/").replace("~0", "~")
+    for key in pointer_keys(reference[1:]):
         if isinstance(found, Mapping):
             found = found.get(key)
         elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):

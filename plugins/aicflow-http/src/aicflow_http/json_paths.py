@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from aicflow import pointer_keys
+
 __all__ = ["ABSENT", "find"]
 
 ABSENT: Any = object()
@@ -11,11 +13,7 @@ ABSENT: Any = object()
 
 def find(value: Any, path: str) -> Any:
     """The value at the path, ABSENT when there is none. The empty path is the whole; `-1` is a list's last item."""
-    if path.startswith("/"):
-        parts = [part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/")]
-    else:
-        parts = path.split(".") if path else []
-    for part in parts:
+    for part in pointer_keys(path) if path.startswith("/") else path.split(".") if path else []:
         if isinstance(value, dict):
             value = value.get(part, ABSENT)
         elif isinstance(value, list):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aicflow import Issue, PermanentError
+from aicflow import pointer as json_pointer
 
 __all__ = ["output_schema", "problems"]
 
@@ -51,8 +52,7 @@ def _headers(params: Mapping[str, Any]) -> Iterator[Issue]:
     headers = params.get("headers")
     for name, value in headers.items() if isinstance(headers, Mapping) else ():
         if isinstance(value, str) and _SECRET_HEADERS.fullmatch(str(name)) and _REFERENCE not in value:
-            escaped = str(name).replace("~", "~0").replace("/", "~1")
-            yield _plain(f"/headers/{escaped}", f"The header {name}")
+            yield _plain(json_pointer("headers", str(name)), f"The header {name}")
 
 
 def _auth(params: Mapping[str, Any]) -> Iterator[Issue]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from aicflow.kernel.issues import Issue
-from aicflow.kernel.values import escape_pointer, pointer
+from aicflow.kernel.values import escape_pointer, pointer, pointer_keys
 from aicflow.language.schema import SchemaValidator, SchemaView, Verdict
 from aicflow.language.validation.fits import Misfit, misfit
 from aicflow.language.validation.report import Report
@@ -96,8 +96,7 @@ def _type_of(value: Any, path: _Path, types: _Types, on_the_way: Collection[_Pat
 def _written(value: Any, found: Misfit) -> str:
     """The part of the way to the misfit that is written down in the document."""
     way = ""
-    for token in found.path.split("/")[1:]:
-        key = token.replace("~1", "/").replace("~0", "~")
+    for key in pointer_keys(found.path):
         if isinstance(value, dict) and key in value:
             value = value[key]
         elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aicflow.kernel.issues import Issue, Related, Severity
+from aicflow.kernel.values import pointer_keys
 
 __all__ = ["Report"]
 
@@ -73,8 +74,7 @@ class _Positions:
     def of(self, pointer: str) -> tuple[int, ...]:
         at: Any = self._document
         out: list[int] = []
-        for token in pointer.split("/")[1:]:
-            key = token.replace("~1", "/").replace("~0", "~")
+        for key in pointer_keys(pointer):
             if isinstance(at, dict):
                 order = self._keys.get(id(at))
                 if order is None:

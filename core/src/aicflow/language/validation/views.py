@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final
 
+from aicflow_language.json_values import schema_type
+
 from aicflow.language import schema as schemas
 from aicflow.language.schema import ANYTHING, Access, Presence, SchemaView
 
@@ -90,23 +92,11 @@ def _plain_kinds(schema: Any) -> frozenset[str] | None:
     """The answer for the simplest schemas, which are most of those met."""
     if isinstance(schema, dict) and len(schema) == 1:
         if "const" in schema:
-            return frozenset((_kind(schema["const"]),))
+            return frozenset((schema_type(schema["const"]),))
         name = schema.get("type")
         if isinstance(name, str):
             return frozenset((name,))
     return None
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        return "integer"
-    if isinstance(value, float):
-        return "number"
-    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
 
 
 def is_known(view: SchemaView) -> bool:
@@ -122,7 +112,7 @@ def _scalar(value: bool | int | float | str | None) -> SchemaView:
 def constant(value: Any) -> SchemaView:
     """The type of one JSON value; of a large list or object, only that it is one."""
     if isinstance(value, list | dict):
-        return schemas.literal(value) if _parts(value, _HEAVY) < _HEAVY else typed(frozenset((_kind(value),)))
+        return schemas.literal(value) if _parts(value, _HEAVY) < _HEAVY else typed(frozenset((schema_type(value),)))
     if isinstance(value, str) and len(value) > 1_000:
         return STRING
     return _scalar(value)
@@ -234,7 +224,7 @@ def _into(value: Any, key: str | int) -> Access:
     """The same for one written value, without asking its schema."""
     fitting = isinstance(value, dict if isinstance(key, str) else list)
     if not fitting:
-        wrong = frozenset() if value is None else frozenset((_kind(value),))
+        wrong = frozenset() if value is None else frozenset((schema_type(value),))
         return Access(Presence.NEVER, schemas.NOTHING, value is None, wrong, (), True)
     try:
         return Access(Presence.ALWAYS, constant(value[key]), False, frozenset(), (), True)
