@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from aicflow import __version__
@@ -56,8 +57,11 @@ def document(app: FastAPI) -> dict[str, Any]:
     _, requests = models_json_schema(
         [(model, "validation") for model in _READ_BY_ROUTES], ref_template="#/components/schemas/{model}"
     )
-    _, problem = models_json_schema(
-        [(model, "serialization") for model in (schemas.ProblemDocument, schemas.Event, schemas.StreamEvent)],
+    _, problem = TypeAdapter.json_schemas(
+        [
+            (model, "serialization", TypeAdapter(model))
+            for model in (schemas.ProblemDocument, schemas.Event, schemas.StreamEvent)
+        ],
         ref_template="#/components/schemas/{model}",
     )
     for definitions in (requests["$defs"], problem["$defs"]):

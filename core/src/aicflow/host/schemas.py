@@ -1,4 +1,4 @@
-"""What the API gives, as models: the shapes of answers in the OpenAPI document."""
+"""What the API returns: records of the kernel as they are, and models for what is put together for a response."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aicflow.kernel.execution import ExecutionStatus
+from aicflow.kernel.execution import Event, Execution, FailureReport, Step
+from aicflow.kernel.trigger import Delivery
 
 __all__ = [
     "ApiKey",
@@ -40,14 +41,12 @@ __all__ = [
     "page_of",
 ]
 
-type StepStatusName = Literal["running", "waiting", "retrying", "succeeded", "failed", "skipped", "cancelled"]
 
-
-class _Given(BaseModel):
+class _Response(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Issue(_Given):
+class Issue(_Response):
     """A finding of validation at a JSON pointer into the document."""
 
     code: str
@@ -84,7 +83,7 @@ class ProblemDocument(BaseModel):
     hint: str | None = None
 
 
-class WorkflowSummary(_Given):
+class WorkflowSummary(_Response):
     """A workflow without its document."""
 
     id: str
@@ -105,7 +104,7 @@ class Workflow(WorkflowSummary):
     issues: list[Issue] | None = None
 
 
-class WorkflowVersion(_Given):
+class WorkflowVersion(_Response):
     """One immutable version; the list leaves the document out."""
 
     workflow_id: str
@@ -114,7 +113,7 @@ class WorkflowVersion(_Given):
     document: dict[str, Any] | None = None
 
 
-class WorkflowChange(_Given):
+class WorkflowChange(_Response):
     """One difference. `name` is the id (of an edge `from -> to`, of a node its new one), `path` leads to what changed
     inside, with dots. The pointers say where it stands in each document, null where there is nothing."""
 
@@ -128,7 +127,7 @@ class WorkflowChange(_Given):
     new_pointer: str | None
 
 
-class WorkflowDiff(_Given):
+class WorkflowDiff(_Response):
     """What changed in meaning from one version to another; nothing when `changes` is empty."""
 
     workflow_id: str
@@ -137,14 +136,14 @@ class WorkflowDiff(_Given):
     changes: list[WorkflowChange]
 
 
-class ValidationResult(_Given):
+class ValidationResult(_Response):
     """All findings, in document order; `valid` when none is an error."""
 
     valid: bool
     issues: list[Issue]
 
 
-class PreviewError(_Given):
+class PreviewError(_Response):
     """Why there is no value. `span` counts characters of the expression as it was given."""
 
     code: str
@@ -153,7 +152,7 @@ class PreviewError(_Given):
     hint: str | None = None
 
 
-class ExpressionPreview(_Given):
+class ExpressionPreview(_Response):
     """The value and its JSON type, or the error."""
 
     ok: bool
@@ -162,89 +161,10 @@ class ExpressionPreview(_Given):
     error: PreviewError | None = None
 
 
-class FailureReport(_Given):
-    """Why an execution or a step failed."""
-
-    code: str
-    message: str
-    node_id: str | None = None
-    attempt: int | None = None
-    error_type: str | None = None
-    pointer: str | None = None
-    hint: str | None = None
-    line: int | None = None
-    excerpt: str | None = None
-    details: dict[str, Any] | None = None
-
-
-class TriggerInfo(_Given):
-    """What started an execution."""
-
-    kind: str
-    trigger_id: str | None
-    type_id: str | None
-    key: str | None
-    scheduled_for: datetime | None
-    parent_execution_id: str | None
-    parent_node_id: str | None
-    payload: Any = None
-
-
-class Execution(_Given):
-    """One running of one version of a workflow. `input`, `output` and `trigger.payload` are left out in lists and for
-    API keys without the scope `read`."""
-
-    id: str
-    workflow_id: str
-    version: int
-    status: ExecutionStatus
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    input: Any = None
-    output: Any = None
-    error: FailureReport | None
-    trigger: TriggerInfo
-    engine: str | None
-    priority: int
-    last_seq: int
-    cancel_requested: bool
-    wake_at: datetime | None
-    rerun_of: str | None
-
-
-class Step(_Given):
-    """One node's turn in one execution. `logs` counts its log lines."""
-
-    node_id: str
-    status: StepStatusName
-    attempt: int
-    started_at: datetime | None
-    finished_at: datetime | None
-    port: str | None
-    output: Any = None
-    error: FailureReport | None
-    retry_at: datetime | None
-    wait: dict[str, Any] | None
-    logs: int
-
-
-class Steps(_Given):
+class Steps(_Response):
     """The steps of one execution, in the order they first appeared."""
 
     data: list[Step]
-
-
-class Event(BaseModel):
-    """An immutable, numbered fact about an execution."""
-
-    seq: int
-    time: datetime
-    type: str
-    execution_id: str
-    node_id: str | None = None
-    attempt: int | None = None
-    data: dict[str, Any]
 
 
 class StreamEvent(BaseModel):
@@ -260,20 +180,20 @@ class StreamEvent(BaseModel):
     data: Any
 
 
-class Events(_Given):
+class Events(_Response):
     """Events after the asked one; `last_seq` is the last of these, or the asked one when there are none."""
 
     data: list[Event]
     last_seq: int
 
 
-class Why(_Given):
+class Why(_Response):
     """What an execution is doing or why it ended, in a sentence."""
 
     sentence: str
 
 
-class BulkError(_Given):
+class BulkError(_Response):
     """Why nothing could be done to one execution."""
 
     code: str
@@ -281,7 +201,7 @@ class BulkError(_Given):
     hint: str | None
 
 
-class BulkItem(_Given):
+class BulkItem(_Response):
     """What came of one execution; `started` is the new one of a rerun."""
 
     execution_id: str
@@ -290,7 +210,7 @@ class BulkItem(_Given):
     error: BulkError | None
 
 
-class BulkResult(_Given):
+class BulkResult(_Response):
     """What came of each execution, newest first. `has_more`: more meet the conditions than the limit allows."""
 
     done: int
@@ -299,7 +219,7 @@ class BulkResult(_Given):
     results: list[BulkItem]
 
 
-class Provider(_Given):
+class Provider(_Response):
     """Where a type comes from."""
 
     plugin: str
@@ -307,7 +227,7 @@ class Provider(_Given):
     version: str | None
 
 
-class NodeType(_Given):
+class NodeType(_Response):
     """An installed node type and how it is configured."""
 
     type_id: str
@@ -327,7 +247,7 @@ class NodeType(_Given):
     default_params: dict[str, Any]
 
 
-class TriggerType(_Given):
+class TriggerType(_Response):
     """An installed trigger type."""
 
     type_id: str
@@ -340,14 +260,14 @@ class TriggerType(_Given):
     provider: Provider
 
 
-class PluginProblem(_Given):
+class PluginProblem(_Response):
     """Why a plugin, or a part of it, is not in use."""
 
     code: str
     message: str
 
 
-class Plugin(_Given):
+class Plugin(_Response):
     """What became of an installed plugin."""
 
     name: str
@@ -359,7 +279,7 @@ class Plugin(_Given):
     problems: list[PluginProblem]
 
 
-class Trigger(_Given):
+class Trigger(_Response):
     """One trigger of a saved, enabled workflow. `problem` says why it cannot fire."""
 
     id: str
@@ -372,25 +292,13 @@ class Trigger(_Given):
     problem: str | None
 
 
-class Fires(_Given):
+class Fires(_Response):
     """When a trigger will fire next, as its type tells it."""
 
     data: list[dict[str, Any]]
 
 
-class Delivery(_Given):
-    """Something that arrived for a trigger; `error` says why it started nothing. The list leaves the payload out."""
-
-    id: str
-    binding_id: str
-    received_at: datetime
-    key: str | None
-    execution_id: str | None
-    error: str | None
-    payload: Any = None
-
-
-class ApiKey(_Given):
+class ApiKey(_Response):
     """An API key; never the key itself."""
 
     id: str
@@ -417,7 +325,7 @@ class NodeHealth(BaseModel):
     note: str | None = None
 
 
-class Ready(_Given):
+class Ready(_Response):
     """Whether executions can be accepted and run. `degraded` names the node types whose steps cannot run here,
     `stuck` says with how many executions the engine itself fails now."""
 
@@ -429,7 +337,7 @@ class Ready(_Given):
     node_types: dict[str, NodeHealth]
 
 
-def page_of(model: type[BaseModel], name: str) -> type[BaseModel]:
+def page_of(model: type, name: str) -> type[BaseModel]:
     """The model of one page of a list."""
     from pydantic import create_model
 

@@ -1,10 +1,10 @@
-"""From the kernel's records to the JSON that the API gives."""
+"""From the kernel's records to the JSON that the API returns."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from aicflow.engine.bulk import BulkOutcome
 from aicflow.engine.masking import Mask
@@ -16,6 +16,7 @@ from aicflow.kernel.issues import Issue
 from aicflow.kernel.plugins import PluginInfo
 from aicflow.kernel.ports.tables import ApiKeyRecord, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Provider, RegisteredNode, RegisteredTrigger, Registry
+from aicflow.kernel.serialization import shower
 from aicflow.kernel.trigger import Delivery
 from aicflow.problems import problem_of
 
@@ -23,6 +24,12 @@ __all__ = [
     "api_key_view", "bulk_view", "delivery_view", "execution_view", "node_type_view", "plugin_view", "step_view",
     "trigger_type_view", "version_view", "workflow_view",
 ]  # fmt: skip
+
+
+_EXECUTION: Final = shower(Execution)
+_STEP: Final = shower(Step)
+_DELIVERY: Final = shower(Delivery)
+_TRIGGER: Final = shower(TriggerInfo)
 
 
 def _instant(seconds: float | None) -> str | None:
@@ -63,43 +70,19 @@ def version_view(version: WorkflowVersion, *, document: bool = True) -> dict[str
     return out
 
 
-def _trigger_info(info: TriggerInfo, payload: Any) -> dict[str, Any]:
-    return {
-        "kind": info.kind,
-        "trigger_id": info.trigger_id,
-        "type_id": info.type_id,
-        "key": info.key,
-        "scheduled_for": _instant(info.scheduled_for),
-        "parent_execution_id": info.parent_execution_id,
-        "parent_node_id": info.parent_node_id,
-        "payload": payload,
-    }
-
-
 def execution_view(execution: Execution, *, values: bool = True, mask: Mask | None = None) -> dict[str, Any]:
     """An execution; without `values` its input, output and trigger payload are left out. `mask` hides secrets in what
     came from outside; what executions made is stored masked."""
-    out: dict[str, Any] = {
-        "id": execution.id,
-        "workflow_id": execution.workflow_id,
-        "version": execution.version,
-        "status": execution.status,
-        "created_at": iso(execution.created_at),
-        "started_at": _instant(execution.started_at),
-        "finished_at": _instant(execution.finished_at),
-    }
-    if values:
-        out["input"] = execution.input if mask is None else mask.value(execution.input)
-        out["output"] = execution.output
-    out["error"] = report_to_json(execution.error) if execution.error is not None else None
-    payload = execution.trigger.payload if values else None
-    out["trigger"] = _trigger_info(execution.trigger, payload if mask is None else mask.value(payload))
-    out["engine"] = execution.engine
-    out["priority"] = execution.priority
-    out["last_seq"] = execution.last_seq
-    out["cancel_requested"] = execution.cancel_requested
-    out["wake_at"] = _instant(execution.wake_at)
-    out["rerun_of"] = execution.rerun_of
+    out = _EXECUTION(execution)
+    out["trigger"] = _TRIGGER(execution.trigger)
+    if execution.error is not None:
+        out["error"] = report_to_json(execution.error)
+    if not values:
+        del out["input"], out["output"]
+        out["trigger"]["payload"] = None
+    elif mask is not None:
+        out["input"] = mask.value(out["input"])
+        out["trigger"]["payload"] = mask.value(out["trigger"]["payload"])
     return out
 
 
@@ -121,19 +104,10 @@ def _failure(error: AICFlowError | None) -> dict[str, Any]:
 
 def step_view(step: Step) -> dict[str, Any]:
     """A step."""
-    return {
-        "node_id": step.node_id,
-        "status": step.status,
-        "attempt": step.attempt,
-        "started_at": step.started_at,
-        "finished_at": step.finished_at,
-        "port": step.port,
-        "output": step.output,
-        "error": report_to_json(step.error) if step.error is not None else None,
-        "retry_at": _instant(step.retry_at),
-        "wait": step.wait,
-        "logs": step.logs,
-    }
+    out = _STEP(step)
+    if step.error is not None:
+        out["error"] = report_to_json(step.error)
+    return out
 
 
 def _words(cls: type) -> tuple[str, str]:
@@ -212,14 +186,8 @@ def api_key_view(record: ApiKeyRecord) -> dict[str, Any]:
 
 def delivery_view(delivery: Delivery, mask: Mask | None = None) -> dict[str, Any]:
     """A delivery; with `mask` its payload too, without the secrets in it."""
-    out: dict[str, Any] = {
-        "id": delivery.id,
-        "binding_id": delivery.binding_id,
-        "received_at": iso(delivery.received_at),
-        "key": delivery.key,
-        "execution_id": delivery.execution_id,
-        "error": delivery.error,
-    }
+    out = _DELIVERY(delivery)
+    payload = out.pop("payload")
     if mask is not None:
-        out["payload"] = mask.value(delivery.payload)
+        out["payload"] = mask.value(payload)
     return out

@@ -16,4 +16,4 @@ class Clock(Protocol):
 
 def iso(seconds: float) -> str:
     """An instant as RFC 3339 text in UTC with microseconds, such as `2026-11-23T06:27:23.000120Z`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"  # quicker than strftime

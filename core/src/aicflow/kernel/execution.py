@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
+
+from pydantic import ConfigDict
+
+from aicflow.kernel.serialization import Instant, Internal, Record, Timestamp
 
 __all__ = [
     "ACTIVE_STATUSES",
@@ -54,11 +58,14 @@ EVENT_TYPES: Final = (
 
 
 @dataclass(slots=True)
-class Event:
+class Event(Record):
     """An immutable, numbered fact about an execution. `seq` is gapless per execution from 1, `time` RFC 3339 UTC."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict()  # events may get fields that older readers do not know
+    may_be_absent: ClassVar = frozenset({"node_id", "attempt"})
+
     seq: int
-    time: str
+    time: Timestamp
     type: str
     execution_id: str
     node_id: str | None = None
@@ -67,8 +74,12 @@ class Event:
 
 
 @dataclass(slots=True)
-class FailureReport:
+class FailureReport(Record):
     """Why an execution or a step failed, so that a person can act on it."""
+
+    may_be_absent: ClassVar = frozenset(
+        {"node_id", "attempt", "error_type", "pointer", "hint", "line", "excerpt", "details"}
+    )
 
     code: str
     message: str
@@ -83,46 +94,51 @@ class FailureReport:
 
 
 @dataclass(slots=True)
-class TriggerInfo:
-    """What started an execution: `kind` is api, trigger, rerun, workflow or failure; `payload` is a trigger's. `depth`
-    counts the executions that called each other before it."""
+class TriggerInfo(Record):
+    """What started an execution: `kind` is api, trigger, rerun, workflow or failure; `payload` is a trigger's."""
+
+    may_be_absent: ClassVar = frozenset({"payload"})
 
     kind: str = "api"
     trigger_id: str | None = None
     type_id: str | None = None
     key: str | None = None
-    scheduled_for: float | None = None
+    scheduled_for: Instant | None = None
     parent_execution_id: str | None = None
     parent_node_id: str | None = None
-    parent_call: int | None = None
-    depth: int | None = None
+    parent_call: Internal[int | None] = None
+    depth: Internal[int | None] = None
+    """How many executions called each other before it."""
     payload: Any = None
 
 
 @dataclass(slots=True)
-class Execution:
-    """One running of one version of a workflow. Instants are seconds since 1970 UTC."""
+class Execution(Record):
+    """One running of one version of a workflow. `input`, `output` and `trigger.payload` are left out in lists and for
+    API keys without the scope `read`."""
+
+    may_be_absent: ClassVar = frozenset({"input", "output"})
 
     id: str
     workflow_id: str
     version: int
     status: ExecutionStatus
-    created_at: float
+    created_at: Instant
     input: Any = None
     trigger: TriggerInfo = field(default_factory=TriggerInfo)
     engine: str | None = None
-    started_at: float | None = None
-    finished_at: float | None = None
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
     output: Any = None
     error: FailureReport | None = None
     last_seq: int = 0
-    epoch: int = 0
+    epoch: Internal[int] = 0
     priority: int = 0
     cancel_requested: bool = False
-    wake_at: float | None = None
-    concurrency_key: str | None = None
+    wake_at: Instant | None = None
+    concurrency_key: Internal[str | None] = None
     rerun_of: str | None = None
-    idempotency_key: str | None = None
+    idempotency_key: Internal[str | None] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +153,20 @@ class Started:
 
 
 @dataclass(slots=True)
-class Step:
-    """One node's turn in one execution, as its events tell it."""
+class Step(Record):
+    """One node's turn in one execution, made from its events. `logs` counts its log lines."""
+
+    may_be_absent: ClassVar = frozenset({"output"})
 
     node_id: str
     status: StepStatus
     attempt: int = 1
-    started_at: str | None = None
-    finished_at: str | None = None
+    started_at: Timestamp | None = None
+    finished_at: Timestamp | None = None
     port: str | None = None
     output: Any = None
     error: FailureReport | None = None
-    retry_at: float | None = None
+    retry_at: Instant | None = None
     wait: dict[str, Any] | None = None
     logs: int = 0
-    masked: bool = False
+    masked: Internal[bool] = False

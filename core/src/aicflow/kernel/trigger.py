@@ -11,7 +11,8 @@ from aicflow.kernel.clock import Clock
 from aicflow.kernel.execution import Execution, Step
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.node import Params, output_adapter
-from aicflow.kernel.values import JsonObject, JsonValue
+from aicflow.kernel.serialization import Instant, Record
+from aicflow.kernel.values import JsonObject
 
 __all__ = ["Binding", "Delivery", "Fired", "Overlap", "Trigger", "TriggerRuntime", "TriggerType", "Ways"]
 
@@ -45,15 +46,17 @@ class Fired:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Record):
     """Something that arrived from outside for a trigger (a webhook call), stored before it is answered. `error` says
-    why it started nothing."""
+    why it started nothing. Lists leave the payload out."""
+
+    may_be_absent: ClassVar = frozenset({"payload"})
 
     id: str
     binding_id: str
-    received_at: float
+    received_at: Instant
     key: str | None
-    payload: JsonValue
+    payload: Any
     execution_id: str | None = None
     error: str | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, Final
 
 from aicflow.engine.masking import Mask
@@ -16,6 +17,7 @@ UNEXPECTED: Final = "unexpected-error"
 """The code of an exception that is no NodeError."""
 _MESSAGE_LIMIT = 4_000
 _FRAMES = 12
+_FIELDS: Final = tuple(field.name for field in fields(FailureReport))
 
 
 def report_of(error: BaseException, node_id: str, attempt: int) -> FailureReport:
@@ -73,13 +75,8 @@ def retryable(error: BaseException, on: Sequence[str] | None) -> bool:
 
 def report_to_json(report: FailureReport, mask: Mask | None = None) -> dict[str, Any]:
     """The report as JSON: what is not known is left out, what is long is cut, after `mask` has hidden the secrets."""
-    out: dict[str, Any] = {"code": report.code, "message": report.message}
-    for key in ("node_id", "attempt", "error_type", "pointer", "hint", "line", "excerpt"):
-        value = getattr(report, key)
-        if value is not None:
-            out[key] = value
-    if report.details:
-        out["details"] = report.details
+    values = ((name, getattr(report, name)) for name in _FIELDS)
+    out: dict[str, Any] = {name: value for name, value in values if value is not None and value != {}}
     if mask is not None:
         out = mask.report(out)
     out["message"] = out["message"][:_MESSAGE_LIMIT]

@@ -100,7 +100,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"description": _TITLES[s], "content": content} for s in sorted({401, 403, 422, *statuses})}
 
 
-def repeated(model: type[BaseModel]) -> dict[str, Any]:
+def repeated(model: type) -> dict[str, Any]:
     """The documentation of the answer to a request whose idempotency key was used before."""
     return {"model": model, "description": "The idempotency key was used before; this is what it made"}
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from functools import cache, cached_property
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
+from aicflow.kernel.execution import FailureReport
 from aicflow.kernel.node import Node, NodeType
 from aicflow.kernel.trigger import Trigger, TriggerType
 from aicflow.kernel.values import dumps
@@ -31,25 +34,18 @@ EXECUTION: Final = SchemaView.of(
 )
 """`execution` in expressions."""
 
-ERROR: Final = SchemaView.of(
-    {
-        "type": "object",
-        "properties": {
-            "code": {"type": "string"},
-            "message": {"type": "string"},
-            "node_id": {"type": "string"},
-            "attempt": {"type": "integer", "minimum": 1},
-            "error_type": {"type": "string"},
-            "pointer": {"type": "string"},
-            "hint": {"type": "string"},
-            "line": {"type": "integer"},
-            "excerpt": {"type": "string"},
-            "details": {"type": "object"},
-        },
-        "required": ["code", "message", "node_id", "attempt", "error_type"],
-        "additionalProperties": False,
-    }
-)
+
+def _error_schema() -> dict[str, Any]:
+    """A failure report as events hold it: what is not known is left out, so nothing is null."""
+    schema = TypeAdapter(FailureReport).json_schema(mode="serialization")
+    for name, field in schema["properties"].items():
+        schema["properties"][name] = {"type": field.get("type") or field["anyOf"][0]["type"]}
+    schema["properties"]["attempt"]["minimum"] = 1
+    schema["required"] = ["code", "message", "node_id", "attempt", "error_type"]
+    return schema
+
+
+ERROR: Final = SchemaView.of(_error_schema())
 """`nodes.ID.error`: the report of a failure."""
 
 _MOST_KEPT: Final = 2_000_000
