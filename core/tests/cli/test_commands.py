@@ -100,7 +100,7 @@ def test_a_plugin_adds_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
             ]
 
     entry = SimpleNamespace(name="polite", value="polite", module="polite", dist=None, load=Plugin)
-    monkeypatch.setattr("aicflow.kernel.plugins.entry_points", lambda group: [entry])
+    monkeypatch.setattr("aicflow.host.plugins.entry_points", lambda group: [entry])
     assert run_program(["greet", "Ada", "--times", "2"]) == 3
     assert run_program(["polite", "next", "Ada"]) == 3
     said = capsys.readouterr()

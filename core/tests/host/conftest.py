@@ -17,10 +17,10 @@ from aicflow import Context, Node, Output, Params, Trigger, TriggerRuntime, node
 from aicflow.engine import EngineOptions
 from aicflow.host.app import create_app
 from aicflow.host.connections import ConnectionLimits
+from aicflow.host.plugins import Plugins
 from aicflow.host.serve import HostServer, make_server
 from aicflow.host.settings import Settings
 from aicflow.host.wiring import installed_plugins
-from aicflow.kernel.plugins import Plugins
 from aicflow.kernel.trigger import Binding
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from aicflow import Context, Node, Params, Trigger, hookimpl, node
+from aicflow.host.plugins import Plugins, load_plugins
 from aicflow.kernel.errors import NotFound, PluginError
-from aicflow.kernel.plugins import Plugins, load_plugins
 from aicflow.kernel.ports.tables import NodeSetting
 from aicflow.kernel.registry import Registry
 

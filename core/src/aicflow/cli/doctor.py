@@ -19,8 +19,8 @@ from aicflow.cli.say import OutputFormat, print_json
 from aicflow.kernel.errors import AICFlowError
 
 if TYPE_CHECKING:
+    from aicflow.host.plugins import Plugins
     from aicflow.host.settings import Settings
-    from aicflow.kernel.plugins import Plugins
 
 __all__ = ["doctor_command"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from aicflow.kernel.plugins import Plugins
+from aicflow.host.plugins import Plugins
 
 __all__ = ["blocked_plugins", "quiet_plugins"]
 

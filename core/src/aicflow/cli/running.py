@@ -15,9 +15,9 @@ from aicflow.cli.say import OutputFormat, complain, print_json
 
 if TYPE_CHECKING:
     from aicflow.engine import Executions
+    from aicflow.host.plugins import Plugins
     from aicflow.host.settings import Settings
     from aicflow.kernel.execution import Execution
-    from aicflow.kernel.plugins import Plugins
     from aicflow.kernel.ports.store import Store
 
 __all__ = ["run_command"]

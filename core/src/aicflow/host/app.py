@@ -16,6 +16,7 @@ from aicflow.engine.options import EngineOptions
 from aicflow.host import openapi
 from aicflow.host.docs_page import docs_routes, root
 from aicflow.host.gate import Access, Gate, require
+from aicflow.host.plugins import Plugins
 from aicflow.host.problems import handlers
 from aicflow.host.routes import catalogue, executions, health, keys, preview, streams, triggers, workflows
 from aicflow.host.runtime import HostRuntime, running
@@ -23,7 +24,6 @@ from aicflow.host.settings import Settings
 from aicflow.host.wiring import installed_plugins
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import AICFlowError
-from aicflow.kernel.plugins import Plugins
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import Mount as PluginMount
 

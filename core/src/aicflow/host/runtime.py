@@ -16,6 +16,7 @@ from aicflow.host.housekeeping import Housekeeper
 from aicflow.host.keys import KeyRing, is_well_formed, new_key
 from aicflow.host.metrics import Metrics
 from aicflow.host.node_health import NodeHealth
+from aicflow.host.plugins import Plugins
 from aicflow.host.retention import age
 from aicflow.host.settings import Settings
 from aicflow.host.trigger_runtime import HostTriggerRuntime
@@ -24,7 +25,6 @@ from aicflow.host.wiring import make_executions, make_store, secrets_of
 from aicflow.host.workflows import WorkflowService
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.execution import Execution
-from aicflow.kernel.plugins import Plugins
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import DraftTrigger, Mount
 from aicflow.kernel.trigger import TriggerRuntime

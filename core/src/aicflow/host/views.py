@@ -9,11 +9,11 @@ from typing import Any, Final
 from aicflow.engine.bulk import BulkOutcome
 from aicflow.engine.masking import Mask
 from aicflow.engine.run.failure import report_to_json
+from aicflow.host.plugins import PluginInfo
 from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.execution import Execution, Step, TriggerInfo
 from aicflow.kernel.issues import Issue
-from aicflow.kernel.plugins import PluginInfo
 from aicflow.kernel.ports.tables import ApiKeyRecord, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Provider, RegisteredNode, RegisteredTrigger, Registry
 from aicflow.kernel.serialization import shower

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aicflow_language.suggest import did_you_mean
 
+from aicflow.host.plugins import Plugins, load_plugins
 from aicflow.kernel.errors import AICFlowError
-from aicflow.kernel.plugins import Plugins, load_plugins
 
 if TYPE_CHECKING:
     from aicflow.engine import Executions
