@@ -42,7 +42,7 @@ def test_the_local_key_is_for_local_servers_only(tmp_path: Path) -> None:
     data = folder(tmp_path)
     assert find_address("http://localhost:1", environ={}, data_dir=data).api_key == KEY
     for elsewhere in ("https://flows.example", "http://127.0.0.1.evil.example", "http://10.0.0.1"):
-        with pytest.raises(ConfigurationError, match="no API key for"):
+        with pytest.raises(ConfigurationError, match="No API key for"):
             find_address(elsewhere, environ={}, data_dir=data)
 
 
@@ -53,10 +53,10 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         find_address(environ={}, data_dir=folder(tmp_path, pid=_ended_pid()))
     for wrong in ("", "{}", "[]", '{"url": 5, "pid": "x"}'):
         (tmp_path / "server.json").write_text(wrong)
-        with pytest.raises(ConfigurationError, match="No AIC Flow server is known"):
+        with pytest.raises(ConfigurationError, match="No AIC Flow server found"):
             find_address(environ={}, data_dir=tmp_path)
     (tmp_path / "admin.key").unlink()
-    with pytest.raises(ConfigurationError, match="There is no API key"):
+    with pytest.raises(ConfigurationError, match="No API key:"):
         find_address(environ={}, data_dir=folder(tmp_path, key=None))
 
 

@@ -71,7 +71,7 @@ def test_a_silent_server_is_a_timeout(faults: FaultServer) -> None:
         faults.script += [silence(done)]
         with (
             opened(kind, faults.url, "k", timeout=0.2, retry=Retry(attempts=1)) as client,
-            pytest.raises(RequestTimeout, match="did not answer in time"),
+            pytest.raises(RequestTimeout, match="did not reply in time"),
         ):
             client.executions.get("ex_1")
     done.set()
@@ -81,11 +81,11 @@ def test_a_silent_server_is_a_timeout(faults: FaultServer) -> None:
     ("behaviour", "message"),
     [
         (answer(200, b"<html>Welcome</html>"), "text/html instead of JSON.*Welcome"),
-        (answer(200, b'{"id": ', content_type="application/json"), "cannot be read"),
+        (answer(200, b'{"id": ', content_type="application/json"), "invalid JSON"),
         (answer(200, []), "not an object"),
-        (answer(200, {"id": 5}), "id is not a text"),
-        (answer(204), "instead of JSON|cannot be read"),
-        (answer(301, b"moved", location="https://elsewhere.example/"), "points to https://elsewhere.example/"),
+        (answer(200, {"id": 5}), "id is not a string"),
+        (answer(204), "instead of JSON|invalid JSON"),
+        (answer(301, b"moved", location="https://elsewhere.example/"), "redirects to https://elsewhere.example/"),
     ],
 )
 def test_nonsense_is_said_to_be_nonsense(client: Any, faults: FaultServer, behaviour: Any, message: str) -> None:

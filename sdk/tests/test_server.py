@@ -332,9 +332,9 @@ def test_deploying_says_what_it_did(client: Any, tmp_path: Path) -> None:
         client.workflows.deploy(wf)
     assert client.workflows.deploy(wf, id=first.id).outcome == "updated"
     assert client.workflows.deploy(Workflow.from_dict({**wf.to_dict(), "name": "2 x"})).id == "_2-x"
-    with pytest.raises(BuildError, match="Give id="):
+    with pytest.raises(BuildError, match="Pass id="):
         client.workflows.deploy(Workflow("!"))
     wf.save(tmp_path / "file.yaml")
-    with pytest.raises(BuildError, match="Give id="):
+    with pytest.raises(BuildError, match="Pass id="):
         client.workflows.deploy(tmp_path / "file.yaml")
     assert client.workflows.deploy(tmp_path / "file.yaml", id=first.id).outcome == "unchanged"

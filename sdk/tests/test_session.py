@@ -302,7 +302,7 @@ class TestSending:
         short = {"id": "e", "workflow_id": "w", "version": 1}
         assert "status is missing" in str(fails(get(), [reply(short)], UnexpectedReply))
         wrong = {**EXECUTION, "trigger": {"kind": 5}}
-        assert "trigger.kind is not a text" in str(fails(get(), [reply(wrong)], UnexpectedReply))
+        assert "trigger.kind is not a string" in str(fails(get(), [reply(wrong)], UnexpectedReply))
         moved = Reply(302, {"location": "https://login.example"}, b"")
         assert "https://login.example" in str(fails(get_workflow, [moved], UnexpectedReply))
 

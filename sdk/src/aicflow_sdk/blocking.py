@@ -1,13 +1,13 @@
 """The blocking face of the resources: each method runs the coroutine of the same name to its end.
 
-The coroutines are given a transport that blocks, so they never suspend and need no event loop.
+The coroutines use a transport that blocks, so they never suspend and need no event loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
 from functools import update_wrapper
-from types import MethodType, TracebackType
+from types import MethodType
 from typing import Any, Concatenate, Self, overload
 
 from aicflow_sdk.models import Page
@@ -32,7 +32,7 @@ def run[T](coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class Items[T]:
-    """Items as they come. Iterate once; leaving the `with` block, or `close`, lets go of the connection."""
+    """Items as they come. Iterate once; leaving the `with` block, or `close`, closes the connection."""
 
     def __init__(self, items: AsyncItems[T]) -> None:
         self._items = items
@@ -49,9 +49,7 @@ class Items[T]:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -60,7 +58,7 @@ class Items[T]:
 
 
 class Pages[T]:
-    """A list that is fetched page by page while it is iterated; each iteration starts anew."""
+    """A list that is fetched page by page while it is iterated; each iteration starts over."""
 
     def __init__(self, pages: AsyncPages[T]) -> None:
         self._pages = pages
@@ -74,7 +72,7 @@ class Pages[T]:
 
 
 class _Method[**P, T]:
-    """A method that blocks, made of one that returns a coroutine, pages or items, which `finish` is given."""
+    """A blocking method, made of one that returns a coroutine, pages or items: `finish` makes the result of these."""
 
     def __init__(self, method: Callable[Concatenate[Any, P], Any], finish: Callable[[Any], T]) -> None:
         def call(self: Blocking[Any], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import ssl
-from types import TracebackType
 from typing import ClassVar, Self
 
 import httpx2
@@ -54,7 +53,7 @@ class _Client[H: httpx2.Client | httpx2.AsyncClient, T: Transport]:
 
     @property
     def url(self) -> str:
-        """Where the server answers."""
+        """The address of the server."""
         return self._address.url
 
     def __repr__(self) -> str:
@@ -86,9 +85,7 @@ class AICFlow(_Client[httpx2.Client, BlockingTransport], Host):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -117,9 +114,7 @@ class AsyncAICFlow(_Client[httpx2.AsyncClient, AsyncTransport], AsyncHost):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

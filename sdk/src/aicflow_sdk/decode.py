@@ -14,7 +14,7 @@ from aicflow_sdk.errors import UnexpectedReply
 
 __all__ = ["decode"]
 
-_NAMES: Mapping[type, str] = {str: "a text", int: "an integer", bool: "a boolean", dict: "an object", list: "a list"}
+_NAMES: Mapping[type, str] = {str: "a string", int: "an integer", bool: "a boolean", dict: "an object", list: "a list"}
 
 
 class _Mismatch(Exception):
@@ -32,7 +32,7 @@ def decode[T](cls: type[T], value: Any) -> T:
     except _Mismatch as error:
         place = ".".join(reversed(error.path)) or "the reply"
         raise UnexpectedReply(
-            f"The server's reply is no {cls.__name__}: {place} {error.message}.",
+            f"The server's reply is not a valid {cls.__name__}: {place} {error.message}.",
             hint="Is this an AIC Flow server, and is this SDK not older than it?",
         ) from None
 
@@ -50,7 +50,7 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
     if hint is datetime:
         return _instant
     if origin is typing.Literal:
-        return _exactly(str)  # a newer server may know more words
+        return _exactly(str)  # a newer server may use further values
     if origin is Mapping:
         value_of, as_dict = _reader(arguments[1]), _exactly(dict)
         return lambda value: {name: _inside(name, value_of, one) for name, one in as_dict(value).items()}

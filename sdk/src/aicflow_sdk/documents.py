@@ -1,4 +1,4 @@
-"""What can be given where a workflow is wanted, as the bytes of a document."""
+"""What is accepted as a workflow, as the bytes of a document."""
 
 from __future__ import annotations
 
@@ -36,4 +36,4 @@ def document_of(source: HasDocument | Mapping[str, Any]) -> dict[str, Any]:
         return dict(source)
     if isinstance(source, HasDocument):
         return source.to_dict()
-    raise TypeError(f"a Workflow, a dict or a Path is wanted, not {type(source).__name__}")
+    raise TypeError(f"expected a Workflow, a dict or a Path, not {type(source).__name__}")

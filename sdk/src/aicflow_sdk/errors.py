@@ -4,8 +4,8 @@ AICFlowError
 ├── ConfigurationError            no address, no key, or an invalid address
 ├── BuildError                    a workflow that cannot be written as a document
 ├── ConnectionFailed              the server was not reached, or the connection broke
-│   └── RequestTimeout            it did not answer in time
-├── UnexpectedReply               something answered that does not speak this API
+│   └── RequestTimeout            the server did not reply in time
+├── UnexpectedReply               the reply is not one of this API
 ├── ExecutionUnsuccessful         the execution has no result (yet)
 │   ├── ExecutionFailed
 │   └── ExecutionCancelled
@@ -65,11 +65,11 @@ class ConnectionFailed(AICFlowError):
 
 
 class RequestTimeout(ConnectionFailed):
-    """The server did not answer in time."""
+    """The server did not reply in time."""
 
 
 class UnexpectedReply(AICFlowError):
-    """Something answered that does not speak this API, or not this version of it."""
+    """The reply is not one of this API, or not of this version of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +113,8 @@ class APIError(AICFlowError):
         retry_after: float | None = None,
     ) -> None:
         lines = [f"{detail or title or 'The server refused the request.'} [{status} {code}]"]
-        told = detail + (hint or "")
-        listed = [error for error in errors if error.severity != "warning" and error.message not in told]
+        shown = detail + (hint or "")
+        listed = [error for error in errors if error.severity != "warning" and error.message not in shown]
         for error in listed[:_SHOWN]:
             lines.append(f"  {error}")
             if error.hint and error.hint != hint:
@@ -161,11 +161,11 @@ class RevisionMismatch(APIError):
 
 
 class TooLarge(APIError):
-    """The body is larger than the server takes."""
+    """The body exceeds the server's limit."""
 
 
 class Invalid(APIError):
-    """What was sent is not valid; `errors` says where."""
+    """The content of the request is not valid; `errors` says where."""
 
 
 class WorkflowInvalid(Invalid):
@@ -181,11 +181,11 @@ class RateLimited(APIError):
 
 
 class ServerError(APIError):
-    """The server failed; that is a defect on its side."""
+    """The server failed: a defect on its side."""
 
 
 class Unavailable(ServerError):
-    """The server cannot answer now."""
+    """The server is unavailable for the moment."""
 
 
 class ExecutionUnsuccessful(AICFlowError):

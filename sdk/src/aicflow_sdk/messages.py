@@ -1,4 +1,4 @@
-"""What is sent and what comes back: requests, replies, and the errors that replies tell. Pure: nothing is sent here."""
+"""What is sent and what comes back: requests, replies, and the errors that replies stand for. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uuid import uuid4
 from aicflow_sdk import errors, jsonable
 from aicflow_sdk.errors import APIError, ProblemDetail, UnexpectedReply
 
-__all__ = ["Reply", "Request", "encode_json", "error_of", "given", "instant", "keyed", "path"]
+__all__ = ["Reply", "Request", "encode_json", "error_of", "instant", "keyed", "path", "without_none"]
 
 _PREFIX: Final = "urn:aicflow:problem:"
 _BY_CODE: Final[Mapping[str, type[APIError]]] = {
@@ -41,10 +41,10 @@ type QueryValue = str | int | bool | datetime | Sequence[str] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. `repeatable`: receiving it twice does what receiving it once does, so that it may be sent again when
-    nobody knows whether the first one arrived. `extra_time`: seconds that the server may take on purpose.
-    `gone_is_done`: a repeated request that finds nothing any more has done its work the first time. `accept`: a status
-    besides 2xx that is an answer."""
+    """One request. `repeatable`: receiving it twice has the effect of receiving it once, so that it may be sent again
+    when it is unknown whether the first one arrived. `extra_time`: seconds that the server may take on purpose.
+    `gone_is_done`: 404 for a repeated request means that the first one succeeded. `accept`: a status
+    besides 2xx that is a success."""
 
     method: str
     path: str
@@ -83,14 +83,14 @@ def instant(name: str, value: datetime) -> str:
         raise ValueError(f"{name} {error}") from None
 
 
-def given(**values: Any) -> dict[str, Any]:
+def without_none(**values: Any) -> dict[str, Any]:
     """The values that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def encode_json(value: Any) -> bytes:
     """The value as JSON; datetimes, UUIDs, enums and dataclasses too. Raises TypeError or ValueError that names the
-    place of what JSON cannot say."""
+    place of what JSON cannot express."""
     try:
         plain = jsonable.plain_json(value)
     except RecursionError:
@@ -99,7 +99,7 @@ def encode_json(value: Any) -> bytes:
 
 
 def keyed(idempotency_key: str | None) -> dict[str, str]:
-    """The header that lets a creating request be sent again, with a key of its own unless one is given."""
+    """The header that lets a creating request be sent again, with a random key by default."""
     return {"idempotency-key": str(uuid4()) if idempotency_key is None else idempotency_key}
 
 
@@ -116,14 +116,14 @@ class Reply:
         kind = self.media_type
         if not (kind == "application/json" or kind.endswith("+json")):
             raise UnexpectedReply(
-                f"The server answered {self.status} with {kind or 'no content type'} instead of JSON{self.excerpt()}.",
+                f"The server replied {self.status} with {kind or 'no content type'} instead of JSON{self.excerpt()}.",
                 hint="Is the address that of an AIC Flow server, or of a proxy or sign-in page in front of it?",
             )
         try:
             return json.loads(self.body)
         except ValueError as error:
             raise UnexpectedReply(
-                f"The server answered {self.status} with JSON that cannot be read: {error}{self.excerpt()}.",
+                f"The server replied {self.status} with invalid JSON: {error}{self.excerpt()}.",
                 hint="The reply was cut or changed on its way.",
             ) from None
 
@@ -152,13 +152,13 @@ class Reply:
 
 
 def error_of(reply: Reply) -> APIError | UnexpectedReply:
-    """The error that a reply tells whose status is not one of success."""
+    """The error of a reply whose status is not one of success."""
     status = reply.status
     if status < 400:
         where = reply.headers.get("location")
         return UnexpectedReply(
-            f"The server answered {status}{f' and points to {where}' if where else ''}.",
-            hint="Give the address that answers itself; redirects are not followed with an API key in hand.",
+            f"The server replied {status}{f' and redirects to {where}' if where else ''}.",
+            hint="Use the final address; redirects are not followed with an API key in hand.",
         )
     problem = _problem(reply)
     code = str(problem.get("type", "")).removeprefix(_PREFIX) or f"http-{status}"
@@ -177,14 +177,14 @@ def error_of(reply: Reply) -> APIError | UnexpectedReply:
 
 
 def _problem(reply: Reply) -> Mapping[str, Any]:
-    """The problem document; a made-up one for what a proxy or another server says."""
+    """The problem document; for a reply of a proxy or another server, one made from its text."""
     try:
         problem = json.loads(reply.body) if reply.media_type.endswith("json") else None
     except ValueError:
         problem = None
     if isinstance(problem, dict) and str(problem.get("type", "")).startswith(_PREFIX):
         return problem
-    return {"detail": f"Something that is not AIC Flow's API answered with status {reply.status}{reply.excerpt()}."}
+    return {"detail": f"A server that is not AIC Flow's API replied with status {reply.status}{reply.excerpt()}."}
 
 
 def _details(value: Any) -> tuple[ProblemDetail, ...]:
@@ -192,7 +192,7 @@ def _details(value: Any) -> tuple[ProblemDetail, ...]:
     for entry in value if isinstance(value, list) else ():
         if not isinstance(entry, dict):
             continue
-        known = given(**{field.name: entry.get(field.name) for field in fields(ProblemDetail)})
+        known = without_none(**{field.name: entry.get(field.name) for field in fields(ProblemDetail)})
         known |= {
             "code": str(entry.get("code", "")),
             "message": str(entry.get("message", "")),

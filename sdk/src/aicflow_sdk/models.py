@@ -121,7 +121,7 @@ class TriggerInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """One running of one version of a workflow. `input` and `output` are None in lists and for API keys without the
+    """One run of one version of a workflow. `input` and `output` are None in lists and for API keys without the
     scope `read`; `output_included` is false there."""
 
     id: str
@@ -198,7 +198,7 @@ class Step:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """A numbered fact about an execution. Live-only ones (`step.delta`: what a node emits while it runs) have neither
-    `seq` nor `time`. `stream.lost` in the stream of all executions says how many events were left out, and belongs to
+    `seq` nor `time`. `stream.lost` in the stream of all executions counts the events that were left out, and belongs to
     no execution."""
 
     type: str
@@ -361,8 +361,7 @@ class CreatedApiKey(ApiKey):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeHealth:
-    """What a node type says of itself: `ready` is None while it is not known, `reason` says why it is false, `note`
-    what is weaker than it might be."""
+    """The health of a node type: `ready` is None while unknown, `reason` explains false, `note` tells a limitation."""
 
     ready: bool | None
     reason: str | None = None
@@ -372,7 +371,7 @@ class NodeHealth:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
     """Whether executions can be accepted and run. `degraded` names the node types whose steps cannot run there, `stuck`
-    says with how many executions the engine itself fails now."""
+    counts the executions with which the engine itself fails now."""
 
     status: Literal["ready", "not-ready"]
     checks: Mapping[str, str]

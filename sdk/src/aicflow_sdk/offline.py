@@ -38,8 +38,8 @@ def validate(source: WorkflowSource, *, timeout: float = 60.0) -> Validation:
         (report,) = json.loads(done.stdout)["files"]
         return decode(Validation, {"valid": report["valid"], "issues": report["issues"]})
     except (ValueError, KeyError, TypeError):
-        said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
-        raise AICFlowError(f"`aicflow validate` failed: {said[-2000:]}") from None
+        output = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
+        raise AICFlowError(f"`aicflow validate` failed: {output[-2000:]}") from None
 
 
 def _command() -> str:

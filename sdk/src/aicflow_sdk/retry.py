@@ -12,9 +12,9 @@ from aicflow_sdk.errors import AICFlowError, APIError, ConnectionFailed
 __all__ = ["Retry"]
 
 _REFUSED: Final = 429
-"""The server did not do it and says when to come back."""
+"""Not done; the server says when to try again."""
 _UNCERTAIN: Final = frozenset({502, 503, 504})
-"""It may have been done."""
+"""Perhaps done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

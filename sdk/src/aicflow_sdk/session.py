@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 from aicflow_sdk.decode import decode
@@ -114,7 +113,7 @@ class Session:
 
 
 class AsyncPages[T]:
-    """A list that is fetched page by page while it is iterated with `async for`; each iteration starts anew."""
+    """A list that is fetched page by page while it is iterated with `async for`; each iteration starts over."""
 
     def __init__(self, session: Session, kind: type[T], *segments: str, limit: int | None, **query: QueryValue) -> None:
         self._session = session
@@ -145,7 +144,7 @@ class AsyncPages[T]:
 
 
 class AsyncItems[T]:
-    """Items as they come. Iterate once; leaving the `async with` block, or `aclose`, lets go of the connection."""
+    """Items as they come. Iterate once; leaving the `async with` block, or `aclose`, closes the connection."""
 
     def __init__(self, items: AsyncGenerator[T]) -> None:
         self._items = items
@@ -159,9 +158,7 @@ class AsyncItems[T]:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

@@ -62,7 +62,7 @@ class Transport(Protocol):
         """Seconds of a clock that never goes back."""
 
     def stream(self, path: str) -> AbstractAsyncContextManager[Stream]:
-        """An open stream. Raises ConnectionFailed, or what a refusal tells."""
+        """An open stream. Raises ConnectionFailed, or the error of a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Wire:
         except httpx2.RequestError as error:
             sent = not isinstance(error, _NEVER_SENT)
             if isinstance(error, httpx2.TimeoutException):
-                what = "did not answer in time" if sent else "could not be reached in time"
+                what = "did not reply in time" if sent else "could not be reached in time"
                 text = f"The server at {self.address.url} {what} ({type(error).__name__})."
                 raise RequestTimeout(text, hint=self._hint(), sent=sent) from error
             what = "broke the connection" if sent else "cannot be reached"
@@ -124,14 +124,14 @@ class Wire:
 
     @contextmanager
     def opening(self) -> Generator[None]:
-        """Turns exceptions of websockets into ConnectionFailed, or into the error that a refusal tells."""
+        """Turns exceptions of websockets into ConnectionFailed, or into the error of a refusal."""
         try:
             yield
         except InvalidStatus as error:
             headers = {name.lower(): value for name, value in error.response.headers.raw_items()}
             raise error_of(Reply(error.response.status_code, headers, bytes(error.response.body or b""))) from error
         except (OSError, InvalidHandshake, InvalidURI, EOFError) as error:
-            text = f"The stream at the server at {self.address.url} cannot be opened: {_reason(error)}."
+            text = f"The stream of {self.address.url} cannot be opened: {_reason(error)}."
             raise ConnectionFailed(text, hint=self._hint(), sent=False) from error
 
     def _auth(self) -> Mapping[str, str]:

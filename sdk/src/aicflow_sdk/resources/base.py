@@ -25,5 +25,5 @@ def id_of(workflow: str | Workflow) -> str:
 
 
 def labels_text(labels: Labels | None) -> str | None:
-    """The labels as a query says them."""
+    """The labels as a query parameter."""
     return ",".join(k if v is None else f"{k}={v}" for k, v in labels.items()) if labels else None

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from aicflow_sdk.decode import decode
 from aicflow_sdk.errors import AICFlowError, WaitTimeout
 from aicflow_sdk.follow import follow, follow_all
-from aicflow_sdk.messages import given, instant, keyed
+from aicflow_sdk.messages import instant, keyed, without_none
 from aicflow_sdk.models import BulkResult, Event, Execution, ExecutionStatus, Step, Workflow
 from aicflow_sdk.resources.base import Labels, Resource, id_of, labels_text
 from aicflow_sdk.session import AsyncItems, AsyncPages
@@ -62,9 +62,9 @@ class AsyncExecutions(Resource):
     ) -> Execution:
         """Start an execution; it is durable when this returns.
 
-        It is sent with an idempotency key, one of its own unless given, so that sending it again after a lost reply
+        It is sent with an idempotency key, a random one by default, so that sending it again after a lost reply
         returns the same execution. `version` is the newest unless named; higher `priority` is claimed first; `wait` is
-        how many seconds the server may wait for its end before it answers. Raises NotFound, Conflict (the workflow is
+        how many seconds the server may wait for its end before it replies. Raises NotFound, Conflict (the workflow is
         switched off), InputInvalid.
         """
         body = {"workflow_id": id_of(workflow), "input": input}
@@ -72,7 +72,7 @@ class AsyncExecutions(Resource):
             Execution,
             "POST",
             "executions",
-            json=body | given(version=version, priority=priority or None, engine=engine),
+            json=body | without_none(version=version, priority=priority or None, engine=engine),
             headers=keyed(idempotency_key) | ({"prefer": f"wait={int(wait)}"} if wait > 0 else {}),
             extra_time=float(max(0, wait)),
         )
@@ -118,7 +118,7 @@ class AsyncExecutions(Resource):
         q: str | None = None,
         limit: int | None = None,
     ) -> AsyncPages[Execution]:
-        """Executions without their inputs and outputs, newest first; every given condition holds. At most `limit`.
+        """Executions without their inputs and outputs, newest first; which meet every condition. At most `limit`.
 
         `labels` are those of their workflow (`{"team": "billing"}`, None for any value). `q` is a part of the input,
         the output, the error or a label, in any case of ASCII letters."""
@@ -148,7 +148,7 @@ class AsyncExecutions(Resource):
         for now and then."""
         now = self._session.transport.now
         if not execution.ended and (deadline is None or deadline > now()):
-            with suppress(AICFlowError):  # whether the server is there at all, the next question tells
+            with suppress(AICFlowError):  # the next request shows whether the server is there at all
                 async for _ in follow(self._session, execution.id, execution.last_seq, deadline=deadline):
                     pass
         delay = 0.05
@@ -211,7 +211,7 @@ class AsyncExecutions(Resource):
     ) -> Execution:
         """Answer a waiting step with `value`; `node_id` may be left out when one step waits. `retry`, `skip` and `fail`
         settle it otherwise. Raises Conflict when none waits, InputInvalid when the answer does not fit."""
-        body = {"action": action, "value": value} | given(node_id=node_id)
+        body = {"action": action, "value": value} | without_none(node_id=node_id)
         return await self._session.call(Execution, "POST", "executions", execution_id, "resume", json=body)
 
     async def rerun(
@@ -224,7 +224,7 @@ class AsyncExecutions(Resource):
         idempotency_key: str | None = None,
     ) -> Execution:
         """Make a new execution from an old one. `from_node` reuses the outputs of everything not downstream of it."""
-        body = {"version": version} | ({} if input is SAME else {"input": input}) | given(from_node=from_node)
+        body = {"version": version} | ({} if input is SAME else {"input": input}) | without_none(from_node=from_node)
         headers = keyed(idempotency_key)
         return await self._session.call(
             Execution, "POST", "executions", execution_id, "rerun", json=body, headers=headers
@@ -273,7 +273,7 @@ def _conditions(
     created_before: datetime | None,
     limit: int | None,
 ) -> dict[str, Any]:
-    return given(
+    return without_none(
         workflow_id=workflow_id,
         status=[status] if isinstance(status, str) else None if status is None else [*status],
         created_after=created_after and instant("created_after", created_after),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from aicflow_sdk.messages import given, instant, keyed
+from aicflow_sdk.messages import instant, keyed, without_none
 from aicflow_sdk.models import ApiKey, CreatedApiKey, NodeType, Plugin, Readiness, TriggerType
 from aicflow_sdk.resources.base import Resource
 from aicflow_sdk.session import AsyncPages
@@ -18,7 +18,7 @@ class AsyncHost(Resource):
     """The server as a whole."""
 
     async def ready(self) -> Readiness:
-        """Whether the server can accept and run executions; an answer also when it cannot."""
+        """Whether the server can accept and run executions; not an error when it cannot."""
         return await self._session.call(Readiness, "GET", "readyz", api=False, accept=503)
 
     async def schema(self) -> Any:
@@ -41,7 +41,7 @@ class AsyncNodeTypes(Resource):
         self, type_id: str, *, enabled: bool | None = None, default_params: Mapping[str, Any] | None = None
     ) -> NodeType:
         """Switch a node type off or on, or set its default params; effective at once. What is left out stays."""
-        changes = given(enabled=enabled, default_params=default_params)
+        changes = without_none(enabled=enabled, default_params=default_params)
         return await self._session.call(NodeType, "PATCH", "node-types", type_id, json=changes)
 
 
@@ -80,7 +80,7 @@ class AsyncApiKeys(Resource):
         expires_at: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> CreatedApiKey:
-        """A new API key; `key` is in this answer only. `admin` includes every other scope."""
+        """A new API key; `key` is in this result only. `admin` includes every other scope."""
         body = {"name": name, "scopes": [scopes] if isinstance(scopes, str) else [*scopes]}
         if expires_at is not None:
             body["expires_at"] = instant("expires_at", expires_at)
@@ -92,5 +92,5 @@ class AsyncApiKeys(Resource):
         return AsyncPages(self._session, ApiKey, "api-keys", limit=limit)
 
     async def revoke(self, key_id: str) -> None:
-        """Make a key worthless at once. Raises NotFound."""
+        """Revoke a key, effective at once. Raises NotFound."""
         await self._session.call(type(None), "DELETE", "api-keys", key_id, gone_is_done=True)

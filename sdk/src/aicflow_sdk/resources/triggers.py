@@ -38,7 +38,7 @@ class AsyncTriggers(Resource):
         return await self._session.call(Execution, "POST", "triggers", trigger_id, "fire", json=body, headers=headers)
 
     async def next_fires(self, trigger_id: str, *, count: int = 5) -> tuple[Mapping[str, Any], ...]:
-        """When it will fire next, as its type tells it. Raises Conflict for triggers that do not fire by the clock."""
+        """When it will fire next, as its type defines it. Raises Conflict for a trigger without a schedule."""
         return (await self._session.items(dict, "triggers", trigger_id, "next", count=count)).data
 
     def deliveries(self, trigger_id: str, *, limit: int | None = None) -> AsyncPages[Delivery]:

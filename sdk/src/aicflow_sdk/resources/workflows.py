@@ -51,7 +51,7 @@ class AsyncWorkflows(Resource):
         name = None if isinstance(document, Path) else document_of(document).get("name")
         workflow_id = id or re.sub(r"^(?=\d)", "_", re.sub(r"[^A-Za-z0-9_-]+", "-", str(name or "")).strip("-"))[:64]
         if not workflow_id:
-            raise BuildError(f"No id follows from {document if name is None else repr(name)}.", hint="Give id=….")
+            raise BuildError(f"No id follows from {document if name is None else repr(name)}.", hint="Pass id=….")
         for left in reversed(range(_DEPLOY_ATTEMPTS)):
             try:
                 try:
@@ -61,7 +61,7 @@ class AsyncWorkflows(Resource):
                 if id is None and before.name != name:
                     raise BuildError(
                         f"The workflow {workflow_id!r} exists already and has another name: {before.name!r}.",
-                        hint=f"Give id={workflow_id!r} to replace it, or another id.",
+                        hint=f"Pass id={workflow_id!r} to replace it, or another id.",
                     )
                 after = await self.update(before, document)
                 return replace(after, outcome="unchanged" if after.version == before.version else "updated")
@@ -91,7 +91,7 @@ class AsyncWorkflows(Resource):
         """Save a new version; an equal document makes none.
 
         Given a Workflow that was read, the change is refused with RevisionMismatch when somebody else has changed it
-        since; given an id alone, whatever is there is replaced. `etag` overrides both.
+        since; with an id alone, the newest version is replaced, whatever it is. `etag` overrides both.
         """
         headers = _if_match(workflow, etag) or {"if-match": "*"}
         return await self._session.call(
@@ -139,7 +139,7 @@ class AsyncWorkflows(Resource):
         return await self._session.call(Validation, "POST", "workflows", "validate", content=content, repeatable=True)
 
     async def diff(self, workflow: str | Workflow, old: int, new: int | None = None) -> Diff:
-        """What has changed in meaning between two versions of a workflow; `new` is the newest unless given."""
+        """What has changed in meaning between two versions of a workflow; `new` is the newest by default."""
         before = await self.version(workflow, old)
         after = await (self.get(id_of(workflow)) if new is None else self.version(workflow, new))
         return compare(before.document or {}, after.document or {})
