@@ -143,6 +143,14 @@ async def test_cancelling_a_task_closes_its_stream(server: Server) -> None:
         await client.executions.cancel(execution.id)
 
 
+async def test_the_blocking_client_works_inside_a_running_event_loop(server: Server, client: AICFlow) -> None:
+    saved = client.workflows.create(chatty(1))
+    done = client.executions.run(saved)
+    with client.executions.stream(done.id) as events:
+        assert next(events).seq == 1
+    assert [execution.id for execution in client.executions.list(workflow_id=saved.id)] == [done.id]
+
+
 async def test_many_streams_at_once(server: Server) -> None:
     async with AsyncAICFlow(server.url, server.key) as client:
         saved = await client.workflows.create(chatty(5))

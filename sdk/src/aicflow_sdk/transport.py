@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -165,9 +165,10 @@ class BlockingTransport:
 
     @asynccontextmanager
     async def stream(self, path: str) -> AsyncGenerator[_BlockingStream]:
-        with self.wire.opening():
-            opened = connect(**self.wire.connection(path))
-        with opened:
+        with ExitStack() as stack:
+            with self.wire.opening():
+                opened = stack.enter_context(connect(**self.wire.connection(path)))
+            stack.callback(opened.close)  # without an error code, also when the reader leaves early
             yield _BlockingStream(opened)
 
 
@@ -207,9 +208,10 @@ class AsyncTransport:
 
     @asynccontextmanager
     async def stream(self, path: str) -> AsyncGenerator[_AsyncStream]:
-        with self.wire.opening():
-            opened = await async_connect(**self.wire.connection(path))
-        async with opened:
+        async with AsyncExitStack() as stack:
+            with self.wire.opening():
+                opened = await stack.enter_async_context(async_connect(**self.wire.connection(path)))
+            stack.push_async_callback(opened.close)
             yield _AsyncStream(opened)
 
 
