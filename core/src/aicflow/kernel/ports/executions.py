@@ -201,7 +201,8 @@ class ExecutionStore(Protocol):
         """Accept an execution: row, first event, fire, delivery, idempotency key and slots in one transaction.
 
         With `worker`, an admitted execution whose `available_at` has come is born claimed by it (status `running`,
-        epoch 1) for `lease` seconds. Without its slots it stays queued until `append` of another frees them."""
+        epoch 1) for `lease` seconds. Without its slots it stays queued until `append` of another frees them. A repeat,
+        with the id, first events and input of one that is stored, does nothing and returns as the first did."""
         ...
 
     async def append(
@@ -220,7 +221,9 @@ class ExecutionStore(Protocol):
         claimable at once. The terminal projection of an execution with a `parent_node_id` gives the wait `parent_call`
         of that step of its parent, unless the parent has ended, the answer `{"child": id}` in the same transaction,
         which makes the parent claimable if it waits.
-        Raises StaleClaim; then nothing was written."""
+        Raises StaleClaim; then nothing was written. A repeat, with the same epoch and the same events as are stored
+        under their numbers, does nothing and returns: so a store, or its caller, that lost the answer to a write just
+        writes again."""
         ...
 
     async def claim(

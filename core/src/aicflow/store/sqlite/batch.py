@@ -19,7 +19,7 @@ from aicflow.store.concurrency import ConcurrencyLimiter, limits_from_json, limi
 from aicflow.store.instants import micros, now
 from aicflow.store.sqlite.event_rows import pack
 
-__all__ = ["INLINE", "Append", "Batch", "Create"]
+__all__ = ["INLINE", "Append", "Batch", "Create", "repeated"]
 
 INLINE: Final = 1024
 """Inputs and triggers up to so many bytes stay in the execution's row, which is written again when it ends."""
@@ -182,6 +182,8 @@ class Batch:
             assert type(op) is Create
             op.result = duplicates.find(op.new)
             if op.result is not None:
+                if op.result.execution_id == op.new.id:
+                    op.result = repeated(connection, op) or op.result
                 continue
             new = op.new
             admitted = True
@@ -201,7 +203,7 @@ class Batch:
             duplicates.add(new)
             rows.extend(_create_rows(i, op, claimed, admitted))
         self._insert(connection, rows)
-        self._read_notes(group)
+        self._read_notes(connection, group)
         promoted = self._release(book, group)
         if cancel:
             request_cancel(connection, cancel)
@@ -224,14 +226,14 @@ class Batch:
             self._statements[rows] = f"INSERT INTO batch SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"  # noqa: S608
         return self._statements[rows]
 
-    def _read_notes(self, group: Sequence[Create | Append]) -> None:
+    def _read_notes(self, connection: sqlite3.Connection, group: Sequence[Create | Append]) -> None:
         for op in group:
             if type(op) is Append:
                 op.result = Appended()
         for i, what in self._notes:
             op = group[i]
             assert type(op) is Append
-            if what == _STALE:
+            if what == _STALE and not _is_written(connection, op):
                 op.error = StaleClaim(op.execution_id)
             elif what == _CANCEL and op.result is not None:
                 op.result.cancel_requested = True
@@ -337,6 +339,18 @@ def _named(
     return (kind, i, id, first_seq, call, body, epoch, *(None,) * 7, name, *_NO_MORE)
 
 
+def _is_written(connection: sqlite3.Connection, op: Append) -> bool:
+    """Whether a refused append was refused because it is stored already."""
+    place = (op.execution_id, op.epoch, op.batch.first_seq, op.body)
+    return connection.execute(_WRITTEN, place).fetchone() is not None
+
+
+def repeated(connection: sqlite3.Connection, op: Create) -> Created | None:
+    """What a create came to that is stored already; None when it is not, or another has its id."""
+    found = connection.execute(_CREATED, (op.worker, op.new.id, op.body, op.new.input)).fetchone()
+    return None if found is None else Created(op.new.id, epoch=found[0], admitted=bool(found[1]))
+
+
 def request_cancel(connection: sqlite3.Connection, ids: Sequence[str]) -> None:
     """Note that these are to end; what nobody works on becomes claimable at once."""
     connection.execute(_REQUEST_CANCEL, (dumps(ids).decode(),))
@@ -346,6 +360,15 @@ _LIMITED = """
 SELECT json_group_array(json_array(id, priority, limits, admitted, cancel_requested)) FROM (
   SELECT * FROM executions INDEXED BY executions_limited
     WHERE limits IS NOT NULL AND finished_at IS NULL ORDER BY n)
+"""
+_WRITTEN = """
+SELECT 1 FROM executions AS e JOIN events AS v ON v.execution_id = e.id
+  WHERE e.id = ? AND e.epoch = ? AND v.first_seq = ? AND v.body = ?
+"""
+_CREATED = """
+SELECT status = 'running' AND worker IS ?, admitted FROM executions AS e JOIN events AS v ON v.execution_id = e.id
+  WHERE e.id = ? AND v.first_seq = 1 AND v.body = ?
+    AND coalesce(input, (SELECT body FROM payloads WHERE execution_id = e.id AND name = '$input')) = ?
 """
 _PROMOTE = """
 UPDATE executions SET admitted = 1, due_at = CASE WHEN cancel_requested THEN -1 ELSE available_at END

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 from aicflow.kernel.errors import AICFlowError, StoreUnavailable
-from aicflow.store.sqlite.batch import Append, Batch, Create
+from aicflow.store.sqlite.batch import Append, Batch, Create, repeated
 from aicflow.store.sqlite.errors import hopeless, translated
 from aicflow.store.sqlite.threads import settle
 
@@ -117,7 +117,7 @@ class Writer:
             self._undo(connection)
             if len(group) == 1 or hopeless(error):
                 for operation in group:
-                    operation.result, operation.error = None, translated(error, self._database)
+                    self._fail(connection, operation, error)
                 return
         # one of them is guilty: each in a transaction of its own, so that only that one fails
         for operation in group:
@@ -126,7 +126,14 @@ class Writer:
                 self._attempt(connection, [operation])
             except Exception as error:
                 self._undo(connection)
-                operation.result, operation.error = None, translated(error, self._database)
+                self._fail(connection, operation, error)
+
+    def _fail(self, connection: sqlite3.Connection, operation: Operation, error: Exception) -> None:
+        operation.result, operation.error = None, translated(error, self._database)
+        if type(operation) is Create and isinstance(error, sqlite3.IntegrityError):
+            # it may be there because it was written before, and the answer to that was lost
+            operation.result = repeated(connection, operation)
+            operation.error = None if operation.result is not None else operation.error
 
     def _attempt(self, connection: sqlite3.Connection, group: Sequence[Operation]) -> None:
         hot = [operation for operation in group if not isinstance(operation, Work)]

@@ -95,12 +95,16 @@ class TableExecutions(Part):
         self, new: NewExecution, *, worker: str | None = None, lease: float = 0.0, at: float | None = None
     ) -> Created:
         check_events(new.events)
+        row = self.rows.get(new.id)
+        if row is not None and (row.new.events, row.new.input) == (new.events, new.input):
+            held = row.status == "running" and row.worker == worker
+            return Created(new.id, epoch=int(held), admitted=row.admitted)
         fire, key = new.fire, new.idempotency
         if fire is not None and fire.key is not None and (fired := self._fires.get(key_of(fire.binding_id, fire.key))):
             return Created(fired[0], duplicate=True)
         if key is not None and (earlier := self._idempotency.earlier(key.scope, key.key)) is not None:
             return Created(earlier.result, duplicate=True, fingerprint=earlier.fingerprint)
-        if new.id in self.rows or (fire and fire.delivery_id and self._triggers.has(fire.delivery_id)):
+        if row is not None or (fire and fire.delivery_id and self._triggers.has(fire.delivery_id)):
             raise Conflict(f"Execution {new.id} or its delivery exists already.")
         admitted = True
         cancelled: tuple[str, ...] = ()
@@ -163,6 +167,9 @@ class TableExecutions(Part):
         check_append(batch, projection)
         row = self.rows.get(execution_id)
         if row is None or row.epoch != epoch or row.status != "running" or batch.first_seq != len(row.events) + 1:
+            written = row.events[batch.first_seq - 1 : batch.last_seq] if row and row.epoch == epoch else []
+            if row is not None and written and written == batch.events:
+                return Appended(row.cancel_requested)
             raise StaleClaim(execution_id)
         row.events.extend(batch.events)
         row.outputs.update(outputs or {})
