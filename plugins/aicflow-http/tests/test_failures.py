@@ -115,8 +115,8 @@ async def dripping(asked: Asked, talk: Talk) -> None:
     ("handler", "timeouts", "said"),
     [
         (quiet, {"read": 0.05}, "nothing came for 0.05 s"),
-        (quiet, {"total": 0.05}, "no complete answer within 0.05 s"),
-        (dripping, {"read": 5, "total": 0.2}, "no complete answer within 0.2 s"),
+        (quiet, {"total": 0.05}, "no complete response within 0.05 s"),
+        (dripping, {"read": 5, "total": 0.2}, "no complete response within 0.2 s"),
     ],
 )
 async def test_timeouts(send: Send, handler: Handler, timeouts: dict[str, float], said: str) -> None:

@@ -62,7 +62,7 @@ class _Thoughts:
 
 @dataclass(slots=True)
 class _Call:
-    """A tool call as it is told on: `index` and `id` are ours where the server's cannot be used."""
+    """A tool call as it is passed on: `index` and `id` are ours where the server's cannot be used."""
 
     index: int
     id: str
@@ -98,9 +98,9 @@ class Chunks:
 
     def _delta(self, delta: Mapping[str, Any], last: bool) -> dict[str, Any]:
         thoughts, text = self._thoughts.add(self._text.add(_string(delta.get("content")), last=last), last=last)
-        told = _string(delta.get("reasoning_content")) or _string(delta.get("reasoning"))
+        thought = _string(delta.get("reasoning_content")) or _string(delta.get("reasoning"))
         out = {**delta, "content": text}
-        out["reasoning"] = self._reasoning.add(told, last=last) + thoughts
+        out["reasoning"] = self._reasoning.add(thought, last=last) + thoughts
         out["refusal"] = self._refusal.add(_string(delta.get("refusal")), last=last)
         calls = [call for call in delta.get("tool_calls") or [] if isinstance(call, Mapping)]
         out["tool_calls"] = [self._call(call) for call in calls]

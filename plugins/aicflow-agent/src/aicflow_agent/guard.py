@@ -81,7 +81,7 @@ class Guard(AgentMiddleware[Any, Any, Any]):
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
-        """Run the node behind a tool; what went wrong is told to the model."""
+        """Run the node behind a tool; the model hears what went wrong."""
         call = request.tool_call
         text, ok = await self._toolbox.call(call["name"], call["args"])
         status = "success" if ok else "error"

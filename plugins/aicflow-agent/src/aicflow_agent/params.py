@@ -1,4 +1,4 @@
-"""What an agent is configured with and what it gives. Knows nothing of LangChain."""
+"""What an agent is configured with and what it returns. Knows nothing of LangChain."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _PROVIDERS = name_set(
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`provider` None: LangChain tells it from the model's name. `api_key` None: the provider finds its own.
+    """`provider` None: LangChain reads it off the model's name. `api_key` None: the provider finds its own.
     `operators`: the operator, or the provider's package, chose the address; else a workflow did."""
 
     model: str
@@ -47,7 +47,7 @@ def endpoint_for(params: AgentParams, environ: Mapping[str, str] | None = None) 
     """Join params and the operator's defaults. Raises PermanentError for no model and bad URLs.
 
     The operator's key goes only to the operator's own server: a workflow that names another base_url brings its own
-    key, or none, because whoever may write a workflow may not therefore read the operator's key.
+    key, or none, because the right to write workflows is not the right to read the operator's key.
     """
     env = os.environ if environ is None else environ
     name = params.model or env.get("AICFLOW_AGENT_MODEL")

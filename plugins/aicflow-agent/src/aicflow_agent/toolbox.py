@@ -47,7 +47,7 @@ class Toolbox:
             self.tools[tool.shown_name] = await _offer(self._ctx, index, tool)
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, bool]:
-        """What the model is told, and whether the call succeeded. Raises the node's error when there were too many."""
+        """The text for the model, and whether the call succeeded. Raises the node's error when there were too many."""
         tool = self.tools.get(name)
         if tool is None:
             known = ", ".join(self.tools) or "none"
@@ -72,17 +72,17 @@ class Toolbox:
 
     def _failed(self, name: str, error: NodeError, mask: Mask | None = None) -> tuple[str, bool]:
         hide = mask or Mask()
-        told = f"Error: {error.message}" + (f" {error.hint}" if error.hint else "")
-        told = shorten(hide(told), _LONGEST_ERROR)
-        self._ctx.log(f"Tool {name} failed: {told}", level="warning", tool=name)
+        said = f"Error: {error.message}" + (f" {error.hint}" if error.hint else "")
+        said = shorten(hide(said), _LONGEST_ERROR)
+        self._ctx.log(f"Tool {name} failed: {said}", level="warning", tool=name)
         if not self._budget.after_tool_error():
             raise PermanentError(
-                f"Tool calls failed {self._budget.tool_errors} times, the last one of {name}: {told}",
+                f"Tool calls failed {self._budget.tool_errors} times, the last one of {name}: {said}",
                 code="agent-tool-errors",
                 pointer="/max_tool_errors",
                 details={"tool": name, "tool_errors": self._budget.tool_errors},
             )
-        return told, False
+        return said, False
 
 
 def shorten(text: str, longest: int) -> str:

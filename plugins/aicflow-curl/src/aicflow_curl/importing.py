@@ -35,7 +35,7 @@ class CurlImport:
 
 
 def from_curl(command: str, *, inline_secrets: bool = False, read_file: ReadFile | None = None) -> CurlImport:
-    """Read a command line. `read_file` gives the content of files that it names; without it they are an error.
+    """Read a command line. `read_file` returns the content of files that it names; without it they are an error.
     Raises CurlUnreadable (an AICFlowError) that says what cannot be carried over."""
     words = split(command)
     if not words or words[0].rpartition("/")[2] not in ("curl", "curl.exe"):
@@ -54,7 +54,7 @@ def _check(params: dict[str, Any]) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise CurlUnreadable(f"The command line gives params that cannot be: {where}: {first['msg']}.") from None
+        raise CurlUnreadable(f"The command line makes invalid params: {where}: {first['msg']}.") from None
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ class JsonBody(Params):
 
 
 class FormBody(Params):
-    """Fields as `application/x-www-form-urlencoded`. A list gives a field several times; null leaves it out."""
+    """Fields as `application/x-www-form-urlencoded`. A list repeats a field; null leaves it out."""
 
     type: Literal["form"]
     fields: Annotated[dict[str, FormValue], SECRETS]

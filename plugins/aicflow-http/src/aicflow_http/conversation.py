@@ -1,4 +1,4 @@
-"""From a request to its final answer: credentials, cookies, redirects, and a token that has expired on the way."""
+"""From a request to its final response: credentials, cookies, redirects, and a token that has expired on the way."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Conversation:
         self.redirects = 0
 
     async def ask(self, request: Outgoing, *, most: int) -> Reply:
-        """Send a request and follow where it leads. `most`: bytes of the answer that are kept. Raises NodeError, in
+        """Send a request and follow where it leads. `most`: bytes of the response that are kept. Raises NodeError, in
         which no credential is left."""
         if self._first is None:
             self._first = request.url

@@ -1,4 +1,4 @@
-"""Undoing Content-Encoding a piece at a time, so that a small answer cannot unfold into a large one unnoticed."""
+"""Undoing Content-Encoding a piece at a time, so that a small response cannot unfold into a large one unnoticed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_ENCODINGS = 3
 
 
 class Decoder:
-    """Takes the raw bytes of a body and gives the decoded ones in pieces of at most 64 kB."""
+    """Takes the raw bytes of a body and returns the decoded ones in pieces of at most 64 kB."""
 
     def __init__(self, content_encoding: str) -> None:
         names = [name.strip().lower() for name in content_encoding.split(",")]
@@ -22,7 +22,7 @@ class Decoder:
         unknown = [name for name in names if name not in ("gzip", "x-gzip", "deflate")]
         if unknown or len(names) > _MOST_ENCODINGS:
             raise PermanentError(
-                f"The answer is encoded as {content_encoding[:80]!r}, which was not asked for.",
+                f"The response is encoded as {content_encoding[:80]!r}, which was not asked for.",
                 code="http-encoding",
                 hint="Only gzip and deflate are understood; remove an 'Accept-Encoding' header of your own.",
             )
@@ -88,4 +88,4 @@ class _Inflater:
 
 
 def _damaged() -> PermanentError:
-    return PermanentError("The answer's compressed body is damaged.", code="http-encoding")
+    return PermanentError("The response's compressed body is damaged.", code="http-encoding")

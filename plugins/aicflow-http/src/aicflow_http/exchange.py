@@ -1,4 +1,4 @@
-"""One request and its answer over a pooled connection, read up to a cap."""
+"""One request and its response over a pooled connection, read up to a cap."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_STALE = 25  # idle connections that the server may have closed meanwhile
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, its body read and decoded. `truncated`: it was longer than the cap."""
+    """A response, its body read and decoded. `truncated`: it was longer than the cap."""
 
     request: Outgoing
     status: int
@@ -91,8 +91,8 @@ async def _once(
 
 
 def _out_of_step(response: httpcore2.Response) -> bool:
-    """Whether the server sent bytes beyond its answer. httpcore would take them for the answer to the next request on
-    this connection, which may be another execution's; so the connection must not be used again. It does not say so
+    """Whether the server sent bytes beyond its response. httpcore would take them for the response to the next request
+    on this connection, which may be another execution's; so the connection must not be used again. It does not say so
     publicly: where its insides are not as expected, the answer is yes, and connections are not kept."""
     found: Any = response.stream
     for name in ("_stream", "_connection", "_h11_state", "trailing_data"):
@@ -102,7 +102,7 @@ def _out_of_step(response: httpcore2.Response) -> bool:
 
 async def _read(response: httpcore2.Response, decoder: Decoder, most: int) -> tuple[bytes, bool]:
     """The first `most` decoded bytes and whether there were more. Raw bytes are counted too: some encodings can go on
-    for ever without decoding to anything."""
+    forever without decoding to anything."""
     kept = bytearray()
     raw = 0
     async with aclosing(response.aiter_stream()) as stream:

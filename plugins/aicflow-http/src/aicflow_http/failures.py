@@ -36,7 +36,7 @@ _NOT_TLS = (
 @dataclass(slots=True)
 class Progress:
     """How far a request came: whether its connection was new, whether any of it may have reached the server, and
-    whether an answer began."""
+    whether a response began."""
 
     connected: bool = False
     sent: bool = False
@@ -56,7 +56,7 @@ def may_repeat(params: HttpRequestParams) -> bool:
 
 
 def transport_error(error: Exception, progress: Progress, params: HttpRequestParams, where: str) -> NodeError:
-    """The failure of a request that got no (whole) answer. Messages of the libraries are not repeated: they may hold
+    """The failure of a request that got no (whole) response. Messages of the libraries are not repeated: they may hold
     header values."""
     problem = _tls_problem(error)
     if problem is not None:
@@ -69,7 +69,7 @@ def transport_error(error: Exception, progress: Progress, params: HttpRequestPar
         case httpcore2.ReadTimeout() | httpcore2.WriteTimeout():
             message, code = f"nothing came for {params.timeouts.read:g} s", "http-timeout"
         case TimeoutError() | httpcore2.PoolTimeout():
-            message, code = f"no complete answer within {params.timeouts.total:g} s", "http-timeout"
+            message, code = f"no complete response within {params.timeouts.total:g} s", "http-timeout"
         case httpcore2.ConnectError():
             message, code = _connect_problem(error), "http-connect"
         case httpcore2.ProxyError():
@@ -77,7 +77,7 @@ def transport_error(error: Exception, progress: Progress, params: HttpRequestPar
                 return PermanentError(f"{where}: the proxy wants credentials (407).", code="http-proxy")
             message, code = f"the proxy refused: {str(error)[:3]}", "http-proxy"
         case httpcore2.RemoteProtocolError():
-            message, code = "the answer is not valid HTTP, or was cut off", "http-cut"
+            message, code = "the response is not valid HTTP, or was cut off", "http-cut"
         case httpcore2.LocalProtocolError() | httpcore2.UnsupportedProtocol():
             return PermanentError(f"{where}: the request cannot be written as HTTP.", code="http-protocol")
         case _:
@@ -86,7 +86,7 @@ def transport_error(error: Exception, progress: Progress, params: HttpRequestPar
 
 
 def status_error(status: int, excerpt: str, params: HttpRequestParams, where: str, wait: float | None) -> NodeError:
-    """The failure that a status from 400 is. `excerpt`: the start of the answer's text, without secrets."""
+    """The failure that a status from 400 is. `excerpt`: the start of the response's text, without secrets."""
     try:
         phrase = " " + HTTPStatus(status).phrase
     except ValueError:

@@ -19,7 +19,7 @@ __all__ = ["HttpRequest"]
 
 
 class HttpRequest(Node[HttpRequestParams, HttpResponse]):
-    """Send an HTTP request and read the answer.
+    """Send an HTTP request and read the response.
 
     Any method; query, headers, cookies and a JSON, form, multipart or raw body; authentication by password, token, key,
     signature, OAuth2 or client certificate; redirects, pagination, proxies. Addresses inside the operator's own network
@@ -38,7 +38,7 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
     errors: ClassVar[Mapping[str, str]] = {
         "http-connect": "No connection: refused, unreachable, name unknown",
         "http-timeout": "One of the timeouts",
-        "http-cut": "The answer is cut off or not HTTP",
+        "http-cut": "The response is cut off or not HTTP",
         "http-status": "A status from 400; `details.status`",
         "http-proxy": "The proxy refused",
         "http-refused": "An inner address",
@@ -50,9 +50,9 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
         "http-protocol": "The request cannot be written as HTTP",
         "http-redirect": "Redirects in a loop, or to a place that cannot be gone to",
         "http-pagination": "The next page cannot be asked for",
-        "http-too-large": "The answer is too large",
-        "http-encoding": "The answer's compressed body is damaged",
-        "http-parse": "The answer says it is JSON and is not",
+        "http-too-large": "The response is too large",
+        "http-encoding": "The response's compressed body is damaged",
+        "http-parse": "The response says it is JSON and is not",
     }
 
     def __init__(self, settings: HttpSettings | None = None) -> None:

@@ -23,7 +23,7 @@ __all__ = ["Collected", "collect"]
 
 @dataclass(slots=True)
 class Collected:
-    """The pages so far: the last answer, the items of all and of the last one, and whether the walk ended before the
+    """The pages so far: the last response, the items of all and of the last one, and whether the walk ended before the
     last page."""
 
     reply: Reply
@@ -41,7 +41,7 @@ async def collect(
     options: ResponseOptions,
     check: Callable[[Reply], None],
 ) -> Collected:
-    """Ask for page after page. `check` raises for answers that fail the step. An accepted error status ends the walk,
+    """Ask for page after page. `check` raises for responses that fail the step. An accepted error status ends the walk,
     and so does a 404 for a page that nobody had announced. Raises NodeError."""
     request: Outgoing | None = _opening(first, rule)
     found: Collected | None = None

@@ -1,4 +1,4 @@
-"""What http.request is configured with, and what it gives."""
+"""What http.request is configured with, and what it returns."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Redirects(Params):
 
 
 class ResponseOptions(Params):
-    """How the answer is read. `auto` goes by its content type. `max_bytes` counts bytes after decompression."""
+    """How the response is read. `auto` goes by its content type. `max_bytes` counts bytes after decompression."""
 
     as_: Annotated[Literal["auto", "json", "text", "bytes"], Field(alias="as")] = "auto"
     max_bytes: Annotated[int, Field(ge=0, le=100_000_000)] = 10_000_000
     on_too_large: Annotated[Literal["fail", "truncate"], Field(description="`truncate` keeps the first bytes.")] = (
         "fail"
     )
-    charset: Annotated[str | None, Field(description="Used instead of the one that the answer names.")] = None
+    charset: Annotated[str | None, Field(description="Used instead of the one that the response names.")] = None
 
 
 class Tls(Params):
@@ -131,7 +131,7 @@ class HttpRequestParams(Params):
         return value
 
     def accepts(self, status: int) -> bool:
-        """Whether an answer with this status is a success."""
+        """Whether a response with this status is a success."""
         if status < 400 or not self.raise_for_status:
             return True
         for entry in self.accept_status:
@@ -144,12 +144,12 @@ class HttpRequestParams(Params):
 
 
 class HttpResponse(Output):
-    """The answer.
+    """The response.
 
     `body`: a JSON value, text, or (`body_type` is `base64`) bytes as base64; with pagination, the items of all pages.
-    `headers`: by lower-case name. `url`: where the answer came from, without credentials. `size`: bytes of the body
+    `headers`: by lower-case name. `url`: where the response came from, without credentials. `size`: bytes of the body
     after decompression. `truncated`: the body was cut at `max_bytes`. `has_more`: the pagination ended before the last
-    page, by a cap or an answer that was no page.
+    page, by a cap or a response that was no page.
     """
 
     status: int

@@ -1,4 +1,4 @@
-"""Turning an answer's bytes into a JSON value, text, or base64."""
+"""Turning a response's bytes into a JSON value, text, or base64."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _OVERFLOW = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{309}")
 
 
 def content_type(reply: Reply) -> tuple[str | None, str | None]:
-    """The media type in lower case and the charset, as far as the answer names them."""
+    """The media type in lower case and the charset, as far as the response names them."""
     text = reply.headers.get("content-type", "").strip()
     if not text:
         return None, None
@@ -66,7 +66,7 @@ def parse(reply: Reply, options: ResponseOptions) -> tuple[Any, BodyType]:
         except UnicodeError as error:
             if not guessed:
                 raise PermanentError(
-                    f"The answer ({media or 'no content type'}, {len(reply.content)} bytes) is not text: {error}.",
+                    f"The response ({media or 'no content type'}, {len(reply.content)} bytes) is not text: {error}.",
                     code="http-parse",
                     hint="Set response.charset to its charset, or response.as to 'bytes'.",
                 ) from None
@@ -88,14 +88,14 @@ def parse_json(reply: Reply, options: ResponseOptions) -> Any:
     except ValueError as error:
         cut = " It was cut at response.max_bytes." if reply.truncated else ""
         raise PermanentError(
-            f"The answer ({media or 'no content type'}, {len(reply.content)} bytes) is not JSON: {error}.{cut}",
+            f"The response ({media or 'no content type'}, {len(reply.content)} bytes) is not JSON: {error}.{cut}",
             code="http-parse",
             hint="Set response.as to 'text' to look at it.",
         ) from None
 
 
 def text_of(reply: Reply, options: ResponseOptions) -> str:
-    """The text by the charset that was set, the one the answer names if it is known, or UTF-8. Raises
+    """The text by the charset that was set, the one the response names if it is known, or UTF-8. Raises
     UnicodeDecodeError: nothing is replaced."""
     charset = options.charset or content_type(reply)[1]
     content = reply.content

@@ -43,7 +43,7 @@ def redirected(first: httpx2.URL, hop: Hop, reply: Reply) -> Hop:
         raise PermanentError(
             f"{shown_url(request.url, query=False)} redirects to a place that cannot be gone to: {location[:100]!r}.",
             code="http-redirect",
-            hint="Set redirects.follow to false to look at the answer itself.",
+            hint="Set redirects.follow to false to look at the response itself.",
         ) from None
     trusted = hop.trusted and same_party(first, target)
     method, content, headers = request.method, request.content, request.headers.copy()

@@ -81,7 +81,7 @@ def _status_error(reply: Reply, params: HttpRequestParams) -> NodeError:
 
 def _too_large(reply: Reply, most: int) -> PermanentError:
     return PermanentError(
-        f"The answer of {shown_url(reply.request.url, query=False)} is larger than {most} bytes.",
+        f"The response of {shown_url(reply.request.url, query=False)} is larger than {most} bytes.",
         code="http-too-large",
         pointer="/response/max_bytes",
         hint="Raise response.max_bytes, or set response.on_too_large to 'truncate' to keep the beginning.",

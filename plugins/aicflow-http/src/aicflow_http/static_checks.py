@@ -1,4 +1,4 @@
-"""What can be told from params as they stand in a document, references not yet resolved."""
+"""Problems of params as written in a document, with references not yet resolved."""
 
 from __future__ import annotations
 

@@ -104,14 +104,14 @@ def _question(auth: OAuth2ClientCredentials) -> Outgoing:
 def _read(reply: Reply, now: float) -> Token:
     if reply.status != 200:
         raise _refused(reply, now)
-    answer = _object(reply)
-    value, scheme = answer.get("access_token"), answer.get("token_type") or "Bearer"
+    fields = _object(reply)
+    value, scheme = fields.get("access_token"), fields.get("token_type") or "Bearer"
     if not isinstance(value, str) or not value or not isinstance(scheme, str):
         raise PermanentError(
-            "The token endpoint's answer holds no access_token.", code="http-auth", pointer="/auth/token_url"
+            "The token endpoint's response holds no access_token.", code="http-auth", pointer="/auth/token_url"
         )
     try:
-        lifetime = float(str(answer.get("expires_in", _UNSAID)))
+        lifetime = float(str(fields.get("expires_in", _UNSAID)))
     except ValueError:
         lifetime = _UNSAID
     if not math.isfinite(lifetime):
@@ -133,7 +133,7 @@ def _refused(reply: Reply, now: float) -> NodeError:
 
 def _object(reply: Reply) -> dict[str, object]:
     try:
-        answer = from_json(reply.content, allow_inf_nan=False)
+        fields = from_json(reply.content, allow_inf_nan=False)
     except ValueError:
         return {}
-    return answer if isinstance(answer, dict) else {}
+    return fields if isinstance(fields, dict) else {}

@@ -41,7 +41,7 @@ class IfElseOutput(Output):
 class IfElse(Node[IfElseParams, IfElseOutput]):
     """Go on by port `true` or port `false`.
 
-    Give `condition`, a `${{ … }}` expression that gives true or false and nothing else (1 and "true" are errors), or
+    Give `condition`, a `${{ … }}` expression that is true or false and nothing else (1 and "true" are errors), or
     `conditions`, a list of typed comparisons of which all (or, with `match: any`, one) must hold.
     """
 

@@ -1,4 +1,4 @@
-"""Params as they stand in a document, references not yet resolved."""
+"""Whether params as written in a document hold references that are not yet resolved."""
 
 from __future__ import annotations
 

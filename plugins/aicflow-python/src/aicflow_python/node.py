@@ -101,14 +101,14 @@ class PythonCode(Node[PythonParams, Any]):
 
     async def health(self) -> Mapping[str, Any]:
         """The backend, its layers, and why it is not ready. Before the first step a sandbox is opened and closed to
-        find out; what that gave is kept for five minutes."""
+        find out; the result is kept for five minutes."""
         layers = self._sandbox.layers() if self._sandbox is not None else await self._tried()
-        told: dict[str, Any] = {"ready": layers.ready, "backend": layers.backend}
+        found: dict[str, Any] = {"ready": layers.ready, "backend": layers.backend}
         if layers.reason is not None:
-            told["reason"] = layers.reason
+            found["reason"] = layers.reason
         if layers.ready and layers.backend != "process":
-            told["note"] = layers.assurance
-        return {**told, "active": dict(layers.active), "missing": dict(layers.missing)}
+            found["note"] = layers.assurance
+        return {**found, "active": dict(layers.active), "missing": dict(layers.missing)}
 
     async def _tried(self) -> Layers:
         async with self._probing:

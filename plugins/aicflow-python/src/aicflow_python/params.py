@@ -13,7 +13,7 @@ __all__ = ["PythonParams"]
 class PythonParams(Params):
     """`code` is the body of a function: it reads `inputs`, may `await`, and returns a JSON value."""
 
-    code: Annotated[Code, Field(description="The body of a function over `inputs`; `return` gives the node's output.")]
+    code: Annotated[Code, Field(description="The body of a function over `inputs`; `return` sets the node's output.")]
     inputs: Annotated[
         dict[str, Any],
         Field(default_factory=dict, description="Values the code sees as `inputs`; references go here, not into code."),

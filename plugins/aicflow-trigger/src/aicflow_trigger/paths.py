@@ -122,7 +122,7 @@ class PathTable[T]:
         self._size += 1
 
     def remove(self, pattern: PathPattern) -> T | None:
-        """Take the pattern of this shape away; gives its value, or None when there was none."""
+        """Take the pattern of this shape away; returns its value, or None when there was none."""
         trail: list[tuple[_Branch[T], str | None]] = []
         branch: _Branch[T] | None = self._root
         for segment in pattern.segments:
@@ -146,7 +146,7 @@ class PathTable[T]:
         return next(self.matches(path), None)
 
     def matches(self, path: str) -> Iterator[tuple[T, dict[str, str]]]:
-        """Every value whose pattern matches, with its parameters; the one that `find` gives comes first."""
+        """Every value whose pattern matches, with its parameters; the one that `find` returns comes first."""
         segments = split_path(path)
         if segments is None or len(segments) > MAX_SEGMENTS:
             return

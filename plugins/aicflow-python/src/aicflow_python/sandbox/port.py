@@ -57,7 +57,7 @@ class Environment:
     @property
     def allowed(self) -> tuple[str, ...]:
         """Every module that code may import; `package.*` for all of a package that was loaded."""
-        # Packages import parts of themselves, sometimes in the name of whoever called them.
+        # Packages import parts of themselves, sometimes in the name of their caller.
         whole = dict.fromkeys(f"{name.partition('.')[0]}.*" for name in self.packages)
         return (*MODULES, *self.packages, *whole)
 

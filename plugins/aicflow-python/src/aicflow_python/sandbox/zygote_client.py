@@ -165,7 +165,7 @@ class Zygote:
         child = Child(self._loop, pid, socket.socket(fileno=channel), black_box, pidfd, self._on_dead)
         self._children[pid] = child
         asked = self._asked.popleft()
-        if asked.done():  # whoever asked has gone
+        if asked.done():  # the caller has gone
             child.kill()
         else:
             asked.set_result(child)

@@ -34,7 +34,7 @@ FORBIDDEN_EVENTS: Final = (
 
 
 IMPLICIT: Final = frozenset({"_strptime", "_pydatetime", "zoneinfo._common", "zoneinfo._tzpath", "_collections_abc"})
-"""What C code of allowed modules imports in the name of whoever called it."""
+"""What C code of allowed modules imports in the name of its caller."""
 
 
 def import_problem(name: str, allowed: Sequence[str]) -> str | None:
@@ -68,7 +68,7 @@ def refusal(name: str, reason: str) -> Callable[..., NoReturn]:
 
 
 def guarded_import(allowed: Sequence[str]) -> Callable[..., ModuleType]:
-    """An `__import__` that gives allowed, already loaded modules and nothing else."""
+    """An `__import__` that returns allowed, already loaded modules and nothing else."""
 
     def __import__(
         name: str,

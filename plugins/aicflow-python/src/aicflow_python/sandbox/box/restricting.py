@@ -116,7 +116,7 @@ def restricted_namespace(_: tuple[str, ...] | None) -> dict[str, Any]:
 
 
 def attribute(thing: Any, name: str) -> Any:
-    """An attribute that RestrictedPython's guard allows. The guard itself gives None where there is none."""
+    """An attribute that RestrictedPython's guard allows. The guard itself returns None where there is none."""
     from RestrictedPython import Guards
 
     guards: Any = Guards

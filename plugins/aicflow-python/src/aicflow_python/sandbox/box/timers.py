@@ -92,7 +92,7 @@ class Timers:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
     def strike(self, limit: str, frame: FrameType | None) -> NoReturn:
-        """Raise in the author's code, now and whenever it goes on regardless. The first limit is the one told."""
+        """Raise in the author's code, now and whenever it goes on regardless. The first limit is the one reported."""
         if self.struck is None:
             line = author_line(frame)
             if line is None and self.waiting_frame:
