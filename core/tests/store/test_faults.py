@@ -79,7 +79,7 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> Non
 
 
 async def test_only_the_guilty_operation_of_a_group_fails(store: SQLiteStore) -> None:
-    await create(store.executions, "ex_5")
+    await create(store.executions, "ex_5", input="another")
     results = await asyncio.gather(*(create(store.executions, f"ex_{i}") for i in range(10)), return_exceptions=True)
     assert [i for i, result in enumerate(results) if isinstance(result, Conflict)] == [5]
     assert await store.executions.count(ExecutionFilter()) == {"queued": 10}
@@ -87,7 +87,7 @@ async def test_only_the_guilty_operation_of_a_group_fails(store: SQLiteStore) ->
 
 async def test_a_group_that_fails_gives_its_slots_back(store: SQLiteStore) -> None:
     limits = (SlotLimit("k", 1),)
-    await create(store.executions, "ex_1")
+    await create(store.executions, "ex_1", input="another")
     ids = ["ex_1", "ex_2", "ex_3"]
     results = await asyncio.gather(*(create(store.executions, id, limits=limits) for id in ids), return_exceptions=True)
     assert isinstance(results[0], Conflict)
