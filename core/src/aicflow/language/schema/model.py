@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aicflow_language.json_values import pointer as json_pointer
+from aicflow_language.json_values import schema_type
+
 from aicflow.language.work import TooCostly as TooCostly
 
 type Schema = dict[str, Any] | bool
@@ -47,10 +50,8 @@ class SchemaError(ValueError):
 
 
 def pointer(path: Iterable[str | int]) -> str:
-    """The JSON pointer (RFC 6901) of a path: `('a/b', 0)` is `/a~1b/0`, the root is the empty text."""
-    return "".join(
-        f"/{part}" if isinstance(part, int) else "/" + part.replace("~", "~0").replace("/", "~1") for part in path
-    )
+    """The JSON pointer of a path."""
+    return json_pointer(*path)
 
 
 def shorten(text: str, limit: int = MESSAGE_LIMIT) -> str:
@@ -79,23 +80,7 @@ def preview(value: Any) -> str:
     return f"a Python {type(value).__name__}"
 
 
-def json_kind(value: Any) -> str:
-    """The JSON type of a value, `integer` for numbers without a fraction (1.0 is one)."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        return "integer"
-    if isinstance(value, float):
-        return "number"
-    if isinstance(value, list):
-        return "array"
-    if isinstance(value, dict):
-        return "object"
-    return type(value).__name__
+json_kind: Final = schema_type
 
 
 _HASH_MODULUS: Final = (1 << 61) - 1
