@@ -117,3 +117,10 @@ async def test_a_cut_answer_ends_in_the_middle_of_the_transfer(streamed: bool) -
         clean = await client.post(f"{server.base_url}/chat/completions", json=body)
     assert clean.status_code == 200
     assert "[DONE]" not in clean.text
+
+
+async def test_a_request_without_a_question_is_answered_too() -> None:
+    async with ChatServer() as server, httpx2.AsyncClient() as client:
+        body = {"messages": [{"role": "system", "content": "Be kind."}]}
+        answer = await client.post(f"{server.base_url}/chat/completions", json=body)
+    assert answer.json()["choices"][0]["message"]["content"].startswith("The text says nothing")

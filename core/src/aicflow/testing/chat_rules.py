@@ -47,7 +47,7 @@ def answer_by_rules(body: Mapping[str, Any]) -> Answer:
     results = "\n".join(_text(m) for m in messages if m.get("role") == "tool")
     tools = [tool["function"] for tool in body.get("tools") or ()]
     forced = _forced_tool(body.get("tool_choice"), tools)
-    last_role = next(m.get("role") for m in reversed(messages) if m.get("role") in ("user", "tool"))
+    last_role = next((m["role"] for m in reversed(messages) if m.get("role") in ("user", "tool")), None)
     if last_role == "user":  # each question gets one tool call at most
         call = _wanted_call(asked, [tool for tool in tools if tool is not forced])
         if call is not None:
@@ -87,7 +87,9 @@ def _named(text: str) -> dict[str, str | float]:
 def _summary(text: str) -> str:
     """Named numbers; without any, the first sentences."""
     values = [f"{name} {value:g}" for name, value in _named(text).items() if isinstance(value, float)]
-    return f"Values: {', '.join(values[:8])}." if values else " ".join(_sentences(text)[:2])
+    if values:
+        return f"Values: {', '.join(values[:8])}."
+    return " ".join(_sentences(text)[:2]) or "The text says nothing that a rule can read."
 
 
 def _sentences(text: str) -> list[str]:

@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from aicflow_trigger.answers import answer
 from aicflow_trigger.calls import receive as receive_call
 from aicflow_trigger.errors import BodyRejected, SignatureRejected
 from aicflow_trigger.refusals import guarded, other_method, path_below, refusal
+from aicflow_trigger.responses import response_to
 from aicflow_trigger.webhook import RESERVED, Hook, WebhookTrigger
 
 _KEEP_ALIVE: Final = 15.0
@@ -89,7 +89,7 @@ class Drafts:
             self._publish(workflow_id, trigger_id, "refused", shown)
             raise problem from None
         self._publish(workflow_id, trigger_id, "delivery", shown | {"execution_id": fired.execution_id})
-        return await answer(runtime, draft.params.respond, fired)
+        return await response_to(runtime, draft.params.respond, fired)
 
     def _publish(self, workflow_id: str, trigger_id: str, event: str, data: Mapping[str, Any]) -> None:
         for listener in self._listeners.values():

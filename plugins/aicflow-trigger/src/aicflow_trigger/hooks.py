@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aicflow_trigger.answers import answer
 from aicflow_trigger.calls import receive as receive_call
 from aicflow_trigger.drafts import Drafts
 from aicflow_trigger.refusals import guarded, other_method, path_below
+from aicflow_trigger.responses import response_to
 from aicflow_trigger.webhook import RESERVED, WebhookTrigger
 from aicflow_trigger.webhook_params import CrossOrigin, WebhookParams
 
@@ -68,4 +68,4 @@ class HooksApp:
         runtime = trigger.runtime
         call = await receive_call(params, path, found.path_params, request, runtime.clock.now())
         fired = await runtime.fire(binding, call.payload, key=call.key)
-        return await answer(runtime, params.respond, fired)
+        return await response_to(runtime, params.respond, fired)

@@ -1,4 +1,4 @@
-"""What the caller of a webhook is answered, once there is an execution."""
+"""The response to the caller of a webhook, once there is an execution."""
 
 import asyncio
 import base64
@@ -14,10 +14,10 @@ from aicflow_trigger.respond import NO_BODY, RespondOutput, RespondParams
 from aicflow_trigger.webhook_params import RespondAtOnce, RespondFromNode, RespondWithOutput
 
 
-async def answer(
+async def response_to(
     runtime: TriggerRuntime, respond: RespondAtOnce | RespondWithOutput | RespondFromNode, fired: Fired
 ) -> Response:
-    """The answer to a call that was stored. Raises Problem when there is none to give."""
+    """The response to a call that was stored. Raises Problem when there is none."""
     execution_id = fired.execution_id
     if execution_id is None:
         raise Problem(
@@ -82,7 +82,7 @@ def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 
 def from_output(output: Any) -> Response:
-    """The answer that a `webhook.respond` node describes; the output of another node as JSON."""
+    """The response that a `webhook.respond` node describes; the output of another node as JSON."""
     if not isinstance(output, dict) or output.keys() != RespondOutput.model_fields.keys():
         return _json(output)
     try:
