@@ -290,6 +290,7 @@ class TestSending:
 
         gone = problem(404, "not-found")
         assert Done(delete, [LOST, gone]).result is None
+        assert Done(delete, [problem(503, "unavailable"), gone]).result is None
         fails(delete, [gone], NotFound)
         fails(delete, [REFUSED, gone], NotFound)
 
