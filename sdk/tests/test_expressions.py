@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from enum import IntEnum
 from typing import Any
 
 import pytest
@@ -130,6 +131,14 @@ def test_unknown_functions_are_named() -> None:
     with pytest.raises(AttributeError, match=r"no function 'size'.*len"):
         fn.size(i.a)
     assert "contains" in dir(fn)
+
+
+class Level(IntEnum):
+    HIGH = 3
+
+
+def test_members_of_an_enum_are_their_numbers() -> None:
+    assert written(i.a + Level.HIGH) == "input.a + 3"
 
 
 def test_numbers_that_json_cannot_say_are_refused() -> None:

@@ -46,15 +46,13 @@ def binary(operator: str, left: Source, right: Source) -> Source:
 
 def literal(value: bool | int | float | str | None) -> Source:
     """A value as an expression. Raises BuildError for numbers that no expression has."""
-    if isinstance(value, str):
-        return Source(_visible(json.dumps(value, ensure_ascii=False)))
-    if value is None or isinstance(value, bool):
-        return Source(json.dumps(value))
+    number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(value, float) and not math.isfinite(value):
         raise BuildError(f"{value} is not a JSON number.", hint="Expressions have no infinity and no NaN.")
     if isinstance(value, int) and abs(value) >= MAX_INTEGER:
         raise BuildError("The integer is too large.", hint="Integers of expressions are below 2^128.")
-    return Source(repr(value), UNARY)  # a path that leads on from a number needs parentheses
+    text = json.dumps(value, ensure_ascii=False)  # also of subclasses, such as members of IntEnum
+    return Source(text, UNARY) if number else Source(_visible(text))  # a path that leads on from a number needs "()"
 
 
 def parse(text: str) -> Node:
