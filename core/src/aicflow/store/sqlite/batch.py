@@ -1,15 +1,16 @@
 """The hot path: the creates and appends of one group as one statement.
 
-`batch.sql` is the other half. Rows are tuples in the order of that view's columns."""
+`batch.sql` is the other half: what SQLite does with each row."""
 
 from __future__ import annotations
 
 import sqlite3
 from asyncio import Future
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.execution import TERMINAL_STATUSES
@@ -26,11 +27,55 @@ INLINE: Final = 1024
 
 _CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP = 1, 2, 3, 4, 5, 6, 7
 _STALE, _CANCEL = 1, 2
-_COLUMNS: Final = 40
 _MOST_ROWS: Final = 256
-_NO_MORE: Final = (None,) * (_COLUMNS - 15)
 
-type _Row = tuple[Any, ...]
+
+class _Row(NamedTuple):
+    """A row of the view `batch`, whose columns these are. `i` is the place of its operation in the group."""
+
+    kind: int
+    i: int
+    id: str | None = None
+    first_seq: int | None = None
+    last_seq: int | None = None
+    body: bytes | None = None
+    epoch: int | None = None
+    status: str | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    due_at: int | None = None
+    wake_at: int | None = None
+    output: bytes | None = None
+    error: bytes | str | None = None
+    name: str | None = None
+    call: int | None = None
+    workflow_id: str | None = None
+    version: int | None = None
+    created_at: int | None = None
+    available_at: int | None = None
+    engine: str | None = None
+    priority: int | None = None
+    worker: str | None = None
+    admitted: int | None = None
+    limits: str | None = None
+    trigger_kind: str | None = None
+    binding_id: str | None = None
+    trigger: bytes | None = None
+    input: bytes | None = None
+    idempotency_scope: str | None = None
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
+    key_owner: str | None = None
+    rerun_of: str | None = None
+    parent_execution_id: str | None = None
+    parent_node_id: str | None = None
+    fire_key: str | None = None
+    delivery_id: str | None = None
+    received_at: int | None = None
+    delivered: bytes | None = None
+
+
+_COLUMNS: Final = len(_Row._fields)
 
 
 class Create:
@@ -126,6 +171,8 @@ class Batch:
     def prepare(self, connection: sqlite3.Connection) -> None:
         """Give the writing connection its view and triggers, and read the book of slots."""
         connection.create_function("note", 2, lambda i, what: self._notes.append((i, what)))
+        columns = ", ".join(f"NULL AS {name}" for name in _Row._fields)
+        connection.execute(f"CREATE TEMP VIEW batch AS SELECT {columns}")
         connection.executescript(files(__package__).joinpath("batch.sql").read_text(encoding="utf-8"))
         self.book(connection)
 
@@ -272,71 +319,96 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
     if fire is not None:
         binding_id = fire.binding_id
     events = new.events
-    rows: list[_Row] = [
-        (
-            _CREATE, i, new.id, events.first_seq, events.last_seq, op.body, int(claimed),
-            "running" if claimed else "queued", None, None, due, None, None,
-            None, None,
-            new.workflow_id, new.version, created, available, new.engine, new.priority,
-            op.worker if claimed else None, int(admitted),
-            dumps(limits_to_json(new.limits)).decode() if new.limits else None,
-            kind or "api", binding_id, trigger, new.input if len(new.input) <= INLINE else None,
-            key.scope if key else None, key.key if key else None, key.fingerprint if key else None,
-            key.owner if key else None, new.rerun_of, new.parent_execution_id, new.parent_node_id,
-            fire.key if fire else None, fire.delivery_id if fire else None,
-            micros(fire.received_at) if fire else None, fire.payload if fire else None, new.parent_call,
+    rows = [
+        _Row(
+            kind=_CREATE,
+            i=i,
+            id=new.id,
+            first_seq=events.first_seq,
+            last_seq=events.last_seq,
+            body=op.body,
+            epoch=int(claimed),
+            status="running" if claimed else "queued",
+            due_at=due,
+            call=new.parent_call,
+            workflow_id=new.workflow_id,
+            version=new.version,
+            created_at=created,
+            available_at=available,
+            engine=new.engine,
+            priority=new.priority,
+            worker=op.worker if claimed else None,
+            admitted=int(admitted),
+            limits=dumps(limits_to_json(new.limits)).decode() if new.limits else None,
+            trigger_kind=kind or "api",
+            binding_id=binding_id,
+            trigger=trigger,
+            input=new.input if len(new.input) <= INLINE else None,
+            idempotency_scope=key.scope if key else None,
+            idempotency_key=key.key if key else None,
+            fingerprint=key.fingerprint if key else None,
+            key_owner=key.owner if key else None,
+            rerun_of=new.rerun_of,
+            parent_execution_id=new.parent_execution_id,
+            parent_node_id=new.parent_node_id,
+            fire_key=fire.key if fire else None,
+            delivery_id=fire.delivery_id if fire else None,
+            received_at=micros(fire.received_at) if fire else None,
+            delivered=fire.payload if fire else None,
         )
-    ]  # fmt: skip
+    ]
     payloads = dict(new.outputs)
     if len(new.input) > INLINE:
         payloads["$input"] = new.input
     if len(new.trigger) > INLINE:
         payloads["$trigger"] = new.trigger
-    rows.extend(_named(_PAYLOAD, i, new.id, None, None, name, body) for name, body in payloads.items())
+    rows.extend(_Row(_PAYLOAD, i, new.id, name=name, body=body) for name, body in payloads.items())
     return rows
 
 
 def _skip_row(i: int, fire: Fire, *, created: float) -> _Row:
-    fired = (fire.key, fire.delivery_id, micros(fire.received_at), fire.payload)
-    named = (None, None, None, micros(created), *(None,) * 7, fire.binding_id)
-    return (_SKIP, i, *(None,) * 11, "skipped", *named, *(None,) * 9, *fired, None)
+    return _Row(
+        _SKIP,
+        i,
+        error="skipped",
+        created_at=micros(created),
+        binding_id=fire.binding_id,
+        fire_key=fire.key,
+        delivery_id=fire.delivery_id,
+        received_at=micros(fire.received_at),
+        delivered=fire.payload,
+    )
 
 
 def _append_rows(i: int, op: Append) -> list[_Row]:
-    batch, body, projection = op.batch, op.body, op.projection
-    last_seq = batch.first_seq + len(batch.events) - 1
-    head: _Row
+    first_seq, projection = op.batch.first_seq, op.projection
+    last_seq = first_seq + len(op.batch.events) - 1
     if projection is None:
-        head = (_PROGRESS, i, op.execution_id, batch.first_seq, last_seq, body, op.epoch,
-                None, None, None, None, None, None, None, None)  # fmt: skip
+        row = _Row(_PROGRESS, i, op.execution_id, first_seq, last_seq, op.body, op.epoch)
     else:
-        goes_on = projection.status == "running"
-        head = (
-            _PROGRESS if goes_on else _SETTLE, i, op.execution_id, batch.first_seq, last_seq, body, op.epoch,
-            projection.status, micros(projection.started_at), micros(projection.finished_at), None,
-            micros(projection.wake_at), projection.output, projection.error, None,
-        )  # fmt: skip
+        row = _Row(
+            _PROGRESS if projection.status == "running" else _SETTLE,
+            i,
+            op.execution_id,
+            first_seq,
+            last_seq,
+            op.body,
+            op.epoch,
+            status=projection.status,
+            started_at=micros(projection.started_at),
+            finished_at=micros(projection.finished_at),
+            wake_at=micros(projection.wake_at),
+            output=projection.output,
+            error=projection.error,
+        )
     if not op.outputs and not op.consumed:
-        return [head + _NO_MORE]
-    place = (i, op.execution_id, batch.first_seq, op.epoch)
+        return [row]
+    part = partial(_Row, i=i, id=op.execution_id, first_seq=first_seq, epoch=op.epoch)
     return [
-        *(_named(_OUTPUT, *place, name, output) for name, output in (op.outputs or {}).items()),
-        *(_named(_CONSUME, *place, node_id, None, call) for node_id, call in op.consumed),
-        head + _NO_MORE,
+        *(part(_OUTPUT, name=name, body=output) for name, output in (op.outputs or {}).items()),
+        *(part(_CONSUME, name=node_id, call=call) for node_id, call in op.consumed),
+        row,
     ]
-
-
-def _named(
-    kind: int,
-    i: int,
-    id: str,
-    first_seq: int | None,
-    epoch: int | None,
-    name: str,
-    body: bytes | None,
-    call: int | None = None,
-) -> _Row:
-    return (kind, i, id, first_seq, call, body, epoch, *(None,) * 7, name, *_NO_MORE)
 
 
 def _is_written(connection: sqlite3.Connection, op: Append) -> bool:

@@ -1,16 +1,6 @@
--- The writing connection's one hot statement is an INSERT of many rows into this view. Its triggers do the work inside
--- SQLite, row by row and in order, and call note(i, what) for the few rows that have something to tell.
-
-CREATE TEMP VIEW batch AS SELECT
-  NULL AS kind, NULL AS i, NULL AS id, NULL AS first_seq, NULL AS last_seq, NULL AS body, NULL AS epoch,
-  NULL AS status, NULL AS started_at, NULL AS finished_at, NULL AS due_at, NULL AS wake_at, NULL AS output,
-  NULL AS error, NULL AS name,
-  NULL AS workflow_id, NULL AS version, NULL AS created_at, NULL AS available_at, NULL AS engine, NULL AS priority,
-  NULL AS worker, NULL AS admitted, NULL AS limits, NULL AS trigger_kind, NULL AS binding_id, NULL AS trigger,
-  NULL AS input, NULL AS idempotency_scope, NULL AS idempotency_key, NULL AS fingerprint, NULL AS key_owner,
-  NULL AS rerun_of,
-  NULL AS parent_execution_id, NULL AS parent_node_id, NULL AS fire_key, NULL AS delivery_id, NULL AS received_at,
-  NULL AS delivered, NULL AS parent_call;
+-- The writing connection's one hot statement is an INSERT of many rows into the view `batch`, whose columns are the
+-- fields of a row in batch.py. Its triggers do the work inside SQLite, row by row and in order, and call note(i, what)
+-- for the few rows that have something to tell.
 
 CREATE TEMP TRIGGER batch_create INSTEAD OF INSERT ON batch WHEN NEW.kind = 1 BEGIN
   INSERT INTO executions (
@@ -20,7 +10,7 @@ CREATE TEMP TRIGGER batch_create INSTEAD OF INSERT ON batch WHEN NEW.kind = 1 BE
   ) VALUES (
     NEW.id, NEW.workflow_id, NEW.version, NEW.status, NEW.created_at, NEW.available_at, NEW.started_at, NEW.last_seq,
     NEW.epoch, NEW.worker, NEW.due_at, NEW.priority, NEW.admitted, NEW.engine, NEW.trigger_kind, NEW.binding_id,
-    NEW.rerun_of, NEW.parent_execution_id, NEW.parent_node_id, NEW.parent_call, NEW.idempotency_key,
+    NEW.rerun_of, NEW.parent_execution_id, NEW.parent_node_id, NEW.call, NEW.idempotency_key,
     NEW.limits, NEW.trigger, NEW.input
   );
   INSERT INTO events VALUES (NEW.id, NEW.first_seq, NEW.last_seq, NEW.body);
@@ -94,7 +84,7 @@ CREATE TEMP TRIGGER batch_output INSTEAD OF INSERT ON batch WHEN NEW.kind = 5 BE
 END;
 
 CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN NEW.kind = 6 BEGIN
-  DELETE FROM answers WHERE execution_id = NEW.id AND node_id = NEW.name AND call = NEW.last_seq AND EXISTS (
+  DELETE FROM answers WHERE execution_id = NEW.id AND node_id = NEW.name AND call = NEW.call AND EXISTS (
     SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1
       AND status = 'running');
 END;
