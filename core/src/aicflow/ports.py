@@ -58,7 +58,7 @@ from aicflow.kernel.ports.tables import (
     WorkflowStore,
     WorkflowVersion,
 )
-from aicflow.kernel.records import EngineType, Observer, Runtime, SecretSource, StoreType
+from aicflow.kernel.records import EngineType, Observer, Runtime, SecretRuntime, SecretSource, StoreType
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events, check_limit
@@ -112,6 +112,7 @@ __all__ = [
     "RetentionRule",
     "RunStep",
     "Runtime",
+    "SecretRuntime",
     "SecretSource",
     "Settlement",
     "Signal",

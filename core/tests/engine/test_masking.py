@@ -41,7 +41,7 @@ def around(chance: random.Random, form: str, secret: str) -> Any:
 @pytest.mark.parametrize("secret", SECRETS)
 async def test_nothing_shown_holds_a_secret_and_nodes_receive_it(lab: Any, secret: str) -> None:
     lab.environment["AICFLOW_SECRET_S"] = secret
-    lab.executions.secrets.learn()
+    await lab.executions.secrets.learn()
     chance = random.Random(secret)
     cases = [around(chance, form(secret), secret) for form in FORMS.values() for _ in range(3)]
     cases.append({"long": ["x" * 40_000, secret]})
@@ -81,7 +81,7 @@ def strings(value: Any) -> Any:
 @pytest.mark.parametrize("secret", ["main", "true", "error", "timeout", "s3cr3t-value"])
 async def test_what_programs_read_of_an_event_stays_and_a_crash_changes_nothing(lab: Any, secret: str) -> None:
     lab.environment["AICFLOW_SECRET_S"] = secret
-    lab.executions.secrets.learn()
+    await lab.executions.secrets.learn()
     lab.ledger.said = {"out": {"token": secret, "pad": "x" * 40_000}, "why": secret}
     execution_id = await lab.start(
         [

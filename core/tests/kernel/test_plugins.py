@@ -170,7 +170,7 @@ def test_a_mistake_is_told_with_its_place_and_its_cure(
     [
         ("aicflow_stores", "['sqlite']", "", "aicflow_stores returned 'sqlite': StoreType(scheme, create) is expected"),
         ("aicflow_engines", "[dict]", "", "EngineType(name, create) is expected"),
-        ("aicflow_secrets", "[object()]", "", "a SecretSource needs"),
+        ("aicflow_secrets", "[object()]", "runtime", "a SecretSource needs"),
         ("aicflow_observers", "[print]", "", "a Observer needs events"),
         ("aicflow_routes", "('/x', print)", "runtime", "Mount(path, app, public, scope) is expected"),
         ("aicflow_routes", "[Mount('x', print)]", "runtime", "a path that starts with '/'"),

@@ -90,10 +90,19 @@ def _secrets(plugins: Plugins) -> Iterator[Finding]:
     """Secrets that are too short to be masked."""
     from aicflow.engine.masking import is_masked
     from aicflow.host.wiring import secrets_of
+    from aicflow.store.memory import MemoryStore
 
-    secrets = secrets_of(plugins)
-    for name in sorted(secrets.names() or ()):
-        if not is_masked(secrets.value(name)):
+    async def values() -> dict[str, str]:
+        secrets = secrets_of(plugins, MemoryStore())  # the server has the real one open
+        return {name: await secrets.fetch(name) for name in sorted(await secrets.names() or ())}
+
+    try:
+        found = asyncio.run(values())
+    except AICFlowError as error:
+        yield Finding("note", "secrets", error.message)
+        return
+    for name, value in found.items():
+        if not is_masked(value):
             text = f"{name} is too short to be masked where it is shown; a secret needs at least 4 characters"
             yield Finding("note", "secrets", text)
 

@@ -102,10 +102,13 @@ def plugins_command(*, output: _Output = "text") -> int:
     """List the installed plugins; leaves with 1 when one of them failed."""
     from aicflow.cli.plugins import quiet_plugins
     from aicflow.host.views import plugin_view
+    from aicflow.host.wiring import secrets_of
+    from aicflow.store.memory import MemoryStore
 
     plugins = quiet_plugins()
-    for hook in ("aicflow_stores", "aicflow_engines", "aicflow_secrets", "aicflow_observers", "aicflow_commands"):
+    for hook in ("aicflow_stores", "aicflow_engines", "aicflow_observers", "aicflow_commands"):
         plugins.collect(hook)  # a hook that fails is a problem to tell
+    secrets_of(plugins, MemoryStore())
     views = [plugin_view(info) for info in plugins.infos]
     if output == "json":
         print_json(views)

@@ -94,7 +94,7 @@ class Executions(Starter):
     async def open(self) -> None:
         """Begin to run what was accepted. Raises NotFound when the default engine is unknown."""
         self.engine(self.options.engine)
-        self.secrets.learn()
+        await self.secrets.learn()
         self._observers.start()
         await self._worker.start()
         if not self.store.exclusive:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from time import monotonic
+from typing import Any, Final
 
 from aicflow_language.expr import Secret
 
 from aicflow.engine.masking import Mask
-from aicflow.kernel.errors import PermanentError
+from aicflow.kernel.errors import AICFlowError, PermanentError, TransientError
 from aicflow.kernel.records import SecretSource
 
-__all__ = ["EnvironmentSecrets", "Secrets", "SecretsView"]
+__all__ = ["EnvironmentSecrets", "SecretNotLoaded", "SecretUnavailable", "Secrets", "SecretsView"]
 
 _logger = logging.getLogger("aicflow.engine")
+_NAMES_LIFETIME: Final = 5.0
 
 
 class EnvironmentSecrets:
@@ -26,38 +30,142 @@ class EnvironmentSecrets:
         self._environment = os.environ if environment is None else environment
         self._prefix = prefix
 
-    def get(self, secret: str) -> str | None:
+    async def get(self, secret: str) -> str | None:
         """The value, or None when there is none."""
         return self._environment.get(self._prefix + secret)
 
-    def names(self) -> Sequence[str]:
+    async def names(self) -> Sequence[str]:
         """All names."""
         return sorted(name[len(self._prefix) :] for name in self._environment if name.startswith(self._prefix))
 
 
-class Secrets:
-    """All sources, asked in order. `mask` hides every value that a source lists or has given."""
+class SecretUnavailable(TransientError):
+    """A secret source did not answer."""
 
-    def __init__(self, sources: Sequence[SecretSource] = ()) -> None:
+    code = "secret-unavailable"
+
+
+class SecretNotLoaded(Exception):
+    """The value must be fetched first."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Secrets:
+    """All sources, asked in order. A value is kept for `lifetime` seconds; a source has `timeout` seconds to answer.
+    `mask` hides every value that a source lists or has returned, before anybody else sees it."""
+
+    def __init__(self, sources: Sequence[SecretSource] = (), *, lifetime: float = 60.0, timeout: float = 10.0) -> None:
         self._sources = tuple(sources)
+        self._lifetime = lifetime
+        self._timeout = timeout
+        self._kept: dict[str, tuple[float, str]] = {}
+        self._asking: dict[str, asyncio.Task[str]] = {}
+        self._names: tuple[float, frozenset[str] | None] = (0.0, None)
         self.mask = Mask()
 
-    def learn(self) -> None:
-        """Hide all values of the sources that list them: one may reach an execution that never asked for it."""
+    async def learn(self) -> None:
+        """Fetch and hide all values of the sources that list them: one may reach an execution that never asked for
+        it. A source that does not answer now is asked again when a step needs it."""
+        found: dict[str, tuple[float, str]] = {}
+        in_order = True  # whether every source so far lists its secrets: only then is it known whose value counts
         for source in self._sources:
+            names: Sequence[str] | None = None
+            values: list[str | None] = []
             try:
-                found = (source.get(name) for name in source.names() or ())
-                self.mask.add(*(value for value in found if value is not None))
-            except Exception as error:  # a source that is out of reach now is asked again when a step needs it
-                _logger.warning("Secret source %s cannot list its secrets: %s", source.name, type(error).__name__)
+                async with asyncio.timeout(self._timeout):
+                    names = await source.names()
+                    values = await asyncio.gather(*(source.get(name) for name in names or ()))
+            except Exception as error:
+                _logger.warning("Secret source %s cannot list its secrets: %s", source.name, self._reason(error))
+            in_order = in_order and names is not None and len(values) == len(names)
+            for name, value in zip(names or (), values, strict=False):
+                if isinstance(value, str):
+                    self.mask.add(value)
+                    if in_order:
+                        found.setdefault(name, (monotonic() + self._lifetime, value))
+        self._kept.update(found)
 
     def value(self, name: str) -> str:
-        """The secret's value. Raises PermanentError when no source has it."""
+        """The value kept. Raises SecretNotLoaded when there is none, or none that is fresh: see `resolve`."""
+        kept = self._kept.get(name)
+        if kept is None or kept[0] < monotonic():
+            raise SecretNotLoaded(name)
+        return kept[1]
+
+    async def fetch(self, name: str) -> str:
+        """The value, kept or from a source. Raises PermanentError (`secret-missing`) when no source has it,
+        SecretUnavailable when a source does not answer."""
+        try:
+            return self.value(name)
+        except SecretNotLoaded:
+            return await asyncio.shield(self._ask(name))
+
+    async def resolve[T](self, with_values: Callable[[Callable[[str], str]], T]) -> T:
+        """What the function returns; it is called again until every value that it asks for is there. Raises as
+        `fetch`."""
+        fetched: dict[str, str] = {}
+        while True:
+            try:
+                return with_values(lambda name: fetched[name] if name in fetched else self.value(name))
+            except SecretNotLoaded as wanted:
+                fetched[wanted.name] = await self.fetch(wanted.name)
+
+    def at_once(self, name: str) -> str:
+        """The value for a caller on the event loop that cannot wait: the last one known, or what the sources return
+        without waiting. Raises as `fetch`; SecretUnavailable when a source has to be waited for, which is asked in the
+        background then."""
+        kept = self._kept.get(name)
+        if kept is not None and kept[0] >= monotonic():
+            return kept[1]
+        found = _without_waiting(self._from_sources(name))
+        if found is not None:
+            return found
+        self._ask(name)
+        if kept is not None:
+            return kept[1]
+        raise SecretUnavailable(
+            f"The secret {name!r} is not here yet: its source has to be waited for.",
+            code="secret-not-loaded",
+            hint="In an async node write `await ctx.fetch_secret(name)`, or take it as a param.",
+        )
+
+    def _ask(self, name: str) -> asyncio.Task[str]:
+        """The one task that fetches this value for everybody who waits for it."""
+        task = self._asking.get(name)
+        if task is None:
+
+            def asked(task: asyncio.Task[str]) -> None:
+                del self._asking[name]
+                if not task.cancelled():
+                    task.exception()  # whoever waits has it too; maybe nobody does any more
+
+            task = self._asking[name] = asyncio.get_running_loop().create_task(self._from_sources(name))
+            task.add_done_callback(asked)
+        return task
+
+    async def _from_sources(self, name: str) -> str:
         for source in self._sources:
-            value = source.get(name)
-            if value is not None:
-                self.mask.add(value)
-                return value
+            try:
+                async with asyncio.timeout(self._timeout):
+                    value = await source.get(name)
+            except Exception as error:
+                raise SecretUnavailable(
+                    f"Secret source {source.name!r} did not return {name!r}: {self._reason(error)}.",
+                    hint="Is the source reachable, and may this server read the secret?",
+                ) from None
+            if value is None:
+                continue
+            if not isinstance(value, str):
+                raise PermanentError(
+                    f"Secret source {source.name!r} returned {type(value).__name__} for {name!r}, not text.",
+                    code="secret-invalid",
+                )
+            self.mask.add(value)
+            self._kept[name] = (monotonic() + self._lifetime, value)
+            return value
+        self._kept.pop(name, None)
         asked = ", ".join(source.name for source in self._sources) or "none"
         raise PermanentError(
             f"There is no secret {name!r} (sources asked: {asked}).",
@@ -65,15 +173,46 @@ class Secrets:
             hint=f"Set AICFLOW_SECRET_{name} in the server's environment, or add it to a secret source.",
         )
 
-    def names(self) -> frozenset[str] | None:
-        """All names, or None when a source cannot list its own."""
-        found: set[str] = set()
-        for source in self._sources:
-            names = source.names()
-            if names is None:
-                return None
-            found.update(names)
-        return frozenset(found)
+    def _reason(self, error: Exception) -> str:
+        """Why a source failed; what a foreign error says may hold what nobody may see."""
+        if isinstance(error, AICFlowError):
+            return error.message.rstrip(".")
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self._timeout:g} s"
+        return type(error).__name__
+
+    async def names(self) -> frozenset[str] | None:
+        """All names, or None when a source cannot list its own now."""
+        until, names = self._names
+        if until < monotonic():
+            found: set[str] = set()
+            names = frozenset()
+            for source in self._sources:
+                try:
+                    async with asyncio.timeout(self._timeout):
+                        listed = await source.names()
+                except Exception as error:
+                    _logger.warning("Secret source %s cannot list its secrets: %s", source.name, self._reason(error))
+                    listed = None
+                if listed is None:
+                    names = None
+                    break
+                found.update(listed)
+            else:
+                names = frozenset(found)
+            self._names = (monotonic() + _NAMES_LIFETIME, names)
+        return names
+
+
+def _without_waiting(work: Coroutine[Any, Any, str]) -> str | None:
+    """What the coroutine returns if it never waits, else None; then it is closed."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        value: str = done.value
+        return value
+    work.close()
+    return None
 
 
 class SecretsView(Mapping[str, Secret]):

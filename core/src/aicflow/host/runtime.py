@@ -54,7 +54,7 @@ class HostRuntime:
         self.registry = plugins.registry
         self.store = store
         self.clock: Clock = clock or SystemClock()
-        self.secrets = secrets_of(plugins)
+        self.secrets = secrets_of(plugins, store, lifetime=settings.secrets_lifetime, timeout=settings.secrets_timeout)
         options = options or EngineOptions(
             engine=settings.engine,
             max_running=settings.max_running,

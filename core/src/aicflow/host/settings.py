@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     max_connections_per_address: int = Field(
         default=128, ge=1, description="Connections of one client address at once; proxies are not counted"
     )
+    secrets_lifetime: float = Field(
+        default=60.0, ge=0, le=86_400, description="Seconds for which the value of a secret is kept"
+    )
+    secrets_timeout: float = Field(default=10.0, gt=0, le=300, description="Seconds that a secret source has to answer")
     proxies: Names = Field(
         default=("127.0.0.1", "::1"), description="Addresses of reverse proxies in front of this host"
     )

@@ -113,9 +113,9 @@ class HostTriggerRuntime:
         """As `TriggerRuntime.save_state`."""
         await self._store.triggers.save_state(binding.id, state)
 
-    def secret(self, name: str) -> str:
-        """The value of a secret. Raises NotFound."""
-        names = self._secrets.names()
+    async def secret(self, name: str) -> str:
+        """As `TriggerRuntime.secret`."""
+        names = await self._secrets.names()
         if names is not None and name not in names:
             raise NotFound("secret", name, hint=f"Set AICFLOW_SECRET_{name} in the server's environment.")
-        return self._secrets.value(name)
+        return await self._secrets.fetch(name)

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 from aicflow_language.template import compile_template
 
 from aicflow.engine.nodes.params import resolved
-from aicflow.engine.secrets import Secrets, SecretsView
+from aicflow.engine.secrets import Secrets, SecretsView, SecretUnavailable
 from aicflow.host.trigger_runtime import HostTriggerRuntime
 from aicflow.kernel.document import TriggerEntry, WorkflowDocument
 from aicflow.kernel.errors import AICFlowError, Conflict, NotFound, StoreUnavailable
@@ -204,7 +204,8 @@ class TriggerService:
             _log.exception("Trigger %s could not be deactivated", active.binding.id)
 
     async def _activate(self, active: ActiveTrigger) -> None:
-        """Activate a trigger, or find out why it cannot be. While only the store is away, it goes on as it was."""
+        """Activate a trigger, or find out why it cannot be. While only the store or a secret
+        source is away, it goes on as it was."""
         before = self._active.get(active.binding.id)
         active.live = before is not None and before.live
         self._active[active.binding.id] = active
@@ -214,11 +215,11 @@ class TriggerService:
             if cls in self._broken:
                 active.problem = self._broken[cls]
                 return
-            active.params = _params(cls, active.entry, active.document, self._secrets.value)
+            active.params = await self._secrets.resolve(partial(_params, cls, active.entry, active.document))
             await active.instance.activate(active.binding, active.params)
             active.live = True
             return
-        except StoreUnavailable as error:
+        except (StoreUnavailable, SecretUnavailable) as error:
             _log.warning("Trigger %s could not be activated yet: %s", active.binding.id, error.message)
             active.problem, active.passing = error.message, True
             if self._retrying is None:
@@ -243,7 +244,7 @@ class TriggerService:
                 _log.exception("Trigger %s could not be set aside", active.binding.id)
 
     async def _retry(self) -> None:
-        """Activate what the store was in the way of, until nothing is left."""
+        """Activate what the store or a secret source was in the way of, until nothing is left."""
         while any(active.passing for active in self._active.values()):
             await asyncio.sleep(_RETRY_SECONDS)
             async with self._lock:
@@ -261,7 +262,8 @@ class TriggerService:
             raise NotFound("trigger", binding.id, hint=f"In version {newest} it is a {entry.type}.")
         cls = self._registry.trigger(entry.type, entry.version).cls
         try:
-            return DraftTrigger(binding, _params(cls, entry, document, self._secrets.value), newest)
+            params = await self._secrets.resolve(partial(_params, cls, entry, document))
+            return DraftTrigger(binding, params, newest)
         except AICFlowError as error:
             raise Conflict(error.message, code="trigger-failed", hint=error.hint) from None
 

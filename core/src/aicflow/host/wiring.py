@@ -12,6 +12,7 @@ from aicflow_language.suggest import did_you_mean
 
 from aicflow.host.plugins import Plugins, load_plugins
 from aicflow.kernel.errors import AICFlowError
+from aicflow.kernel.records import SecretRuntime
 
 if TYPE_CHECKING:
     from aicflow.engine import Executions
@@ -73,11 +74,11 @@ def engines_of(plugins: Plugins, wanted: str | None = None) -> dict[str, Callabl
     return engines
 
 
-def secrets_of(plugins: Plugins) -> Secrets:
+def secrets_of(plugins: Plugins, store: Store, **options: float) -> Secrets:
     """All secret sources, asked in order."""
     from aicflow.engine.secrets import Secrets
 
-    return Secrets(plugins.collect("aicflow_secrets"))
+    return Secrets(plugins.collect("aicflow_secrets", runtime=SecretRuntime(store)), **options)
 
 
 def make_executions(
@@ -99,7 +100,7 @@ def make_executions(
         plugins.registry,
         engines=engines_of(plugins, options.engine),
         options=options,
-        secrets=secrets or secrets_of(plugins),
+        secrets=secrets or secrets_of(plugins, store),
         observers=[*plugins.collect("aicflow_observers"), *observers],
         clock=clock,
         server_secret=server_secret,

@@ -54,7 +54,8 @@ class WorkflowService:
     async def check(self, document: Any) -> list[Issue]:
         """All findings about a document. In a thread: a large one takes a second, and a node type's own check may take
         several. Not in the event loop's threads, which other work (looking up names) cannot wait for."""
-        call = partial(validate, document, self._registry, secret_names=self._secrets.names(), limits=self._limits)
+        names = await self._secrets.names()
+        call = partial(validate, document, self._registry, secret_names=names, limits=self._limits)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def compare(self, old: Any, new: Any) -> Diff:

@@ -81,7 +81,13 @@ class Context(Protocol):
         ...
 
     def secret(self, name: str) -> str:
-        """The value of a secret; masked wherever it might be shown. Raises PermanentError when there is none."""
+        """The value of a secret; masked wherever it might be shown. Raises PermanentError when there is none; in an
+        async node, TransientError when its source has to be waited for: see `fetch_secret`."""
+        ...
+
+    async def fetch_secret(self, name: str) -> str:
+        """The value of a secret, from sources that have to be waited for too. Raises PermanentError when there is none,
+        TransientError when a source does not answer."""
         ...
 
     def mask(self, value: str) -> None:

@@ -235,7 +235,14 @@ class ReferenceFailed(PermanentError):
 ATTEMPT_CODES: Final = frozenset(
     {error.code for error in (NodeError, TransientError, StepTimeout, PermanentError)}
     | {error.code for error in (ParamsInvalid, OutputInvalid, ReferenceFailed)}
-    | {"unexpected-error", "secret-missing", "node-type-disabled"}
+    | {
+        "unexpected-error",
+        "secret-missing",
+        "secret-unavailable",
+        "secret-not-loaded",
+        "secret-invalid",
+        "node-type-disabled",
+    }
 )
 """The codes with which an attempt of any node may fail; `unexpected-error` is an exception that is no NodeError."""
 

@@ -12,7 +12,7 @@ from typing import Final
 import pluggy
 
 from aicflow.kernel.node import NodeType
-from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
+from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretRuntime, SecretSource, StoreType
 from aicflow.kernel.trigger import TriggerType
 
 __all__ = ["PROJECT", "hookimpl", "hookspec"]
@@ -43,7 +43,7 @@ def aicflow_engines() -> Sequence[EngineType]:  # type: ignore[empty-body]
 
 
 @hookspec
-def aicflow_secrets() -> Sequence[SecretSource]:  # type: ignore[empty-body]
+def aicflow_secrets(runtime: SecretRuntime) -> Sequence[SecretSource]:  # type: ignore[empty-body]
     """Secret sources, asked in order."""
 
 

@@ -11,7 +11,17 @@ from aicflow.kernel.ports.engine import Engine
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.trigger import Binding, TriggerRuntime
 
-__all__ = ["Command", "DraftTrigger", "EngineType", "Mount", "Observer", "Runtime", "SecretSource", "StoreType"]
+__all__ = [
+    "Command",
+    "DraftTrigger",
+    "EngineType",
+    "Mount",
+    "Observer",
+    "Runtime",
+    "SecretRuntime",
+    "SecretSource",
+    "StoreType",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +43,26 @@ class EngineType:
 
 @runtime_checkable
 class SecretSource(Protocol):
-    """Where secrets come from. `names` is None when the source cannot list them."""
+    """Where secrets come from. Both methods are awaited on the event loop and must not block it; values are kept for a
+    while, and an answer that takes too long is an error. What they raise is told by its type only, an AICFlowError by
+    its message."""
 
     name: str
 
-    def get(self, secret: str) -> str | None: ...
+    async def get(self, secret: str) -> str | None:
+        """The value as it is now, or None when this source has none of that name."""
+        ...
 
-    def names(self) -> Sequence[str] | None: ...
+    async def names(self) -> Sequence[str] | None:
+        """All names, or None when the source cannot list them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRuntime:
+    """What the host lends to secret sources. The store is open when a source is asked, not yet when it is made."""
+
+    store: Store
 
 
 @runtime_checkable

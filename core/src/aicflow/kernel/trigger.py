@@ -125,8 +125,8 @@ class TriggerRuntime(Protocol):
         """Keep the binding's state durably; replaces what was there."""
         ...
 
-    def secret(self, name: str) -> str:
-        """The value of a secret. Raises NotFound."""
+    async def secret(self, name: str) -> str:
+        """The value of a secret. Raises NotFound, TransientError when a source does not answer."""
         ...
 
 

@@ -99,6 +99,10 @@ class RecordingContext:
             raise PermanentError(f"There is no secret {name!r}.")
         return self.secrets[name]
 
+    async def fetch_secret(self, name: str) -> str:
+        """As `secret`."""
+        return self.secret(name)
+
     def mask(self, value: str) -> None:
         """Record a value that is to be hidden."""
         self.masked.append(value)

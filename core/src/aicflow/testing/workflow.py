@@ -140,8 +140,8 @@ class _Given:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
 
-    def get(self, secret: str) -> str | None:
+    async def get(self, secret: str) -> str | None:
         return self._values.get(secret)
 
-    def names(self) -> list[str]:
+    async def names(self) -> list[str]:
         return sorted(self._values)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aicflow.engine.nodes.context import StepContext, StepRun
 from aicflow.engine.nodes.outputs import checked_output
 from aicflow.engine.nodes.params import step_params
+from aicflow.engine.secrets import SecretNotLoaded
 from aicflow.kernel.context import Answer
 from aicflow.kernel.errors import OutputInvalid, PermanentError, StaleClaim, StepTimeout, node_type_disabled
 from aicflow.kernel.node import Exit, StartChild, Wait
@@ -64,7 +66,10 @@ class Attempt:
             if not node.enabled:
                 raise node_type_disabled(PermanentError, cls.type_id)
             run.scope["execution"]["attempt"] = self.number
-            params = step_params(node, run.scope, run.reveal)
+            try:
+                params = step_params(node, run.scope, run.secrets.value)
+            except SecretNotLoaded:
+                params = await self._interruptible(run.secrets.resolve(partial(step_params, node, run.scope)))
             run.used.add(cls)
             ctx = StepContext(run, self.step_id, self.number, self.answer, self.children)
             timeout = node.timeout
@@ -72,11 +77,7 @@ class Attempt:
                 left = max(self.deadline - asyncio.get_running_loop().time(), 0.0)
                 timeout = left if timeout is None else min(timeout, left)
             if timeout is None:
-                self.task = asyncio.current_task()
-                try:
-                    result = await run.nodes.invoke(cls, ctx, params)
-                finally:
-                    self.task = None
+                result = await self._interruptible(run.nodes.invoke(cls, ctx, params))
             else:
                 result = await self._within(run, ctx, params, timeout)
             return _result(node, result)
@@ -99,6 +100,13 @@ class Attempt:
             if run.stops(node):
                 return Interrupted()
             return Failed(error)
+
+    async def _interruptible[T](self, work: Awaitable[T]) -> T:
+        self.task = asyncio.current_task()
+        try:
+            return await work
+        finally:
+            self.task = None
 
     async def _within(self, run: StepRun, ctx: StepContext, params: Any, timeout: float) -> Any:
         """Run with a time limit, in a task of its own: a node that does not stop when told to is left behind."""

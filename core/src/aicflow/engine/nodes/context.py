@@ -12,6 +12,7 @@ from aicflow.engine.log import ExecutionLog
 from aicflow.engine.nodes.outputs import as_json
 from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.options import EngineOptions
+from aicflow.engine.secrets import Secrets
 from aicflow.kernel.context import Answer, LogLevel
 from aicflow.kernel.errors import NodeError, NotFound, PermanentError, node_type_disabled
 from aicflow.kernel.node import Exit, NodeType, StartChild, Wait
@@ -32,6 +33,7 @@ class StepRun(Protocol):
     workflow_id: str
     nodes: NodePool
     registry: Registry
+    secrets: Secrets
     workflows: WorkflowStore
     options: EngineOptions
     log: ExecutionLog
@@ -42,10 +44,6 @@ class StepRun(Protocol):
 
     def stops(self, node: PlannedNode) -> bool:
         """Whether the node has to stop."""
-        ...
-
-    def reveal(self, name: str) -> str:
-        """A secret's value. Raises PermanentError."""
         ...
 
     def add_event(self, event_type: str, node_id: str, attempt: int, data: bytes | Mapping[str, Any]) -> None: ...
@@ -137,8 +135,16 @@ class StepContext:
         self._on_loop(self._run.emit, self.node_id, self.attempt, delta)
 
     def secret(self, name: str) -> str:
-        """The value of a secret; masked from now on. Raises PermanentError when there is none."""
-        return self._run.reveal(name)
+        """The value of a secret; masked from now on. Raises PermanentError when there is none, TransientError when its
+        source cannot be asked now."""
+        secrets = self._run.secrets
+        if self._loop is None:
+            return secrets.at_once(name)
+        return asyncio.run_coroutine_threadsafe(secrets.fetch(name), self._loop).result()
+
+    async def fetch_secret(self, name: str) -> str:
+        """As `secret`, for sources that have to be waited for."""
+        return await self._run.secrets.fetch(name)
 
     def mask(self, value: str) -> None:
         """Hide a value that the step got itself, such as a token, wherever this execution shows something."""

@@ -39,7 +39,7 @@ class ExecutionRun:
 
     def __init__(self, env: Environment, claimed: Claimed, plan: Plan, children: Children) -> None:
         self.env = env
-        self.nodes, self.registry, self.options = env.nodes, env.registry, env.options
+        self.nodes, self.registry, self.options, self.secrets = env.nodes, env.registry, env.options, env.secrets
         self.workflows = env.store.workflows
         self.plan = plan
         self.children = children
@@ -161,10 +161,6 @@ class ExecutionRun:
         if (mask := self._deltas.pop(node_id, None)) is not None and not self._finishing:
             for shown in mask.rest():
                 self.env.hub.delta(self.execution_id, node_id, attempt, shown)
-
-    def reveal(self, name: str) -> str:
-        """A secret's value, hidden from now on in whatever this execution shows. Raises PermanentError."""
-        return self.env.secrets.value(name)
 
     # Stopping
 
