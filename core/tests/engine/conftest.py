@@ -258,6 +258,7 @@ class Lab:
         for cls in node_types(ledger):
             self.registry.register(cls)
         self._ids = itertools.count(1)
+        self.observers: list[Any] = []
         self.environment = {"AICFLOW_SECRET_TOKEN": "s3cr3t-value"}
         self.executions = self.make()
 
@@ -269,6 +270,7 @@ class Lab:
             engines={engine.name: engine.create for engine in aicflow_engines()},
             options=self.options,
             secrets=Secrets([EnvironmentSecrets(self.environment)]),
+            observers=self.observers,
             server_secret=b"the same after a crash, as in a data folder",
         )
 

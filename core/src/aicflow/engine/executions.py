@@ -73,7 +73,7 @@ class Executions(Starter):
             poll=None if store.exclusive else self.options.poll,
         )
         self._listener: asyncio.Task[None] | None = None
-        self.nodes = NodePool(self.options.threads)
+        self.nodes = NodePool(self.options.threads, self._observers.around if self._observers.wraps_steps else None)
         env = Environment(
             store=store,
             registry=registry,
@@ -95,7 +95,7 @@ class Executions(Starter):
         """Begin to run what was accepted. Raises NotFound when the default engine is unknown."""
         self.engine(self.options.engine)
         await self.secrets.learn()
-        self._observers.start()
+        await self._observers.start()
         await self._worker.start()
         if not self.store.exclusive:
             self._listener = asyncio.get_running_loop().create_task(self._listen(), name="aicflow-signals")

@@ -67,7 +67,12 @@ class SecretRuntime:
 
 @runtime_checkable
 class Observer(Protocol):
-    """Told of committed events, in order for each execution, off the hot path. An error it raises is logged."""
+    """Told of committed events, in order for each execution, off the hot path. What it raises is logged.
+
+    Optional methods, found by their names: `async start()` and `async stop()`; `async flush()`, before `stop`, when
+    every event was told; `step(ctx: Context) -> AbstractContextManager`, entered around the code of each attempt, and
+    of each call of a node by another, for context variables (which blocking nodes see in their threads) and spans.
+    The awaited ones have 5 seconds each, and an observer that fails to start is left out."""
 
     def events(self, events: Sequence[Event]) -> None: ...
 

@@ -6,7 +6,8 @@ import asyncio
 import contextvars
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Protocol
 
@@ -31,7 +32,8 @@ class _ThreadContext(Context, Protocol):
 class NodePool:
     """One instance of each node type. Blocking nodes run in threads of their own pool, never on the event loop."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, around: Callable[[Any], AbstractContextManager[None]] | None = None) -> None:
+        self._around = around
         self._made: dict[NodeType, Node[Any, Any]] = {}
         self._ready: dict[NodeType, Node[Any, Any]] = {}
         self._starting: dict[NodeType, asyncio.Task[Node[Any, Any]]] = {}
@@ -81,11 +83,15 @@ class NodePool:
         """Run one attempt. A blocking node that is cancelled sees `ctx.cancelled` and is interrupted before its next
         bytecode; whatever it returns afterwards is dropped."""
         instance = self._ready.get(cls) or await self.get(cls)
-        if not self.is_blocking(cls):
+        blocking = self.is_blocking(cls)
+        if self._around is None and not blocking:
             return await instance.run(ctx, params)
-        ctx.enter_thread()
-        call = partial(contextvars.copy_context().run, instance.run, ctx, params)
-        return await self._threads.run(call, ctx.cancel)
+        with self._around(ctx) if self._around is not None else nullcontext():
+            if not blocking:
+                return await instance.run(ctx, params)
+            ctx.enter_thread()
+            call = partial(contextvars.copy_context().run, instance.run, ctx, params)
+            return await self._threads.run(call, ctx.cancel)
 
     async def release(self, cls: NodeType, execution_id: str) -> None:
         """Let a type forget an execution. Its errors are logged."""

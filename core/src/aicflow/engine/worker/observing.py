@@ -1,12 +1,15 @@
-"""Telling observers of committed events, off the hot path."""
+"""Telling observers of committed events, off the hot path, and letting them set a context around node code."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
 
+from aicflow.kernel.context import Context
 from aicflow.kernel.events import decode_event
 from aicflow.kernel.records import Observer
 
@@ -15,18 +18,22 @@ __all__ = ["Observers"]
 _logger = logging.getLogger("aicflow.engine")
 _MOST_WAITING = 100_000
 _BATCH = 500
+_SECONDS: Final = 5.0
 
 
 class Observers:
     """A queue between commits and observers. An observer that cannot keep up loses the oldest events, and the log
-    says how many; executions never wait for it."""
+    says how many; executions never wait for it. What one of them raises is logged and concerns no other. `seconds` is
+    how long each `start`, and at the end telling, `flush` and `stop`, may take."""
 
-    def __init__(self, observers: Sequence[Observer]) -> None:
+    def __init__(self, observers: Sequence[Observer], seconds: float = _SECONDS) -> None:
         self._observers = tuple(observers)
+        self._seconds = seconds
         self._queue: deque[bytes] = deque()
         self._signal = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._lost = 0
+        self.wraps_steps = any(hasattr(observer, "step") for observer in observers)
 
     def committed(self, events: Sequence[bytes]) -> None:
         """Take committed events; returns at once."""
@@ -36,19 +43,69 @@ class Observers:
             self._lost += 1
         self._signal.set()
 
-    def start(self) -> None:
-        """Begin to tell."""
+    async def start(self) -> None:
+        """Start the observers and begin to tell them. One that cannot start is told nothing."""
+        started = await asyncio.gather(*(self._call(observer, "start") for observer in self._observers))
+        self._observers = tuple(one for one, works in zip(self._observers, started, strict=True) if works)
         if self._observers:
             self._task = asyncio.get_running_loop().create_task(self._tell_all(), name="aicflow-observers")
 
     async def stop(self) -> None:
-        """Tell what is left, then stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
-            while self._queue:
-                self._tell()
+        """Tell what is left, let observers flush, then stop them; each in the time it has."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._seconds
+        while self._queue and loop.time() < deadline:
+            self._tell()
+        if self._queue:
+            _logger.warning("Observers were not told of the last %d events: they took too long", len(self._queue))
+            self._queue.clear()
+        for method in ("flush", "stop"):
+            await asyncio.gather(*(self._call(observer, method) for observer in self._observers))
+
+    async def _call(self, observer: Observer, method: str) -> bool:
+        """Await an optional method. False when it failed."""
+        function = getattr(observer, method, None)
+        if function is None:
+            return True
+        try:
+            async with asyncio.timeout(self._seconds):
+                await function()
+        except Exception:
+            _logger.exception("%s of observer %r failed", method, observer)
+            return False
+        return True
+
+    @contextmanager
+    def around(self, ctx: Context) -> Iterator[None]:
+        """What the observers set around the code of a node. They see how it ends and change nothing about it."""
+        entered: list[tuple[Observer, AbstractContextManager[Any]]] = []
+        for observer in self._observers:
+            step = getattr(observer, "step", None)
+            if step is not None:
+                try:
+                    manager: AbstractContextManager[Any] = step(ctx)
+                    manager.__enter__()
+                    entered.append((observer, manager))
+                except Exception:
+                    _logger.exception("step of observer %r failed", observer)
+        ended: BaseException | None = None
+        try:
+            yield
+        except BaseException as error:
+            ended = error
+            raise
+        finally:
+            for observer, manager in reversed(entered):
+                try:
+                    manager.__exit__(type(ended) if ended else None, ended, ended.__traceback__ if ended else None)
+                except BaseException as error:
+                    if error is not ended:
+                        _logger.exception("step of observer %r failed", observer)
 
     async def _tell_all(self) -> None:
         while True:
