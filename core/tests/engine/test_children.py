@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -217,6 +218,21 @@ async def test_rerun_from_a_node_takes_over_what_is_not_downstream(lab: Any) -> 
     assert lab.ledger.effects == ["once"]
     with pytest.raises(Conflict, match="no node 'g'"):
         await lab.executions.rerun(first.id, from_node="g")
+
+
+async def test_a_rerun_keeps_large_outputs_outside_of_its_events_too(lab: Any) -> None:
+    await lab.executions.close()
+    lab.options = replace(lab.options, inline_output=100)
+    lab.executions = lab.make()
+    await lab.executions.open()
+    nodes = [
+        {"id": "big", "type": "lab.big", "params": {"size": 500}},
+        {"id": "f", "type": "lab.fail", "params": {"times": 1}},
+    ]
+    first = await lab.run(nodes, ["big > f"])
+    again = await lab.executions.rerun(first.id, from_node="f")
+    assert (await lab.end(again.execution_id)).status == "succeeded"
+    assert set(await lab.store.executions.outputs(again.execution_id)) == {"big"}
 
 
 async def test_rerun_of_the_latest_version(lab: Any) -> None:

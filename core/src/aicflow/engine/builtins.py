@@ -147,7 +147,7 @@ class WorkflowCall(Node[WorkflowCallParams, WorkflowCallOutput]):
             cause: dict[str, Any] = result.error or {}
             failed, details = result.execution_id, cause.get("details")
             if str(cause.get("code")).startswith("child-") and isinstance(details, dict) and "failed" in details:
-                cause, failed = details["error"], details["failed"]  # told once, however deep the calls are
+                cause, failed = details["error"], details["failed"]  # named once, however deep the calls are
             how = result.status if failed == result.execution_id else f"failed, because {failed} did"
             raise PermanentError(
                 f"The called execution {result.execution_id} {how}: {cause.get('message', 'no reason')}",

@@ -49,7 +49,8 @@ class Environment:
     def open_log(
         self, execution: Execution, mask: Mask, lost: Callable[[BaseException], None] = lambda _: None
     ) -> ExecutionLog:
-        """The log of an execution that is claimed by this process. `lost` is told why it cannot be written any more."""
+        """The log of an execution that this process has claimed. `lost` is called with the reason when it cannot be
+        written any more."""
         return ExecutionLog(
             self.store.executions,
             self.hub,

@@ -270,7 +270,8 @@ class Executions(Starter):
             yield batch
 
     def watch_all(self, where: ExecutionFilter) -> AsyncIterator[Sequence[bytes]]:
-        """Batches of everything that is committed from now on; a reader that falls behind is told what it lost."""
+        """Batches of everything that is committed from now on; a reader that falls behind gets an event that
+        says what it lost."""
         return self.hub.watch_all(where)
 
     async def bulk_cancel(

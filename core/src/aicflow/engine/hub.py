@@ -126,7 +126,7 @@ class Hub:
                 watcher.signal.set()
 
     def delta(self, execution_id: str, node_id: str, attempt: int, data: object) -> None:
-        """Live progress of a step; goes to whoever watches now."""
+        """Live progress of a step; goes to those who watch now."""
         channel = self._channels.get(execution_id)
         if channel is None:
             return

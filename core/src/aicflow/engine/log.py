@@ -145,7 +145,7 @@ class ExecutionLog:
         self._keep_sealed(SEALED, encoded, 0)
 
     def _keep_sealed(self, name: str, real: bytes, seq: int) -> None:
-        # the values that were hidden go along: whoever goes on must hide them too
+        # the values that were hidden go along: the worker that goes on must hide them too
         body = dumps(sorted(self.mask.values)) + b"\n" + real
         place = f"{self.execution_id} {name} {seq}"
         self._outputs[name] = b"%d:%b" % (seq, self._seal.close(body, place))
@@ -155,7 +155,7 @@ class ExecutionLog:
         self._consumed.append((node_id, call))
 
     def flush_soon(self) -> None:
-        """Flush when the running task next gives way."""
+        """Flush when the running task next yields."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_soon(self._due)

@@ -95,9 +95,9 @@ class HostServer(uvicorn.Server):
             runtime.closing.set()
         await super().shutdown(sockets)
         self._captured_signals.clear()  # the end was clean; uvicorn would raise the signal again and die of it
-        if self.owns_process and runtime is not None and (deaf := runtime.executions.worker.abandoned):
-            # everything is written and handed back; the event loop would wait for these nodes for ever
-            _log.warning("%d nodes did not stop; they end with the process", deaf)
+        if self.owns_process and runtime is not None and (unresponsive := runtime.executions.worker.abandoned):
+            # everything is written and handed back; the event loop would never stop waiting for these nodes
+            _log.warning("%d nodes did not stop; they end with the process", unresponsive)
             sys.stdout.flush()
             logging.shutdown()
             os._exit(0)

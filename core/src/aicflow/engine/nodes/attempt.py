@@ -109,7 +109,7 @@ class Attempt:
             self.task = None
 
     async def _within(self, run: StepRun, ctx: StepContext, params: Any, timeout: float) -> Any:
-        """Run with a time limit, in a task of its own: a node that does not stop when told to is left behind."""
+        """Run with a time limit, in a task of its own: a node that does not stop when asked is left behind."""
         task = self.task = asyncio.get_running_loop().create_task(run.nodes.invoke(self.node.cls, ctx, params))
         try:
             done, _ = await asyncio.wait({task}, timeout=timeout)
@@ -120,7 +120,7 @@ class Attempt:
                 if not done:
                     task.add_done_callback(_forget)
                 elif not task.cancelled() and task.exception() is None and not run.stops(self.node):
-                    return task.result()  # it finished while it was being told to stop
+                    return task.result()  # it finished while it was being asked to stop
                 raise StepTimeout(
                     f"The attempt did not end within {timeout:g} s.",
                     hint="Raise the node's timeout, or make its work smaller.",
@@ -133,7 +133,7 @@ class Attempt:
 
 
 def _forget(task: asyncio.Task[Any]) -> None:
-    """Take the result of an abandoned task, so that nobody complains that it was never asked for."""
+    """Take the result of an abandoned task, so that asyncio does not log that it was never retrieved."""
     if not task.cancelled():
         task.exception()
 

@@ -40,7 +40,7 @@ class StepRun(Protocol):
     scope: dict[str, Any]
     """What references see, by root."""
     used: set[NodeType]
-    """Node types that are told when the execution ends."""
+    """Node types to release when the execution ends."""
 
     def stops(self, node: PlannedNode) -> bool:
         """Whether the node has to stop."""
@@ -94,7 +94,7 @@ class StepContext:
         if self._loop is None:
             call(*args)
             return
-        with suppress(RuntimeError):  # the loop is closed: nobody is listening
+        with suppress(RuntimeError):  # the loop is closed: nothing listens any more
             self._loop.call_soon_threadsafe(call, *args)
 
     def cancel(self) -> None:
@@ -131,7 +131,7 @@ class StepContext:
         self._on_loop(self._run.add_event, "step.log", self.node_id, self.attempt, body)
 
     def emit(self, delta: Any) -> None:
-        """Show progress to whoever watches now."""
+        """Show progress to those who watch now."""
         self._on_loop(self._run.emit, self.node_id, self.attempt, delta)
 
     def secret(self, name: str) -> str:

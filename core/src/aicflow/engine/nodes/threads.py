@@ -73,7 +73,7 @@ class _Worker:
             try:
                 future.get_loop().call_soon_threadsafe(_resolve, future, result, error)
             except RuntimeError:
-                return  # the loop is closed: nobody is left to be told
+                return  # the loop is closed: nothing waits for the result
             del job, call, future, result, error
 
 
@@ -88,14 +88,14 @@ def _resolve(future: asyncio.Future[Any], result: Any, error: BaseException | No
 
 class BlockingCalls:
     """Runs plain functions beside the event loop, at most `limit` at once. A call that is cancelled is interrupted and
-    gives its place away at once, though a long call into C may keep its thread for a while."""
+    frees its place at once, though a long call into C may keep its thread for a while."""
 
     def __init__(self, limit: int) -> None:
         self._places = asyncio.Semaphore(limit)
         self._idle: list[_Worker] = []
 
     async def run(self, call: Callable[[], Any], on_cancel: Callable[[], None]) -> Any:
-        """What `call` gives. `on_cancel` is called before the interruption."""
+        """The result of `call`. `on_cancel` is called before the interruption."""
         async with self._places:
             worker = self._idle.pop() if self._idle else _Worker()
             try:

@@ -149,7 +149,7 @@ class ExecutionRun:
         self.log.add(event_type, node_id, attempt, data)
 
     def emit(self, node_id: str, attempt: int, delta: Any) -> None:
-        """A delta of a step, for whoever watches now."""
+        """A delta of a step, for those who watch now."""
         if self._finishing:
             return
         mask = self._deltas.get(node_id) or self._deltas.setdefault(node_id, DeltaMask(self.log.mask))
@@ -247,7 +247,7 @@ class ExecutionRun:
     def adopt(self, epoch: int) -> bool:
         """This worker claimed the execution again while it holds it, because its lease had run out unnoticed: go on
         under the new claim. False when this turn is ending: what it parked or handed back was claimed anew before it
-        was told that its last batch is committed, and a new turn must take it up."""
+        learned that its last batch is committed, and a new turn must take it up."""
         if self._finishing or self.log.closed or self.stop_reason == "lost":
             return False
         self.execution.epoch = self.log.epoch = epoch

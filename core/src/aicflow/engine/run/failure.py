@@ -1,17 +1,16 @@
-"""From an exception to a report that a person can act on, and whether trying again may help."""
+"""From an exception to a report that a person can act on."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
 from aicflow.engine.masking import Mask
-from aicflow.kernel.errors import AICFlowError, NodeError, PermanentError, TransientError
+from aicflow.kernel.errors import AICFlowError, NodeError
 from aicflow.kernel.execution import FailureReport
 
-__all__ = ["report_of", "report_to_json", "retryable"]
+__all__ = ["UNEXPECTED", "report_of", "report_to_json"]
 
 UNEXPECTED: Final = "unexpected-error"
 """The code of an exception that is no NodeError."""
@@ -56,21 +55,6 @@ def _frames(error: BaseException) -> list[str]:
         if "/aicflow/engine/" not in frame.filename
     ]
     return frames[-_FRAMES:]
-
-
-def retryable(error: BaseException, on: Sequence[str] | None) -> bool:
-    """Whether to try again: transient errors always, what `retry.on` names by code or type, and with `*` all that is
-    not permanent."""
-    if isinstance(error, TransientError):
-        return True
-    if not on:
-        return False
-    names = {cls.__name__ for cls in type(error).__mro__}
-    if isinstance(error, NodeError):
-        names |= {error.code, *error.types}
-    else:
-        names.add(UNEXPECTED)
-    return not names.isdisjoint(on) or ("*" in on and not isinstance(error, PermanentError))
 
 
 def report_to_json(report: FailureReport, mask: Mask | None = None) -> dict[str, Any]:

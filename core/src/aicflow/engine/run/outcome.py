@@ -1,4 +1,4 @@
-"""What an execution gives when it succeeds."""
+"""The output of an execution that succeeded."""
 
 from __future__ import annotations
 

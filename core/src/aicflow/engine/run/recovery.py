@@ -35,10 +35,10 @@ class Waits:
     woken: dict[str, Any] = field(default_factory=dict)
     started: dict[str, bool] = field(default_factory=dict)
     children: list[dict[str, Any]] = field(default_factory=list)
-    """What the step was told of them."""
+    """Their results, as the step got them."""
 
     def wake(self, by: str, child: Mapping[str, Any] | None = None) -> None:
-        """The wait is over; `child` is what the step is told when it ended one."""
+        """The wait is over; `child` is the result of the child that ended it."""
         self.woken = {"woken": by, "call": self.number}
         if child is not None:
             self.woken["child"] = child["execution_id"]

@@ -1,15 +1,32 @@
-"""How long to wait before the next attempt."""
+"""Whether a failed attempt is tried again, and when."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
+from aicflow.engine.run.failure import UNEXPECTED
 from aicflow.kernel.document import Retry
-from aicflow.kernel.errors import TransientError
+from aicflow.kernel.errors import NodeError, PermanentError, TransientError
 
-__all__ = ["backoff"]
+__all__ = ["backoff", "retryable"]
 
 _LONGEST_RETRY_AFTER = 86_400.0
+
+
+def retryable(error: BaseException, on: Sequence[str] | None) -> bool:
+    """Whether to try again: transient errors always, what `retry.on` names by code or type, and with `*` all that is
+    not permanent."""
+    if isinstance(error, TransientError):
+        return True
+    if not on:
+        return False
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if isinstance(error, NodeError):
+        names |= {error.code, *error.types}
+    else:
+        names.add(UNEXPECTED)
+    return not names.isdisjoint(on) or ("*" in on and not isinstance(error, PermanentError))
 
 
 def backoff(retry: Retry, attempt: int, error: BaseException, chance: random.Random) -> float:

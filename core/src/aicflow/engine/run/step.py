@@ -13,9 +13,9 @@ from aicflow.engine.nodes.attempt import Attempt, Failed, Interrupted, Outcome, 
 from aicflow.engine.nodes.context import StepRun
 from aicflow.engine.nodes.outputs import as_event
 from aicflow.engine.run.children import Children
-from aicflow.engine.run.failure import report_of, report_to_json, retryable
+from aicflow.engine.run.failure import report_of, report_to_json
 from aicflow.engine.run.recovery import Resumption, Waits
-from aicflow.engine.run.retry import backoff
+from aicflow.engine.run.retry import backoff, retryable
 from aicflow.engine.run.waiting import Sleepers
 from aicflow.kernel.clock import iso
 from aicflow.kernel.context import Answer
@@ -55,7 +55,7 @@ class SteppedRun(StepRun, Protocol):
 
 @dataclass(slots=True, eq=False)
 class _OpenStep:
-    """A step that is not settled. `begun` is what an earlier turn told of it, `attempt` the last one that began (0:
+    """A step that is not settled. `begun` is what an earlier turn wrote of it, `attempt` the last one that began (0:
     none has), `current` the one that runs now, `answer` an answer that it has not taken yet."""
 
     id: str
@@ -468,5 +468,5 @@ class StepRunner:
 
 
 def _detached(child: str) -> dict[str, Any]:
-    """What a step is told of a child that it does not wait for."""
+    """The result, for a step, of a child that it does not wait for."""
     return {"execution_id": child, "status": "queued", "output": None, "error": None}

@@ -32,7 +32,7 @@ class _Sleeper:
 
 class Sleepers:
     """The waiting steps of one execution. When nothing else runs and the earliest of them is more than `park_after`
-    seconds away, all are told to park, so that the execution holds neither slot nor task."""
+    seconds away, all park, so that the execution holds neither slot nor task."""
 
     def __init__(self, clock: Clock, park_after: float) -> None:
         self._clock = clock
@@ -114,7 +114,7 @@ class Sleepers:
                 self._arm(step_id, sleeper)
 
     def park(self) -> None:
-        """Tell everyone to park, and whoever wants to sleep from now on."""
+        """Park every step that sleeps, and every one that is about to."""
         self.parking = True
         for step_id, sleeper in self._sleeping.items():
             if not sleeper.future.done():

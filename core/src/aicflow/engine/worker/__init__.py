@@ -1,1 +1,1 @@
-"""A process at work: claims, leases, the log of events, and who is told of them."""
+"""A process at work: claims, leases, the log of events, and the observers of them."""

@@ -68,13 +68,13 @@ class LoopWatchdog:
         self._timer = loop.call_later(self._every, self._turn, loop)
 
     def _watch(self, thread: int) -> None:
-        told = 0.0  # the beat after which this blockage began
+        reported = 0.0  # the beat after which this blockage began
         while not self._stopping.wait(self._every):
             beat = self._beat
             late = time.monotonic() - beat - self._every
             frame = sys._current_frames().get(thread)
-            if late > self._threshold and beat != told and frame is not None:
-                told = beat
+            if late > self._threshold and beat != reported and frame is not None:
+                reported = beat
                 self._report(late, frame)
 
     def _report(self, late: float, frame: FrameType) -> None:
