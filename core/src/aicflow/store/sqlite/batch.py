@@ -309,13 +309,13 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
     due = micros(now(op.at) + op.lease) if claimed else available if admitted else None
     trigger, kind, binding_id = new.trigger, None, None
     if trigger != b"{}":
-        told = loads(trigger)
-        kind = told.get("kind")
-        if told.get("trigger_id") is not None:
-            binding_id = f"{new.workflow_id}:{told['trigger_id']}"
+        started_by = loads(trigger)
+        kind = started_by.get("kind")
+        if started_by.get("trigger_id") is not None:
+            binding_id = f"{new.workflow_id}:{started_by['trigger_id']}"
         if len(trigger) > INLINE:
-            told.pop("payload", None)
-            trigger = dumps(told)
+            started_by.pop("payload", None)
+            trigger = dumps(started_by)
     if fire is not None:
         binding_id = fire.binding_id
     events = new.events

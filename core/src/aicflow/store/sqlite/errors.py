@@ -8,9 +8,9 @@ from typing import Final
 
 from aicflow.kernel.errors import AICFlowError, Conflict, StoreUnavailable
 
-__all__ = ["hopeless", "translated"]
+__all__ = ["is_fatal", "translate_error"]
 
-_SAYINGS: Final = {
+_MESSAGES: Final = {
     sqlite3.SQLITE_FULL: ("is full", "Free some disk space; work goes on by itself once there is room."),
     sqlite3.SQLITE_BUSY: ("is locked by another process", "Find and end whatever holds a write lock on the file."),
     sqlite3.SQLITE_LOCKED: ("is locked", "Find and end whatever holds a lock on the file."),
@@ -28,12 +28,12 @@ def _primary(error: BaseException) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def hopeless(error: BaseException) -> bool:
+def is_fatal(error: BaseException) -> bool:
     """Whether trying the parts of a failed group one by one would only fail (and wait) again for each of them."""
     return _primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY)
 
 
-def translated(error: BaseException, database: Path) -> BaseException:
+def translate_error(error: BaseException, database: Path) -> BaseException:
     """The error to raise in its place."""
     if isinstance(error, AICFlowError) or not isinstance(error, sqlite3.Error | OSError):
         return error
@@ -41,7 +41,7 @@ def translated(error: BaseException, database: Path) -> BaseException:
         return Conflict("A record with the same id or key exists already.")
     if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError | sqlite3.NotSupportedError):
         return error
-    what, hint = _SAYINGS.get(_primary(error), ("cannot answer", None))
+    what, hint = _MESSAGES.get(_primary(error), ("cannot answer", None))
     unavailable = StoreUnavailable(f"The database {database} {what} ({error}).", hint=hint)
     unavailable.__cause__ = error
     return unavailable

@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 from aicflow.kernel.errors import RecordDamaged, StoreUnavailable
-from aicflow.store.sqlite.errors import translated
+from aicflow.store.sqlite.errors import translate_error
 from aicflow.store.sqlite.threads import settle
 
 __all__ = ["Readers"]
@@ -62,7 +62,7 @@ class Readers:
                     connection.execute("PRAGMA query_only = ON")
                 result = read(connection)
             except BaseException as error:
-                failure = translated(error, self._database)
+                failure = translate_error(error, self._database)
                 if isinstance(error, ValueError) and not isinstance(error, UnicodeEncodeError):
                     failure = RecordDamaged(f"A record of the store cannot be read: {error}.")
                 if connection is not None and connection.in_transaction:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from aicflow.kernel.errors import AICFlowError, StoreUnavailable
 from aicflow.store.signals import LocalSignals
 from aicflow.store.sqlite.batch import Batch
-from aicflow.store.sqlite.errors import translated
+from aicflow.store.sqlite.errors import translate_error
 from aicflow.store.sqlite.executions import SQLiteExecutions
 from aicflow.store.sqlite.idempotency import SQLiteIdempotency
 from aicflow.store.sqlite.keys import SQLiteKeys
@@ -199,4 +199,4 @@ def _unopened(error: BaseException, path: Path) -> BaseException:
         return StoreUnavailable(
             f"The database {path} cannot be opened ({error}).", hint="Check its folder's owner and mode."
         )
-    return translated(error, path)
+    return translate_error(error, path)

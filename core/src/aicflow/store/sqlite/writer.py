@@ -12,7 +12,7 @@ from typing import Any
 
 from aicflow.kernel.errors import AICFlowError, StoreUnavailable
 from aicflow.store.sqlite.batch import Append, Batch, Create, repeated
-from aicflow.store.sqlite.errors import hopeless, translated
+from aicflow.store.sqlite.errors import is_fatal, translate_error
 from aicflow.store.sqlite.threads import settle
 
 __all__ = ["Work", "Writer"]
@@ -115,7 +115,7 @@ class Writer:
             return
         except Exception as error:
             self._undo(connection)
-            if len(group) == 1 or hopeless(error):
+            if len(group) == 1 or is_fatal(error):
                 for operation in group:
                     self._fail(connection, operation, error)
                 return
@@ -129,7 +129,7 @@ class Writer:
                 self._fail(connection, operation, error)
 
     def _fail(self, connection: sqlite3.Connection, operation: Operation, error: Exception) -> None:
-        operation.result, operation.error = None, translated(error, self._database)
+        operation.result, operation.error = None, translate_error(error, self._database)
         if type(operation) is Create and isinstance(error, sqlite3.IntegrityError):
             # it may be there because it was written before, and the answer to that was lost
             operation.result = repeated(connection, operation)
@@ -165,5 +165,5 @@ class Writer:
         try:
             work.result = work.run(connection)
         except Exception as error:
-            work.error = translated(error, self._database)
+            work.error = translate_error(error, self._database)
             self._undo(connection)
