@@ -71,7 +71,7 @@ def doctor_command(
 
 
 def _variables(plugins: Plugins) -> Iterator[Finding]:
-    """Variables that nobody reads are probably misspelt."""
+    """Variables that no code reads are probably misspelt."""
     from aicflow_language.suggest import did_you_mean
 
     from aicflow.host.settings import Settings
@@ -215,7 +215,7 @@ def _node_types(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
         server = running_server(DataDir(settings.data_dir))
         found = server.api.ready()["node_types"] if server is not None else asyncio.run(look())
     except AICFlowError:
-        return  # told of the server already
+        return  # the server was reported already
     for type_id, said in found.items():
         state: Literal["ok", "note", "problem"] = "problem" if said["ready"] is False else "ok"
         if said["ready"] is None or said.get("note"):

@@ -211,7 +211,7 @@ def _watch(at: Server, execution_id: str, output: OutputFormat, *, events: bool 
     shown: Any = NoProgress()
     if output == "text":
         document = at.api.workflows.version(execution["workflow_id"], execution["version"])["document"]
-        how = f"which `aicflow executions answer {execution_id} VALUE` gives"
+        how = f"which `aicflow executions answer {execution_id} VALUE` sends"
         shown = progress([node["id"] for node in document["nodes"]], how)
     with shown:
         for event in at.events(execution_id):

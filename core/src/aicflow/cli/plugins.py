@@ -1,4 +1,4 @@
-"""The installed plugins as commands use them: problems are told by `aicflow plugins`, not in between."""
+"""The installed plugins as commands use them: `aicflow plugins` reports their problems, other commands do not."""
 
 from __future__ import annotations
 

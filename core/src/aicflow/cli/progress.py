@@ -28,7 +28,7 @@ _HERE: Final = "which only a server takes (Ctrl-C cancels)"
 
 
 class Progress(Protocol):
-    """Something that is told each event."""
+    """Something that receives each event."""
 
     def event(self, event: dict[str, Any]) -> None: ...
 
@@ -40,7 +40,7 @@ class Progress(Protocol):
 
 
 def progress(node_ids: Sequence[str], answered_by: str = _HERE) -> Progress:
-    """What suits standard error; `answered_by` is told of a step that waits for a person."""
+    """What suits standard error; `answered_by` is called with a step that waits for a person."""
     return LiveTable(node_ids, answered_by) if sys.stderr.isatty() else Lines(answered_by)
 
 

@@ -18,7 +18,7 @@ __all__ = ["document_built_in"]
 
 def document_built_in(file: str, variable: str | None = None) -> dict[str, Any]:
     """The document of the file's workflow, or of the one that the variable holds. The file is run as if imported:
-    what stands below `if __name__ == "__main__"` is not. What it prints goes to standard error. Raises AICFlowError.
+    what is below `if __name__ == "__main__"` is not. What it prints goes to standard error. Raises AICFlowError.
     """
     if not Path(file).is_file():
         raise AICFlowError(f"There is no file {file}.")

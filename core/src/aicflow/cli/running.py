@@ -57,7 +57,7 @@ def run_command(
     plugins = quiet_plugins()
     list_errors(file, document, validate(document.value, plugins.registry))
     set_up_logging("error", "%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aicflow").setLevel(logging.CRITICAL)  # what fails is told below
+    logging.getLogger("aicflow").setLevel(logging.CRITICAL)  # failures are reported below
     return asyncio.run(_run(file, document.value, value, settings, plugins, url, server_secret, output))
 
 
@@ -91,7 +91,7 @@ async def _run(
 
 
 async def _save(store: Store, file: str, document: dict[str, Any]) -> str:
-    """Keep the document under an id that its file gives; running it again without changes makes no new version."""
+    """Keep the document under an id made from its file; running it again without changes makes no new version."""
     import re
     import time
 
@@ -147,7 +147,7 @@ async def _follow(executions: Executions, execution_id: str, node_ids: list[str]
 
 
 async def _report(executions: Executions, execution: Execution, interrupted: bool, output: str) -> int:
-    """Print what came of it; gives the exit code."""
+    """Print the outcome; returns the exit code."""
     from aicflow.host.views import execution_view, step_view
 
     if output == "json":

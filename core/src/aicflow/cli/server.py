@@ -55,7 +55,7 @@ class Server:
     def __init__(self, url: str | None = None, key: str | None = None, *, data_dir: Path | None = None) -> None:
         with _refusals():
             client = _JsonClient(url, key, data_dir=data_dir)
-        weakref.finalize(client._transport, client._transport.http.close)  # whoever uses the transport keeps it open
+        weakref.finalize(client._transport, client._transport.http.close)  # users of the transport keep it open
         self.url = client.url
         self.key = client._address.api_key
         self.api: Any = client

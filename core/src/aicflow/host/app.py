@@ -101,7 +101,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             runtime: HostRuntime = await stack.enter_async_context(app.state.run())
         except AICFlowError as error:
-            app.state.start_error = error  # whoever runs the app can say it without a traceback
+            app.state.start_error = error  # the process that runs the app can print it without a traceback
             raise
         app.state.runtime = runtime
         for mount in runtime.mounts():
@@ -112,7 +112,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _mount(app: FastAPI, mount: PluginMount) -> Callable[[], None]:
-    """Add a plugin's app; gives what takes it away again."""
+    """Add a plugin's app; returns what removes it again."""
     route = Mount(mount.path, app=mount.app if mount.public else _guarded(mount))
     public: list[str] = app.state.access.prefixes
     app.router.routes.append(route)

@@ -72,7 +72,7 @@ def docs_routes(document: Callable[[], dict[str, Any]]) -> list[Route]:
 
 
 def root(*, docs: bool) -> Route:
-    """/ leads a browser to the documentation and tells a program where the API is."""
+    """/ leads a browser to the documentation and shows a program where the API is."""
     where = {"name": "AIC Flow", "api": "/api/v1"} | ({"docs": "/docs", "openapi": "/openapi.json"} if docs else {})
 
     async def answer(request: Request) -> Response:

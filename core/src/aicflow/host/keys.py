@@ -34,7 +34,7 @@ _WATCH_SECONDS: Final = 1.0
 
 
 def new_key() -> str:
-    """A fresh key: prefix, 190 random bits, and a checksum so that typing errors and leaks can be told offline."""
+    """A fresh key: prefix, 190 random bits, and a checksum so that typing errors and leaks can be detected offline."""
     return _whole("".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM)))
 
 
@@ -103,7 +103,7 @@ class KeyRing:
         return hmac.digest(self._secret, key.encode(), "sha256").hex()
 
     async def caller(self, key: str) -> Caller | None:
-        """Who has this key, or None when nobody has (any more)."""
+        """Who has this key, or None when it is unknown, revoked or expired."""
         now = self._clock.now()
         # for this process only, and a fifth of the cost: the stored hash lets go of the interpreter on each call
         mark = blake2b(key.encode("utf-8", "replace"), key=self._mark_key, digest_size=32).digest()
@@ -165,7 +165,7 @@ class KeyRing:
             try:
                 record = await self._store.find(caller.digest)
             except StoreUnavailable:
-                continue  # nobody can be revoked now
+                continue  # no key can be revoked now
             caller.revoked = caller.revoked or record is None or record.revoked_at is not None
 
     async def create(

@@ -1,4 +1,4 @@
-"""The server's log: whatever is logged becomes lines that nobody can forge, without secrets; libraries are quiet."""
+"""The server's log: whatever is logged becomes lines that cannot be forged, without secrets; libraries are quiet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LogFormatter(logging.Formatter):
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
         message = self.mask.text(self.formatMessage(record))
-        # a stack that the watchdog tells of has lines of its own
+        # a stack that the watchdog reports has lines of its own
         first, *more = message.splitlines() if getattr(record, "stack", False) else [message]
         lines = [_one_line(first), *(f"  | {_one_line(line)}" for line in more)]
         trace = self.formatException(record.exc_info) if record.exc_info else ""

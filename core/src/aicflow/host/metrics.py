@@ -18,7 +18,7 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """What `/metrics` shows. `loop_lag` is told how late the event loop was."""
+    """What `/metrics` shows. `loop_lag` receives how late the event loop was."""
 
     def __init__(self, runtime: HostRuntime) -> None:
         self._registry = CollectorRegistry()

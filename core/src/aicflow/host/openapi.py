@@ -83,7 +83,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def text() -> str:
-    """The document of this version as it stands in docs/openapi/openapi.json."""
+    """The document of this version as it is in docs/openapi/openapi.json."""
     from aicflow.host.app import create_app
     from aicflow.host.settings import Settings
 

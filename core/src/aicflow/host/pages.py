@@ -50,7 +50,7 @@ def json_response(value: Any, status: int = 200, headers: dict[str, str] | None 
 
 
 async def page_response[T](read: Awaitable[Page[T]], view: Callable[[T], dict[str, Any]]) -> Response:
-    """A page as the API gives it. Raises Problem for a cursor that is not one."""
+    """A page as the API returns it. Raises Problem for a cursor that is not one."""
     try:
         page = await read
     except ValueError as error:
@@ -59,6 +59,6 @@ async def page_response[T](read: Awaitable[Page[T]], view: Callable[[T], dict[st
             str(error),
             name="cursor",
             where="query",
-            hint="Cursors are opaque: send `next_cursor` as it was given, with the same filters.",
+            hint="Cursors are opaque: send `next_cursor` unchanged, with the same filters.",
         ) from None
     return json_response({"data": [view(item) for item in page.items], "next_cursor": page.next_cursor})

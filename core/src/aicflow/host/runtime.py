@@ -167,6 +167,6 @@ async def running(
         stack.push_async_callback(keeper.stop)
         keeper.start()
         stack.callback(runtime.closing.set)
-        runtime.watchdog.start()  # last: what was imported until now blocked nobody
+        runtime.watchdog.start()  # last: imports until now have blocked no request
         stack.callback(runtime.watchdog.stop)
         yield runtime

@@ -98,7 +98,7 @@ class WorkflowSummary(_Response):
 
 
 class Workflow(WorkflowSummary):
-    """A workflow. `issues` are the warnings of validation, given when it was saved."""
+    """A workflow. `issues` are the warnings of validation, present when it was just saved."""
 
     document: dict[str, Any]
     issues: list[Issue] | None = None
@@ -115,7 +115,7 @@ class WorkflowVersion(_Response):
 
 class WorkflowChange(_Response):
     """One difference. `name` is the id (of an edge `from -> to`, of a node its new one), `path` leads to what changed
-    inside, with dots. The pointers say where it stands in each document, null where there is nothing."""
+    inside, with dots. The pointers say where it is in each document, null where there is nothing."""
 
     kind: Literal["added", "removed", "changed", "renamed"]
     what: Literal["workflow", "node", "edge", "trigger", "var", "setting"]
@@ -293,7 +293,7 @@ class Trigger(_Response):
 
 
 class Fires(_Response):
-    """When a trigger will fire next, as its type tells it."""
+    """When a trigger will fire next, as its type reports it."""
 
     data: list[dict[str, Any]]
 
@@ -318,7 +318,7 @@ class ApiKeyCreated(ApiKey):
 
 class NodeHealth(BaseModel):
     """What a node type says of itself: `ready` is null while it is not known, `reason` says why it is false, `note`
-    what is weaker than it might be. Types add fields of their own. Without an API key only `ready` is told."""
+    what is weaker than it might be. Types add fields of their own. Without an API key only `ready` is shown."""
 
     ready: bool | None
     reason: str | None = None

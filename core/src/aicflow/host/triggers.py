@@ -37,7 +37,7 @@ _ANY_SECRET: Final = "c2VjcmV0"  # noqa: S105 - stands for a value not needed; r
 @dataclass(slots=True)
 class ActiveTrigger:
     """A binding and what it is made of. `problem` says why it is not active, `passing` that it is tried again soon;
-    `live` tells that its type serves it, maybe still as it was before."""
+    `live`: its type serves it, maybe still as it was before."""
 
     binding: Binding
     entry: TriggerEntry

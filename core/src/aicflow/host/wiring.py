@@ -41,7 +41,7 @@ def installed_plugins(blocked: Collection[str] = (), found: Iterable[EntryPoint]
 
 def make_store(plugins: Plugins, url: str, settings: Mapping[str, str] = MappingProxyType({})) -> Store:
     """The store behind the URL, not yet open, with the settings of the environment and these. Raises AICFlowError for
-    a scheme that nobody provides."""
+    a scheme that no plugin provides."""
     scheme, separator, _ = url.partition(":")
     types = {kind.scheme: kind for kind in reversed(plugins.collect("aicflow_stores"))}
     if not separator or scheme not in types:

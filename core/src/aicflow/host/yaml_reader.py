@@ -167,7 +167,7 @@ class _Reader:
             raise self._error(event, f"there is no anchor &{event.anchor[:80]} before this alias")
         anchored = self._anchors[event.anchor]
         if anchored is None:
-            raise self._error(event, f"the alias *{event.anchor[:80]} stands inside its own anchor")
+            raise self._error(event, f"the alias *{event.anchor[:80]} is inside its own anchor")
         self._values += anchored.values - 1
         self._text += anchored.text
         if len(self._stack) + anchored.depth > self._limits.max_depth:
@@ -181,7 +181,7 @@ class _Reader:
         self._place_value(event, copy.deepcopy(anchored.value))
 
     def _place_value(self, event: Any, value: Any) -> str:
-        """Put the value where it belongs; gives its pointer."""
+        """Put the value where it belongs; returns its pointer."""
         self._values += 1
         if self._values > self._limits.max_values:
             raise self._too_large(event)

@@ -30,7 +30,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def data_server(folder: Path) -> Iterator[str]:
-    """A folder over HTTP on a free loopback port; gives its address."""
+    """A folder over HTTP on a free loopback port; yields its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -43,7 +43,7 @@ def data_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def model_environment() -> Iterator[tuple[dict[str, str], str]]:
-    """Environment that tells agents their model, and its name. Without AICFLOW_AGENT_MODEL, a local server that
+    """Environment that names the agents' model, and its name. Without AICFLOW_AGENT_MODEL, a local server that
     speaks chat completions by fixed rules."""
     configured = os.environ.get("AICFLOW_AGENT_MODEL")
     if configured:

@@ -79,7 +79,7 @@ def shown(connection: HTTPConnection, execution: Execution) -> dict[str, Any]:
 
 
 async def started(request: Request, execution_id: str, status: int = 200) -> Response:
-    """The answer that tells of an execution which a request started, or an earlier one. Raises NotFound."""
+    """The response that shows the execution which this request, or an earlier one, started. Raises NotFound."""
     execution = await runtime_of(request).executions.get(execution_id)
     return json_response(shown(request, execution), status, {"location": f"/api/v1/executions/{execution_id}"})
 

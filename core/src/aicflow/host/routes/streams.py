@@ -1,6 +1,6 @@
 """Streams of events, over WebSocket and as server-sent events on the same paths.
 
-A stream sends what `Executions.watch` gives: a slow reader holds back only its own iterator, never the engine, and at
+A stream sends what `Executions.watch` yields: a slow reader holds back only its own iterator, never the engine, and at
 most one batch waits beyond it.
 """
 
@@ -158,7 +158,7 @@ async def _serve_socket(socket: WebSocket, batches: Batches) -> None:
 
 
 async def _send_all(socket: WebSocket, runtime: HostRuntime, batches: Batches) -> tuple[int, str]:
-    """Send everything; gives the close code and reason."""
+    """Send everything; returns the close code and reason."""
     try:
         async with aclosing(_until_closing(runtime, caller_of(socket.scope), batches)) as bounded:
             async for batch in bounded:
@@ -174,7 +174,7 @@ async def _send_all(socket: WebSocket, runtime: HostRuntime, batches: Batches) -
 
 
 async def _listen(socket: WebSocket) -> bool:
-    """Wait until the reader goes away, or sends something, which gives true."""
+    """Wait until the reader goes away, or sends something, which returns true."""
     message = await socket.receive()
     return bool(message["type"] != "websocket.disconnect")
 
@@ -224,7 +224,7 @@ async def _server_sent_all(runtime: HostRuntime, caller: Caller, batches: Batche
             try:
                 batch = upcoming.result()
             except (StopAsyncIteration, _Closing, _Revoked, AICFlowError):
-                return  # whoever comes back with Last-Event-ID is told an error as a problem
+                return  # a reader that reconnects with Last-Event-ID gets errors as a problem document
             upcoming = None
             yield b"".join([_server_sent(event) for event in batch])
     finally:
@@ -292,7 +292,7 @@ def _documented(names: dict[str, tuple[str, dict[str, Any]]]) -> Callable[..., A
 )
 async def stream_all(request: Request) -> Response:
     """What happens from now on, as server-sent events; the same path takes a WebSocket. A reader that falls behind
-    is told how much it lost."""
+    learns how much it lost."""
     where = _where(request.query_params.multi_items())
     return _event_stream(request, _generator(runtime_of(request).executions.watch_all(where)))
 

@@ -122,7 +122,7 @@ async def pause_trigger(request: Request, binding_id: Id, query: NoQuery) -> Res
 @routes.post(
     "/triggers/{binding_id}/resume",
     operation_id="resume_trigger",
-    summary="Let a paused trigger go on",
+    summary="Resume a paused trigger",
     response_model=schemas.Trigger,
     responses=problems(404),
     dependencies=scoped("write"),
@@ -137,7 +137,7 @@ async def _fired(
 ) -> Response:
     fired = await runtime_of(request).trigger_runtime.fire(binding, payload, version=version, idempotency=key)
     if fired.execution_id is None:
-        raise Problem("conflict", "The concurrency limit is full and its rule is to skip; nothing was started.")
+        raise Problem("conflict", "Concurrency limit reached, and its rule is to skip; nothing was started.")
     return await started(request, fired.execution_id, 202)
 
 
@@ -152,7 +152,7 @@ async def _fired(
     dependencies=scoped("execute"),
 )
 async def fire_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
-    """With the payload given, or with what the trigger type makes up for now; also when it is paused."""
+    """With the payload in the body, or one that the trigger type makes for now; also when it is paused."""
     runtime = runtime_of(request)
     body = await json_body(request, runtime.settings, requests.FireTrigger, optional=True)
 
@@ -175,7 +175,7 @@ async def fire_trigger(request: Request, binding_id: Id, query: NoQuery) -> Resp
     dependencies=scoped("read"),
 )
 async def next_fires(request: Request, binding_id: Id, query: Annotated[NextQuery, Query()]) -> Response:
-    """For triggers that fire by the clock; what each row says is the trigger type's."""
+    """For triggers that fire by the clock; the trigger type defines the rows."""
     runtime = runtime_of(request)
     active = runtime.trigger_service.get(binding_id)
     rows = None

@@ -34,7 +34,7 @@ _DOCUMENT: dict[str, Any] = _body(
     "The workflow document. One that fits the schema is refused nevertheless when validation finds errors",
     {"$ref": "#/components/schemas/WorkflowDocument"},
 )
-_ANY_DOCUMENT: dict[str, Any] = _body("Any value; what is wrong with it is told in the answer", {})
+_ANY_DOCUMENT: dict[str, Any] = _body("Any value; the response lists what is wrong with it", {})
 
 
 def _if_match(*, required: bool) -> dict[str, Any]:
@@ -252,15 +252,15 @@ async def create_draft(request: Request, workflow_id: Id, query: NoQuery) -> Res
     runtime = runtime_of(request)
     document = await document_body(request, runtime.settings)
 
-    def told(version: WorkflowVersion, status: int) -> Response:
+    def response(version: WorkflowVersion, status: int) -> Response:
         headers = {"location": f"/api/v1/workflows/{workflow_id}/versions/{version.version}"}
         return json_response(version_view(version), status, headers)
 
     async def act(key: Idempotency | None) -> Response:
-        return told(await runtime.workflows.add_draft(workflow_id, document.value, idempotency=key), 201)
+        return response(await runtime.workflows.add_draft(workflow_id, document.value, idempotency=key), 201)
 
     async def again(number: str) -> Response:
-        return told(await runtime.store.workflows.version(workflow_id, int(number)), 200)
+        return response(await runtime.store.workflows.version(workflow_id, int(number)), 200)
 
     return await once(request, "drafts", [workflow_id, document.value], act, again)
 
