@@ -73,7 +73,7 @@ class RepeatCases:
         document = {
             "aicflow": 1,
             "name": "naps",
-            "nodes": [{"id": f"nap_{i}", "type": "wait", "params": {"seconds": 0}} for i in range(5)],
+            "nodes": [{"id": f"nap_{i}", "type": "wait", "params": {"seconds": 0.05}} for i in range(5)],
             "edges": [{"from": f"nap_{i}", "to": f"nap_{i + 1}"} for i in range(4)],
         }
         await store.workflows.create("wf", document, now=NOW)
