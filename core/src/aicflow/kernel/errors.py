@@ -104,7 +104,7 @@ class InputInvalid(AICFlowError):
 
 
 class NotFound(AICFlowError):
-    """There is no such thing."""
+    """Nothing exists under this id or name."""
 
     def __init__(self, kind: str, name: str, *, hint: str | None = None) -> None:
         super().__init__(f"There is no {kind} {name!r}.", hint=hint)

@@ -25,7 +25,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "edge.unknown-node": "an edge from or to nowhere",
         "edge.unknown-port": "an edge by a port that the node does not have",
         "edge.into-trigger": "an edge into a trigger",
-        "edge.duplicate": "an edge that stands twice",
+        "edge.duplicate": "a duplicate edge",
         "graph.cycle": "edges that go in circles",
         "graph.unreachable": "a node that can never run",
         "graph.empty": "a workflow without nodes",

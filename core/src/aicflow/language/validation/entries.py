@@ -100,7 +100,7 @@ def check_graph(subject: Subject, report: Report) -> None:
         _check_port(subject, report, i, source, edge.port)
         key = (source, edge.port, target)
         if key in seen:
-            report.warning("edge.duplicate", pointer("edges", i), "This edge stands twice; the second has no effect.")
+            report.warning("edge.duplicate", pointer("edges", i), "Duplicate edge; the second has no effect.")
             continue
         seen[key] = i
         edges.append(key)
