@@ -19,6 +19,7 @@ from aicflow.kernel.events import History, encode_event
 from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempotency, NewExecution, SlotLimit
+from aicflow.kernel.traceparent import valid_traceparent
 from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps
 from aicflow.language.plan import Plan
@@ -75,6 +76,7 @@ class Starter:
         overlap: Overlap = "allow",
         version: int | None = None,
         idempotency: Idempotency | None = None,
+        traceparent: str | None = None,
     ) -> Started:
         """Accept an execution for a trigger: its payload, mapped by the trigger's `input`, is the input. A `version`
         that is named runs though the workflow is disabled. Raises as `start` does; NotFound when the version has no
@@ -94,6 +96,7 @@ class Starter:
             key=fire.key,
             scheduled_for=fire.scheduled_for,
             payload=payload,
+            traceparent=valid_traceparent(traceparent),
         )
         when_full = _WHEN_FULL.get(overlap)
         limits = () if when_full is None else (SlotLimit(f"trigger:{fire.binding_id}", 1, when_full),)

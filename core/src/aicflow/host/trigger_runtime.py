@@ -41,6 +41,7 @@ class HostTriggerRuntime:
         overlap: Overlap = "allow",
         version: int | None = None,
         idempotency: Idempotency | None = None,
+        traceparent: str | None = None,
     ) -> Fired:
         """As `TriggerRuntime.fire`. Raises also KeyUsed."""
         now = self.clock.now()
@@ -62,6 +63,7 @@ class HostTriggerRuntime:
                 overlap=overlap,
                 version=version,
                 idempotency=idempotency,
+                traceparent=traceparent,
             )
         except StoreUnavailable:
             raise

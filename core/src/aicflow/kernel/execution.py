@@ -109,6 +109,8 @@ class TriggerInfo(Record):
     parent_call: Internal[int | None] = None
     depth: Internal[int | None] = None
     """How many executions called each other before it."""
+    traceparent: Internal[str | None] = None
+    """The W3C trace context of the request that started it, or started what started it."""
     payload: Any = None
 
 

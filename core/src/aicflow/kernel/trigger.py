@@ -90,13 +90,15 @@ class TriggerRuntime(Protocol):
         scheduled_for: float | None = None,
         overlap: Overlap = "allow",
         version: int | None = None,
+        traceparent: str | None = None,
     ) -> Fired:
         """Start an execution with the trigger's payload. Returns once that is durable.
 
         With `key`, at most one execution is started per (binding, key) for as long as fires are remembered, over
         restarts and any number of hosts; a delivery of the payload is recorded in the same transaction, also when
         nothing is started. `overlap` says what happens while an execution of this binding has not ended. `version`
-        names another version than the active one. Raises InputInvalid, ReferenceFailed, NotFound, Conflict; the
+        names another version than the active one. `traceparent` is the
+        header of the request, if any. Raises InputInvalid, ReferenceFailed, NotFound, Conflict; the
         delivery is then kept with the error."""
         ...
 

@@ -69,6 +69,7 @@ class RecordingContext:
 
     execution_id: str = "ex_test"
     workflow_id: str = "wf_test"
+    traceparent: str | None = None
     node_id: str = "node"
     attempt: int = 1
     idempotency_key: str = "ex_test:node"

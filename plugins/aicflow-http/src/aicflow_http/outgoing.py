@@ -78,7 +78,7 @@ def with_query(url: httpx2.URL, items: Iterable[tuple[str, Any]], *, replace: bo
     return url.copy_with(query=f"{kept}&{added}".strip("&").encode("ascii"))
 
 
-def build(params: HttpRequestParams, idempotency_key: str) -> Outgoing:
+def build(params: HttpRequestParams, idempotency_key: str, traceparent: str | None = None) -> Outgoing:
     """The first request of a step. Raises PermanentError for a URL, header or body that cannot be sent."""
     url = with_query(parse_url(params.url), _repeated(params.query))
     headers = httpx2.Headers({"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": USER_AGENT})
@@ -92,6 +92,8 @@ def build(params: HttpRequestParams, idempotency_key: str) -> Outgoing:
     headers = httpx2.Headers(raw)
     if params.idempotency_header is not None and params.idempotency_header not in headers:
         headers[params.idempotency_header] = idempotency_key
+    if traceparent is not None and "traceparent" not in headers:
+        headers["traceparent"] = traceparent
     return Outgoing(params.method, url, headers, content, json_value)
 
 

@@ -28,7 +28,7 @@ async def send(shared: Shared, ctx: Context, params: HttpRequestParams) -> HttpR
     conversation = Conversation(shared, params, ctx)
     if params.tls is not None and not params.tls.verify:
         ctx.log("The server's certificate is not checked (tls.verify is false).", level="warning")
-    request = build(params, ctx.idempotency_key)
+    request = build(params, ctx.idempotency_key, ctx.traceparent)
     options = params.response
 
     def check(reply: Reply) -> None:

@@ -82,7 +82,8 @@ class Drafts:
                 draft.params, rest or hook.pattern.text, path_params, request, runtime.clock.now()
             )
             shown["payload"] = call.payload
-            fired = await runtime.fire(hook.binding, call.payload, version=draft.version)
+            trace = request.headers.get("traceparent")
+            fired = await runtime.fire(hook.binding, call.payload, version=draft.version, traceparent=trace)
         except (AICFlowError, BodyRejected, SignatureRejected) as error:
             problem = refusal(error)
             shown |= {"status": problem.status, "detail": problem.detail}

@@ -67,5 +67,5 @@ class HooksApp:
             raise Problem("paused", "This webhook is paused.", headers={"Retry-After": "60"})
         runtime = trigger.runtime
         call = await receive_call(params, path, found.path_params, request, runtime.clock.now())
-        fired = await runtime.fire(binding, call.payload, key=call.key)
+        fired = await runtime.fire(binding, call.payload, key=call.key, traceparent=request.headers.get("traceparent"))
         return await response_to(runtime, params.respond, fired)

@@ -31,6 +31,7 @@ class StepRun(Protocol):
 
     execution_id: str
     workflow_id: str
+    traceparent: str | None
     nodes: NodePool
     registry: Registry
     secrets: Secrets
@@ -104,6 +105,10 @@ class StepContext:
     @property
     def execution_id(self) -> str:
         return self._run.execution_id
+
+    @property
+    def traceparent(self) -> str | None:
+        return self._run.traceparent
 
     @property
     def workflow_id(self) -> str:

@@ -64,6 +64,7 @@ class Children:
             parent_node_id=None if call.detach else step_id,
             parent_call=None if call.detach else number,
             depth=depth,
+            traceparent=parent.trigger.traceparent,
         )
         # the first one is called as earlier versions called it, which may have started it
         name = f"{parent.id}:{step_id}" + (f":{number}" if number > 1 else "")
@@ -124,7 +125,13 @@ class Children:
             "error": report,
         }
         depth = (execution.trigger.depth or 0) + 1
-        trigger = TriggerInfo(kind="failure", parent_execution_id=execution.id, payload=report, depth=depth)
+        trigger = TriggerInfo(
+            kind="failure",
+            parent_execution_id=execution.id,
+            payload=report,
+            depth=depth,
+            traceparent=execution.trigger.traceparent,
+        )
         try:
             key = Idempotency("on_failure", execution.id, "", owner=execution.id)
             await retry_while_unavailable(partial(self._start, workflow_id, input, trigger=trigger, idempotency=key))

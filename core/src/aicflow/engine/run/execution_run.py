@@ -46,6 +46,7 @@ class ExecutionRun:
         self.execution = execution = claimed.execution
         self.execution_id = execution.id
         self.workflow_id = execution.workflow_id
+        self.traceparent = execution.trigger.traceparent
         self.stop_reason: Stop | None = None
         self.used: set[NodeType] = set()
         self.log = env.open_log(execution, Mask(parent=env.secrets.mask), self._lost)

@@ -33,8 +33,9 @@ from aicflow.host.routes.common import (
     started,
 )
 from aicflow.host.views import bulk_view, execution_view, step_view
-from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, ExecutionStatus
+from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, ExecutionStatus, TriggerInfo
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, Labels
+from aicflow.kernel.traceparent import valid_traceparent
 
 __all__ = ["STATUSES", "routes", "start_route"]
 
@@ -146,6 +147,7 @@ async def start_execution(request: Request) -> Response:
                 version=body.version,
                 priority=body.priority,
                 engine=body.engine,
+                trigger=TriggerInfo(traceparent=valid_traceparent(request.headers.get("traceparent"))),
                 idempotency=key,
             )
         )
