@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aicflow import Context, node
 from aicflow.host.wiring import installed_plugins
-from aicflow.kernel.traceparent import valid_traceparent
+from aicflow.kernel.execution import valid_traceparent
 
 from .conftest import run_host
 

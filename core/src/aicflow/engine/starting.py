@@ -16,10 +16,9 @@ from aicflow.engine.worker.plans import PlanCache
 from aicflow.engine.worker.worker import Worker
 from aicflow.kernel.errors import Conflict, InputInvalid, NotFound, ReferenceFailed, node_type_disabled
 from aicflow.kernel.events import History, encode_event
-from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull
+from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull, valid_traceparent
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempotency, NewExecution, SlotLimit
-from aicflow.kernel.traceparent import valid_traceparent
 from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps
 from aicflow.language.plan import Plan

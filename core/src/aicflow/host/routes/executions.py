@@ -33,9 +33,15 @@ from aicflow.host.routes.common import (
     started,
 )
 from aicflow.host.views import bulk_view, execution_view, step_view
-from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, ExecutionStatus, TriggerInfo
+from aicflow.kernel.execution import (
+    ACTIVE_STATUSES,
+    TERMINAL_STATUSES,
+    Execution,
+    ExecutionStatus,
+    TriggerInfo,
+    valid_traceparent,
+)
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, Labels
-from aicflow.kernel.traceparent import valid_traceparent
 
 __all__ = ["STATUSES", "routes", "start_route"]
 
