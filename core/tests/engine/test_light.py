@@ -14,7 +14,13 @@ from packaging.requirements import Requirement
 
 def test_what_aicflow_alone_brings() -> None:
     needed = [Requirement(text) for text in importlib.metadata.requires("aicflow") or ()]
-    assert {one.name for one in needed if one.marker is None} == {"aicflow-language", "packaging", "pluggy", "pydantic"}
+    assert {one.name for one in needed if one.marker is None} == {
+        "aicflow-language",
+        "jsonschema-rs",
+        "packaging",
+        "pluggy",
+        "pydantic",
+    }
 
 
 def test_without_the_libraries_of_the_extra_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

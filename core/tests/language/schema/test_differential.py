@@ -9,12 +9,10 @@ import os
 import re
 from functools import partial
 from random import Random
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 import jsonschema
 from aicflow.language.schema import SchemaValidator, SchemaView, Verdict, check, compatible
-from aicflow.language.schema.automaton import Automaton
 from aicflow.language.schema.patterns import compile_pattern
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -367,14 +365,12 @@ def test_the_fuzzing_reaches_every_verdict() -> None:
 
 @fuzz
 @given(seeds(10), st.lists(st.text("abx1\n", max_size=8), min_size=3, max_size=8))
-def test_the_automaton_finds_what_re_finds(numbers: list[int], texts: list[str]) -> None:
+def test_a_pattern_finds_what_re_finds(numbers: list[int], texts: list[str]) -> None:
     for seed in numbers:
-        pattern = Writer(seed).pattern().replace("$", r"\Z")
+        pattern = Writer(seed).pattern()
         try:
-            search = re.compile(pattern).search
+            search = re.compile(pattern.replace("$", r"\Z")).search
         except re.error:
             continue  # a quantifier with nothing before it
-        automaton = Automaton(parser.parse(pattern))
         for text in [*texts, "", "a", "ab", "ba", "aab", "bx1"]:
-            assert automaton.found(text) == (search(text) is not None), (pattern, text)
             assert compile_pattern(pattern)(text) == (search(text) is not None), (pattern, text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from aicflow.language.schema import SchemaValidator, check
-from aicflow.language.schema.model import TooCostly
 from aicflow.language.schema.patterns import PatternError, compile_pattern
 
 
@@ -34,11 +33,10 @@ def test_patterns_that_backtrack_for_ever_elsewhere_end_here(pattern: str) -> No
     [
         (r"^[a-z0-9]+(-[a-z0-9]+)*$", "a-slug-of-words" * 500, "a--slug" + "-x" * 500),
         (r"^(\d{1,3}\.){3}\d{1,3}$", "127.0.0.1", "127.0.0"),
-        (r"^(?=.*[A-Z])(?=.*\d).{8,}$", "Passw0rd", "password"),
         (r"^(?<year>\d{4})-(?<month>\d\d)$", "2026-11", "2026-1"),
         (r"(?i)^yes$", "YES", "no"),
         (r"[[\]$]", "$", "x"),
-        (r"^(['\"]).*\1$", "'x'", "'x"),
+        (r"^\p{L}+$", "café", "caf3"),
         (r"\bcat\b", "a cat!", "concatenate"),
         ("é$", "café", "cafe"),
     ],
@@ -59,10 +57,9 @@ def test_the_end_is_the_end() -> None:
     ("pattern", "words"),
     [
         ("(a", "not a regular expression"),
-        (r"^(?=(a+)+$)", "look-ahead"),
+        (r"^(?=.*[A-Z])(?=.*\d).{8,}$", "look-around"),
         (r"^((a+)+)\1$", "back-references"),
-        ("(?x) a b", "not supported"),
-        (r"\p{L}", "not a regular expression"),
+        (r"^(?!.*secret)", "look-around"),
         ("a" * 2001, "at most 2,000 characters"),
         ("a{99999999999999999999}", "not a regular expression"),
     ],
@@ -84,24 +81,11 @@ def test_counted_repetitions_do_not_multiply(pattern: str) -> None:
     found("b" * 1_000)
 
 
-def test_a_text_too_long_for_a_pattern_without_an_automaton_is_refused_not_searched() -> None:
-    pattern = r"^(?!.*secret).*a.*b.*c$"
-    assert compile_pattern(pattern)("xaxbxc")
-    with pytest.raises(TooCostly):
-        compile_pattern(pattern)("a" * 100_000)
-    found = SchemaValidator({"pattern": pattern}).validate("a" * 100_000)
-    assert "too long for this pattern" in found[0].message
-
-
-def test_an_automaton_does_not_fill_the_memory() -> None:
+def test_a_long_text_is_searched_in_time_that_grows_with_it() -> None:
     found = compile_pattern("^(a|b)*a(a|b){14}c$")
-    text = "".join("ab"[(index * index // 7) % 2] for index in range(20_000))
-    try:
-        assert not found(text)
-    except TooCostly:
-        pass
-    everything = "".join(map(chr, range(32, 50_000)))
-    assert not compile_pattern(r"^(\w|\W)*\d\d\d\d\d\d\d\d\d\d\d\d\d\d\d\d\d\d\d\d\d\d\d!$")(everything)
+    assert not found("".join("ab"[(index * index // 7) % 2] for index in range(20_000)))
+    everything = "".join(chr(code) for code in range(32, 50_000))
+    assert not compile_pattern(r"^(\w|\W)*\d{23}!$")(everything)
 
 
 @pytest.mark.parametrize(

@@ -1,163 +1,354 @@
-"""Schemas compiled to closures that answer yes or no; why not is told by `explain.py`, at leisure."""
+"""Schemas compiled by jsonschema-rs, which tells whether a value fits; why not is told by `explain.py`, at leisure.
+
+The library checks in time that is bounded by schema and value as long as the schema, with its references written out,
+is small. Where it is large, or contains itself, the depth of the value and the number of references followed are
+limited: the library would recurse on the stack, and alternatives that double at every level would never end.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
+from threading import local
 from typing import Any, Final
+from urllib.parse import urljoin
 
-from aicflow.language.schema.containers import array_checks, object_checks
-from aicflow.language.schema.document import REFERENCES, Document
-from aicflow.language.schema.evaluated import Evaluated
-from aicflow.language.schema.model import Schema
-from aicflow.language.schema.scalars import Budget, Check, enum_check, number_check, text_check, type_check
+from jsonschema_rs import Draft202012Validator, RegexOptions, Registry, ValidationErrorKind
 
-KEPT: Final = 100_000
+from aicflow.language.schema.document import (
+    MANY,
+    NAMED,
+    NOT_SCHEMAS,
+    ONE,
+    REFERENCES,
+    Document,
+    SchemaView,
+    children,
+    in_place,
+)
+from aicflow.language.schema.model import Schema, TooCostly
+
+FORMATS: Final = frozenset(("date", "date-time", "email", "ipv4", "ipv6", "time", "uri", "uuid"))
+"""The formats that are asserted. The others only describe."""
+
+VALUE_DEPTH: Final = 500  # levels of a value that are checked against a schema that contains itself
+TOO_DEEP: Final = "the value is nested too deeply to be checked"
+STEPS: Final = 200_000  # references followed, whatever the size of the value
+STEPS_FOR_EACH: Final = 100  # and as many for each part of the value
+_FREE: Final = 2_000  # schemas that may come by writing references out before steps are counted
+_KEPT: Final = 10_000
+_STEP: Final = "aicflow:step"  # the keyword that counts
+
+_OTHER_FORMATS: Final = {
+    name: lambda text: True
+    for name in (
+        *("duration", "hostname", "idn-email", "idn-hostname", "iri", "iri-reference", "json-pointer", "regex"),
+        *("relative-json-pointer", "uri-reference", "uri-template"),
+    )
+}
+_LOOKS_INTO: Final = frozenset(("additionalProperties", "items", "prefixItems", "properties"))
+_NESTING: Final = frozenset((dict, list))
+_UNEVALUATED: Final = frozenset(("unevaluatedItems", "unevaluatedProperties"))
+_LOOKS_TWICE: Final = _UNEVALUATED | {"contains", "patternProperties"}
+_GOES_ON: Final = frozenset((*ONE, *MANY, *NAMED, *REFERENCES))
+_SURROGATES: Final = {code: 0x10F800 + code - 0xD800 for code in range(0xD800, 0xE000)}
 
 
-def always(value: Any, budget: Budget) -> bool:
-    """The check of `true` and `{}`."""
-    return True
+class Budget:
+    """How much more work one validation may do. Its limit grows with the value, measured only when needed."""
+
+    __slots__ = ("_extended", "_value", "left")
+
+    def __init__(self, value: Any) -> None:
+        self.left = STEPS
+        self._value = value
+        self._extended = False
+
+    def charge(self, steps: int = 1) -> None:
+        """Count work done. Raises `TooCostly`."""
+        self.left -= steps
+        if self.left < 0:
+            if self._extended:
+                raise TooCostly("the schema takes too many steps on this value")
+            self._extended = True
+            self.left = STEPS_FOR_EACH * _size(self._value)
 
 
-def never(value: Any, budget: Budget) -> bool:
-    """The check of `false`."""
-    return False
+class _Running(local):
+    budget: Budget
+
+
+_running: Final = _Running()
+
+
+class _Step:
+    """The keyword that counts: it fails once the budget is spent, and so does every schema that it stands in."""
+
+    def __init__(self, parent_schema: dict[str, Any], value: Any, schema_path: list[str | int]) -> None:
+        pass
+
+    def validate(self, instance: Any) -> None:
+        _running.budget.charge()
 
 
 class Compiler:
-    """The checks of one document's schemas, each compiled once. The document must have passed `check`."""
+    """The compiled schemas of one document, each compiled once. The document must have passed `check`."""
 
-    def __init__(self, document: Document, *, formats: bool = True) -> None:
+    def __init__(self, document: Document, *, formats: bool) -> None:
         self.document = document
         self._formats = formats
-        self._known: dict[int, tuple[Check, Schema]] = {}  # the schema is kept so that its id stays its own
-        self._evaluated = Evaluated(self)
+        self._known: dict[
+            int, tuple[Draft202012Validator, Schema]
+        ] = {}  # keeps the schema, so that its id stays its own
+        whole = SchemaView(document.schema, document)
+        self._guarded = _unfolds(whole)
+        self._counted = self._guarded and not _looks_once(whole)
+        self._registry: Registry | None = None
+        self._encode = False
 
     @classmethod
     def of(cls, document: Document, *, formats: bool = True) -> Compiler:
         """The compiler that belongs to a document, made once."""
-        name = "checks" if formats else "checks without formats"
+        name = "compiled" if formats else "compiled without formats"
         found = document.cache.get(name)
         if not isinstance(found, Compiler):
             found = document.cache[name] = cls(document, formats=formats)
         return found
 
-    def check(self, schema: Schema) -> Check:
-        """The compiled check of a schema of this document."""
-        if schema is True:
-            return always
-        if schema is False:
-            return never
+    def fits(self, schema: Schema, value: Any, budget: Budget) -> bool:
+        """Whether a value fits a schema of this document. Raises `TooCostly`."""
+        if isinstance(schema, bool):
+            return schema
         known = self._known.get(id(schema))
         if known is None:
-            if len(self._known) >= KEPT:
+            if len(self._known) >= _KEPT:
                 self._known.clear()  # schemas are also made from parts of documents that live long
-            known = self._known[id(schema)] = (self._compile(schema), schema)
-        return known[0]
+            known = self._known[id(schema)] = (self.compile(schema), schema)
+        if self._guarded and nested_deeper(value, VALUE_DEPTH):
+            raise TooCostly(TOO_DEEP)
+        _running.budget = budget
+        fitting = fits(known[0], encodable(value) if self._encode else value)
+        if budget.left < 0:
+            budget.charge(0)  # the keyword that counts has failed, and the answer means nothing
+        return fitting
 
-    def _compile(self, schema: dict[str, Any]) -> Check:
-        checks: list[Check] = []
-        if "type" in schema:
-            checks.append(type_check(schema["type"]))
-        if "const" in schema:
-            checks.append(enum_check([schema["const"]]))
-        if "enum" in schema:
-            checks.append(enum_check(schema["enum"]))
-        checks.extend(filter(None, (number_check(schema), text_check(schema, formats=self._formats))))
-        checks.extend(array_checks(schema, self.check))
-        checks.extend(object_checks(schema, self.check))
-        checks.extend(self._combined(schema))
-        rest = (self._evaluated.fields_check(schema), self._evaluated.items_check(schema))
-        checks.extend(filter(None, rest))
-        return _all_of(checks)
+    def fits_once(self, schema: Schema, value: Any) -> bool:
+        """The same for a schema without references, made up for this one question."""
+        validator = self.compile(schema)
+        return fits(validator, encodable(value) if self._encode else value)
 
-    def _combined(self, schema: dict[str, Any]) -> list[Check]:
-        checks: list[Check] = [self.reference(schema[word]) for word in REFERENCES if word in schema]
-        if "allOf" in schema:
-            checks.append(_counted(_all_of([self.check(item) for item in schema["allOf"]]), len(schema["allOf"])))
-        if "anyOf" in schema:
-            checks.append(_any_of([self.check(item) for item in schema["anyOf"]]))
-        if "oneOf" in schema:
-            checks.append(_one_of([self.check(item) for item in schema["oneOf"]]))
-        if "not" in schema:
-            refused = self.check(schema["not"])
-            checks.append(lambda value, budget: not refused(value, budget))
-        if "if" in schema and ("then" in schema or "else" in schema):
-            test, then, other = (self.check(schema.get(word, True)) for word in ("if", "then", "else"))
-            checks.append(lambda value, budget: then(value, budget) if test(value, budget) else other(value, budget))
-        return checks
+    def unevaluated(self, schema: dict[str, Any], word: str, value: Any) -> list[str]:
+        """The fields that `unevaluatedProperties` refuses, or the items, as JSON, that `unevaluatedItems` refuses."""
+        if word not in schema:
+            return []
+        for error in self.compile(schema).iter_errors(encodable(value)):
+            kind = error.kind
+            if error.schema_path == [word] and isinstance(
+                kind, ValidationErrorKind.UnevaluatedProperties | ValidationErrorKind.UnevaluatedItems
+            ):
+                return [str(item) for item in kind.unexpected]
+        return []
 
-    def reference(self, ref: str) -> Check:
-        """The check of what a reference names, compiled when it is first needed: schemas may contain themselves."""
-        target = self.document.resolve(ref)[0]
-        compiled: Check | None = None
+    def compile(self, schema: Schema) -> Draft202012Validator:
+        """Compile any schema whose references look into this document. Raises `TooCostly` for constants too deep."""
+        try:
+            return self._compile(schema)
+        except ValueError as error:
+            if self._encode:
+                raise TooCostly(f"the schema cannot be compiled: {error}") from None
+        self._encode = True  # half of a surrogate pair in a constant: values are encoded as the schema is
+        return self.compile(encodable(schema))
 
-        def follow(value: Any, budget: Budget) -> bool:
-            nonlocal compiled
-            budget.left -= 1
-            if budget.left < 0:
-                budget.exhausted()
-            if compiled is None:
-                compiled = self.check(target)
-            return compiled(value, budget)
-
-        return follow
+    def _compile(self, schema: Schema) -> Draft202012Validator:
+        if schema is self.document.schema:
+            return compiled(_rewritten(schema, "", True) if self._counted else schema, self._formats, None)
+        base = ""
+        if _refers(schema):
+            own = self.document.schema.get("$id") if isinstance(self.document.schema, dict) else None
+            base = urljoin("json-schema:///", own.partition("#")[0] if isinstance(own, str) else "document")
+            if self._registry is None:
+                root = self.document.schema
+                root = _rewritten(root, "", True) if self._counted else root
+                self._registry = Registry([(base, encodable(root) if self._encode else root)])
+            schema = _rewritten(schema, base, self._counted)
+        return compiled(schema, self._formats, self._registry if base else None)
 
 
-def _all_of(checks: list[Check]) -> Check:
-    if not checks:
-        return always
-    if len(checks) == 1:
-        return checks[0]
-    if len(checks) == 2:
-        one, two = checks
-        return lambda value, budget: one(value, budget) and two(value, budget)
-    every = tuple(checks)
+def fits(validator: Draft202012Validator, value: Any) -> bool:
+    """Whether a value fits. What is no JSON fits nothing."""
+    try:
+        return validator.is_valid(value)
+    except ValueError:  # a lone surrogate, or no JSON
+        pass
+    try:
+        return validator.is_valid(encodable(value))
+    except ValueError:
+        return False
 
-    def all_fit(value: Any, budget: Budget) -> bool:
-        for check in every:  # noqa: SIM110 - a generator would cost as much as the checks
-            if not check(value, budget):
+
+@lru_cache(maxsize=4096)
+def _single(word: str, setting: str | float) -> Draft202012Validator:
+    return compiled({word: setting}, True)
+
+
+def keyword_fits(word: str, setting: str | float, value: Any) -> bool:
+    """Whether a value fits one keyword with a plain setting: a pattern, a divisor, a type."""
+    return fits(_single(word, setting), value)
+
+
+def compiled(schema: Schema, formats: bool, registry: Registry | None = None) -> Draft202012Validator:
+    return Draft202012Validator(
+        schema,
+        validate_formats=formats,
+        formats=_OTHER_FORMATS,
+        pattern_options=RegexOptions(),
+        registry=registry,
+        keywords={_STEP: _Step},
+        offline=True,
+    )
+
+
+def is_json(value: Any) -> bool:
+    """Whether a value is made of what JSON has. NaN and infinite numbers count as numbers here."""
+    pending = [value]
+    while pending:
+        here = pending.pop()
+        if isinstance(here, dict):
+            if not all(isinstance(name, str) for name in here):
                 return False
-        return True
+            pending.extend(here.values())
+        elif isinstance(here, list):
+            pending.extend(here)
+        elif not (here is None or isinstance(here, str | int | float)):
+            return False
+    return True
 
-    return all_fit
+
+def encodable(value: Any) -> Any:
+    """The value with private characters in place of lone surrogates, which have no UTF-8; texts keep their length."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.translate(_SURROGATES)
+    if isinstance(value, list):
+        return [encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {encodable(name): encodable(item) for name, item in value.items()}
+    return value
 
 
-def _counted(check: Check, steps: int) -> Check:
-    def count(value: Any, budget: Budget) -> bool:
-        budget.charge(steps)
-        return check(value, budget)
+def nested_deeper(value: Any, limit: int) -> bool:
+    """Whether lists and objects are nested in more than so many levels."""
+    level = [value]
+    for _ in range(limit + 1):
+        found: list[Any] = []
+        for part in level:
+            if isinstance(part, dict):
+                found += [item for item in part.values() if type(item) in _NESTING]
+            elif isinstance(part, list):
+                found += [item for item in part if type(item) in _NESTING]
+        if not found:
+            return False
+        level = found
+    return True
 
+
+def _size(value: Any) -> int:
+    count, pending = 0, [value]
+    while pending:
+        here = pending.pop()
+        count += 1
+        if isinstance(here, dict):
+            pending.extend(here.values())
+        elif isinstance(here, list):
+            pending.extend(here)
     return count
 
 
-def _any_of(checks: list[Check]) -> Check:
-    every = tuple(checks)
+def is_leaf(schema: dict[str, Any]) -> bool:
+    """Whether there is no other schema in a schema."""
+    return _GOES_ON.isdisjoint(schema)
 
-    def any_fits(value: Any, budget: Budget) -> bool:
-        for check in every:
-            budget.left -= 1
-            if budget.left < 0:
-                budget.exhausted()
-            if check(value, budget):
+
+def _unfolds(view: SchemaView) -> bool:
+    """Whether there are many more schemas when every reference is written out, or one contains itself."""
+    here = 1
+    done: dict[int, int] = {}
+    open_now: set[int] = set()
+    stack: list[tuple[Any, bool]] = [(view.schema, False)]
+    while stack:
+        schema, finished = stack.pop()
+        if id(schema) in done or not isinstance(schema, dict):
+            continue
+        applied = [child for _, child in children(schema)]
+        applied += [view.document.resolve(schema[word])[0] for word in REFERENCES if word in schema]
+        here += 0 if finished else len(applied)
+        further = [child for child in applied if isinstance(child, dict) and not is_leaf(child)]
+        if finished or not further:
+            open_now.discard(id(schema))
+            repeated = 1 if _UNEVALUATED.isdisjoint(schema) else 2
+            done[id(schema)] = 1 + repeated * (
+                len(applied) - len(further) + sum(done[id(child)] for child in further if id(child) in done)
+            )
+            continue
+        open_now.add(id(schema))
+        stack.append((schema, True))
+        for child in further:
+            if id(child) in open_now:
                 return True
-        return False
+            stack.append((child, False))
+    return done.get(id(view.schema), 1) > here + _FREE
 
-    return any_fits
+
+def _looks_once(view: SchemaView) -> bool:
+    """Whether no part of a value is looked into by two schemas: then the work is linear, references or not."""
+    seen: dict[int, Any] = {}
+    pending: list[Any] = [view.schema]
+    while pending:
+        schema = pending.pop()
+        if not isinstance(schema, dict) or id(schema) in seen:
+            continue
+        seen[id(schema)] = schema
+        beside = list(in_place(schema, view.document))
+        looks = sum(isinstance(part, dict) and not is_leaf(part) for part in beside)
+        looks += not _LOOKS_INTO.isdisjoint(schema)
+        if looks > 1 or not _LOOKS_TWICE.isdisjoint(schema):
+            return False
+        pending += [*beside, *(child for _, child in children(schema))]
+    return True
 
 
-def _one_of(checks: list[Check]) -> Check:
-    every = tuple(checks)
+def _refers(schema: Any) -> bool:
+    pending = [schema]
+    while pending:
+        here = pending.pop()
+        if isinstance(here, dict):
+            if any(word in here for word in REFERENCES):
+                return True
+            pending.extend(here.values())
+        elif isinstance(here, list):
+            pending.extend(here)
+    return False
 
-    def one_fits(value: Any, budget: Budget) -> bool:
-        found = False
-        for check in every:
-            budget.left -= 1
-            if budget.left < 0:
-                budget.exhausted()
-            if check(value, budget):
-                if found:
-                    return False
-                found = True
-        return found
 
-    return one_fits
+def _rewritten(schema: Any, base: str, counted: bool) -> Any:
+    """A copy whose references start from `base`, and count."""
+    if isinstance(schema, list):
+        return [_rewritten(item, base, counted) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made: dict[str, Any] = {}
+    more: list[Any] = []
+    for word, value in schema.items():
+        if word in REFERENCES and isinstance(value, str):
+            ref = base + value if base and value.startswith("#") else value
+            if counted:
+                more.append({"allOf": [{_STEP: True}, {word: ref}]})
+            else:
+                made[word] = ref
+        elif word in NAMED and isinstance(value, dict):
+            made[word] = {name: _rewritten(item, base, counted) for name, item in value.items()}
+        else:
+            made[word] = value if word in NOT_SCHEMAS else _rewritten(value, base, counted)
+    if counted and not _UNEVALUATED.isdisjoint(schema):
+        more.append({_STEP: True})
+    if more:
+        made["allOf"] = [*made.get("allOf", ()), *more]
+    return made

@@ -24,6 +24,7 @@ ONE: Final = (
 MANY: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
 NAMED: Final = ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
 REFERENCES: Final = ("$ref", "$dynamicRef")
+NOT_SCHEMAS: Final = ("const", "default", "enum", "examples")  # data, whatever it looks like
 
 
 class RefError(ValueError):
@@ -71,8 +72,12 @@ class Document:
     def _follow(self, ref: str, fragment: str) -> tuple[Schema, Path]:
         here: Any = self.schema
         path: list[str | int] = []
+        is_name = False
         for raw in fragment[1:].split("/"):
             part = raw.replace("~1", "/").replace("~0", "~")
+            if part in NOT_SCHEMAS and not is_name:
+                raise RefError(f"'{ref[:80]}' names something that is not a schema")
+            is_name = part in NAMED and not is_name
             if isinstance(here, dict) and part in here:
                 here = here[part]
                 path.append(part)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
-from aicflow.language.schema.compile import Compiler
+from aicflow.language.schema.compile import Budget, Compiler, keyword_fits
 from aicflow.language.schema.document import REFERENCES
-from aicflow.language.schema.evaluated import Evaluated
 from aicflow.language.schema.model import (
     Path,
     Schema,
@@ -20,30 +19,36 @@ from aicflow.language.schema.model import (
     shorten,
 )
 from aicflow.language.schema.patterns import compile_pattern
-from aicflow.language.schema.scalars import Budget, type_check
-from aicflow.language.schema.scalars_explained import choices, scalar_faults
 from aicflow.language.schema.words import joined
 
 type _Found = Iterator[Violation]
+
+_BOUNDS: Final = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+    "multipleOf": "a multiple of",
+}
+_SCALAR_WORDS: Final = ("const", "enum", *_BOUNDS, "minLength", "maxLength", "pattern", "format")
 
 
 class Explainer:
     """Walks a schema beside a value that does not fit it. Asks the compiled checks what is worth going into."""
 
-    def __init__(self, compiler: Compiler, budget: Budget, *, formats: bool) -> None:
+    def __init__(self, compiler: Compiler, budget: Budget) -> None:
         self._compiler = compiler
-        self._evaluated = Evaluated(compiler)
         self._budget = budget
-        self._formats = formats
 
     def explain(self, schema: Schema, value: Any, at: Path = (), where: Path = ()) -> _Found:
         """The violations of a value at path `at` against the schema at path `where` in its document."""
+        self._budget.charge()
         if schema is True:
             return
         if schema is False:
             yield _violation(at, where, "nothing is accepted here", "nothing")
             return
-        if "type" in schema and not type_check(schema["type"])(value, self._budget):
+        if not _is_of_type(schema, value):
             types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
             wanted = joined(types)
             kind = json_kind(value)
@@ -52,7 +57,7 @@ class Explainer:
                 got = preview(value)
             yield _violation(at, (*where, "type"), f"expected {wanted}, got {got}", wanted)
             return  # what else is said of a value of another type is beside the point
-        for word, message, expected in scalar_faults(schema, value, formats=self._formats):
+        for word, message, expected in self._scalar(schema, value):
             yield _violation(at, (*where, word), message, expected)
         if isinstance(value, list):
             yield from self._array(schema, value, at, where)
@@ -61,7 +66,30 @@ class Explainer:
         yield from self._combined(schema, value, at, where)
 
     def _fits(self, schema: Schema, value: Any) -> bool:
-        return self._compiler.check(schema)(value, self._budget)
+        return self._compiler.fits(schema, value, self._budget)
+
+    def _scalar(self, schema: dict[str, Any], value: Any) -> Iterator[tuple[str, str, str]]:
+        """Keyword, message and what was expected, for what is wrong with a choice, a number or a text."""
+        for word in _SCALAR_WORDS:
+            if word not in schema or self._compiler.fits_once({word: schema[word]}, value):
+                continue
+            setting = schema[word]
+            if word == "const":
+                yield word, f"expected {preview(setting)}, got {preview(value)}", preview(setting)
+            elif word == "enum":
+                yield word, f"{preview(value)} is not one of {choices(setting)}", f"one of {choices(setting)}"
+            elif word in _BOUNDS:
+                wanted = f"{_BOUNDS[word]} {preview(setting)}"
+                yield word, f"{preview(value)} is not {wanted}", wanted
+            elif word == "pattern":
+                wanted = f"a text that matches {shorten(setting, 80)}"
+                yield word, f"{preview(value)} does not match the pattern {shorten(setting, 80)}", wanted
+            elif word == "format":
+                yield word, f"{preview(value)} is not a valid {setting}", f"a text of format {setting}"
+            else:
+                bound = "at least" if word == "minLength" else "at most"
+                wanted = f"{bound} {'1 character' if setting == 1 else f'{int(setting)} characters'}"
+                yield word, f"expected {wanted}, got {preview(value)} with {len(value)}", wanted
 
     def _into(self, schema: Schema, value: Any, at: Path, where: Path) -> _Found:
         if not self._fits(schema, value):
@@ -90,10 +118,10 @@ class Explainer:
                 yield _count(at, (*where, "contains"), "at least", low, "matching item", found)
             if found > high:
                 yield _count(at, (*where, "maxContains"), "at most", high, "matching item", found)
-        if "unevaluatedItems" in schema:
-            rest = schema["unevaluatedItems"]
-            for index in self._evaluated.other_items(schema, value, self._budget):
-                yield from self._into(rest, value[index], (*at, index), (*where, "unevaluatedItems"))
+        left = self._compiler.unevaluated(schema, "unevaluatedItems", value)
+        if left:
+            message = f"{len(left)} of {preview(value)} not accepted here: {', '.join(left[:8])}"
+            yield _violation(at, (*where, "unevaluatedItems"), message, "fewer items")
 
     def _object(self, schema: dict[str, Any], value: dict[str, Any], at: Path, where: Path) -> _Found:
         for name in schema.get("required", ()):
@@ -133,7 +161,7 @@ class Explainer:
                 yield from self._into(rule, value, at, (*where, "dependentSchemas", name))
         if "unevaluatedProperties" in schema:
             place = (*where, "unevaluatedProperties")
-            for name in self._evaluated.other_fields(schema, value, self._budget):
+            for name in self._compiler.unevaluated(schema, "unevaluatedProperties", value):
                 rest = schema["unevaluatedProperties"]
                 yield from self._other(rest, name, value[name], named, at, place)
 
@@ -194,7 +222,7 @@ class Explainer:
         schema = self._target(schema)
         if isinstance(schema, bool):
             return False
-        if "type" in schema and not type_check(schema["type"])(value, self._budget):
+        if not _is_of_type(schema, value):
             return False
         if "const" in schema or "enum" in schema:
             return False
@@ -220,6 +248,21 @@ class Explainer:
         if types is None:
             return "something else"
         return joined([types] if isinstance(types, str) else types)
+
+
+def _is_of_type(schema: dict[str, Any], value: Any) -> bool:
+    types = schema.get("type", [])
+    return types == [] or any(
+        keyword_fits("type", name, value) for name in ([types] if isinstance(types, str) else types)
+    )
+
+
+def choices(values: list[Any]) -> str:
+    """The first few of an enum's values."""
+    shown = [preview(value) for value in values[:8]]
+    if len(values) > 8:
+        return shorten(f"{', '.join(shown)} … ({len(values)} values)", 120)
+    return shorten(joined(shown), 120) or "no value"
 
 
 def _violation(at: Path, where: Path, message: str, expected: str) -> Violation:

@@ -2,7 +2,7 @@
 
 The JSON Schema is draft 2020-12, whole but for what `check` refuses (see there). Nothing is ever fetched. Formats are
 asserted for date-time, date, time, email, uri, uuid, ipv4 and ipv6. `multipleOf` counts in decimal. Values are what
-`json` makes: dict with text keys, list, str, int, float, bool, None.
+`json` makes: dict with text keys, list, str, int, float, bool, None; nothing else fits, and NaN is not a number.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from aicflow.language.schema.compile import Compiler
+from aicflow.language.schema.compile import TOO_DEEP, Budget, Compiler
 from aicflow.language.schema.document import Document, SchemaView
 from aicflow.language.schema.explain import Explainer
 from aicflow.language.schema.metacheck import check
 from aicflow.language.schema.model import Schema, SchemaError, TooCostly, Violation, preview
-from aicflow.language.schema.scalars import Budget
-
-_TOO_DEEP = "the value is nested too deeply to be checked"
 
 
 class SchemaValidator:
@@ -26,7 +23,7 @@ class SchemaValidator:
     Takes a schema, or a view of a part of a checked document. Raises `SchemaError` for an unusable schema.
     """
 
-    __slots__ = ("_check", "_compiler", "_formats", "view")
+    __slots__ = ("_compiler", "view")
 
     def __init__(self, schema: Schema | SchemaView, *, formats: bool = True) -> None:
         if isinstance(schema, SchemaView):
@@ -36,14 +33,12 @@ class SchemaValidator:
             if problems:
                 raise SchemaError(problems)
             self.view = SchemaView(schema, Document(schema))
-        self._formats = formats
         self._compiler = Compiler.of(self.view.document, formats=formats)
-        self._check = self._compiler.check(self.view.schema)
 
     def is_valid(self, instance: Any) -> bool:
         """Whether the value fits. A value that cannot be judged in bounded work does not."""
         try:
-            return self._check(instance, Budget(instance))
+            return self._compiler.fits(self.view.schema, instance, Budget(instance))
         except (TooCostly, RecursionError):
             return False
 
@@ -53,14 +48,13 @@ class SchemaValidator:
         The work is bounded whatever schema and value are: a value nested too deeply (some hundred levels, as the stack
         allows), or one on which the schema's alternatives take too many steps, is a violation that says so.
         """
-        budget = Budget(instance)
         try:
-            if self._check(instance, budget):
+            if self._compiler.fits(self.view.schema, instance, Budget(instance)):
                 return []
-            explainer = Explainer(self._compiler, Budget(instance), formats=self._formats)
+            explainer = Explainer(self._compiler, Budget(instance))
             found = list(islice(explainer.explain(self.view.schema, instance), max(limit, 1)))
         except TooCostly as costly:
             return [Violation("", "", str(costly), "a value that is simpler to check")]
         except RecursionError:
-            return [Violation("", "", _TOO_DEEP, "a value of less depth")]
+            return [Violation("", "", TOO_DEEP, "a value of less depth")]
         return found or [Violation("", "", f"{preview(instance)} does not fit the schema", "a value that fits")]

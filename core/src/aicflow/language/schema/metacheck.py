@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
-from aicflow.language.schema.document import MANY, NAMED, ONE, REFERENCES, Document, RefError, in_place
-from aicflow.language.schema.model import Path, Schema, SchemaProblem, freeze, pointer, preview, shorten
+from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError
+
+from aicflow.language.schema.compile import compiled, fits, is_json
+from aicflow.language.schema.document import MANY, NAMED, NOT_SCHEMAS, ONE, REFERENCES, Document, RefError, in_place
+from aicflow.language.schema.model import Path, Schema, SchemaProblem, pointer, preview, shorten
 from aicflow.language.schema.patterns import PatternError, compile_pattern
 
-TYPES: Final = ("array", "boolean", "integer", "null", "number", "object", "string")
+TYPES: Final = ["array", "boolean", "integer", "null", "number", "object", "string"]
 DEPTH_LIMIT: Final = 64  # schemas inside schemas, and schemas applied to one value through references
 PATTERNS_LIMIT: Final = 500
 PROBLEM_LIMIT: Final = 100
@@ -35,6 +38,8 @@ def check(schema: object) -> list[SchemaProblem]:
     checker.walk()
     if not checker.problems:
         checker.circles()
+    if not checker.problems:
+        checker.compile()
     return checker.problems[:PROBLEM_LIMIT]
 
 
@@ -106,6 +111,16 @@ class _Checker:
                 else:
                     enter(child)
 
+    def compile(self) -> None:
+        """Let the library say what else it does not accept."""
+        try:
+            compiled(self._root, True)
+        except ValidationError as error:
+            self._say(tuple(error.instance_path), error.message)
+        except (ValueError, ReferencingError) as error:
+            halves = "a text in the schema holds half of a surrogate pair"
+            self._say((), halves if "surrogates" in str(error) else str(error))
+
     def _say(self, path: Path, message: str) -> None:
         self.problems.append(SchemaProblem(pointer(path), shorten(message)))
 
@@ -131,7 +146,7 @@ class _Checker:
                         self._pattern((*here, pattern), pattern)
                 yield from (((word, name), item) for name, item in value.items())
         elif word in _RULES:
-            if not _RULES[word][0](value):
+            if not fits(_COMPILED[word], value) or (word in NOT_SCHEMAS and not is_json(value)):
                 self._say(here, f"{word} needs {_RULES[word][1]}, not {preview(value)}")
             elif word == "pattern":
                 self._pattern(here, value)
@@ -174,50 +189,25 @@ class _Checker:
             self._say((word,), f"'{value[:80]}' is not a dialect that is read here; write {_DIALECTS[0]}")
 
 
-def _whole(value: Any) -> bool:
-    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value) and len(set(value)) == len(value)
-
-
-def _type(value: Any) -> bool:
-    if isinstance(value, str):
-        return value in TYPES
-    return _texts(value) and len(value) > 0 and all(item in TYPES for item in value)
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _json(value: Any) -> bool:
-    try:
-        hash(freeze(value))
-    except (TypeError, RecursionError):
-        return False
-    return True
-
-
-_COUNT: Final = (lambda value: _whole(value) and value >= 0, "a whole number, zero or more")
-_BOUND: Final = (_number, "a number")
-_FLAG: Final = (lambda value: isinstance(value, bool), "true or false")
-_TEXT: Final = (_text, "a text")
-_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
-    "type": (_type, "one or several (each once) of " + ", ".join(TYPES)),
-    "enum": (lambda value: isinstance(value, list) and _json(value), "a list of JSON values"),
-    "const": (_json, "a JSON value"),
-    "required": (_texts, "a list of field names, each once"),
+_COUNT: Final = ({"type": "integer", "minimum": 0}, "a whole number, zero or more")
+_BOUND: Final = ({"type": "number"}, "a number")
+_FLAG: Final = ({"type": "boolean"}, "true or false")
+_TEXT: Final = ({"type": "string"}, "a text")
+_NAMES: Final = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+_TYPE: Final = {"enum": TYPES}
+_RULES: Final[dict[str, tuple[Schema, str]]] = {
+    "type": (
+        {"anyOf": [_TYPE, {"type": "array", "items": _TYPE, "minItems": 1, "uniqueItems": True}]},
+        "one or several (each once) of " + ", ".join(TYPES),
+    ),
+    "enum": ({"type": "array"}, "a list of JSON values"),
+    "const": (True, "a JSON value"),
+    "required": (_NAMES, "a list of field names, each once"),
     "dependentRequired": (
-        lambda value: isinstance(value, dict) and all(map(_texts, value.values())),
+        {"type": "object", "additionalProperties": _NAMES},
         "an object of lists of field names, each once",
     ),
-    "multipleOf": (lambda value: _number(value) and value > 0, "a number above zero"),
+    "multipleOf": ({"type": "number", "exclusiveMinimum": 0}, "a number above zero"),
     **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _BOUND),
     **dict.fromkeys(
         (
@@ -226,8 +216,7 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
         ),
         _COUNT,
     ),
-    "uniqueItems": _FLAG,
-    **dict.fromkeys(("deprecated", "readOnly", "writeOnly"), _FLAG),
+    **dict.fromkeys(("uniqueItems", "deprecated", "readOnly", "writeOnly"), _FLAG),
     **dict.fromkeys(
         (
             *("$id", "$schema", "$ref", "$dynamicRef", "$anchor", "$dynamicAnchor", "$comment"),
@@ -235,5 +224,6 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
         ),
         _TEXT,
     ),
-    "examples": (lambda value: isinstance(value, list), "a list"),
+    "examples": ({"type": "array"}, "a list"),
 }
+_COMPILED: Final = {word: Draft202012Validator(rule) for word, (rule, _) in _RULES.items()}

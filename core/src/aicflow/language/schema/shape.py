@@ -13,11 +13,10 @@ from functools import cached_property
 from math import ceil, floor, inf
 from typing import Any, Final, NamedTuple
 
+from aicflow.language.schema.compile import FORMATS, keyword_fits
 from aicflow.language.schema.document import SchemaView
-from aicflow.language.schema.formats import FORMATS
 from aicflow.language.schema.model import TooCostly
 from aicflow.language.schema.patterns import compile_pattern
-from aicflow.language.schema.scalars import multiple_of
 
 type Views = tuple[SchemaView, ...]
 """Schemas that all hold. Empty: anything."""
@@ -174,7 +173,7 @@ class Shape:
     @cached_property
     def whole(self) -> bool:
         """Whether only numbers without a fraction are meant."""
-        return "fraction" not in self.atoms or any(multiple_of(step, 1) for step in self.steps)
+        return "fraction" not in self.atoms or any(keyword_fits("multipleOf", 1, step) for step in self.steps)
 
     @cached_property
     def steps(self) -> list[float]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final
 
-from aicflow.language.schema.compile import Compiler
+from aicflow.language.schema.compile import Budget, Compiler, is_leaf
 from aicflow.language.schema.document import REFERENCES, SchemaView
 from aicflow.language.schema.model import Schema, TooCostly, freeze, json_kind
-from aicflow.language.schema.scalars import Budget
 from aicflow.language.schema.shape import (
     ATOMS,
     NUMBERS,
@@ -20,6 +19,7 @@ from aicflow.language.schema.shape import (
     atoms_of,
     excluded_atoms,
     key_of,
+    plain_atoms,
     unite,
 )
 
@@ -106,10 +106,7 @@ class Shaper:
         and without formats: a value fits `surely` if both say so, and perhaps if either does.
         """
         self.charge(1 + (len(value) if isinstance(value, list | dict) else 0))
-        both = (
-            all(Compiler.of(view.document, formats=formats).check(view.schema)(value, Budget(value)) for view in views)
-            for formats in (True, False)
-        )
+        both = (all(_fits(view, value, formats) for view in views) for formats in (True, False))
         return all(both) if surely else any(both)
 
     def _find(self, views: Views) -> Shapes:
@@ -198,3 +195,11 @@ class Shaper:
             if len(found) > ALTERNATIVES:
                 raise TooCostly(f"a schema has more than {ALTERNATIVES} alternatives")
         return found
+
+
+def _fits(view: SchemaView, value: Any, formats: bool) -> bool:
+    types = plain_atoms((view,))
+    if types is not None:
+        return atom(value) in types
+    simple = isinstance(view.schema, dict) and is_leaf(view.schema) and "format" not in view.schema
+    return Compiler.of(view.document, formats=formats or simple).fits(view.schema, value, Budget(value))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
+from aicflow.language.schema.compile import keyword_fits
 from aicflow.language.schema.describe import size_words
 from aicflow.language.schema.model import preview
-from aicflow.language.schema.scalars import multiple_of
 from aicflow.language.schema.shape import Shape
 from aicflow.language.schema.verdict import Gap
 
@@ -27,7 +27,7 @@ def number_gap(shape: Shape, other: Shape) -> Gap | None:
         return Gap(f"may be {word} than{or_equal} {'to ' if or_equal else ''}{preview(bound)}", keyword)
     for step in other.steps:
         known = [*shape.steps, 1] if shape.whole else shape.steps
-        if not any(multiple_of(mine, step) for mine in known):
+        if not any(keyword_fits("multipleOf", step, mine) for mine in known):
             return Gap(f"may not be a multiple of {preview(step)}", "multipleOf")
     return None
 
