@@ -15,7 +15,7 @@ SECRET = "hunter2-in-the-api"
 def secret(host: Host, monkeypatch: pytest.MonkeyPatch) -> str:
     """A secret of the server."""
     monkeypatch.setenv("AICFLOW_SECRET_HUNTER", SECRET)
-    host.runtime.secrets.learn()
+    host.do(host.runtime.secrets.learn())
     return SECRET
 
 
