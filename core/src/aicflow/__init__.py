@@ -20,12 +20,12 @@ from aicflow.kernel.execution import Event, Execution, FailureReport, Step
 from aicflow.kernel.function import node
 from aicflow.kernel.hookspecs import hookimpl
 from aicflow.kernel.issues import Issue
-from aicflow.kernel.lazy import lazy_names
 from aicflow.kernel.markers import Code, HeaderText, SecretHeaderText, SecretText, Url
 from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
 from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
 from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime, Ways
 from aicflow.kernel.values import JsonError, decode_text, json_equal, json_type, pointer, pointer_keys, read_json
+from aicflow.lazy import lazy_names
 from aicflow.problems import Problem, problem_of
 
 __version__ = "0.1.0"

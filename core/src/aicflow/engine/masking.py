@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
-from aicflow.kernel.lazy import needs
 from aicflow.kernel.values import dumps, loads
+from aicflow.lazy import needs
 
 __all__ = ["MASKED", "DeltaMask", "Mask", "is_masked"]
 

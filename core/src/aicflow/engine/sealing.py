@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from aicflow.kernel.errors import PermanentError
-from aicflow.kernel.lazy import needs
+from aicflow.lazy import needs
 
 __all__ = ["Seal"]
 
