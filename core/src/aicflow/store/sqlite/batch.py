@@ -76,6 +76,7 @@ class _Row(NamedTuple):
 
 
 _COLUMNS: Final = len(_Row._fields)
+_NARROW: Final = _Row._fields.index("epoch") + 1
 
 
 class Create:
@@ -166,7 +167,7 @@ class Batch:
         self._book: ConcurrencyLimiter | None = None
         self._data_version = 0
         self._notes: list[tuple[int, int]] = []
-        self._statements: dict[int, str] = {}
+        self._statements: dict[tuple[int, int], str] = {}
 
     def prepare(self, connection: sqlite3.Connection) -> None:
         """Give the writing connection its view and triggers, and read the book of slots."""
@@ -260,18 +261,25 @@ class Batch:
     def _insert(self, connection: sqlite3.Connection, rows: list[_Row]) -> None:
         for start in range(0, len(rows), _MOST_ROWS):
             part = rows[start : start + _MOST_ROWS]
-            size = 1 << (len(part) - 1).bit_length()
-            values = list(chain.from_iterable(part))
-            values.extend([None] * (_COLUMNS * (size - len(part))))
-            connection.execute(self._statement(size), values)
+            # most rows only bring events, and need few of the columns. Each belongs to another execution, so they may
+            # go last
+            wide = [row for row in part if row.status is not None or row.kind != _PROGRESS]
+            narrow = [row[:_NARROW] for row in part if row.status is None and row.kind == _PROGRESS]
+            sizes = _padded(len(wide)), _padded(len(narrow))
+            values = list(chain.from_iterable(wide))
+            values.extend([None] * (_COLUMNS * (sizes[0] - len(wide))))
+            values.extend(chain.from_iterable(narrow))
+            values.extend([None] * (_NARROW * (sizes[1] - len(narrow))))
+            connection.execute(self._statement(sizes), values)
 
-    def _statement(self, rows: int) -> str:
+    def _statement(self, sizes: tuple[int, int]) -> str:
         # a few sizes, padded with empty rows, so that the prepared statements can be kept
-        if rows not in self._statements:
-            row = f"({', '.join('?' * _COLUMNS)})"
-            values = ", ".join([row] * rows)
-            self._statements[rows] = f"INSERT INTO batch SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"  # noqa: S608
-        return self._statements[rows]
+        if sizes not in self._statements:
+            wide = f"({', '.join('?' * _COLUMNS)})"
+            narrow = f"({', '.join(['?'] * _NARROW + ['NULL'] * (_COLUMNS - _NARROW))})"
+            values = ", ".join([wide] * sizes[0] + [narrow] * sizes[1])
+            self._statements[sizes] = f"INSERT INTO batch SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"  # noqa: S608
+        return self._statements[sizes]
 
     def _read_notes(self, connection: sqlite3.Connection, group: Sequence[Create | Append]) -> None:
         for op in group:
@@ -300,6 +308,10 @@ class Batch:
                 op.result.admitted = book.release(op.execution_id)
                 promoted += op.result.admitted
         return promoted
+
+
+def _padded(count: int) -> int:
+    return 1 << (count - 1).bit_length() if count else 0
 
 
 def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row]:
