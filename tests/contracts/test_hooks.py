@@ -2,24 +2,71 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aicflow import ports
 from aicflow.host.wiring import installed_plugins
 from aicflow.kernel import hookspecs
 
 ROOT = Path(__file__).parents[2]
 HOOKS = {name: function for name, function in vars(hookspecs).items() if name.startswith("aicflow_")}
+PORTS = (
+    ports.Engine,
+    ports.SecretSource,
+    ports.Observer,
+    ports.Store,
+    ports.WorkflowStore,
+    ports.ExecutionStore,
+    ports.TriggerStore,
+    ports.KeyStore,
+    ports.IdempotencyStore,
+    ports.NodeSettingStore,
+    ports.Maintenance,
+    ports.SignalBus,
+)
 
 
 def test_there_are_hooks() -> None:
     assert len(HOOKS) == 8
 
 
+def _signature(name: str, function: Any) -> str:
+    """A function as it is declared: `def name(parameter: Type) -> Type`."""
+    (declared,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(declared, ast.FunctionDef | ast.AsyncFunctionDef)
+    kind = "async def" if isinstance(declared, ast.AsyncFunctionDef) else "def"
+    returned = ast.unparse(declared.returns) if declared.returns is not None else "None"
+    return f"{kind} {name}({ast.unparse(declared.args)}) -> {returned}"
+
+
+def _signatures() -> str:
+    """Every hook and every method of the ports, as the page shows them."""
+    lines = [_signature(name, hook) for name, hook in HOOKS.items()]
+    for port in PORTS:
+        lines += ["", f"class {port.__name__}:"]
+        for name, member in vars(port).items():
+            if inspect.isfunction(member) and not name.startswith("_"):
+                lines.append("    " + _signature(name, member))
+            elif isinstance(member, property) and member.fget is not None:
+                lines.append(f"    {name}: {member.fget.__annotations__['return']}")
+        lines += [f"    {name}: {kind}" for name, kind in port.__annotations__.items()]
+    return "```python\n" + "\n".join(lines) + "\n```\n"
+
+
+def test_the_page_shows_every_hook_and_port_with_its_exact_signature() -> None:
+    page = (ROOT / "docs" / "reference" / "hooks.md").read_text(encoding="utf-8")
+    _, _, shown = page.partition("## Signatures\n\n")
+    assert shown == _signatures()
+
+
 @pytest.mark.parametrize("name", sorted(HOOKS))
-def test_the_hook_is_documented_with_its_signature(name: str) -> None:
+def test_the_hook_is_in_the_table(name: str) -> None:
     page = (ROOT / "docs" / "reference" / "hooks.md").read_text(encoding="utf-8")
     parameters = ", ".join(inspect.signature(HOOKS[name]).parameters)
     assert f"`{name}({parameters})`" in page

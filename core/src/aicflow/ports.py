@@ -25,7 +25,7 @@ from aicflow.kernel.execution import (
     Step,
     TriggerInfo,
 )
-from aicflow.kernel.graph import Graph
+from aicflow.kernel.graph import Graph, Walk
 from aicflow.kernel.hookspecs import hookimpl
 from aicflow.kernel.ports.engine import Engine, RunStep, Settlement, Skip
 from aicflow.kernel.ports.executions import (
@@ -129,6 +129,7 @@ __all__ = [
     "TableStore",
     "TriggerInfo",
     "TriggerStore",
+    "Walk",
     "WorkflowRecord",
     "WorkflowSize",
     "WorkflowStore",

@@ -137,7 +137,7 @@ async def test_what_cannot_start_is_refused(lab: Any) -> None:
         await lab.executions.start(workflow, version=7)
     with pytest.raises(NotFound, match="warp") as unknown:
         await lab.executions.start(workflow, engine="warp")
-    assert unknown.value.hint == "Installed engines: langgraph, native."
+    assert unknown.value.hint == "Installed engines: auto, langgraph, native."
     await lab.store.workflows.update(workflow, now=1.0, enabled=False)
     with pytest.raises(Conflict, match="disabled"):
         await lab.executions.start(workflow)

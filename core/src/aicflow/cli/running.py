@@ -30,7 +30,7 @@ def run_command(
     /,
     *,
     input: Annotated[str | None, Parameter(help="Its input: JSON, or @FILE")] = None,
-    engine: Annotated[str | None, Parameter(help="langgraph or native")] = None,
+    engine: Annotated[str | None, Parameter(help="auto, langgraph or native")] = None,
     keep: Annotated[bool, Parameter(help="Keep the execution in runs.db in the data folder", negative="")] = False,
     store: Annotated[str | None, Parameter(help="Keep it in this store, such as sqlite:///runs.db")] = None,
     output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",

@@ -12,6 +12,7 @@ os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 
 from langgraph.func import entrypoint, task
 
+from aicflow.engine.auto import is_tracing
 from aicflow.engine.native import walk_graph
 from aicflow.kernel.graph import Graph
 from aicflow.kernel.ports.engine import RunStep, Settlement, Skip
@@ -45,11 +46,6 @@ class LangGraphEngine:
         await self._entrypoint.ainvoke(_Walk(graph, run_step, skip, tasks, {}), config)
 
 
-def _tracing() -> bool:
-    """Whether LangGraph's tracing is on, so that every node is worth a task."""
-    return os.environ.get("LANGSMITH_TRACING", os.environ.get("LANGCHAIN_TRACING_V2", "")).lower() == "true"
-
-
 @task
 async def _step(walk: _Walk, index: int) -> Any:
     """One node as a LangGraph task. It runs in the task's context, so that nested graphs and callbacks find it."""
@@ -62,7 +58,7 @@ def _make_entrypoint() -> Any:
     @entrypoint()
     async def execution(walk: _Walk) -> None:
         tasks: dict[int, Any] = {}
-        everything = _tracing()
+        everything = is_tracing()
         loop = asyncio.get_running_loop()
         for index in walk.graph.order:
             if everything or index in walk.tasks:

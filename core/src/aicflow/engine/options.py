@@ -23,7 +23,7 @@ class EngineOptions:
     engine itself failed so often in a row fails.
     """
 
-    engine: str = "langgraph"
+    engine: str = "auto"
     max_running: int = 2000
     lease: float = 30.0
     grace: float = 10.0

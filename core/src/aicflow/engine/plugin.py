@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
+from aicflow.engine.auto import AutoEngine
 from aicflow.engine.builtins import WaitNode, WorkflowCall
 from aicflow.engine.native import NativeEngine
 from aicflow.engine.secrets import EnvironmentSecrets
@@ -27,8 +29,12 @@ def _langgraph() -> Engine:
 
 @hookimpl
 def aicflow_engines() -> Sequence[EngineType]:
-    """The two engines."""
-    return [EngineType("langgraph", _langgraph), EngineType("native", NativeEngine)]
+    """The engines: LangGraph, the plain walk, and the choice between them for each execution."""
+    return [
+        EngineType("auto", partial(AutoEngine, _langgraph)),
+        EngineType("langgraph", _langgraph),
+        EngineType("native", NativeEngine),
+    ]
 
 
 @hookimpl

@@ -35,7 +35,9 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: int = Field(default=8700, ge=0, le=65535, description="Port to listen on; 0 takes a free one")
-    engine: str = Field(default="langgraph", description="Engine for workflows that name none: `langgraph`, `native`")
+    engine: str = Field(
+        default="auto", description="Engine for workflows that name none: `auto`, `langgraph`, `native` or a plugin's"
+    )
     blocked_plugins: Names = Field(default=(), description="Names of plugins or distributions that are not loaded")
     max_body_bytes: int = Field(
         default=5 * 1024 * 1024, ge=1024, le=1 << 30, description="Largest request body, documents included, in bytes"

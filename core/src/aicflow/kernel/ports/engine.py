@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
-from typing import Protocol
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, Protocol
 
 from aicflow.kernel.graph import Graph
 
@@ -13,8 +13,8 @@ type Settlement = tuple[str, ...] | None
 """The ports a settled node is left by (none: the branch ends here), or None for a step that is parked: it waits,
 and its node stays unsettled in this run."""
 
-type RunStep = Callable[[int], Awaitable[Settlement]]
-"""Runs the step of node `i` and gives how it settled. Steps finished before a recovery settle at once. It raises
+type RunStep = Callable[[int], Coroutine[Any, Any, Settlement]]
+"""Runs the step of node `i` and returns how it settled. Steps finished before a recovery settle at once. It raises
 only to stop the whole walk (cancelled, claim lost, store gone), never because a node failed."""
 
 type Skip = Callable[[int], None]
