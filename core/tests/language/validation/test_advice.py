@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aicflow_language.expr import ExpressionError, compile_expression
-from aicflow_language.expr.signatures import _ELSEWHERE
+from aicflow_language.expr.functions import _ELSEWHERE
 
 NODES = [
     {"id": "fetch", "type": "t.fetch"},

@@ -6,10 +6,10 @@ Pure: it knows nothing of workflows, and there is no way from an expression to P
 from aicflow_language.expr.ast import Node, children
 from aicflow_language.expr.errors import EvaluationError, ExpressionError, Span
 from aicflow_language.expr.expression import Expression, compile_expression
+from aicflow_language.expr.functions import FUNCTIONS, Signature
 from aicflow_language.expr.parser import parse
 from aicflow_language.expr.references import ROOTS, Reference
-from aicflow_language.expr.secret import Secret
-from aicflow_language.expr.signatures import FUNCTIONS, Signature
+from aicflow_language.expr.values import Secret
 
 __all__ = [
     "FUNCTIONS",

@@ -7,17 +7,30 @@ to take the other side of `??` is decided in one place, `compile_chain`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from aicflow_language.expr.ast import Chain, Field, Index, Literal, Method, Name, Slice, Step
+from aicflow_language.expr.calls import Site
 from aicflow_language.expr.errors import EvaluationError, Span
-from aicflow_language.expr.frame import MISSING, Frame
-from aicflow_language.expr.paths import Run
+from aicflow_language.expr.limits import MISSING, Frame, Run
 from aicflow_language.expr.references import ROOTS
-from aicflow_language.expr.site import Site
 from aicflow_language.expr.values import name_of, not_json, refuse
 from aicflow_language.suggest import did_you_mean
 
-__all__ = ["Apply", "compile_chain", "field", "index", "method", "missing_root", "no_secret", "root", "slice_of"]
+__all__ = [
+    "Apply",
+    "compile_chain",
+    "field",
+    "index",
+    "method",
+    "missing_root",
+    "no_secret",
+    "path",
+    "root",
+    "slice_of",
+    "unknown",
+    "variable_path",
+]
 
 type Apply = Callable[[object, object, Frame], object]
 """Takes one step from a value that is neither null nor missing: (value, scope, frame) to value or MISSING."""
@@ -145,7 +158,7 @@ def missing_root(name: str, span: Span) -> EvaluationError:
         "ref.unknown-name",
         f"There is nothing called '{name}'",
         span,
-        lambda: did_you_mean(name, ROOTS) or f"There are {', '.join(ROOTS)}.",
+        lambda: did_you_mean(name, ROOTS) or f"Available names: {', '.join(ROOTS)}.",
     )
 
 
@@ -233,3 +246,77 @@ def no_secret(span: Span) -> Run:
         )
 
     return run
+
+
+def path(keys: tuple[str, ...], careful: Run) -> Run:
+    """A closure that follows the keys from the scope on, and leaves failures to `careful`."""
+    match keys:
+        case (a, b):
+
+            def two(scope: Any, frame: Frame) -> object:
+                try:
+                    return scope[a][b]
+                except Exception:
+                    return careful(scope, frame)
+
+            return two
+        case (a, b, c):
+
+            def three(scope: Any, frame: Frame) -> object:
+                try:
+                    return scope[a][b][c]
+                except Exception:
+                    return careful(scope, frame)
+
+            return three
+        case (a, b, c, d):
+
+            def four(scope: Any, frame: Frame) -> object:
+                try:
+                    return scope[a][b][c][d]
+                except Exception:
+                    return careful(scope, frame)
+
+            return four
+        case (a, b, c, d, e):
+
+            def five(scope: Any, frame: Frame) -> object:
+                try:
+                    return scope[a][b][c][d][e]
+                except Exception:
+                    return careful(scope, frame)
+
+            return five
+        case _:
+
+            def many(scope: Any, frame: Frame) -> object:
+                value = scope
+                try:
+                    for key in keys:
+                        value = value[key]
+                except Exception:
+                    return careful(scope, frame)
+                return value
+
+            return many
+
+
+def variable_path(slot: int, keys: tuple[str, ...], careful: Run | None) -> Run:
+    """A closure that follows the keys from a loop variable on, and leaves failures to `careful`."""
+    if not keys or careful is None:
+
+        def variable(scope: Any, frame: Frame) -> object:
+            return frame.variables[slot]
+
+        return variable
+
+    def follow(scope: Any, frame: Frame) -> object:
+        value: Any = frame.variables[slot]
+        try:
+            for key in keys:
+                value = value[key]
+        except Exception:
+            return careful(scope, frame)
+        return value
+
+    return follow

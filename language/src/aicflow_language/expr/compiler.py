@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
 
-from aicflow_language.expr import chains, combine, displays
+from aicflow_language.expr import chains, operators
 from aicflow_language.expr.ast import (
     Arithmetic,
     Call,
@@ -28,18 +28,15 @@ from aicflow_language.expr.ast import (
     Unary,
     children,
 )
-from aicflow_language.expr.errors import EvaluationError
-from aicflow_language.expr.frame import MISSING, Frame
+from aicflow_language.expr.calls import Site
+from aicflow_language.expr.chains import path, variable_path
+from aicflow_language.expr.errors import Span
 from aicflow_language.expr.functions import IMPLEMENTATIONS
-from aicflow_language.expr.paths import Run, path, variable_path
+from aicflow_language.expr.limits import Frame, Run
 from aicflow_language.expr.references import ROOTS
-from aicflow_language.expr.site import Site
-from aicflow_language.expr.values import SCALARS
+from aicflow_language.expr.values import check_keys, refuse
 
 __all__ = ["Compiler"]
-
-_FOLDABLE: Final = (Unary, Arithmetic, Comparison, Not, Logic)
-_LONGEST_FOLDED: Final = 4_096
 
 
 class Compiler:
@@ -49,69 +46,46 @@ class Compiler:
         self.slots = 0
         self._bound: dict[str, int] = {}
         self._depth = 0
-        self._constants: dict[int, object] = {}
 
     def compile(self, node: Node, soft: bool = False, is_value: bool = False) -> Run:
-        """The closure of a node. A soft one may give MISSING. `is_value` says that the value of the node is the
+        """The closure of a node. A soft one may return MISSING. `is_value` says that the value of the node is the
         value of the whole expression, the only place where a secret may stand."""
-        run = self._compile(node, soft, is_value)
-        if isinstance(node, _FOLDABLE) and all(id(child) in self._constants for child in children(node)):
-            return self._folded(node, run)
-        return run
-
-    def _compile(self, node: Node, soft: bool, is_value: bool) -> Run:
         match node:
             case Literal():
-                self._constants[id(node)] = node.value
-                return combine.constant(node.value)
+                return operators.constant(node.value)
             case Name():
                 return self._name(node, soft)
             case Chain():
                 return self._chain(node, soft, is_value)
             case Comparison():
-                operands = [self.compile(node.first), *(self.compile(operand) for _, operand in node.rest)]
-                return combine.comparison(node, operands)
+                return operators.comparison(node, [self.compile(operand) for operand in children(node)])
             case Arithmetic():
-                operands = [self.compile(node.first), *(self.compile(operand) for _, operand in node.rest)]
-                return combine.arithmetic(node, operands)
+                return operators.arithmetic(node, [self.compile(operand) for operand in children(node)])
             case Logic():
-                return combine.logic(node, [self.compile(operand) for operand in node.operands])
+                return operators.logic(node, [self.compile(operand) for operand in node.operands])
             case Not():
-                return combine.negation(node, self.compile(node.operand))
+                return operators.negation(node, self.compile(node.operand))
             case Unary():
-                return combine.unary(node, self.compile(node.operand))
+                return operators.unary(node, self.compile(node.operand))
             case Coalesce():
                 first = [self.compile(operand, True, is_value) for operand in node.operands[:-1]]
-                return combine.coalesce(first, self.compile(node.operands[-1], soft, is_value))
+                return operators.coalesce(first, self.compile(node.operands[-1], soft, is_value))
             case Conditional():
-                return combine.conditional(
+                return operators.conditional(
                     node,
                     self.compile(node.test),
                     self.compile(node.then, soft, is_value),
                     self.compile(node.otherwise, soft, is_value),
                 )
             case ListDisplay():
-                return displays.list_display([self.compile(item) for item in node.items])
+                items = [self.compile(item) for item in node.items]
+                return lambda scope, frame: [item(scope, frame) for item in items]
             case DictDisplay():
-                pairs = [(self.compile(key), self.compile(value), key.span) for key, value in node.items]
-                return displays.dict_display(pairs)
+                return _object([(self.compile(key), self.compile(value), key.span) for key, value in node.items])
             case Comprehension():
                 return self._comprehension(node)
             case Call():
                 return self._call(node)
-
-    def _folded(self, node: Node, run: Run) -> Run:
-        """A constant in place of an operator between constants, unless it fails: then it fails when it is evaluated."""
-        try:
-            value = run({}, Frame())
-        except EvaluationError:
-            return run
-        if type(value) not in SCALARS and type(value) is not float:
-            return run
-        if isinstance(value, str) and len(value) > _LONGEST_FOLDED:
-            return run
-        self._constants[id(node)] = value
-        return combine.constant(value)
 
     def _name(self, node: Name, soft: bool) -> Run:
         if node.name in self._bound:
@@ -120,17 +94,7 @@ class Compiler:
             return chains.no_secret(node.span)
         if node.name not in ROOTS:
             return chains.unknown(node.name, node.span)
-        lookup, name, span = chains.root(node.name), node.name, node.span
-        if soft:
-            return lookup
-
-        def run(scope: object, frame: Frame) -> object:
-            value = lookup(scope, frame)
-            if value is MISSING:
-                raise chains.missing_root(name, span)
-            return value
-
-        return run
+        return chains.compile_chain(Chain(node, (), node.span), chains.root(node.name), (), soft)
 
     def _chain(self, node: Chain, soft: bool, is_value: bool) -> Run:
         base = node.base
@@ -167,26 +131,20 @@ class Compiler:
 
     def _call(self, node: Call) -> Run:
         if node.function == "has" and len(node.arguments) == 1:
-            return combine.presence(self.compile(node.arguments[0], soft=True))
+            return operators.presence(self.compile(node.arguments[0], soft=True))
         site = Site(node.function, node.span, tuple(argument.span for argument in node.arguments))
-        return displays.call(
-            IMPLEMENTATIONS[node.function], site, [self.compile(argument) for argument in node.arguments]
-        )
+        return _called(IMPLEMENTATIONS[node.function], site, [self.compile(argument) for argument in node.arguments])
 
     def _comprehension(self, node: Comprehension) -> Run:
         iterable = self.compile(node.iterable)
-        slot, hidden = self._depth, self._bound.get(node.variable)
+        slot, outer = self._depth, self._bound
         self._depth += 1
         self.slots = max(self.slots, self._depth)
-        self._bound[node.variable] = slot
+        self._bound = {**outer, node.variable: slot}
         element = self.compile(node.element)
         condition = self.compile(node.condition) if node.condition is not None else None
-        self._depth -= 1
-        if hidden is None:
-            del self._bound[node.variable]
-        else:
-            self._bound[node.variable] = hidden
-        return displays.comprehension(node, slot, iterable, element, condition)
+        self._depth, self._bound = slot, outer
+        return _loop(node, slot, iterable, element, condition)
 
 
 def _is_secret(chain: Chain) -> bool:
@@ -196,3 +154,82 @@ def _is_secret(chain: Chain) -> bool:
         isinstance(step, Index) and isinstance(step.index, Literal) and isinstance(step.index.value, str)
     )
     return named and len(chain.steps) == 1
+
+
+def _object(pairs: Sequence[tuple[Run, Run, Span]]) -> Run:
+    """`{"a": 1}`"""
+
+    def run(scope: object, frame: Frame) -> object:
+        made: dict[str, object] = {}
+        for key_of, value_of, span in pairs:
+            key = key_of(scope, frame)
+            if not isinstance(key, str) or type(key) is not str:
+                raise refuse(key, "text as a key", span)
+            made[key] = value_of(scope, frame)
+        return made
+
+    return run
+
+
+def _called(implementation: Callable[..., object], site: Site, arguments: Sequence[Run]) -> Run:
+    """`function(arguments)`"""
+    if len(arguments) == 1:
+        (only,) = arguments
+
+        def one(scope: object, frame: Frame) -> object:
+            return implementation(site, frame, only(scope, frame))
+
+        return one
+
+    def many(scope: object, frame: Frame) -> object:
+        return implementation(site, frame, *[argument(scope, frame) for argument in arguments])
+
+    return many
+
+
+def _loop(node: Comprehension, slot: int, iterable: Run, element: Run, condition: Run | None) -> Run:
+    """`[element for variable in iterable if condition]`"""
+    span, source_span = node.span, node.iterable.span
+    condition_span = node.condition.span if node.condition is not None else span
+    cost = 16 + _weight(node.element) + (_weight(node.condition) if node.condition is not None else 0)
+
+    def run(scope: object, frame: Frame) -> object:
+        made: list[object] = []
+        variables = frame.variables
+        for item in _items(iterable(scope, frame), frame, source_span):
+            frame.turn(cost, span)
+            variables[slot] = item
+            if condition is not None:
+                chosen = condition(scope, frame)
+                if chosen is False:
+                    continue
+                if chosen is not True:
+                    raise refuse(chosen, "true or false after 'if'", condition_span, "Compare it, such as x > 0.")
+            made.append(element(scope, frame))
+        return made
+
+    return run
+
+
+def _items(value: object, frame: Frame, span: Span) -> Iterable[object]:
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        check_keys(value, frame, span)
+        return value
+    hint = None
+    if value is None:
+        hint = "For no turns at all instead of null, write (value ?? [])."
+    elif isinstance(value, str):
+        hint = 'To loop over lines, write split(text, "\\n").'
+    raise refuse(value, "a list or an object to loop over", span, hint)
+
+
+def _weight(node: Node) -> int:
+    """Fuel for evaluating the node once, its own loops apart: time for its operators, memory for what it makes."""
+    own = 10
+    if isinstance(node, ListDisplay):
+        own += 14 + 2 * len(node.items)
+    elif isinstance(node, DictDisplay):
+        own += 16 + 26 * len(node.items)
+    return own + sum(_weight(child) for child in children(node))

@@ -11,12 +11,10 @@ from typing import Any, Final, final
 from aicflow_language.expr.ast import Arithmetic, Comprehension, DictDisplay, ListDisplay, Node, children
 from aicflow_language.expr.compiler import Compiler
 from aicflow_language.expr.errors import EvaluationError, ExpressionError
-from aicflow_language.expr.frame import Frame
+from aicflow_language.expr.limits import Frame, Run
 from aicflow_language.expr.parser import parse
-from aicflow_language.expr.paths import Run
 from aicflow_language.expr.references import Reference, references_of
-from aicflow_language.expr.secret import Secret
-from aicflow_language.expr.values import SCALARS, check_built, not_json
+from aicflow_language.expr.values import SCALARS, Secret, check_built, not_json
 
 __all__ = ["Expression", "compile_expression"]
 

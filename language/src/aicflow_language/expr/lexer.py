@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from typing import Final, NamedTuple
 
 from aicflow_language.expr.errors import ExpressionError, Span
 from aicflow_language.expr.limits import MAX_CHARACTERS, MAX_INTEGER, MAX_TOKENS
-from aicflow_language.expr.lookalikes import describe, plain_spelling
-from aicflow_language.expr.strings import unescape
 
-__all__ = ["KEYWORDS", "Token", "tokenize"]
+__all__ = ["Token", "tokenize"]
 
 KEYWORDS: Final = frozenset({"if", "else", "for", "in", "and", "or", "not"})
 
@@ -186,3 +185,95 @@ def _unreadable(source: str, position: int) -> ExpressionError:
         (position, position + 1),
         hint,
     )
+
+
+_SIMPLE: Final = {
+    "\\": "\\", "'": "'", '"': '"', "/": "/", "n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f",
+}  # fmt: skip
+
+_DIGITS: Final = {"x": 2, "u": 4, "U": 8}
+
+_ESCAPE: Final = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", re.DOTALL)
+
+
+def unescape(quoted: str, offset: int) -> str:
+    """The text between the quotes with its escapes replaced. `offset` is where it starts in the source."""
+    body = quoted[1:-1]
+    if "\\" in body:
+        pieces: list[str] = []
+        at = 0
+        for match in _ESCAPE.finditer(body):
+            pieces.append(body[at : match.start()])
+            pieces.append(_character(match.group(), offset + 1 + match.start()))
+            at = match.end()
+        pieces.append(body[at:])
+        body = "".join(pieces)
+    if not body.isascii():
+        # a pair of escaped halves means one character, as in JSON; a half alone is no character at all
+        try:
+            body = body.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise ExpressionError(
+                "expr.syntax",
+                "The text holds half of a surrogate pair",
+                (offset, offset + len(quoted)),
+                "Write both halves, or the character itself.",
+            ) from None
+    return body
+
+
+def _character(escape: str, position: int) -> str:
+    letter = escape[1]
+    if letter in _SIMPLE:
+        return _SIMPLE[letter]
+    span = (position, position + len(escape))
+    if letter not in _DIGITS:
+        hint = "To write a backslash itself, double it."
+        raise ExpressionError("expr.syntax", f"'\\{letter}' is not an escape", span, hint)
+    if len(escape) == 2:
+        message = f"'\\{letter}' needs {_DIGITS[letter]} hexadecimal digits"
+        raise ExpressionError("expr.syntax", message, span)
+    number = int(escape[2:], 16)
+    if number > 0x10FFFF:
+        raise ExpressionError("expr.syntax", f"There is no character with the number {number:#x}", span)
+    return chr(number)
+
+
+_LETTERS: Final = dict(
+    zip(
+        "аеорсухіјѕԁһԛԝАВЕКМНОРСТХІЈЅαινορυχΑΒΕΖΗΙΚΜΝΟΡΤΥΧ",
+        "aeopcyxijsdhqwABEKMHOPCTXIJSaivopuxABEZHIKMNOPTYX",
+        strict=True,
+    )
+)
+
+_SIGNS: Final = {
+    "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "‚": "'", "´": "'",
+    "–": "-", "—": "-", "−": "-", "‐": "-", "×": "*", "÷": "/", "∕": "/", "⁄": "/", "≤": "<=", "≥": ">=",
+    "≠": "!=", "…": "...", "٪": "%",
+}  # fmt: skip
+
+_NAMED: Final = {" ": "a space", "": "nothing"}
+
+
+def plain_spelling(character: str) -> str | None:
+    """The ASCII that the character looks like, quoted for a message; None when it looks like nothing known."""
+    found = _LETTERS.get(character) or _SIGNS.get(character)
+    if found is None:
+        category = unicodedata.category(character)
+        if category == "Cf":
+            return _NAMED[""]
+        if category == "Zs":
+            return _NAMED[" "]
+        folded = unicodedata.normalize("NFKC", character)
+        found = folded if folded.isascii() and folded != character and folded.isprintable() else None
+        if found == " ":
+            return _NAMED[" "]
+    return f"'{found}'" if found else None
+
+
+def describe(character: str) -> str:
+    """The character with its code point and its Unicode name, so that it can be found."""
+    name = unicodedata.name(character, "an unnamed character")
+    shown = f"'{character}' " if character.isprintable() and not character.isspace() else ""
+    return f"{shown}(U+{ord(character):04X} {name})"

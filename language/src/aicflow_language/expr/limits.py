@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
+
+from aicflow_language.expr.errors import EvaluationError, Span
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -14,6 +17,10 @@ __all__ = [
     "MAX_TEXT",
     "MAX_TOKENS",
     "MAX_VALUE_NESTING",
+    "MISSING",
+    "Frame",
+    "Run",
+    "checked_text",
 ]
 
 MAX_CHARACTERS: Final = 4_096
@@ -43,3 +50,60 @@ MAX_VALUE_NESTING: Final = 128
 MAX_FUEL: Final = 16 * 1024 * 1024
 """Work of one evaluation. A unit is about 4 bytes of memory made or 30 ns of work, whichever is more, so that no
 evaluation takes more than about 64 MB or half a second, however its loops and built-in functions are combined."""
+
+
+class _Missing:
+    """What a path that leads nowhere gives where that is allowed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+
+
+class Frame:
+    """The state of one evaluation. The budgets are class attributes so that making a frame costs next to nothing."""
+
+    fuel: int = MAX_FUEL
+    steps: int = MAX_STEPS
+    variables: list[object]
+
+    def charge(self, amount: int, span: Span) -> None:
+        """Use up fuel; see `limits.MAX_FUEL` for what a unit is."""
+        self.fuel -= amount
+        if self.fuel < 0:
+            raise EvaluationError(
+                "eval.limit",
+                "The expression does too much work on this data",
+                span,
+                "Work on fewer or shorter values, or use a code node.",
+            )
+
+    def turn(self, cost: int, span: Span) -> None:
+        """One more turn of a loop whose body costs so much fuel."""
+        self.steps -= 1
+        self.fuel -= cost
+        if self.steps < 0:
+            raise EvaluationError(
+                "eval.limit",
+                f"The loops of the expression turn more than {MAX_STEPS:,} times",
+                span,
+                "Loop over fewer items, or use a code node.",
+            )
+        if self.fuel < 0:
+            self.charge(0, span)
+
+
+type Run = Callable[[Any, Frame], object]
+"""What an expression compiles to. The scope is `Any` because it is data: every type is looked at where it is used."""
+
+
+def checked_text(length: int, span: Span) -> None:
+    """Refuse a text that would be longer than the limit."""
+    if length > MAX_TEXT:
+        raise EvaluationError(
+            "eval.limit", f"The text gets longer than {MAX_TEXT:,} characters", span, "Use a code node."
+        )

@@ -5,25 +5,23 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any, Final
 
+from aicflow_language.expr.calls import Site, function
 from aicflow_language.expr.errors import EvaluationError
-from aicflow_language.expr.frame import Frame
+from aicflow_language.expr.limits import Frame
 from aicflow_language.expr.operators import checked_number, is_number
-from aicflow_language.expr.site import Site
 from aicflow_language.expr.values import JSON_TYPES, not_json
-
-__all__ = ["absolute", "all_of", "any_of", "largest", "rounded", "smallest", "sorted_list", "total"]
 
 _NUMBERS: Final = frozenset({int, float})
 _TEXTS: Final = frozenset({str})
 
 
+@function("abs(number)", "a number without its sign", "integer", "number")
 def absolute(site: Site, frame: Frame, value: object) -> object:
-    """abs(number)"""
     return checked_number(abs(_number(site, 0, value)), site.span)
 
 
+@function("round(number, digits=null)", "a number rounded", "integer", "number")
 def rounded(site: Site, frame: Frame, value: object, digits: object = None) -> object:
-    """round(number, digits=null)"""
     number = _number(site, 0, value)
     if digits is None:
         return checked_number(round(number), site.span)
@@ -37,8 +35,8 @@ def rounded(site: Site, frame: Frame, value: object, digits: object = None) -> o
         raise EvaluationError("eval.overflow", "The number gets too large for a float", site.span) from None
 
 
+@function("sum(list)", "the numbers of a list added up", "integer", "number")
 def total(site: Site, frame: Frame, value: object) -> object:
-    """sum(list)"""
     items = site.items(0, value)
     frame.charge(4 * len(items), site.span)
     if not set(map(type, items)) <= _NUMBERS:
@@ -52,18 +50,18 @@ def total(site: Site, frame: Frame, value: object) -> object:
         raise EvaluationError("eval.overflow", "The number gets too large for a float", site.span) from None
 
 
+@function("min(list) or min(a, b, …)", "the smallest number or text")
 def smallest(site: Site, frame: Frame, *values: object) -> object:
-    """min(list), min(a, b, …)"""
     return min(_comparable(site, frame, values))
 
 
+@function("max(list) or max(a, b, …)", "the largest number or text")
 def largest(site: Site, frame: Frame, *values: object) -> object:
-    """max(list), max(a, b, …)"""
     return max(_comparable(site, frame, values))
 
 
+@function("sorted(list, descending=false)", "a list in order", "array")
 def sorted_list(site: Site, frame: Frame, value: object, descending: object = False) -> object:
-    """sorted(list, descending=false)"""
     items = site.items(0, value)
     if type(descending) is not bool:
         raise site.wrong(1, descending, "true or false")
@@ -74,13 +72,13 @@ def sorted_list(site: Site, frame: Frame, value: object, descending: object = Fa
     return sorted(ordered, reverse=descending)
 
 
+@function("any(list)", "whether one item is true", "boolean")
 def any_of(site: Site, frame: Frame, value: object) -> object:
-    """any(list)"""
     return True in _booleans(site, frame, value)
 
 
+@function("all(list)", "whether every item is true", "boolean")
 def all_of(site: Site, frame: Frame, value: object) -> object:
-    """all(list)"""
     return False not in _booleans(site, frame, value)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from aicflow_language.expr import postfix
 from aicflow_language.expr.ast import (
     Arithmetic,
     Call,
@@ -14,18 +14,24 @@ from aicflow_language.expr.ast import (
     Comprehension,
     Conditional,
     DictDisplay,
+    Field,
+    Index,
     ListDisplay,
     Literal,
     Logic,
+    Method,
     Name,
     Node,
     Not,
+    Slice,
+    Step,
     Unary,
+    children,
 )
-from aicflow_language.expr.errors import ExpressionError
+from aicflow_language.expr.errors import ExpressionError, Span
+from aicflow_language.expr.functions import check_call, check_method
 from aicflow_language.expr.lexer import Token, tokenize
-from aicflow_language.expr.signatures import check_call
-from aicflow_language.expr.stream import TokenStream
+from aicflow_language.expr.limits import MAX_NESTING, MAX_OPERATOR_NESTING
 
 __all__ = ["RANKS", "parse"]
 
@@ -46,228 +52,310 @@ _ANY: Final = 0
 
 _STATEMENTS: Final = frozenset({"lambda", "await", "yield", "import", "return", "def", "new", "function", "typeof"})
 
+_LOOP_HINT: Final = "Write [expression for x in list]."
+_CHOICE_HINT: Final = "Write a choice as: value if condition else other."
+
 
 def parse(source: str) -> Node:
     """The syntax tree of an expression. Raises ExpressionError with the position of the first thing that is wrong."""
-    parser = _Parser(source)
-    if parser.tokens.kind == "end":
+    parser = _Parser(tokenize(source))
+    if parser.kind == "end":
         raise ExpressionError("expr.syntax", "The expression is empty", (0, len(source)), "Write a value.")
     node = parser.expression()
-    if parser.tokens.kind != "end":
+    if parser.kind != "end":
         raise parser.leftover()
+    _check_height(node)
     return node
 
 
+def _check_height(tree: Node) -> None:
+    """Refuse a tree that is too high to be walked, here and while it is evaluated."""
+    level = [tree]
+    for _ in range(MAX_OPERATOR_NESTING + 1):
+        level = [child for node in level for child in children(node)]
+        if not level:
+            return
+    raise _too_deep(f"More than {MAX_OPERATOR_NESTING} operators and brackets are nested", level[0].span)
+
+
+def _too_deep(message: str, span: Span) -> ExpressionError:
+    return ExpressionError("expr.too-deep", message, span, "Move a part of it to vars or to a node of its own.")
+
+
 class _Parser:
-    def __init__(self, source: str) -> None:
-        self.tokens = TokenStream(tokenize(source))
+    """A cursor over the tokens of one expression: `token` is the current one, `last` the one before it."""
+
+    __slots__ = ("_brackets", "_depth", "_position", "_tokens", "kind", "last", "token")
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self._tokens = tokens
+        self._position = 0
+        self._brackets = 0
+        self._depth = 0
+        self.token = self.last = tokens[0]
+        self.kind = self.token.kind
+
+    # the cursor
+
+    def advance(self) -> Token:
+        """Step over the current token and return it; the `end` token is never stepped over."""
+        token = self.token
+        if token.kind != "end":
+            self._position += 1
+            self.last = token
+            self.token = self._tokens[self._position]
+            self.kind = self.token.kind
+        return token
+
+    def open(self) -> Token:
+        """Step over an opening bracket."""
+        self._brackets += 1
+        if self._brackets > MAX_NESTING:
+            raise _too_deep(f"More than {MAX_NESTING} brackets are nested", self.token.span)
+        return self.advance()
+
+    def close(self, opening: Token, bracket: str) -> Span:
+        """Step over the closing bracket that must come now. Returns what the two enclose."""
+        if self.kind != bracket:
+            if self.kind == "end":
+                raise ExpressionError("expr.syntax", f"'{opening.text}' is never closed with '{bracket}'", opening.span)
+            raise self.unexpected(f"'{bracket}'")
+        self._brackets -= 1
+        return opening.start, self.advance().end
+
+    def unexpected(self, wanted: str, hint: str | None = None) -> ExpressionError:
+        """The current token is not what the grammar wants here."""
+        token = self.token
+        text = token.text if len(token.text) <= 30 else token.text[:27] + "…"
+        found = "the end of the expression" if token.kind == "end" else f"'{text}'"
+        return ExpressionError("expr.syntax", f"Expected {wanted}, found {found}", token.span, hint)
+
+    def unsupported(self, message: str, hint: str) -> ExpressionError:
+        """The current token begins something that the language does not have."""
+        return ExpressionError("expr.unsupported", message, self.token.span, hint)
+
+    # operators
 
     def expression(self, rank: int = _ANY) -> Node:
         """The longest expression made of operators that bind tighter than `rank`."""
-        tokens = self.tokens
-        tokens.enter()
-        start = tokens.token.start
+        self._depth += 1
+        if self._depth > MAX_OPERATOR_NESTING:
+            message = f"More than {MAX_OPERATOR_NESTING} operators and brackets are nested"
+            raise _too_deep(message, self.token.span)
+        start = self.token.start
         node = self._operand(rank)
-        while (found := RANKS.get(tokens.kind, _ANY)) > rank:
+        while (found := RANKS.get(self.kind, _ANY)) > rank:
             node = self._continue(node, start, found)
-        tokens.leave()
+        self._depth -= 1
         return node
 
     def _continue(self, left: Node, start: int, rank: int) -> Node:
         """The operators of one rank that follow `left`, kept flat in one node. `start` is where `left` starts, with
         the parentheses around it."""
         if rank == _CONDITIONAL:
-            return self._conditional(left, start)
-        if rank == _COMPARE:
-            return self._comparison(left, start)
-        tokens = self.tokens
-        operators: list[str] = []
-        operands = [left]
-        tallest = tokens.height
-        while RANKS.get(tokens.kind) == rank:
-            operators.append(tokens.advance().kind)
-            operands.append(self.expression(rank))
-            tallest = max(tallest, tokens.height)
-        span = (start, tokens.last.end)
-        if rank == _COALESCE:
-            return tokens.grown(Coalesce(tuple(operands), span), tallest)
-        if rank in (_OR, _AND):
-            return tokens.grown(Logic(operators[0], tuple(operands), span), tallest)
-        return tokens.grown(Arithmetic(left, tuple(zip(operators, operands[1:], strict=True)), span), tallest)
-
-    def _comparison(self, left: Node, start: int) -> Node:
-        tokens = self.tokens
+            self.advance()
+            test = self.expression(_CONDITIONAL)
+            if self.kind != "else":
+                raise self.unexpected("'else' and the other value", _CHOICE_HINT)
+            self.advance()
+            otherwise = self.expression()
+            return Conditional(test, left, otherwise, (start, self.last.end))
         rest: list[tuple[str, Node]] = []
-        tallest = tokens.height
-        while RANKS.get(tokens.kind) == _COMPARE:
-            operator = tokens.advance()
-            kind = operator.kind
-            if kind == "not":
-                if operator.text == "!" or tokens.kind != "in":
-                    raise ExpressionError(
-                        "expr.syntax", f"'{operator.text}' cannot stand here", operator.span, "Did you mean 'not in'?"
-                    )
-                tokens.advance()
-                kind = "not in"
-            rest.append((kind, self.expression(_COMPARE)))
-            tallest = max(tallest, tokens.height)
-        return tokens.grown(Comparison(left, tuple(rest), (start, tokens.last.end)), tallest)
+        while RANKS.get(self.kind) == rank:
+            operator = self._comparison_sign() if rank == _COMPARE else self.advance().kind
+            rest.append((operator, self.expression(rank)))
+        span = (start, self.last.end)
+        if rank == _COMPARE:
+            return Comparison(left, tuple(rest), span)
+        if rank in (_ADD, _MULTIPLY):
+            return Arithmetic(left, tuple(rest), span)
+        operands = (left, *(operand for _, operand in rest))
+        return Coalesce(operands, span) if rank == _COALESCE else Logic(rest[0][0], operands, span)
 
-    def _conditional(self, then: Node, start: int) -> Node:
-        tokens = self.tokens
-        tallest = tokens.height
-        tokens.advance()
-        test = self.expression(_CONDITIONAL)
-        tallest = max(tallest, tokens.height)
-        if tokens.kind != "else":
-            hint = "Write a choice as: value if condition else other."
-            raise tokens.unexpected("'else' and the other value", hint)
-        tokens.advance()
-        otherwise = self.expression()
-        span = (start, tokens.last.end)
-        return tokens.grown(Conditional(test, then, otherwise, span), max(tallest, tokens.height))
+    def _comparison_sign(self) -> str:
+        """The operator of a comparison, of which `not in` has two tokens."""
+        operator = self.advance()
+        if operator.kind != "not":
+            return operator.kind
+        if operator.text == "!" or self.kind != "in":
+            message = f"'{operator.text}' cannot stand here"
+            raise ExpressionError("expr.syntax", message, operator.span, "Did you mean 'not in'?")
+        self.advance()
+        return "not in"
 
     def _operand(self, rank: int) -> Node:
         """A prefix operator with its operand, or a primary with the steps behind it."""
-        tokens = self.tokens
-        token = tokens.token
+        token = self.token
         if token.kind == "not":
             if rank > _NOT:
-                message = f"'{token.text}' cannot stand after '{tokens.last.text}'"
+                message = f"'{token.text}' cannot stand after '{self.last.text}'"
                 raise ExpressionError("expr.syntax", message, token.span, f"Write parentheses: ({token.text} …).")
-            tokens.advance()
+            self.advance()
             operand = self.expression(_NOT)
-            return tokens.grown(Not(operand, (token.start, tokens.last.end)), tokens.height)
+            return Not(operand, (token.start, self.last.end))
         if token.kind in ("-", "+"):
-            tokens.advance()
+            self.advance()
             operand = self.expression(_UNARY)
-            span = (token.start, tokens.last.end)
+            span = (token.start, self.last.end)
             if isinstance(operand, Literal) and type(operand.value) in (int, float):
                 value = operand.value
                 assert isinstance(value, int | float)
                 return Literal(-value if token.kind == "-" else value, span)
-            return tokens.grown(Unary(token.kind, operand, span), tokens.height)
+            return Unary(token.kind, operand, span)
         base = self._primary()
-        steps = postfix.steps(tokens, self.expression)
-        if not steps:
-            return base
-        return tokens.grown(Chain(base, tuple(steps), (token.start, tokens.last.end)), tokens.height)
+        steps = self._steps()
+        return Chain(base, steps, (token.start, self.last.end)) if steps else base
+
+    # values
 
     def _primary(self) -> Node:
-        tokens = self.tokens
-        token = tokens.token
-        tokens.height = 0
+        token = self.token
         match token.kind:
             case "literal":
-                tokens.advance()
+                self.advance()
                 return Literal(token.value, token.span)
             case "name":
-                tokens.advance()
-                return self._call(token.text, token.start) if tokens.kind == "(" else Name(token.text, token.span)
+                self.advance()
+                if self.kind != "(":
+                    return Name(token.text, token.span)
+                arguments, end = self._arguments()
+                span = (token.start, end)
+                check_call(token.text, arguments, token.span, span)
+                return Call(token.text, arguments, span)
             case "(":
                 return self._parenthesised()
             case "[":
                 return self._list()
             case "{":
-                return self._object()
-        raise tokens.unexpected("a value")
-
-    def _call(self, function: str, start: int) -> Node:
-        name_span = (start, start + len(function))
-        arguments, end = postfix.arguments(self.tokens, self.expression)
-        span = (start, end)
-        check_call(function, arguments, name_span, span)
-        return self.tokens.grown(Call(function, tuple(arguments), span), self.tokens.height)
+                opening = self.open()
+                items = tuple(
+                    self._items("}", self._pair, "A loop makes a list, not an object", "Make a list of objects.")
+                )
+                return DictDisplay(items, self.close(opening, "}"))
+        raise self.unexpected("a value")
 
     def _parenthesised(self) -> Node:
-        tokens = self.tokens
-        opening = tokens.open()
-        if tokens.kind == ")":
-            raise tokens.unexpected("a value between the parentheses")
+        opening = self.open()
+        if self.kind == ")":
+            raise self.unexpected("a value between the parentheses")
         node = self.expression()
-        if tokens.kind == ",":
-            raise ExpressionError(
-                "expr.unsupported", "There are no tuples", (opening.start, tokens.token.end), "Write a list: [a, b]."
-            )
-        tokens.close(opening, ")")
+        if self.kind == ",":
+            span = (opening.start, self.token.end)
+            raise ExpressionError("expr.unsupported", "There are no tuples", span, "Write a list: [a, b].")
+        self.close(opening, ")")
         return node
 
-    def _list(self) -> Node:
-        tokens = self.tokens
-        opening = tokens.open()
-        items: list[Node] = []
-        tallest = 0
-        while tokens.kind != "]":
-            items.append(self.expression())
-            tallest = max(tallest, tokens.height)
-            if tokens.kind == "for" and len(items) == 1:
-                return self._comprehension(items[0], opening)
-            if tokens.kind != ",":
+    def _items[T](self, closing: str, read: Callable[[], T], no_loop: str = "", hint: str = "") -> Iterator[T]:
+        """What is written with commas between it, up to the closing bracket. `no_loop` says that there are no loops."""
+        while self.kind != closing:
+            yield read()
+            if self.kind == "for" and no_loop:
+                raise self.unsupported(no_loop, hint)
+            if self.kind != ",":
                 break
-            tokens.advance()
-        end = tokens.close(opening, "]").end
-        return tokens.grown(ListDisplay(tuple(items), (opening.start, end)), tallest)
+            self.advance()
+
+    def _pair(self) -> tuple[Node, Node]:
+        key = self.expression()
+        if self.kind != ":":
+            raise self.unexpected("':' and a value", 'Write objects like {"key": value}.')
+        self.advance()
+        return key, self.expression()
+
+    def _list(self) -> Node:
+        opening = self.open()
+        first: tuple[Node, ...] = () if self.kind == "]" else (self.expression(),)
+        if self.kind == "for":
+            return self._comprehension(first[0], opening)
+        if first and self.kind == ",":
+            self.advance()
+            first += tuple(self._items("]", self.expression))
+        return ListDisplay(first, self.close(opening, "]"))
 
     def _comprehension(self, element: Node, opening: Token) -> Node:
-        tokens = self.tokens
-        tallest = tokens.height
-        tokens.advance()
-        variable = tokens.token
+        self.advance()
+        variable = self.token
         if variable.kind != "name":
-            raise tokens.unexpected("the name of a variable", "Write [expression for x in list].")
-        tokens.advance()
-        if tokens.kind == ",":
-            hint = "Loop over keys(object) and take object[key] for the value."
-            raise ExpressionError("expr.unsupported", "A loop has one variable", tokens.token.span, hint)
-        if tokens.kind != "in":
-            raise tokens.unexpected("'in'", "Write [expression for x in list].")
-        tokens.advance()
+            raise self.unexpected("the name of a variable", _LOOP_HINT)
+        self.advance()
+        if self.kind == ",":
+            raise self.unsupported(
+                "A loop has one variable", "Loop over keys(object) and take object[key] for the value."
+            )
+        if self.kind != "in":
+            raise self.unexpected("'in'", _LOOP_HINT)
+        self.advance()
         iterable = self.expression(_CONDITIONAL)
-        tallest = max(tallest, tokens.height)
         condition: Node | None = None
-        if tokens.kind == "if":
-            tokens.advance()
+        if self.kind == "if":
+            self.advance()
             condition = self.expression(_CONDITIONAL)
-            tallest = max(tallest, tokens.height)
-        if tokens.kind in ("if", "for"):
-            hint = "Join conditions with 'and'." if tokens.kind == "if" else "Put one loop inside the other."
-            message = f"A loop has one '{tokens.kind}'"
-            raise ExpressionError("expr.unsupported", message, tokens.token.span, hint)
-        end = tokens.close(opening, "]").end
-        span = (opening.start, end)
-        return tokens.grown(Comprehension(element, variable.text, iterable, condition, span), tallest)
+        if self.kind in ("if", "for"):
+            hint = "Join conditions with 'and'." if self.kind == "if" else "Put one loop inside the other."
+            raise self.unsupported(f"A loop has one '{self.kind}'", hint)
+        return Comprehension(element, variable.text, iterable, condition, self.close(opening, "]"))
 
-    def _object(self) -> Node:
-        tokens = self.tokens
-        opening = tokens.open()
-        items: list[tuple[Node, Node]] = []
-        tallest = 0
-        while tokens.kind != "}":
-            key = self.expression()
-            tallest = max(tallest, tokens.height)
-            if tokens.kind != ":":
-                raise tokens.unexpected("':' and a value", 'Write objects like {"key": value}.')
-            tokens.advance()
-            items.append((key, self.expression()))
-            tallest = max(tallest, tokens.height)
-            if tokens.kind == "for":
-                raise ExpressionError(
-                    "expr.unsupported",
-                    "A loop makes a list, not an object",
-                    tokens.token.span,
-                    "Make a list of objects, or use a code node.",
-                )
-            if tokens.kind != ",":
-                break
-            tokens.advance()
-        end = tokens.close(opening, "}").end
-        return tokens.grown(DictDisplay(tuple(items), (opening.start, end)), tallest)
+    # what follows a value
+
+    def _steps(self) -> tuple[Step, ...]:
+        """The steps that lead on from the value just read, none if something else follows."""
+        steps: list[Step] = []
+        while True:
+            if self.kind in (".", "?."):
+                steps.append(self._field_or_method())
+            elif self.kind in ("[", "?["):
+                steps.append(self._subscript())
+            elif self.kind == "(":
+                raise self.unsupported("Only functions can be called", "Write function(value) or value.method().")
+            else:
+                return tuple(steps)
+
+    def _field_or_method(self) -> Step:
+        dot = self.advance()
+        optional = dot.kind == "?."
+        name = self.token
+        if name.kind != "name" and not name.is_word:
+            hint = 'Write other keys as ["key"], and items of a list as [0].'
+            raise self.unexpected(f"a name after '{dot.text}'", hint)
+        self.advance()
+        if self.kind != "(":
+            return Field(name.text, optional, name.span)
+        arguments, end = self._arguments()
+        check_method(name.text, arguments, name.span, (name.start, end))
+        return Method(name.text, arguments, optional, (name.start, end))
+
+    def _subscript(self) -> Step:
+        opening = self.open()
+        optional = opening.kind == "?["
+        if self.kind == "]":
+            raise self.unexpected("an index or a key")
+        lower = None if self.kind == ":" else self.expression()
+        if self.kind != ":":
+            assert lower is not None
+            return Index(lower, optional, self.close(opening, "]"))
+        self.advance()
+        upper = None if self.kind in ("]", ":") else self.expression()
+        if self.kind == ":":
+            raise self.unsupported("Slices have no step", "Write [start:end].")
+        return Slice(lower, upper, optional, self.close(opening, "]"))
+
+    def _arguments(self) -> tuple[tuple[Node, ...], int]:
+        """The arguments between the parentheses, and the end of the closing one."""
+        opening = self.open()
+        hint = "Write function([expression for x in list])."
+        arguments = tuple(self._items(")", self._argument, "A loop needs brackets", hint))
+        return arguments, self.close(opening, ")")[1]
+
+    def _argument(self) -> Node:
+        if self.kind in ("*", "/"):
+            raise self.unexpected("an argument")
+        return self.expression()
 
     def leftover(self) -> ExpressionError:
         """The expression is complete, and yet something follows it."""
-        token = self.tokens.token
+        token = self.token
         hint: str | None = None
-        if self.tokens.last.text in _STATEMENTS:
+        if self.last.text in _STATEMENTS:
             hint = "Expressions only compute values. Use a code node for programs."
         elif token.kind in (")", "]", "}"):
             hint = "There is no opening bracket for it."
@@ -276,7 +364,7 @@ class _Parser:
         elif token.text == "is":
             hint = "Write '==' to compare."
         elif token.kind in ("else", ":"):
-            hint = "Write a choice as: value if condition else other."
+            hint = _CHOICE_HINT
         elif token.kind == "for":
             hint = "Write a loop in brackets: [expression for x in list]."
-        return self.tokens.unexpected("an operator or the end", hint)
+        return self.unexpected("an operator or the end", hint)

@@ -6,29 +6,26 @@ import json
 import math
 from typing import Final, NoReturn
 
+from aicflow_language.expr.calls import Site, function
 from aicflow_language.expr.errors import EvaluationError
-from aicflow_language.expr.frame import Frame, checked_text
-from aicflow_language.expr.limits import MAX_INTEGER
+from aicflow_language.expr.limits import MAX_INTEGER, Frame, checked_text
 from aicflow_language.expr.operators import checked_number, is_number
-from aicflow_language.expr.site import Site
 from aicflow_language.expr.values import check_built, check_keys
-
-__all__ = ["get", "has", "keys", "length", "parse_json", "to_float", "to_int", "to_json", "to_text", "values"]
 
 _LONGEST_NUMBER: Final = 400
 _FLOAT_CHARACTERS: Final = frozenset("0123456789+-.eE")
 _SPACE: Final = " \t\r\n"
 
 
+@function("len(value)", "characters, items or keys", "integer")
 def length(site: Site, frame: Frame, value: object) -> object:
-    """len(value)"""
     if isinstance(value, str | list | dict):
         return len(value)
     raise site.wrong(0, value, "text, a list or an object")
 
 
+@function("str(value)", "a text, number or boolean as text", "string")
 def to_text(site: Site, frame: Frame, value: object) -> object:
-    """str(value)"""
     if isinstance(value, str):
         return value
     if type(value) is bool:
@@ -39,8 +36,8 @@ def to_text(site: Site, frame: Frame, value: object) -> object:
     raise site.wrong(0, value, "text, a number or a boolean", "For null, lists and objects, write json(value).")
 
 
+@function("int(value)", "a text or number as an integer", "integer")
 def to_int(site: Site, frame: Frame, value: object) -> object:
-    """int(value)"""
     if isinstance(value, str):
         plain = value.strip(_SPACE) if len(value) <= _LONGEST_NUMBER else ""
         digits = plain[1:] if plain[:1] in ("+", "-") else plain
@@ -53,8 +50,8 @@ def to_int(site: Site, frame: Frame, value: object) -> object:
     raise site.wrong(0, value, "text or a number")
 
 
+@function("float(value)", "a text or number as a float", "number")
 def to_float(site: Site, frame: Frame, value: object) -> object:
-    """float(value)"""
     if isinstance(value, str):
         plain = value.strip(_SPACE) if len(value) <= _LONGEST_NUMBER else ""
         try:
@@ -74,22 +71,22 @@ def to_float(site: Site, frame: Frame, value: object) -> object:
     raise site.wrong(0, value, "text or a number")
 
 
+@function("keys(object)", "the keys of an object", "array", method=True)
 def keys(site: Site, frame: Frame, value: object) -> object:
-    """keys(object)"""
     known: dict[object, object] = site.object(0, value)  # type: ignore[assignment]
     check_keys(known, frame, site.at(0))
     return list(known)
 
 
+@function("values(object)", "the values of an object", "array", method=True)
 def values(site: Site, frame: Frame, value: object) -> object:
-    """values(object)"""
     known = site.object(0, value)
     frame.charge(2 * len(known), site.span)
     return list(known.values())
 
 
+@function("get(value, key, default=null)", "a field or item, or a default", method=True)
 def get(site: Site, frame: Frame, value: object, key: object, default: object = None) -> object:
-    """get(value, key, default=null)"""
     if isinstance(value, dict):
         name = site.text(1, key)
         frame.charge(len(name) >> 4, site.span)
@@ -102,15 +99,16 @@ def get(site: Site, frame: Frame, value: object, key: object, default: object = 
     raise site.wrong(0, value, "an object or a list", hint)
 
 
+@function("has(path) or has(object, key)", "whether a path exists", "boolean", method=True, minimum=1)
 def has(site: Site, frame: Frame, value: object, key: object) -> object:
-    """has(object, key); the form with a path is compiled by itself."""
+    # has(object, key); the form with a path is compiled by itself.
     name = site.text(1, key)
     frame.charge(len(name) >> 4, site.span)
     return name in site.object(0, value)
 
 
+@function("json(value)", "any value as JSON text", "string")
 def to_json(site: Site, frame: Frame, value: object) -> object:
-    """json(value)"""
     checked_text(check_built(value, frame, site.at(0)), site.span)
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -121,8 +119,8 @@ def to_json(site: Site, frame: Frame, value: object) -> object:
     return text
 
 
+@function("parse_json(text)", "the value of a JSON text")
 def parse_json(site: Site, frame: Frame, value: object) -> object:
-    """parse_json(text)"""
     text = site.text(0, value)
     checked_text(len(text), site.at(0))
     # the smallest values, such as [], take about 30 bytes for each of their characters

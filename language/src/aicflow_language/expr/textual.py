@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+from aicflow_language.expr.calls import Site, function
 from aicflow_language.expr.errors import EvaluationError
-from aicflow_language.expr.frame import Frame, checked_text
-from aicflow_language.expr.site import Site
+from aicflow_language.expr.limits import Frame, checked_text
 from aicflow_language.expr.values import name_of, not_json
-
-__all__ = ["endswith", "join", "lower", "replace", "split", "startswith", "strip", "upper"]
 
 _PART = 16
 """Fuel for one new small text, about 64 bytes."""
 
 
+@function("lower(text)", "a text in small letters", "string", method=True)
 def lower(site: Site, frame: Frame, text: object) -> object:
-    """lower(text)"""
     return _made(site, frame, _read(site, frame, 0, text).lower())
 
 
+@function("upper(text)", "a text in capital letters", "string", method=True)
 def upper(site: Site, frame: Frame, text: object) -> object:
-    """upper(text)"""
     return _made(site, frame, _read(site, frame, 0, text).upper())
 
 
+@function("strip(text, characters=null)", "a text without its margins", "string", method=True)
 def strip(site: Site, frame: Frame, text: object, characters: object = None) -> object:
-    """strip(text, characters=null)"""
     known = _read(site, frame, 0, text)
     if characters is None:
         return known.strip()
@@ -36,8 +34,8 @@ def strip(site: Site, frame: Frame, text: object, characters: object = None) -> 
     return known.strip(margin)
 
 
+@function("split(text, separator=null)", "the parts of a text", "array", method=True)
 def split(site: Site, frame: Frame, text: object, separator: object = None) -> object:
-    """split(text, separator=null)"""
     known = _read(site, frame, 0, text)
     if separator is None:
         # words are at least one character and one space long
@@ -50,8 +48,8 @@ def split(site: Site, frame: Frame, text: object, separator: object = None) -> o
     return known.split(between)
 
 
+@function("replace(text, old, new)", "a text with parts replaced", "string", method=True)
 def replace(site: Site, frame: Frame, text: object, old: object, new: object) -> object:
-    """replace(text, old, new)"""
     known = _read(site, frame, 0, text)
     before, after = site.text(1, old), site.text(2, new)
     if not before:
@@ -62,22 +60,23 @@ def replace(site: Site, frame: Frame, text: object, old: object, new: object) ->
     return known.replace(before, after)
 
 
+@function("startswith(text, start)", "how a text begins", "boolean", method=True)
 def startswith(site: Site, frame: Frame, text: object, start: object) -> object:
-    """startswith(text, start)"""
     known, wanted = site.text(0, text), site.text(1, start)
     frame.charge(len(wanted) >> 4, site.span)
     return known.startswith(wanted)
 
 
+@function("endswith(text, end)", "how a text ends", "boolean", method=True)
 def endswith(site: Site, frame: Frame, text: object, end: object) -> object:
-    """endswith(text, end)"""
     known, wanted = site.text(0, text), site.text(1, end)
     frame.charge(len(wanted) >> 4, site.span)
     return known.endswith(wanted)
 
 
+@function('join(list, separator="")', "the texts of a list as one", "string", method=True)
 def join(site: Site, frame: Frame, items: object, separator: object = "") -> object:
-    """join(list, separator=""); also separator.join(list), as in Python."""
+    # join(list, separator=""); also separator.join(list), as in Python.
     if isinstance(items, str) and isinstance(separator, list):
         items, separator = separator, items
         site = Site(site.name, site.span, tuple(reversed(site.arguments)))

@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, final
 
 from aicflow_language.expr.errors import EvaluationError, Span
-from aicflow_language.expr.frame import Frame
-from aicflow_language.expr.limits import MAX_VALUE_NESTING
-from aicflow_language.expr.secret import Secret
+from aicflow_language.expr.limits import MAX_VALUE_NESTING, Frame
 from aicflow_language.json_values import json_equal
 
-__all__ = ["JSON_TYPES", "SCALARS", "check_built", "check_keys", "contains", "equal", "name_of", "not_json", "refuse"]
+__all__ = [
+    "JSON_TYPES",
+    "SCALARS",
+    "Secret",
+    "check_built",
+    "check_keys",
+    "contains",
+    "equal",
+    "name_of",
+    "not_json",
+    "refuse",
+]
+
+
+@final
+class Secret:
+    """An opaque secret. It holds no value; whoever resolves a param turns the name into text at the last moment."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Secret({self.name!r})"
+
 
 SCALARS: Final = frozenset({str, int, bool, type(None)})
 """Scalar types whose every value is JSON; a float may be NaN and is looked at."""

@@ -6,8 +6,7 @@ Pure: it knows expressions and nothing else.
 from aicflow_language.template.compiler import MAX_EXPRESSIONS, compile_template
 from aicflow_language.template.errors import ResolutionError, TemplateProblem
 from aicflow_language.template.marks import Kind, Types
-from aicflow_language.template.template import Template
-from aicflow_language.template.text import TemplateExpression
+from aicflow_language.template.template import Template, TemplateExpression
 
 __all__ = [
     "MAX_EXPRESSIONS",

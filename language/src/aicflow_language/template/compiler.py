@@ -12,8 +12,7 @@ from aicflow_language.json_values import pointer
 from aicflow_language.template.errors import TemplateProblem
 from aicflow_language.template.marks import PLAIN, Mark, Types, mark_at
 from aicflow_language.template.scanner import MAX_HOLES, OPENING, Hole, scan
-from aicflow_language.template.template import Branch, Part, Template
-from aicflow_language.template.text import TemplateExpression, Text
+from aicflow_language.template.template import Branch, Part, Template, TemplateExpression, Text
 
 __all__ = ["MAX_EXPRESSIONS", "compile_template"]
 

@@ -1,11 +1,57 @@
-"""Where a function is called: what its implementation needs for reading arguments and pointing at them."""
+"""What a function of the language is: how it is called, and what its implementation needs for reading arguments and
+pointing at them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 from aicflow_language.expr.errors import EvaluationError, Span
 from aicflow_language.expr.values import refuse
 
-__all__ = ["Site"]
+__all__ = ["IMPLEMENTATIONS", "SIGNATURES", "Implementation", "Signature", "Site", "function"]
+
+type Implementation = Callable[..., object]
+"""Called with the site of the call, the frame, and the values of the arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One function. `returns` are the JSON Schema types that it can return; empty when that depends on its arguments.
+    A `method` may also be written behind its first argument: `text.lower()`. `maximum` is None for any number."""
+
+    name: str
+    usage: str
+    minimum: int
+    maximum: int | None
+    method: bool
+    returns: tuple[str, ...]
+    summary: str
+
+
+SIGNATURES: Final[dict[str, Signature]] = {}
+IMPLEMENTATIONS: Final[dict[str, Implementation]] = {}
+
+
+def function[I: Implementation](
+    usage: str, summary: str, *returns: str, method: bool = False, minimum: int | None = None
+) -> Callable[[I], I]:
+    """Makes a Python function the implementation of the function that is written as `usage`. How many arguments it
+    takes is read from its parameters, unless `minimum` says less."""
+
+    def register(implementation: I) -> I:
+        name, code = usage.partition("(")[0], implementation.__code__
+        most = code.co_argcount - 2  # without the site and the frame
+        least = most - len(implementation.__defaults__ or ()) if minimum is None else minimum
+        variadic = bool(code.co_flags & 0x04)
+        SIGNATURES[name] = Signature(
+            name, usage, least + variadic, None if variadic else most, method, returns, summary
+        )
+        IMPLEMENTATIONS[name] = implementation
+        return implementation
+
+    return register
 
 
 class Site:
