@@ -17,6 +17,7 @@ from typing import Any
 from aicflow import node
 from aicflow.engine import EngineOptions, Executions
 from aicflow.engine.plugin import aicflow_engines
+from aicflow.kernel.node import NodeType
 from aicflow.kernel.registry import Registry
 from aicflow.store.sqlite import SQLiteStore
 
@@ -91,12 +92,14 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 @asynccontextmanager
-async def engine_on_sqlite(engine: str, **options: Any) -> AsyncIterator[Executions]:
+async def engine_on_sqlite(
+    engine: str, *, types: Sequence[NodeType] = NODES, **options: Any
+) -> AsyncIterator[Executions]:
     """An open engine on a fresh SQLite file with `synchronous=FULL`."""
     store = SQLiteStore(scratch() / "bench.db")
     await store.open()
     registry = Registry()
-    for cls in NODES:
+    for cls in types:
         registry.register(cls)
     executions = Executions(
         store,

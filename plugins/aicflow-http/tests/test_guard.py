@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from typing import Any
 
-import httpcore2
 import pytest
 from aicflow import AICFlowError, NodeError, PermanentError, TransientError
 from aicflow.net import Guard, HostRules, HttpSettings, refusal
@@ -203,7 +202,7 @@ async def test_only_whole_http_urls(send: Send, url: str) -> None:
     assert caught.value.pointer == "/url"
 
 
-async def test_a_name_that_changes_its_mind_is_asked_once() -> None:
+async def test_a_name_that_changes_its_mind_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS rebinding: the first answer is public, the second is this machine. Only the first is ever dialled."""
     asked: list[str] = []
 
@@ -213,24 +212,19 @@ async def test_a_name_that_changes_its_mind_is_asked_once() -> None:
 
     dialled: list[str] = []
 
-    class Backend(httpcore2.AnyIOBackend):
-        async def connect_tcp(self, host: str, port: int, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
-            dialled.append(host)
-            raise httpcore2.ConnectError("nobody there")
+    async def create_connection(protocol: object, host: str, port: int) -> None:
+        dialled.append(host)
+        raise ConnectionRefusedError("nobody there")
 
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", create_connection)
     node = HttpRequest(HttpSettings(resolver=resolver))
-    original = httpcore2.AnyIOBackend
-    httpcore2.AnyIOBackend = Backend  # type: ignore[misc]
-    try:
-        with pytest.raises(TransientError):
-            await run_node(HttpRequest, {"url": "http://rebind.example/"}, instance=node)
-        assert (asked, dialled) == (["rebind.example"], ["203.0.114.1"])
-        with pytest.raises(PermanentError, match=r"rebind\.example:80 is at 127\.0\.0\.1, which is a loopback address"):
-            await run_node(HttpRequest, {"url": "http://rebind.example/"}, instance=node)
-        assert dialled == ["203.0.114.1"]
-    finally:
-        httpcore2.AnyIOBackend = original  # type: ignore[misc]
-        await node.stop()
+    with pytest.raises(TransientError):
+        await run_node(HttpRequest, {"url": "http://rebind.example/"}, instance=node)
+    assert (asked, dialled) == (["rebind.example"], ["203.0.114.1"])
+    with pytest.raises(PermanentError, match=r"rebind\.example:80 is at 127\.0\.0\.1, which is a loopback address"):
+        await run_node(HttpRequest, {"url": "http://rebind.example/"}, instance=node)
+    assert dialled == ["203.0.114.1"]
+    await node.stop()
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_NONAME, "x"), UnicodeError("label too long")])

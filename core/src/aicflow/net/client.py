@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import httpcore2
 import httpx2
 
-from aicflow.net.dial import ProxyChoice, guarded_pool
 from aicflow.net.guard import Guard
+from aicflow.net.http1 import Pool, ProxyChoice, Response, origin_of
 from aicflow.net.settings import HttpSettings
 
 __all__ = ["GuardedTransport", "http_client"]
@@ -39,29 +37,24 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
     def __init__(self, settings: HttpSettings, *, pointer: str = "/url") -> None:
         self._settings = settings
         self._guard = Guard(settings.allow, settings.resolver, pointer=pointer)
-        self._pools: dict[str | None, httpcore2.AsyncConnectionPool] = {}
+        self._pools: dict[str | None, Pool] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request. Raises PermanentError (refused) and httpx2.TransportError."""
-        url, proxy = request.url, self._settings.proxy_for(request.url)
+        proxy = self._settings.proxy_for(request.url)
         if proxy is not None:
-            port = url.port or (443 if url.scheme == "https" else 80)
-            await self._guard.check_behind_proxy(url.raw_host.decode("ascii"), port)
+            await self._guard.check_behind_proxy(*origin_of(request.url)[1:])
         if proxy not in self._pools:
-            choice = None if proxy is None else ProxyChoice(proxy, operators=True)
-            self._pools[proxy] = guarded_pool(self._guard, proxy=choice)
+            self._pools[proxy] = Pool(self._guard, proxy=None if proxy is None else ProxyChoice(proxy, operators=True))
         assert isinstance(request.stream, httpx2.AsyncByteStream)
-        with _errors_of_httpx():
-            response = await self._pools[proxy].handle_async_request(
-                httpcore2.Request(
-                    method=request.method,
-                    url=httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                    headers=request.headers.raw,
-                    content=request.stream,
-                    extensions=request.extensions,
-                )
-            )
-        return httpx2.Response(response.status, headers=response.headers, stream=_Stream(response))
+        response = await self._pools[proxy].request(
+            request.method,
+            request.url,
+            request.headers.raw,
+            request.stream,
+            timeouts=request.extensions.get("timeout", {}),
+        )
+        return httpx2.Response(response.status, headers=list(response.headers), stream=_Stream(response))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -71,26 +64,12 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
 
 
 class _Stream(httpx2.AsyncByteStream):
-    def __init__(self, response: httpcore2.Response) -> None:
+    def __init__(self, response: Response) -> None:
         self._response = response
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        assert isinstance(self._response.stream, AsyncIterable)
-        with _errors_of_httpx():
-            async for data in self._response.stream:
-                yield data
+        while piece := await self._response.read():
+            yield piece
 
     async def aclose(self) -> None:
-        await self._response.aclose()
-
-
-@contextmanager
-def _errors_of_httpx() -> Iterator[None]:
-    """httpx2 has an error of the same name for each of httpcore2's."""
-    try:
-        yield
-    except Exception as error:
-        mapped = getattr(httpx2, type(error).__name__, None) if type(error).__module__.startswith("httpcore2") else None
-        if mapped is None:
-            raise
-        raise mapped(str(error)) from error
+        self._response.close()

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 
-import httpcore2
+import httpx2
 
 from aicflow.kernel.errors import PermanentError
 from aicflow.net.addresses import Address, refusal
@@ -46,9 +46,9 @@ class Guard:
         try:
             found = list(dict.fromkeys(await self._resolver(name, port)))
         except (OSError, UnicodeError) as error:
-            raise httpcore2.ConnectError(f"the name {name} cannot be resolved") from error
+            raise httpx2.ConnectError(f"the name {name} cannot be resolved") from error
         if not found:
-            raise httpcore2.ConnectError(f"the name {name} has no address")
+            raise httpx2.ConnectError(f"the name {name} has no address")
         for text in found:
             self._check(name, port, ip_address(text))
         return found
@@ -59,7 +59,7 @@ class Guard:
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self.addresses(host, port)
-        except (httpcore2.ConnectError, TimeoutError):
+        except (httpx2.ConnectError, TimeoutError):
             return
 
     def _check(self, host: str, port: int, address: Address) -> None:

@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import httpcore2
-from aicflow.net import Guard, ProxyChoice, guarded_pool, public_context
+from aicflow.net import Guard, Pool, ProxyChoice, public_context
 
 from aicflow_http.params import Tls
 from aicflow_http.tls import tls_context
@@ -22,7 +21,7 @@ _MOST_POOLS = 64
 
 @dataclass(slots=True)
 class _Pool:
-    connections: httpcore2.AsyncConnectionPool
+    connections: Pool
     users: int = 0
 
 
@@ -38,13 +37,13 @@ class Clients:
         await asyncio.to_thread(public_context)
 
     @asynccontextmanager
-    async def pool(self, tls: Tls | None, proxy: ProxyChoice | None) -> AsyncIterator[httpcore2.AsyncConnectionPool]:
+    async def pool(self, tls: Tls | None, proxy: ProxyChoice | None) -> AsyncIterator[Pool]:
         """The pool for a configuration, kept open while it is used. Raises PermanentError for certificates that cannot
         be read."""
         key = _key(tls, proxy)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = _Pool(guarded_pool(self._guard, tls_context(tls), proxy))
+            pool = self._pools[key] = _Pool(Pool(self._guard, tls_context(tls), proxy))
         self._pools.move_to_end(key)
         pool.users += 1
         try:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
 
-import httpcore2
 import httpx2
+from aicflow.net import Pool, Progress, Response
 
 from aicflow_http.decoding import Decoder
-from aicflow_http.failures import Progress, may_repeat, transport_error
+from aicflow_http.failures import may_repeat, transport_error
 from aicflow_http.masking import shown_url
 from aicflow_http.outgoing import Outgoing
 from aicflow_http.params import HttpRequestParams
@@ -21,14 +19,6 @@ __all__ = ["Reply", "exchange"]
 _REDIRECT_BYTES = 65_536
 _SPARE = 65_536
 _BREATH = 8  # pieces that are unpacked before other tasks have their turn: half a megabyte
-_TRANSPORT = (
-    httpcore2.TimeoutException,
-    httpcore2.NetworkError,
-    httpcore2.ProtocolError,
-    httpcore2.ProxyError,
-    httpcore2.UnsupportedProtocol,
-    OSError,  # TimeoutError and what the system says
-)
 _MOST_STALE = 25  # idle connections that the server may have closed meanwhile
 
 
@@ -48,9 +38,7 @@ class Reply:
         return self.status in (301, 302, 303, 307, 308) and "location" in self.headers
 
 
-async def exchange(
-    pool: httpcore2.AsyncConnectionPool, request: Outgoing, params: HttpRequestParams, *, most: int, deadline: float
-) -> Reply:
+async def exchange(pool: Pool, request: Outgoing, params: HttpRequestParams, *, most: int, deadline: float) -> Reply:
     """Send and read. A body beyond `most` bytes is cut and its connection closed. `deadline` is the event loop's time.
     Raises NodeError."""
     where = f"{request.method} {shown_url(request.url, query=False)}"
@@ -59,79 +47,55 @@ async def exchange(
         try:
             async with asyncio.timeout_at(deadline):
                 return await _once(pool, request, params, progress, most)
-        except (httpcore2.ReadError, httpcore2.WriteError, httpcore2.RemoteProtocolError) as error:
+        except (httpx2.TransportError, OSError) as error:
             # A kept connection may have been closed by the server just as it was taken up again.
-            stale = not progress.connected and not progress.answered and may_repeat(params)
+            closed = isinstance(error, httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError)
+            stale = closed and not progress.connected and not progress.answered and may_repeat(params)
             if not stale or attempt + 1 == _MOST_STALE:
                 raise transport_error(error, progress, params, where) from None
-        except _TRANSPORT as error:
-            raise transport_error(error, progress, params, where) from None
     raise AssertionError("the loop returns or raises")
 
 
-async def _once(
-    pool: httpcore2.AsyncConnectionPool, request: Outgoing, params: HttpRequestParams, progress: Progress, most: int
-) -> Reply:
-    response = await pool.handle_async_request(_as_httpcore(request, params, progress))
-    progress.answered = True
+async def _once(pool: Pool, request: Outgoing, params: HttpRequestParams, progress: Progress, most: int) -> Reply:
+    limits = {"connect": params.timeouts.connect, "read": params.timeouts.read, "write": params.timeouts.read}
+    response = await pool.request(
+        request.method, request.url, _framed(request), request.content or b"", timeouts=limits, progress=progress
+    )
     try:
-        headers = httpx2.Headers(response.headers)
+        headers = httpx2.Headers(list(response.headers))
         reply = Reply(request, response.status, headers, b"")
         if reply.is_redirect:
             most = min(most, _REDIRECT_BYTES)
         decoder = Decoder("" if request.method == "HEAD" else headers.get("content-encoding", ""))
         kept, truncated = await _read(response, decoder, most)
         if not truncated and not decoder.complete():
-            raise httpcore2.RemoteProtocolError("the compressed body ends too early")
+            raise httpx2.RemoteProtocolError("the compressed body ends too early")
         return replace(reply, content=kept, truncated=truncated)
     finally:
-        if _out_of_step(response):
-            await response.extensions["network_stream"].aclose()
-        await response.aclose()
+        response.close()
 
 
-def _out_of_step(response: httpcore2.Response) -> bool:
-    """Whether the server sent bytes beyond its response. httpcore would take them for the response to the next request
-    on this connection, which may be another execution's; so the connection must not be used again. It does not say so
-    publicly: where its insides are not as expected, the answer is yes, and connections are not kept."""
-    found: Any = response.stream
-    for name in ("_stream", "_connection", "_h11_state", "trailing_data"):
-        found = getattr(found, name, None)
-    return found is None or bool(found[0])
+def _framed(request: Outgoing) -> list[tuple[bytes, bytes]]:
+    """The headers with those that say where the request goes and how long its body is."""
+    framed = [(b"Host", request.url.netloc), *request.headers.raw]
+    if request.content or request.method in ("POST", "PUT", "PATCH"):
+        framed.append((b"Content-Length", b"%d" % len(request.content or b"")))
+    return framed
 
 
-async def _read(response: httpcore2.Response, decoder: Decoder, most: int) -> tuple[bytes, bool]:
+async def _read(response: Response, decoder: Decoder, most: int) -> tuple[bytes, bool]:
     """The first `most` decoded bytes and whether there were more. Raw bytes are counted too: some encodings can go on
     forever without decoding to anything."""
     kept = bytearray()
     raw = 0
-    async with aclosing(response.aiter_stream()) as stream:
-        async for data in stream:
-            raw += len(data)
-            for count, piece in enumerate(decoder.feed(data)):
-                kept += piece
-                if len(kept) > most:
-                    return bytes(kept[:most]), True
-                if count % _BREATH == _BREATH - 1:
-                    await asyncio.sleep(0)
-            if raw > most + _SPARE:
-                return bytes(kept), True
+    while data := await response.read():
+        raw += len(data)
+        for count, piece in enumerate(decoder.feed(data)):
+            kept += piece
+            if len(kept) > most:
+                return bytes(kept[:most]), True
+            if count % _BREATH == _BREATH - 1:
+                await asyncio.sleep(0)
+        if raw > most + _SPARE:
+            return bytes(kept), True
     return bytes(kept), False
-
-
-def _as_httpcore(request: Outgoing, params: HttpRequestParams, progress: Progress) -> httpcore2.Request:
-    # httpx adds Host and Content-Length, and nothing else.
-    whole = httpx2.Request(request.method, request.url, headers=request.headers, content=request.content)
-    read = params.timeouts.read
-    return httpcore2.Request(
-        method=whole.method,
-        url=httpcore2.URL(
-            scheme=whole.url.raw_scheme, host=whole.url.raw_host, port=whole.url.port, target=whole.url.raw_path
-        ),
-        headers=whole.headers.raw,
-        content=whole.read(),
-        extensions={
-            "timeout": {"connect": params.timeouts.connect, "read": read, "write": read, "pool": None},
-            "trace": progress.trace,
-        },
-    )

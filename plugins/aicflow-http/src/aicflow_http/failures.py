@@ -7,17 +7,15 @@ http-url, http-header, http-body, http-auth, http-redirect, http-too-large, http
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
-import httpcore2
+import httpx2
 from aicflow import NodeError, PermanentError, TransientError
+from aicflow.net import Progress
 
 from aicflow_http.params import HttpRequestParams
 
-__all__ = ["Progress", "may_repeat", "status_error", "transport_error"]
+__all__ = ["may_repeat", "status_error", "transport_error"]
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "QUERY", "PROPFIND", "REPORT", "SEARCH"})
 _AGAIN = frozenset({408, 425, 429})
@@ -31,23 +29,6 @@ _NOT_TLS = (
     ssl.SSLWantWriteError,
     ssl.SSLZeroReturnError,
 )
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a request came: whether its connection was new, whether any of it may have reached the server, and
-    whether a response began."""
-
-    connected: bool = False
-    sent: bool = False
-    answered: bool = False
-
-    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """httpcore calls this on its way. CONNECT only asks a proxy for a tunnel."""
-        if event == "connection.connect_tcp.started":
-            self.connected = True
-        elif event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
-            self.sent = True
 
 
 def may_repeat(params: HttpRequestParams) -> bool:
@@ -64,21 +45,21 @@ def transport_error(error: Exception, progress: Progress, params: HttpRequestPar
             f"{where}: {problem}.", code="http-tls", hint="See 'tls' for private certificate authorities."
         )
     match error:
-        case httpcore2.ConnectTimeout():
+        case httpx2.ConnectTimeout():
             message, code = f"no connection within {params.timeouts.connect:g} s", "http-timeout"
-        case httpcore2.ReadTimeout() | httpcore2.WriteTimeout():
+        case httpx2.ReadTimeout() | httpx2.WriteTimeout():
             message, code = f"nothing came for {params.timeouts.read:g} s", "http-timeout"
-        case TimeoutError() | httpcore2.PoolTimeout():
+        case TimeoutError() | httpx2.PoolTimeout():
             message, code = f"no complete response within {params.timeouts.total:g} s", "http-timeout"
-        case httpcore2.ConnectError():
+        case httpx2.ConnectError():
             message, code = _connect_problem(error), "http-connect"
-        case httpcore2.ProxyError():
+        case httpx2.ProxyError():
             if "407" in str(error)[:4]:
                 return PermanentError(f"{where}: the proxy wants credentials (407).", code="http-proxy")
             message, code = f"the proxy refused: {str(error)[:3]}", "http-proxy"
-        case httpcore2.RemoteProtocolError():
+        case httpx2.RemoteProtocolError():
             message, code = "the response is not valid HTTP, or was cut off", "http-cut"
-        case httpcore2.LocalProtocolError() | httpcore2.UnsupportedProtocol():
+        case httpx2.LocalProtocolError() | httpx2.UnsupportedProtocol():
             return PermanentError(f"{where}: the request cannot be written as HTTP.", code="http-protocol")
         case _:
             message, code = "the connection broke", "http-cut"

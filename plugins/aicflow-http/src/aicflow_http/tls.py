@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpcore2
+import httpx2
 from aicflow import PermanentError
 from aicflow.net import public_context
 
@@ -21,10 +21,8 @@ def tls_context(tls: Tls | None) -> ssl.SSLContext:
     """The context for connections with these certificates. Raises PermanentError with the pointer of what is wrong."""
     if tls is None:
         return public_context()
-    if tls.ca is None and tls.verify:
-        context = httpcore2.default_ssl_context()
-    else:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    public = tls.ca is None and tls.verify
+    context = httpx2.create_ssl_context() if public else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if tls.ca is not None:
         try:
             context.load_verify_locations(cadata=tls.ca)

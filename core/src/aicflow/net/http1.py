@@ -1,0 +1,402 @@
+"""HTTP/1.1 over connections that the guard has checked, kept for the next request. h11 writes and reads the messages.
+
+Failures are httpx2's: ConnectError, ConnectTimeout, ReadError, ReadTimeout, WriteTimeout, LocalProtocolError,
+RemoteProtocolError, ProxyError. Cancelling a call drops its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from collections.abc import AsyncIterable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import zip_longest
+from typing import cast
+
+import h11
+import httpx2
+
+from aicflow.net.guard import Guard
+
+__all__ = ["Pool", "Progress", "ProxyChoice", "Response", "origin_of", "public_context"]
+
+type Headers = list[tuple[bytes, bytes]]
+type Origin = tuple[str, str, int]  # scheme, host, port
+
+_MOST_AT_ONCE = 100
+_MOST_IDLE = 100
+_IDLE_SECONDS = 30.0
+_HEAD_START = 0.25  # seconds before the next address is tried beside the last, as RFC 8305 says
+_LONGEST_HEAD = 100 * 1024
+_BUFFERED = 256 * 1024  # bytes that wait to be read before the other side is slowed down
+_PIECE = 256 * 1024
+
+
+@cache
+def public_context() -> ssl.SSLContext:
+    """The context that trusts the public authorities; read once in a process, which takes tens of milliseconds."""
+    return httpx2.create_ssl_context()
+
+
+def origin_of(url: httpx2.URL) -> Origin:
+    """Scheme, host and port that a URL is asked at."""
+    return url.scheme, url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyChoice:
+    """A proxy and whose it is: the operator's own may be an inner address, one that a workflow names may not."""
+
+    url: str
+    operators: bool
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a request came: whether its connection was new, whether any of it may have reached the server, and
+    whether a response began."""
+
+    connected: bool = False
+    sent: bool = False
+    answered: bool = False
+
+
+class Response:
+    """A response whose body is yet to be read. It must be closed, read or not."""
+
+    def __init__(self, pool: Pool, connection: _Connection, head: h11.Response, read_timeout: float | None) -> None:
+        self.status = head.status_code
+        self.headers = head.headers.raw_items()
+        self._pool = pool
+        self._connection: _Connection | None = connection
+        self._timeout = read_timeout
+
+    async def read(self) -> bytes:
+        """The next piece of the body, empty at its end."""
+        assert self._connection is not None
+        while isinstance(event := await self._connection.event(self._timeout), h11.Data):
+            if event.data:
+                return bytes(event.data)
+        return b""
+
+    def close(self) -> None:
+        """Keep the connection when the response was read to its end and nothing came after it, else drop it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.take_back(connection)
+
+
+class Pool:
+    """Connections with one TLS configuration, through one proxy or none. Behind a proxy only the proxy is dialled: ask
+    `Guard.check_behind_proxy` before each request."""
+
+    def __init__(self, guard: Guard, context: ssl.SSLContext | None = None, proxy: ProxyChoice | None = None) -> None:
+        self._guard = guard
+        self._context = context
+        self._proxy = httpx2.URL(proxy.url) if proxy else None
+        self._trusted = proxy is not None and proxy.operators
+        self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._idle: list[_Connection] = []  # the longest idle first
+
+    async def request(
+        self,
+        method: str,
+        url: httpx2.URL,
+        headers: Headers,
+        body: bytes | AsyncIterable[bytes] = b"",
+        *,
+        timeouts: Mapping[str, float | None],
+        progress: Progress | None = None,
+    ) -> Response:
+        """Send a request, whose headers say how long its body is, and read the head of the response. `timeouts`:
+        seconds for `connect`, and of silence for `read` and `write`. Raises PermanentError (refused) and httpx2's
+        errors."""
+        progress = progress or Progress()
+        origin = origin_of(url)
+        target = url.raw_path
+        if self._proxy is not None and url.scheme == "http":
+            target = b"http://" + url.netloc + target
+            headers = [*headers, *self._proxy_headers()]
+        await self._slots.acquire()
+        connection: _Connection | None = None
+        try:
+            connection = self._kept(origin)
+            if connection is None:
+                progress.connected = True
+                connection = await self._open(origin, timeouts.get("connect"))
+            with _h11_errors():
+                head = h11.Request(method=method.encode("ascii"), target=target, headers=headers)
+                progress.sent = True
+                await connection.send(head, body, timeouts.get("write"))
+                response = await connection.head(timeouts.get("read"))
+        except BaseException:
+            self._slots.release()
+            if connection is not None:
+                connection.abort()
+            raise
+        progress.answered = True
+        return Response(self, connection, response, timeouts.get("read"))
+
+    def take_back(self, connection: _Connection) -> None:
+        """Keep a connection for the next request if it can be used again."""
+        self._slots.release()
+        if connection.reusable():
+            self._idle.append(connection)
+        else:
+            connection.abort()
+        self._drop_old()
+
+    async def aclose(self) -> None:
+        """Close all connections that are not in use."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.abort()
+
+    def _drop_old(self) -> None:
+        idle, before = self._idle, asyncio.get_running_loop().time() - _IDLE_SECONDS
+        while idle and (len(idle) > _MOST_IDLE or idle[0].idle_since < before or idle[0].lost):
+            idle.pop(0).abort()
+
+    def _kept(self, origin: Origin) -> _Connection | None:
+        self._drop_old()
+        for at in range(len(self._idle) - 1, -1, -1):
+            if self._idle[at].origin == origin:
+                connection = self._idle.pop(at)
+                if not connection.lost:
+                    connection.idle_since = 0.0
+                    return connection
+        return None
+
+    async def _open(self, origin: Origin, seconds: float | None) -> _Connection:
+        scheme, host, port = origin
+        connection: _Connection | None = None
+        try:
+            async with asyncio.timeout(seconds):
+                if self._proxy is None:
+                    connection = await _dial(await self._guard.addresses(host, port), port)
+                else:
+                    proxy_scheme, proxy_host, proxy_port = origin_of(self._proxy)
+                    trusted = [proxy_host.strip("[]")] if self._trusted else None
+                    addresses = trusted or await self._guard.addresses(proxy_host, proxy_port)
+                    connection = await _dial(addresses, proxy_port)
+                    if proxy_scheme == "https":
+                        await connection.start_tls(public_context(), proxy_host)
+                    if scheme == "https":
+                        await self._tunnel(connection, f"{host}:{port}".encode("ascii"))
+                if scheme == "https":
+                    await connection.start_tls(self._context or public_context(), host)
+        except BaseException as error:
+            if connection is not None:
+                connection.abort()
+            if isinstance(error, TimeoutError):
+                raise httpx2.ConnectTimeout(f"no connection to {host}:{port} in {seconds} s") from error
+            if isinstance(error, OSError):
+                raise httpx2.ConnectError(str(error)) from error
+            raise
+        connection.origin = origin
+        return connection
+
+    async def _tunnel(self, connection: _Connection, target: bytes) -> None:
+        headers = [(b"Host", target), (b"Accept", b"*/*"), *self._proxy_headers()]
+        with _h11_errors():
+            await connection.send(h11.Request(method=b"CONNECT", target=target, headers=headers), b"", None)
+            head = await connection.head(None)
+        if not 200 <= head.status_code < 300:
+            raise httpx2.ProxyError(f"{head.status_code} {head.reason.decode('ascii', 'ignore')}")
+
+    def _proxy_headers(self) -> Headers:
+        if self._proxy is None or not (self._proxy.username or self._proxy.password):
+            return []
+        pair = f"{self._proxy.username}:{self._proxy.password}".encode()
+        return [(b"Proxy-Authorization", b"Basic " + base64.b64encode(pair))]
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: what comes is kept until it is read. Only one request at a time."""
+
+    def __init__(self) -> None:
+        self.origin: Origin = ("", "", 0)
+        self.idle_since = 0.0  # the loop's time, 0 while it is in use
+        self.lost = False
+        self._failure: Exception | None = None
+        self._transport: asyncio.Transport
+        self._messages = _messages()
+        self._came = bytearray()
+        self._full = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is open."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what comes. What nobody asked for would be taken for the next response."""
+        if self.idle_since:
+            self.abort()
+            return
+        self._came += data
+        if len(self._came) > _BUFFERED and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other side closed it, or it broke."""
+        self.lost, self._failure = True, exc
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """The other side reads more slowly than we write."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._full = False
+        self._wake()
+
+    def abort(self) -> None:
+        """Close it at once."""
+        self.lost = True
+        self._transport.abort()
+
+    async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Speak TLS from now on. Raises OSError, ssl.SSLError among them."""
+        context.set_alpn_protocols(["http/1.1"])
+        loop = asyncio.get_running_loop()
+        transport = await loop.start_tls(self._transport, self, context, server_hostname=host.strip("[]"))
+        if transport is None:
+            raise ConnectionResetError("the connection was closed while TLS began")
+        self._transport = transport
+        self._messages = _messages()
+
+    async def send(self, head: h11.Request, body: bytes | AsyncIterable[bytes], seconds: float | None) -> None:
+        """Write a whole request. A server may answer and close before it has read all: the rest is not written then."""
+        messages = self._messages
+        out = messages.send(head) or b""
+        if isinstance(body, bytes):
+            for at in range(0, len(body), _PIECE):
+                await self._write(out + (messages.send(h11.Data(data=body[at : at + _PIECE])) or b""), seconds)
+                out = b""
+        else:
+            async for piece in body:
+                await self._write(out + (messages.send(h11.Data(data=piece)) or b""), seconds)
+                out = b""
+        await self._write(out + (messages.send(h11.EndOfMessage()) or b""), seconds)
+
+    async def head(self, seconds: float | None) -> h11.Response:
+        """The head of the response; interim ones are passed over."""
+        while not isinstance(event := await self.event(seconds), h11.Response):
+            pass
+        return event
+
+    async def event(self, seconds: float | None) -> h11.Event | type[h11.PAUSED]:
+        """The next part of the response. Raises httpx2's errors."""
+        messages = self._messages
+        with _h11_errors():
+            while (event := messages.next_event()) is h11.NEED_DATA:
+                messages.receive_data(await self._read(seconds))
+        return cast("h11.Event | type[h11.PAUSED]", event)
+
+    def reusable(self) -> bool:
+        """Begin anew if the last exchange is complete and nothing came after it."""
+        messages = self._messages
+        done = messages.our_state is h11.DONE and messages.their_state is h11.DONE
+        if self.lost or self._came or not done or messages.trailing_data[0]:
+            return False
+        messages.start_next_cycle()
+        self.idle_since = asyncio.get_running_loop().time()
+        return True
+
+    async def _write(self, data: bytes, seconds: float | None) -> None:
+        if data and not self.lost:
+            self._transport.write(data)
+        while self._full and not self.lost and not self._came:
+            await self._change(seconds, httpx2.WriteTimeout)
+
+    async def _read(self, seconds: float | None) -> bytes:
+        while not self._came:
+            if self._failure is not None:
+                raise httpx2.ReadError(str(self._failure)) from self._failure
+            if self.lost:
+                return b""
+            await self._change(seconds, httpx2.ReadTimeout)
+        data = bytes(self._came)
+        self._came.clear()
+        if len(data) > _BUFFERED and not self._transport.is_closing():
+            self._transport.resume_reading()
+        return data
+
+    async def _change(self, seconds: float | None, expired: type[httpx2.TimeoutException]) -> None:
+        """Wait until something comes, can be written, or breaks."""
+        loop = asyncio.get_running_loop()
+        waiter = self._waiter = loop.create_future()
+        timer = None if seconds is None else loop.call_later(seconds, _expire, waiter, expired)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _messages() -> h11.Connection:
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
+
+
+def _expire(waiter: asyncio.Future[None], expired: Callable[[str], Exception]) -> None:
+    if not waiter.done():
+        waiter.set_exception(expired("nothing happened in time"))
+
+
+@contextmanager
+def _h11_errors() -> Iterator[None]:
+    try:
+        yield
+    except h11.LocalProtocolError as error:
+        raise httpx2.LocalProtocolError(str(error)) from error
+    except h11.RemoteProtocolError as error:
+        raise httpx2.RemoteProtocolError(str(error)) from error
+
+
+async def _dial(addresses: Sequence[str], port: int) -> _Connection:
+    """The first connection that opens, tried in a staggered race; the others are given up. Raises OSError."""
+    waiting = list(reversed(_alternating(addresses)))
+    trying: set[asyncio.Task[_Connection]] = set()
+    failure: BaseException | None = None
+    if len(waiting) == 1:
+        return await _connect(waiting[0], port)
+    try:
+        while waiting or trying:
+            if waiting:
+                trying.add(asyncio.create_task(_connect(waiting.pop(), port)))
+            pause = _HEAD_START if waiting else None
+            done, trying = await asyncio.wait(trying, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            opened = [task.result() for task in done if task.exception() is None]
+            failure = next((task.exception() for task in done if task.exception() is not None), failure)
+            for spare in opened[1:]:
+                spare.abort()
+            if opened:
+                return opened[0]
+        raise failure or OSError("there is no address")
+    finally:
+        for task in trying:
+            task.cancel()
+        for outcome in await asyncio.gather(*trying, return_exceptions=True):
+            if isinstance(outcome, _Connection):
+                outcome.abort()
+
+
+async def _connect(address: str, port: int) -> _Connection:
+    return (await asyncio.get_running_loop().create_connection(_Connection, address, port))[1]
+
+
+def _alternating(addresses: Sequence[str]) -> list[str]:
+    """IPv6 and IPv4 in turn, so that one broken family costs one head start."""
+    families = [[a for a in addresses if (":" in a) == same] for same in (":" in addresses[0], ":" not in addresses[0])]
+    return [address for pair in zip_longest(*families) for address in pair if address is not None]
