@@ -9,7 +9,7 @@ TOOLS := .tools
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_PREFERENCE := system
 
-.PHONY: help demo test quick setup format format-check lint types contracts pytest tox bench openapi clean
+.PHONY: help demo test quick setup format format-check lint types contracts pytest tox bench openapi models clean
 
 help:
 	@echo "make demo     set up and run the main job"
@@ -17,6 +17,7 @@ help:
 	@echo "make quick    the checks without the slow tests"
 	@echo "make format   format the code"
 	@echo "make bench    run the benchmarks and print their table"
+	@echo "make models   write the OpenAPI document, and the SDK's records from it"
 
 setup: .venv/.ready
 
@@ -93,6 +94,10 @@ bench: setup
 
 openapi: setup
 	$(BIN)/aicflow openapi > docs/openapi/openapi.json
+
+# The fields of the SDK's records, from the OpenAPI document.
+models: openapi
+	$(BIN)/python sdk/generate_models.py
 
 clean:
 	rm -rf .venv $(TOOLS) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -105,7 +105,7 @@ def test_the_sdk_does_not_need_aicflow() -> None:
         "import sys\n"
         "class Refuse:\n"
         "    def find_spec(self, name, *rest):\n"
-        "        if name.partition('.')[0] in ('aicflow', 'yaml', 'pydantic', 'aicflow_python'):\n"
+        "        if name.partition('.')[0] in ('aicflow', 'pydantic', 'aicflow_python'):\n"
         "            raise ImportError(name)\n"
         "sys.meta_path.insert(0, Refuse())\n"
         "from aicflow_sdk import AICFlow, Workflow\n"

@@ -168,7 +168,7 @@ def test_yaml_says_what_json_says(value: dict[str, Any]) -> None:
         ({"aicflow": 1, "name": "x"}, "/nodes is missing"),
         ({"aicflow": 2, "name": "x", "nodes": []}, "/aicflow is 2"),
         ({"aicflow": 1, "nodes": []}, "/name is not text"),
-        ({"aicflow": 1, "name": "x", "nodes": [], "nods": 1}, "/nods is not a key"),
+        ({"aicflow": 1, "name": "x", "nodes": [], "nods": 1}, "/nods is not known"),
         ({"aicflow": 1, "name": "x", "nodes": [{"id": "a"}]}, "/nodes/0/type is not text"),
         ({"aicflow": 1, "name": "x", "nodes": [{"id": "a", "type": "x", "parms": {}}]}, "/nodes/0/parms is not known"),
         ({"aicflow": 1, "name": "x", "nodes": [{"id": "a", "type": "x"}] * 2}, "/nodes/1/id: 'a' is taken"),

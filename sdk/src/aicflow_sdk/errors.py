@@ -78,14 +78,14 @@ class ProblemDetail:
     `span` is (start, end) in the string there; `line` and `column` place it in an unreadable body."""
 
     code: str
+    pointer: str
     message: str
-    pointer: str = ""
-    hint: str | None = None
-    severity: str | None = None
-    where: str | None = None
-    span: tuple[int, int] | None = None
-    line: int | None = None
     column: int | None = None
+    hint: str | None = None
+    line: int | None = None
+    severity: str | None = None
+    span: tuple[int, ...] | None = None
+    where: str | None = None
 
     def __str__(self) -> str:
         place = self.pointer or (f"line {self.line}, column {self.column}" if self.line is not None else "")

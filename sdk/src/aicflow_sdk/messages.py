@@ -196,6 +196,7 @@ def _details(value: Any) -> tuple[ProblemDetail, ...]:
         known |= {
             "code": str(entry.get("code", "")),
             "message": str(entry.get("message", "")),
+            "pointer": str(entry.get("pointer") or ""),
             "where": entry.get("in"),
         }
         span = known.pop("span", None)

@@ -1,6 +1,6 @@
 """What the server returns, as frozen dataclasses. Instants are aware datetimes; unknown fields are left out.
 
-A contract test compares every field with the OpenAPI document.
+`sdk/generate_models.py` writes the fields from the OpenAPI document; what they can do besides is written by hand.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Issue:
     pointer: str
     message: str
     hint: str | None = None
-    span: tuple[int, ...] | None = None
     related: tuple[Related, ...] = ()
+    span: tuple[int, ...] | None = None
     line: int | None = None
     column: int | None = None
 
@@ -66,7 +66,8 @@ class Workflow:
 
     id: str
     name: str
-    description: str | None
+    description: str | None = None
+    labels: Mapping[str, str]
     version: int
     revision: int
     enabled: bool
@@ -76,7 +77,6 @@ class Workflow:
     issues: tuple[Issue, ...] = ()
     etag: str | None = None
     outcome: Literal["created", "updated", "unchanged"] | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +95,14 @@ class FailureReport:
 
     code: str
     message: str
-    node_id: str | None = None
     attempt: int | None = None
+    details: Json | None = None
     error_type: str | None = None
-    pointer: str | None = None
+    excerpt: str | None = None
     hint: str | None = None
     line: int | None = None
-    excerpt: str | None = None
-    details: Json | None = None
+    node_id: str | None = None
+    pointer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,19 +129,19 @@ class Execution:
     version: int
     status: ExecutionStatus
     created_at: datetime
+    trigger: TriggerInfo
+    engine: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    error: FailureReport | None = None
+    last_seq: int
+    priority: int
+    cancel_requested: bool
+    wake_at: datetime | None = None
+    rerun_of: str | None = None
     input: Any = None
     output: Any = None
     output_included: bool = field(default=True, metadata={"present": "output"})
-    error: FailureReport | None = None
-    trigger: TriggerInfo
-    engine: str | None = None
-    priority: int = 0
-    last_seq: int = 0
-    cancel_requested: bool = False
-    wake_at: datetime | None = None
-    rerun_of: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -188,11 +188,11 @@ class Step:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     port: str | None = None
-    output: Any = None
     error: FailureReport | None = None
     retry_at: datetime | None = None
     wait: Json | None = None
-    logs: int = 0
+    logs: int
+    output: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,11 +203,11 @@ class Event:
 
     type: str
     data: Any = None
-    seq: int | None = None
-    time: datetime | None = None
+    attempt: int | None = None
     execution_id: str | None = None
     node_id: str | None = None
-    attempt: int | None = None
+    seq: int | None = None
+    time: datetime | None = None
 
     @property
     def ends(self) -> bool:
@@ -265,13 +265,13 @@ class NodeType:
     summary: str
     documentation: str
     ports: tuple[str, ...]
+    errors: Mapping[str, str] | None = None
     pure: bool
     params_schema: Json
-    output_schema: Json | None
+    output_schema: Json | None = None
     provider: Provider
     enabled: bool
     default_params: Json
-    errors: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,7 +284,7 @@ class TriggerType:
     summary: str
     documentation: str
     params_schema: Json
-    payload_schema: Json | None
+    payload_schema: Json | None = None
     provider: Provider
 
 
@@ -301,8 +301,8 @@ class Plugin:
     """What became of an installed plugin: loaded, partial, failed or blocked."""
 
     name: str
-    distribution: str | None
-    version: str | None
+    distribution: str | None = None
+    version: str | None = None
     status: Literal["loaded", "partial", "failed", "blocked"]
     node_types: tuple[str, ...]
     trigger_types: tuple[str, ...]
@@ -363,9 +363,9 @@ class CreatedApiKey(ApiKey):
 class NodeHealth:
     """The health of a node type: `ready` is None while unknown, `reason` explains false, `note` tells a limitation."""
 
-    ready: bool | None
-    reason: str | None = None
+    ready: bool | None = None
     note: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,9 +376,9 @@ class Readiness:
     status: Literal["ready", "not-ready"]
     checks: Mapping[str, str]
     plugins: Mapping[str, int]
-    degraded: tuple[str, ...] = ()
-    stuck: int = 0
-    node_types: Mapping[str, NodeHealth] = field(default_factory=dict)
+    degraded: tuple[str, ...]
+    stuck: int
+    node_types: Mapping[str, NodeHealth]
 
     @property
     def ready(self) -> bool:

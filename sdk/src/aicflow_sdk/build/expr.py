@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final, NoReturn
 
@@ -18,6 +18,20 @@ METHODS: Final = frozenset(name for name, function in FUNCTIONS.items() if funct
 """The functions that may be written behind a value."""
 RESERVED: Final = frozenset({"maybe", "coalesce", "if_else"})
 """Names that are not fields; write `value["maybe"]` for a field of this name."""
+
+
+def _operators(sign: str) -> tuple[Callable[[Expr, Any], Expr], Callable[[Expr, Any], Expr]]:
+    """The methods of an operator, with the expression left of it and right of it."""
+    return (lambda self, other: _binary(sign, self, other)), (lambda self, other: _binary(sign, other, self))
+
+
+def _refuses(message: str) -> Callable[..., NoReturn]:
+    """A method that says what to write instead."""
+
+    def refuse(*_: Any) -> NoReturn:
+        raise TypeError(message)
+
+    return refuse
 
 
 class Expr:
@@ -61,41 +75,20 @@ class Expr:
 
     # operators
 
-    def __add__(self, other: Any) -> Expr:
-        return _binary("+", self, other)
-
-    def __radd__(self, other: Any) -> Expr:
-        return _binary("+", other, self)
-
-    def __sub__(self, other: Any) -> Expr:
-        return _binary("-", self, other)
-
-    def __rsub__(self, other: Any) -> Expr:
-        return _binary("-", other, self)
-
-    def __mul__(self, other: Any) -> Expr:
-        return _binary("*", self, other)
-
-    def __rmul__(self, other: Any) -> Expr:
-        return _binary("*", other, self)
-
-    def __truediv__(self, other: Any) -> Expr:
-        return _binary("/", self, other)
-
-    def __rtruediv__(self, other: Any) -> Expr:
-        return _binary("/", other, self)
-
-    def __floordiv__(self, other: Any) -> Expr:
-        return _binary("//", self, other)
-
-    def __rfloordiv__(self, other: Any) -> Expr:
-        return _binary("//", other, self)
-
-    def __mod__(self, other: Any) -> Expr:
-        return _binary("%", self, other)
-
-    def __rmod__(self, other: Any) -> Expr:
-        return _binary("%", other, self)
+    __add__, __radd__ = _operators("+")
+    __sub__, __rsub__ = _operators("-")
+    __mul__, __rmul__ = _operators("*")
+    __truediv__, __rtruediv__ = _operators("/")
+    __floordiv__, __rfloordiv__ = _operators("//")
+    __mod__, __rmod__ = _operators("%")
+    __and__, __rand__ = _operators("and")
+    __or__, __ror__ = _operators("or")
+    __eq__ = _operators("==")[0]  # type: ignore[assignment]
+    __ne__ = _operators("!=")[0]  # type: ignore[assignment]
+    __lt__ = _operators("<")[0]
+    __le__ = _operators("<=")[0]
+    __gt__ = _operators(">")[0]
+    __ge__ = _operators(">=")[0]
 
     def __neg__(self) -> Expr:
         return Expr(Source("-" + source_of(self).within(UNARY), UNARY))
@@ -108,36 +101,6 @@ class Expr:
 
     def __round__(self, digits: Any = None) -> Expr:
         return call("round", self) if digits is None else call("round", self, digits)
-
-    def __eq__(self, other: object) -> Expr:  # type: ignore[override]
-        return _binary("==", self, other)
-
-    def __ne__(self, other: object) -> Expr:  # type: ignore[override]
-        return _binary("!=", self, other)
-
-    def __lt__(self, other: Any) -> Expr:
-        return _binary("<", self, other)
-
-    def __le__(self, other: Any) -> Expr:
-        return _binary("<=", self, other)
-
-    def __gt__(self, other: Any) -> Expr:
-        return _binary(">", self, other)
-
-    def __ge__(self, other: Any) -> Expr:
-        return _binary(">=", self, other)
-
-    def __and__(self, other: Any) -> Expr:
-        return _binary("and", self, other)
-
-    def __rand__(self, other: Any) -> Expr:
-        return _binary("and", other, self)
-
-    def __or__(self, other: Any) -> Expr:
-        return _binary("or", self, other)
-
-    def __ror__(self, other: Any) -> Expr:
-        return _binary("or", other, self)
 
     def __invert__(self) -> Expr:
         return Expr(Source("not " + source_of(self).within(NOT), NOT))
@@ -171,45 +134,26 @@ class Expr:
 
     # what Python cannot do with it
 
-    def __hash__(self) -> int:
-        raise TypeError("an expression cannot be a key or a member of a set: its value is known only when it runs")
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError(
-            "an expression has no truth value while the workflow is built; write `a & b`, `a | b`, `~a` for and, or, "
-            "not (with parentheses around comparisons), `test.if_else(a, b)` for a choice, `(a < b) & (b < c)` for "
-            "`a < b < c`, and logic.if_else for branches"
-        )
-
-    def __iter__(self) -> NoReturn:
-        raise TypeError(
-            "an expression cannot be looped over while the workflow is built; write "
-            "`fn.each(items, lambda item: item.name)` for a list of values, or use a python.code node"
-        )
-
-    def __contains__(self, item: Any) -> NoReturn:
-        raise TypeError("`in` cannot be used on an expression; write `fn.contains(items, item)`")
-
-    def __len__(self) -> NoReturn:
-        raise TypeError("the length is known only when it runs; write `fn.len(value)`")
-
-    def __int__(self) -> NoReturn:
-        raise TypeError("the value is known only when it runs; write `fn.int(value)`")
-
-    def __float__(self) -> NoReturn:
-        raise TypeError("the value is known only when it runs; write `fn.float(value)`")
-
-    def __index__(self) -> NoReturn:
-        raise TypeError("the value is known only when it runs; it cannot be an index or a count here")
-
-    def __pow__(self, other: Any) -> NoReturn:
-        raise TypeError("there is no power operator; write the product `a * a`, or use a python.code node")
+    __hash__ = _refuses("an expression cannot be a key or a member of a set: its value is known only when it runs")
+    __bool__ = _refuses(
+        "an expression has no truth value while the workflow is built; write `a & b`, `a | b`, `~a` for and, or, "
+        "not (with parentheses around comparisons), `test.if_else(a, b)` for a choice, `(a < b) & (b < c)` for "
+        "`a < b < c`, and logic.if_else for branches"
+    )
+    __iter__ = _refuses(
+        "an expression cannot be looped over while the workflow is built; write "
+        "`fn.each(items, lambda item: item.name)` for a list of values, or use a python.code node"
+    )
+    __contains__ = _refuses("`in` cannot be used on an expression; write `fn.contains(items, item)`")
+    __len__ = _refuses("the length is known only when it runs; write `fn.len(value)`")
+    __int__ = _refuses("the value is known only when it runs; write `fn.int(value)`")
+    __float__ = _refuses("the value is known only when it runs; write `fn.float(value)`")
+    __index__ = _refuses("the value is known only when it runs; it cannot be an index or a count here")
+    __pow__ = _refuses("there is no power operator; write the product `a * a`, or use a python.code node")
+    __setitem__ = _refuses("an expression cannot be changed; make a new object, or use a python.code node")
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise TypeError(f"an expression cannot be changed; .{name} is what the workflow will find there")
-
-    def __setitem__(self, key: Any, value: Any) -> NoReturn:
-        raise TypeError("an expression cannot be changed; make a new object, or use a python.code node")
 
 
 class Maybe:

@@ -7,18 +7,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from aicflow_sdk.build.from_document import NODE_OPTIONS
 from aicflow_sdk.build.python_source import Names, plain_value, python_value, repr_text
 
 __all__ = ["to_python"]
 
-_NODE_OPTIONS: Final = (
-    "name", "description", "version", "output_schema", "retry", "timeout", "step_timeout", "on_error", "on_recovery",
-    "run",
-)  # fmt: skip
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _WIDTH: Final = 110
 _TAKEN: Final = frozenset({"wf", "fn", "expr", "when", "Workflow", "Code"})
-_PLAIN_NODE: Final = frozenset({*_NODE_OPTIONS, "type", "id", "params", "self"})
+_PLAIN_NODE: Final = frozenset({*NODE_OPTIONS, "type", "id", "params", "self"})
 _PLAIN_TRIGGER: Final = frozenset({"type", "id", "params", "input", "enabled", "version", "self"})
 
 
@@ -69,7 +66,7 @@ def _node_arguments(node: Mapping[str, Any], names: Names) -> list[str]:
 
     out = [repr_text(node["type"]), repr_text(node["id"])]
     out += _params(node.get("params", {}), _PLAIN_NODE, value)
-    out += [f"{key}={plain_value(node[key])}" for key in _NODE_OPTIONS if node.get(key) is not None]
+    out += [f"{key}={plain_value(node[key])}" for key in NODE_OPTIONS if node.get(key) is not None]
     return out
 
 
