@@ -74,8 +74,10 @@ def test_a_workflow_from_python_to_its_result(client: Any) -> None:
     assert saved.created_at.tzinfo is not None
     done = client.executions.run(saved, {"n": 21})
     assert done.result() == {"doubled": 42}
-    (step,) = client.executions.steps(done.id)
+    (step,) = client.executions.steps(done.id, outputs=True)
     assert (step.node_id, step.status, step.output, step.logs) == ("double", "succeeded", 42, 1)
+    assert [step.output for step in client.executions.steps(done.id)] == [None]
+    assert client.executions.output(done.id, "double") == 42
     events = list(client.executions.stream(done.id))
     assert [event.seq for event in events] == list(range(1, done.last_seq + 1))
     assert events[-1].type == "execution.succeeded"

@@ -46,8 +46,13 @@ def test_a_thousand_nodes(server: Server, engine: str) -> None:
         body = {"workflow_id": f"thousand_{engine}", "engine": engine}
         execution = client.post("/api/v1/executions?wait=60", json=body).json()
         assert (execution["status"], execution["output"]) == ("succeeded", True)
-        steps = client.get(f"/api/v1/executions/{execution['id']}/steps").json()["data"]
-        assert [step["status"] for step in steps] == ["succeeded"] * 1000
+        steps, query = [], {"limit": "200"}
+        while query.get("cursor", "") is not None:
+            page = client.get(f"/api/v1/executions/{execution['id']}/steps", params=query).json()
+            steps += page["data"]
+            query["cursor"] = page["next_cursor"]
+        assert [step["node_id"] for step in steps] == [f"n{i}" for i in range(1000)]
+        assert {step["status"] for step in steps} == {"succeeded"}
 
 
 async def test_two_hundred_at_once(server: Server) -> None:

@@ -47,6 +47,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "revision-mismatch": (412, "The resource has changed since it was read"),
     "body-too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The body's type is not supported"),
+    "range-not-satisfiable": (416, "The range lies outside the resource"),
     "request-invalid": (422, "The request is not valid"),
     "workflow-invalid": (422, "The workflow has errors"),
     "input-invalid": (422, "The input does not match the workflow's schema"),

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx2
 import pytest
 from aicflow.kernel.ports.executions import ExecutionFilter
 
@@ -34,7 +35,7 @@ def test_an_execution_from_its_start_to_its_events(host: Host) -> None:
 
     path = f"/executions/{execution['id']}"
     assert host.client.get(path).json() == execution
-    steps = host.client.get(f"{path}/steps").json()["data"]
+    steps = host.client.get(f"{path}/steps?fields=output").json()["data"]
     assert [(s["node_id"], s["status"], s["output"]) for s in steps] == [("say", "succeeded", {"ä": [1, None]})]
     events = host.client.get(f"{path}/events").json()
     assert [event["seq"] for event in events["data"]] == list(range(1, execution["last_seq"] + 1))
@@ -45,6 +46,55 @@ def test_an_execution_from_its_start_to_its_events(host: Host) -> None:
     assert later["last_seq"] == 3
     assert host.client.get(f"{path}/events", params={"after": 999}).json() == {"data": [], "last_seq": 999}
     assert "succeeded" in host.client.get(f"{path}/why").json()["sentence"]
+
+
+def test_steps_come_in_pages_and_their_outputs_only_when_asked_for(host: Host) -> None:
+    large = "x" * 3_000_000
+    nodes = [{"id": f"n{i}", "type": "test.echo", "params": {"value": "${{ input }}"}} for i in range(6)]
+    edges = [{"from": f"n{i}", "to": f"n{i + 1}"} for i in range(5)]
+    host.save({"aicflow": 1, "name": "large", "nodes": nodes, "edges": edges}, id="large")
+    path = f"/executions/{host.start('large', large)['id']}/steps"
+
+    def page(**query: Any) -> Any:
+        return host.client.get(path, params=query).json()
+
+    first = page(limit=4)
+    assert [step["node_id"] for step in first["data"]] == ["n0", "n1", "n2", "n3"]
+    assert not any("output" in step for step in first["data"])
+    rest = page(limit=4, cursor=first["next_cursor"])
+    assert ([step["node_id"] for step in rest["data"]], rest["next_cursor"]) == (["n4", "n5"], None)
+    whole = page(fields="output", cursor="n0")
+    assert [step["output"] for step in whole["data"]] == [large] * 2, "a page of outputs is not larger than 8 MiB"
+    assert whole["next_cursor"] == "n2"
+    problem(host.client.get(path, params={"cursor": "n9"}), 422, "request-invalid")
+    problem(host.client.get(path, params={"fields": "input"}), 422, "request-invalid")
+
+
+def test_one_output_is_read_whole_or_in_parts(host: Host) -> None:
+    path = f"/executions/{host.start('echo', ['ä', 'z' * 300_000])['id']}/steps/say/output"
+    whole = host.client.get(path)
+    assert (whole.status_code, whole.headers["content-type"]) == (200, "application/json")
+    assert whole.json() == ["ä", "z" * 300_000]
+    data, etag, size = whole.content, whole.headers["etag"], len(whole.content)
+
+    def part(wanted: str, **headers: str) -> httpx2.Response:
+        return host.client.get(path, headers={"range": wanted, **headers})
+
+    for wanted, start, end in (("bytes=0-9", 0, 10), ("bytes=9-", 9, size), ("bytes=-3", size - 3, size)):
+        for more in ({}, {"if-range": etag}):
+            found = part(wanted, **more)
+            assert (found.status_code, found.content, found.headers["etag"]) == (206, data[start:end], etag)
+            assert found.headers["content-range"] == f"bytes {start}-{end - 1}/{size}"
+    assert part(f"bytes=9-{size * 2}").content == data[9:]
+    for wanted in (f"bytes={size}-", "bytes=-0"):
+        outside = part(wanted)
+        problem(outside, 416, "range-not-satisfiable")
+        assert outside.headers["content-range"] == f"bytes */{size}"
+    for wanted in ("bytes=5-3", "bytes=-", "bytes=0-1,4-5", "rows=0-1"):
+        assert (part(wanted).status_code, part(wanted).content) == (200, data)
+    assert part("bytes=0-9", **{"if-range": '"another"'}).status_code == 200
+    assert host.client.get(path, headers={"if-none-match": etag}).status_code == 304
+    problem(host.client.get(path.replace("say", "none")), 404, "not-found")
 
 
 def test_waiting_ends_when_the_time_is_up(host: Host, gate: threading.Event) -> None:

@@ -58,7 +58,7 @@ def list_command(
 def show_command(execution: _Id, /, *, output: _Output = "text") -> None:
     """Show an execution and its steps."""
     api = Server().api
-    found, done = api.executions.get(execution), api.executions.steps(execution)
+    found, done = api.executions.get(execution), api.executions.steps(execution, outputs=output == "json")
     if output == "json":
         print_json({**found, "steps": done})
         return
@@ -183,6 +183,12 @@ def answer_command(
         print_json(found)
     else:
         note(f"{execution} is {found['status']}.")
+
+
+@executions.command(name="output")
+def output_command(execution: _Id, node: Annotated[str, Parameter(help="The node's id")], /) -> None:
+    """Print what a step returned, as JSON."""
+    print_json(Server().api.executions.output(execution, node))
 
 
 @executions.command(name="why")

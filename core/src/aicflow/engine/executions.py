@@ -157,10 +157,11 @@ class Executions(Starter):
         """Every event of an execution, encoded."""
         return await read_events(self.store.executions, execution_id)
 
-    async def steps(self, execution_id: str) -> Sequence[Step]:
-        """The execution's steps, in the order they began, as its events tell them. Raises NotFound."""
+    async def steps(self, execution_id: str, *, outputs: bool = True) -> Sequence[Step]:
+        """The execution's steps, in the order they began, as its events tell them; large outputs, which are kept
+        outside the events, only with `outputs`. Raises NotFound."""
         await self.store.executions.get(execution_id)
-        return list((await read_history(self.store.executions, execution_id)).steps.values())
+        return list((await read_history(self.store.executions, execution_id, outputs=outputs)).steps.values())
 
     async def cancel(self, execution_id: str) -> Execution:
         """Ask for the end of an execution; its work stops within two seconds whatever its nodes do, then

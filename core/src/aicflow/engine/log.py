@@ -34,9 +34,9 @@ async def read_events(store: ExecutionStore, execution_id: str) -> list[bytes]:
     return events
 
 
-async def read_history(store: ExecutionStore, execution_id: str) -> History:
-    """What the events of an execution tell, with the outputs that are kept outside of them."""
-    return fold(await read_events(store, execution_id), await store.outputs(execution_id))
+async def read_history(store: ExecutionStore, execution_id: str, *, outputs: bool = True) -> History:
+    """What the events of an execution tell, and with `outputs` those that are kept outside of them."""
+    return fold(await read_events(store, execution_id), await store.outputs(execution_id) if outputs else None)
 
 
 class ExecutionLog:

@@ -1,14 +1,19 @@
-"""Revisions as strong entity tags, and the preconditions that name them."""
+"""Strong entity tags of workflows and of bytes, the preconditions that name them, and parts of bytes (RFC 9110)."""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import Final
+from hashlib import blake2b
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
 
 from aicflow.host.problems import Problem, request_invalid
 from aicflow.kernel.ports.tables import WorkflowRecord
 
-__all__ = ["etag_of", "expected_revision", "is_unchanged"]
+__all__ = ["BYTES_HEADERS", "BYTES_PARAMETERS", "bytes_response", "etag_of", "expected_revision", "is_unchanged"]
 
 _TAG: Final = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|\Z)')
 
@@ -42,13 +47,64 @@ def expected_revision(header: str | None, record: WorkflowRecord, *, required: b
     return record.revision
 
 
-def is_unchanged(header: str | None, record: WorkflowRecord) -> bool:
+def is_unchanged(header: str | None, etag: str) -> bool:
     """Whether `If-None-Match` names what is there."""
     if header is None:
         return False
     if header.strip() == "*":
         return True
-    return etag_of(record) in {tag.removeprefix("W/") for tag in _tags(header, "if-none-match")}
+    return etag in {tag.removeprefix("W/") for tag in _tags(header, "if-none-match")}
+
+
+_RANGE: Final = re.compile(r"bytes[ \t]*=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*\Z", re.IGNORECASE | re.ASCII)
+_HASHED_ON_THE_LOOP: Final = 256 * 1024
+BYTES_HEADERS: Final[dict[str, Any]] = {
+    "ETag": {"schema": {"type": "string"}},
+    "Accept-Ranges": {"schema": {"type": "string", "const": "bytes"}},
+}
+BYTES_PARAMETERS: Final[list[dict[str, Any]]] = [
+    {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+    for name, text in (
+        ("Range", "One range of bytes, such as `bytes=0-1048575`; several, or another unit, are answered with all"),
+        ("If-Range", "The ETag that the range is of; when it has changed, all is sent"),
+        ("If-None-Match", "ETags that the caller has"),
+    )
+]
+
+
+async def bytes_response(request: Request, data: bytes) -> Response:
+    """JSON in bytes, whole or the range that the request asks for. Raises Problem `range-not-satisfiable`."""
+    digest = asyncio.to_thread(_digest, data) if len(data) > _HASHED_ON_THE_LOOP else None
+    etag = f'"{await digest if digest else _digest(data)}"'
+    headers = {"etag": etag, "accept-ranges": "bytes"}
+    if is_unchanged(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    size, wanted = len(data), request.headers.get("range", "")
+    part = _part(wanted, size) if request.headers.get("if-range", etag) == etag else None
+    if part is None:
+        return Response(data, headers=headers, media_type="application/json")
+    if not part:
+        message = f"There are {size:,} bytes; {wanted[:80]!r} names none of them."
+        raise Problem("range-not-satisfiable", message, headers={"content-range": f"bytes */{size}"})
+    headers["content-range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+    return Response(data[part.start : part.stop], 206, headers, "application/json")
+
+
+def _part(header: str, size: int) -> range | None:
+    """The bytes that a Range header names; None when it is absent, or to be ignored."""
+    found = _RANGE.match(header)
+    if found is None:
+        return None
+    first, last = found.groups()
+    if not first:
+        return range(max(size - int(last), 0), size) if last else None
+    if last and int(last) < int(first):
+        return None
+    return range(int(first), min(int(last) + 1, size) if last else size)
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 def _tags(header: str, name: str) -> set[str]:

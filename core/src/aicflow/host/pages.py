@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from aicflow.host.problems import request_invalid
+from aicflow.host.problems import Problem, request_invalid
 from aicflow.kernel.ports.executions import Labels, Page
 from aicflow.kernel.values import dumps
 
-__all__ = ["LABELS", "PageQuery", "json_response", "labels_of", "page_response"]
+__all__ = ["LABELS", "PageQuery", "json_response", "labels_of", "list_response", "page_of", "page_response"]
 
 _LABEL = "[A-Za-z0-9][A-Za-z0-9_./-]*(=[^,=]+)?"
 LABELS = Annotated[
@@ -54,11 +54,31 @@ async def page_response[T](read: Awaitable[Page[T]], view: Callable[[T], dict[st
     try:
         page = await read
     except ValueError as error:
-        raise request_invalid(
-            "invalid",
-            str(error),
-            name="cursor",
-            where="query",
-            hint="Cursors are opaque: send `next_cursor` unchanged, with the same filters.",
-        ) from None
+        raise _no_cursor(str(error)) from None
     return json_response({"data": [view(item) for item in page.items], "next_cursor": page.next_cursor})
+
+
+def page_of[T](items: Sequence[T], name: Callable[[T], str], query: PageQuery) -> Page[T]:
+    """A page of a list that is known as a whole; its cursor is the name of the page's last item. Raises Problem."""
+    start = 0
+    if query.cursor is not None:
+        start = next((at for at, item in enumerate(items, 1) if name(item) == query.cursor), 0)
+        if not start:
+            raise _no_cursor(
+                f"{query.cursor[:80]!r} is not a cursor of this list; use the next_cursor of an earlier page."
+            )
+    found = items[start : start + query.limit]
+    return Page(found, name(found[-1]) if start + query.limit < len(items) else None)
+
+
+def list_response[T](
+    items: Sequence[T], name: Callable[[T], str], query: PageQuery, view: Callable[[T], dict[str, Any]]
+) -> Response:
+    """A page of a list that is known as a whole, as the API returns it. Raises Problem for a cursor that is not one."""
+    page = page_of(items, name, query)
+    return json_response({"data": [view(item) for item in page.items], "next_cursor": page.next_cursor})
+
+
+def _no_cursor(message: str) -> Problem:
+    hint = "Cursors are opaque: send `next_cursor` unchanged, with the same filters."
+    return request_invalid("invalid", message, name="cursor", where="query", hint=hint)

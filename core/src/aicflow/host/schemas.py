@@ -162,9 +162,10 @@ class ExpressionPreview(_Response):
 
 
 class Steps(_Response):
-    """The steps of one execution, in the order they first appeared."""
+    """Steps of one execution, in the order they first appeared; `next_cursor` is null at the end."""
 
     data: list[Step]
+    next_cursor: str | None
 
 
 class StreamEvent(BaseModel):

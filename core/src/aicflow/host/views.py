@@ -102,9 +102,11 @@ def _failure(error: AICFlowError | None) -> dict[str, Any]:
     return {"status": "failed", "error": {"code": problem.code, "message": problem.detail, "hint": problem.hint}}
 
 
-def step_view(step: Step) -> dict[str, Any]:
-    """A step."""
+def step_view(step: Step, *, output: bool = True) -> dict[str, Any]:
+    """A step, with its output unless `output` is false."""
     out = _STEP(step)
+    if not output:
+        del out["output"]
     if step.error is not None:
         out["error"] = report_to_json(step.error)
     return out

@@ -139,6 +139,7 @@ def _apply(
         if "output" in data:
             step.output = data["output"]
         elif data.get("output_stored"):
+            step.stored = data.get("output_size", 0)
             stored = outputs.get(node_id)
             step.output = loads(stored) if stored is not None else None
         if kind == "step.skipped":

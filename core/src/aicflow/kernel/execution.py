@@ -187,3 +187,5 @@ class Step(Record):
     wait: dict[str, Any] | None = None
     logs: int = 0
     masked: Internal[bool] = False
+    stored: Internal[int] = 0
+    """Bytes of an output that is kept outside the events."""

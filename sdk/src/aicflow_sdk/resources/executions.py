@@ -189,9 +189,15 @@ class AsyncExecutions(Resource):
                 return
             after = page.last_seq
 
-    async def steps(self, execution_id: str) -> tuple[Step, ...]:
-        """The steps with their outputs, in the order they first appeared."""
-        return (await self._session.items(Step, "executions", execution_id, "steps")).data
+    async def steps(self, execution_id: str, *, outputs: bool = False) -> tuple[Step, ...]:
+        """The steps in the order they first appeared; with `outputs` also what they returned, which may be large."""
+        fields = "output" if outputs else None
+        pages = AsyncPages(self._session, Step, "executions", execution_id, "steps", limit=None, fields=fields)
+        return tuple([step async for step in pages])
+
+    async def output(self, execution_id: str, node_id: str) -> Any:
+        """What one step returned. Raises NotFound when it has returned nothing yet."""
+        return await self._session.call(object, "GET", "executions", execution_id, "steps", node_id, "output")
 
     async def why(self, execution_id: str) -> str:
         """What it is doing, or why it ended as it did, in a sentence."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from aicflow_language.suggest import did_you_mean
@@ -10,8 +11,8 @@ from starlette.responses import Response
 
 from aicflow.host import requests, schemas
 from aicflow.host.bodies import json_body
-from aicflow.host.pages import PageQuery, json_response
-from aicflow.host.problems import Problem, request_invalid
+from aicflow.host.pages import json_response, list_response
+from aicflow.host.problems import Problem
 from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped
 from aicflow.host.views import node_type_view, plugin_view, trigger_type_view
 from aicflow.kernel.errors import NotFound
@@ -26,17 +27,7 @@ routes = router("catalogue")
 NodeTypePage = schemas.page_of(schemas.NodeType, "NodeTypePage")
 TriggerTypePage = schemas.page_of(schemas.TriggerType, "TriggerTypePage")
 PluginPage = schemas.page_of(schemas.Plugin, "PluginPage")
-
-
-def _page[T](items: list[T], names: list[str], query: PageQuery) -> tuple[list[T], str | None]:
-    """A page of a sorted list whose cursor is the last name given. Raises Problem for a cursor that is no name."""
-    start = 0
-    if query.cursor is not None:
-        if query.cursor not in names:
-            raise request_invalid("invalid", "it is not a cursor of this list", name="cursor", where="query")
-        start = names.index(query.cursor) + 1
-    end = start + query.limit
-    return items[start:end], names[end - 1] if end < len(items) else None
+_type_id = attrgetter("type_id")
 
 
 @routes.get(
@@ -50,9 +41,7 @@ def _page[T](items: list[T], names: list[str], query: PageQuery) -> tuple[list[T
 async def list_node_types(request: Request, query: Paging) -> Response:
     """By id, the newest version of each."""
     registry = runtime_of(request).registry
-    nodes = registry.nodes()
-    page, cursor = _page(nodes, [node.type_id for node in nodes], query)
-    return json_response({"data": [node_type_view(node, registry) for node in page], "next_cursor": cursor})
+    return list_response(registry.nodes(), _type_id, query, lambda node: node_type_view(node, registry))
 
 
 @routes.get(
@@ -124,9 +113,7 @@ def _check_defaults(type_id: str, schema: dict[str, Any], params: dict[str, Any]
 )
 async def list_trigger_types(request: Request, query: Paging) -> Response:
     """By id, the newest version of each."""
-    triggers = runtime_of(request).registry.triggers()
-    page, cursor = _page(triggers, [trigger.type_id for trigger in triggers], query)
-    return json_response({"data": [trigger_type_view(trigger) for trigger in page], "next_cursor": cursor})
+    return list_response(runtime_of(request).registry.triggers(), _type_id, query, trigger_type_view)
 
 
 @routes.get(
@@ -152,9 +139,7 @@ async def get_trigger_type(request: Request, type_id: Id, query: NoQuery) -> Res
 )
 async def list_plugins(request: Request, query: Paging) -> Response:
     """Those that failed or are blocked too, with the reason."""
-    infos = runtime_of(request).plugins.infos
-    page, cursor = _page(infos, [info.name for info in infos], query)
-    return json_response({"data": [plugin_view(info) for info in page], "next_cursor": cursor})
+    return list_response(runtime_of(request).plugins.infos, attrgetter("name"), query, plugin_view)
 
 
 @routes.get(

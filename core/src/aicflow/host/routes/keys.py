@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from fastapi import Request
 from starlette.responses import Response
 
 from aicflow.host import requests, schemas
 from aicflow.host.bodies import json_body
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, once
-from aicflow.host.pages import json_response, page_response
+from aicflow.host.pages import json_response, list_response
 from aicflow.host.problems import request_invalid
 from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, repeated, router, runtime_of, scoped
 from aicflow.host.views import api_key_view
-from aicflow.kernel.ports.executions import Idempotency, Page
+from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.tables import ApiKeyRecord
 
 __all__ = ["routes"]
@@ -66,19 +68,8 @@ async def create_api_key(request: Request, query: NoQuery) -> Response:
 )
 async def list_api_keys(request: Request, query: Paging) -> Response:
     """Revoked ones too, never the keys themselves."""
-
-    async def read() -> Page[ApiKeyRecord]:
-        records = sorted(await runtime_of(request).keys.list(), key=lambda r: (r.created_at, r.id), reverse=True)
-        ids = [record.id for record in records]
-        if query.cursor is not None and query.cursor not in ids:
-            raise ValueError(
-                f"{query.cursor[:80]!r} is not a cursor of this list; use the next_cursor of an earlier page."
-            )
-        start = ids.index(query.cursor) + 1 if query.cursor is not None else 0
-        end = start + query.limit
-        return Page(records[start:end], ids[end - 1] if end < len(ids) else None)
-
-    return await page_response(read(), api_key_view)
+    records = sorted(await runtime_of(request).keys.list(), key=attrgetter("created_at", "id"), reverse=True)
+    return list_response(records, attrgetter("id"), query, api_key_view)
 
 
 @routes.delete(

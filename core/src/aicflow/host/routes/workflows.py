@@ -175,7 +175,7 @@ async def get_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Res
     """The ETag names its revision."""
     record = await runtime_of(request).store.workflows.get(workflow_id)
     headers = {"etag": etag_of(record)}
-    if is_unchanged(request.headers.get("if-none-match"), record):
+    if is_unchanged(request.headers.get("if-none-match"), headers["etag"]):
         return Response(status_code=304, headers=headers)
     return json_response(workflow_view(record), headers=headers)
 
