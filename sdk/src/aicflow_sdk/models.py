@@ -180,7 +180,8 @@ class Execution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One node's turn in one execution. `port` is the exit it left by; `logs` counts its log lines."""
+    """One node's turn in one execution. `port` is the exit it left by; `logs` counts its log lines. `output` is None
+    unless it was asked for."""
 
     node_id: str
     status: StepStatus
