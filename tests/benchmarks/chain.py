@@ -1,4 +1,5 @@
-"""W1: a chain of ten trivial nodes, 200 executions, beside a bare loop and raw LangGraph."""
+"""W1: a chain of ten trivial nodes, 200 executions, pure ones and such with effects, beside bare loops and raw
+LangGraph; and one chain of 10,000 nodes with effects."""
 
 from __future__ import annotations
 
@@ -16,11 +17,12 @@ __all__ = ["run"]
 
 _NODES = 10
 _EXECUTIONS = 200
+_LONG = 10_000
 
 
-async def _at_once(count: int, concurrency: int, one: Callable[[int], Awaitable[Any]]) -> float:
+async def _at_once(count: int, concurrency: int, one: Callable[[int], Awaitable[Any]], warm_up: int = 3) -> float:
     """Seconds that `count` calls take, `concurrency` at a time. The first ones warm up and do not count."""
-    for i in range(3):
+    for i in range(warm_up):
         await one(i)
     gc.collect()
     gate = asyncio.Semaphore(concurrency)
@@ -34,11 +36,13 @@ async def _at_once(count: int, concurrency: int, one: Callable[[int], Awaitable[
     return time.perf_counter() - began
 
 
-async def _ours(engine: str, concurrency: int) -> float:
+async def _ours(
+    engine: str, concurrency: int, kind: str = "bench.add", size: int = _NODES, count: int = _EXECUTIONS
+) -> float:
     async with engine_on_sqlite(engine) as executions:
         nodes = [
-            {"id": f"n{i}", "type": "bench.add", "params": {"n": f"${{{{ nodes.n{i - 1}.output }}}}" if i else 0}}
-            for i in range(_NODES)
+            {"id": f"n{i}", "type": kind, "params": {"n": f"${{{{ nodes.n{i - 1}.output }}}}" if i else 0}}
+            for i in range(size)
         ]
         await save(executions, "chain", nodes)
 
@@ -46,59 +50,94 @@ async def _ours(engine: str, concurrency: int) -> float:
             started = await executions.start("chain")
             ended = await executions.wait(started.execution_id, 60)
             assert ended is not None
-            assert ended.output == _NODES
+            assert ended.output == size
 
-        return await _at_once(_EXECUTIONS, concurrency, one)
+        return await _at_once(count, concurrency, one, warm_up=3 if size == _NODES else 1)
 
 
-async def _bare(concurrency: int) -> float:
-    """(a) The same functions called one after the other, two rows a node, one durable batch an execution."""
-    db = sqlite3.connect(scratch() / "bare.db", isolation_level=None, check_same_thread=False)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
-    db.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, execution INTEGER, body TEXT)")
+type _Rows = list[tuple[int, str]]
 
-    async def add(n: int) -> int:
-        return n + 1
 
-    waiting: list[tuple[list[tuple[int, str]], asyncio.Future[None]]] = []
-    wake = asyncio.Event()
+class _BareLog:
+    """Rows in SQLite as a careful author writes them without us: whoever waits shares a durable commit, in a thread."""
 
-    def commit(batches: list[list[tuple[int, str]]]) -> None:
+    def __init__(self) -> None:
+        self._db = sqlite3.connect(scratch() / "bare.db", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, execution INTEGER, body TEXT)")
+        self._waiting: list[tuple[_Rows, asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self._task = asyncio.create_task(self._write())
+
+    def _commit(self, batches: list[_Rows]) -> None:
         rows = [row for batch in batches for row in batch]
-        db.execute("BEGIN IMMEDIATE")
+        self._db.execute("BEGIN IMMEDIATE")
         for start in range(0, len(rows), 500):
             part = rows[start : start + 500]
             marks = ",".join(["(?,?)"] * len(part))
             flat = [value for row in part for value in row]
-            db.execute(f"INSERT INTO rows (execution, body) VALUES {marks}", flat)
-        db.execute("COMMIT")
+            self._db.execute(f"INSERT INTO rows (execution, body) VALUES {marks}", flat)
+        self._db.execute("COMMIT")
 
-    async def writer() -> None:
+    async def _write(self) -> None:
         while True:
-            await wake.wait()
-            wake.clear()
-            while waiting:
-                group, waiting[:] = list(waiting), []
-                await asyncio.to_thread(commit, [batch for batch, _ in group])
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                group, self._waiting[:] = list(self._waiting), []
+                await asyncio.to_thread(self._commit, [batch for batch, _ in group])
                 for _, future in group:
                     future.set_result(None)
 
-    task = asyncio.create_task(writer())
-
-    async def one(i: int) -> None:
-        rows, value = [], 0
-        for n in range(_NODES):
-            rows.append((i, json.dumps({"type": "started", "node": n})))
-            value = await add(value)
-            rows.append((i, json.dumps({"type": "succeeded", "node": n, "output": value})))
+    async def commit(self, rows: _Rows) -> None:
+        """Returns when they are durable."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting.append((rows, future))
-        wake.set()
+        self._waiting.append((rows, future))
+        self._wake.set()
         await future
 
-    seconds = await _at_once(_EXECUTIONS, concurrency, one)
-    task.cancel()
+    def close(self) -> None:
+        self._task.cancel()
+        self._db.close()
+
+
+async def _bare(concurrency: int, *, each: bool = False, size: int = _NODES, count: int = _EXECUTIONS) -> float:
+    """The same functions called one after the other, two rows a node: (a) one durable batch an execution, or (d) one
+    durable commit for `each` node, which its successor waits for."""
+
+    async def add(n: int) -> int:
+        return n + 1
+
+    log = _BareLog()
+
+    async def one(i: int) -> None:
+        rows: _Rows = []
+        value = 0
+        for n in range(size):
+            rows.append((i, json.dumps({"type": "started", "node": n})))
+            if each:
+                await log.commit(rows)
+                rows = []
+            value = await add(value)
+            rows.append((i, json.dumps({"type": "succeeded", "node": n, "output": value})))
+        await log.commit(rows)
+
+    seconds = await _at_once(count, concurrency, one)
+    log.close()
+    return seconds
+
+
+def _commits(count: int) -> float:
+    """Seconds for so many commits one after the other: what the disk alone takes."""
+    db = sqlite3.connect(scratch() / "commits.db", isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, body TEXT)")
+    began = time.perf_counter()
+    for i in range(count):
+        db.execute("INSERT INTO rows (body) VALUES (?)", (json.dumps({"type": "succeeded", "node": i}),))
+    seconds = time.perf_counter() - began
     db.close()
     return seconds
 
@@ -160,8 +199,20 @@ async def run() -> list[Row]:
         rows.append(Row(case, "(a) bare loop, one durable batch an execution", bare, "nodes/s"))
         rows.append(Row(case, "(b) raw LangGraph, in memory", memory, "nodes/s"))
         rows.append(Row(case, "(c) raw LangGraph, AsyncSqliteSaver", saver, "nodes/s"))
-        for engine in ("langgraph", "native"):
+        for engine in ("langgraph", "native", "auto"):
             ours = work / await _ours(engine, concurrency)
             rows.append(Row(case, f"AIC Flow, {engine}", ours, "nodes/s", "(a)", ours / bare))
             rows.append(Row(case, f"AIC Flow, {engine}", ours, "nodes/s", "(c)", ours / saver))
+        each = work / await _bare(concurrency, each=True)
+        effects = work / await _ours("native", concurrency, "bench.effect")
+        rows.append(Row(case, "(d) bare loop, one durable commit a node", each, "nodes/s"))
+        rows.append(Row(case, "AIC Flow, native, nodes with effects", effects, "nodes/s", "(d)", effects / each))
+    disk = _commits(_LONG)
+    each = await _bare(1, each=True, size=_LONG, count=1)
+    ours = await _ours("native", 1, "bench.effect", size=_LONG, count=1)
+    case = "a chain of 10,000 nodes with effects"
+    rows.append(Row(case, "(e) as many durable commits of a row, no event loop", disk, "s"))
+    rows.append(Row(case, "(d) bare loop, one durable commit a node", each, "s"))
+    rows.append(Row(case, "AIC Flow, native", ours, "s", "(d)", ours / each))
+    rows.append(Row(case, "AIC Flow, native", ours, "s", "(e)", ours / disk))
     return rows

@@ -45,6 +45,12 @@ async def add(n: int) -> int:
     return n + 1
 
 
+@node("bench.effect")
+async def effect(n: int) -> int:
+    """One more, by a node as they are by default: it may have effects."""
+    return n + 1
+
+
 @node("bench.sleep", pure=True)
 async def sleep(seconds: float) -> float:
     """Wait a while; gives the instant at which it began."""
@@ -64,7 +70,7 @@ def fib(n: int) -> int:
     return n if n < 2 else fib(n - 1) + fib(n - 2)
 
 
-NODES = (add, sleep, fibonacci)
+NODES = (add, effect, sleep, fibonacci)
 
 
 def scratch() -> Path:

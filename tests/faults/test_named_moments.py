@@ -32,11 +32,11 @@ def dies(worker: WorkerProcess) -> None:
     ("point", "again"),
     [
         (Failpoint("create"), None),
-        (Failpoint("create", after=True), None),
-        (Failpoint("append", "step.started", "a"), []),
-        (Failpoint("append", "step.started", "a", after=True), []),
+        (Failpoint("create", after=True), None),  # the start of `a` is durable with it, and `a` has not begun
         (Failpoint("append", "step.succeeded", "a"), ["a"]),
         (Failpoint("append", "step.succeeded", "a", after=True), []),
+        (Failpoint("append", "step.started", "b"), ["a"]),
+        (Failpoint("append", "step.started", "b", after=True), []),
         (Failpoint("append", "step.succeeded", "b"), ["b"]),
         (Failpoint("append", "execution.succeeded"), ["b"]),
         (Failpoint("append", "execution.succeeded", after=True), []),
@@ -58,6 +58,20 @@ def test_between_what_was_done_and_what_is_written(site: Site, point: Failpoint,
     assert set(words) == {"a", "b"}
     # only what was done and not yet written is done again
     assert sorted(word for word, count in words.items() if count == 2) == (again or [])
+
+
+def test_what_began_with_its_acceptance_and_never_ran(site: Site) -> None:
+    careful = document("careful", [{**effect("a"), "on_recovery": "fail"}, effect("b")], [])
+    save(site, two=TWO, careful=careful)
+    for workflow in ("two", "careful"):
+        worker = site.worker(failpoint=Failpoint("create", after=True)).up()
+        worker.send("start", workflow_id=workflow)
+        dies(worker)
+    assert {one.status for one in site.world().check().executions.values()} == {"running"}
+    site.worker().up()
+    world = site.settled(list(site.world().executions)).check()
+    for story in world.executions.values():
+        assert (story.status, story.words()) == ("succeeded", {"a": 1, "b": 1})
 
 
 def test_before_anyone_claims(site: Site) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aicflow.engine.hub import Hub
@@ -205,7 +206,9 @@ class ExecutionLog:
         consumed, self._consumed = self._consumed, []
         busy = self._busy = asyncio.get_running_loop().create_future()
         try:
-            appended = await self._append(EventBatch(self.committed + 1, events), projection, outputs, consumed)
+            batch = EventBatch(self.committed + 1, events)
+            append = partial(self._store.append, self.execution_id, self.epoch, batch, projection, outputs, consumed)
+            appended = await retry_while_unavailable(append, self.execution_id)
         except BaseException:
             self.closed = True
             raise
@@ -219,18 +222,6 @@ class ExecutionLog:
             self.on_cancel()
         self._hub.publish(self.execution_id, self.workflow_id, first, events)
         return appended
-
-    async def _append(
-        self,
-        batch: EventBatch,
-        projection: Projection | None,
-        outputs: Mapping[str, bytes],
-        consumed: Sequence[tuple[str, int]],
-    ) -> Appended:
-        def append() -> Awaitable[Appended]:
-            return self._store.append(self.execution_id, self.epoch, batch, projection, outputs, consumed)
-
-        return await retry_while_unavailable(append, f"Execution {self.execution_id}")
 
     def close(self) -> None:
         """Take no more events: what is added from now on is dropped."""

@@ -25,6 +25,7 @@ from aicflow.language.plan import Plan
 
 __all__ = ["KEEP", "Starter"]
 
+_MOST_FIRST: Final = 32
 _TRIGGER: Final = tuple(field.name for field in fields(TriggerInfo))
 _WHEN_FULL: Final[dict[Overlap, WhenFull]] = {"skip": "skip", "queue": "queue", "cancel_other": "cancel_oldest"}
 
@@ -171,6 +172,17 @@ class Starter:
         execution_id = new_id("ex", now)
         data: dict[str, Any] = {"workflow_id": plan.workflow_id, "version": plan.version, "trigger": trigger.kind}
         events = [encode_event(1, now, "execution.queued", execution_id, data=data)]
+        limits += _slot_limits(plan, input, trigger)
+        born_claimed = worker.has_room()
+        begun: list[str] | None = None
+        if born_claimed and not limits and not reused:
+            # nothing can keep it from running now: one commit accepts it and starts its first steps
+            begun = _first_steps(plan)
+            data = {"engine": engine or plan.document.settings.engine or env.options.engine, "claim": 1}
+            events.append(encode_event(2, now, "execution.started", execution_id, data=data))
+            events += [
+                encode_event(seq, now, "step.started", execution_id, node_id, 1) for seq, node_id in enumerate(begun, 3)
+            ]
         outputs: dict[str, bytes] = {}
         for node_id, (port, encoded) in (reused or {}).items():
             head = b'{"reused_from":' + dumps(rerun_of) + b',"port":' + dumps(port)
@@ -191,7 +203,7 @@ class Starter:
             engine=engine or plan.document.settings.engine,
             priority=priority,
             available_at=now,
-            limits=_slot_limits(plan, input, trigger) + limits,
+            limits=limits,
             fire=fire,
             idempotency=idempotency,
             rerun_of=rerun_of,
@@ -199,8 +211,8 @@ class Starter:
             parent_node_id=trigger.parent_node_id,
             parent_call=trigger.parent_call or 0,
             outputs=outputs,
+            started_at=None if begun is None else now,
         )
-        born_claimed = worker.has_room()
         created = await env.store.executions.create(
             new, worker=worker.id if born_claimed else None, lease=env.options.lease, at=worker.at()
         )
@@ -227,6 +239,7 @@ class Starter:
             version=new.version,
             status="running",
             created_at=now,
+            started_at=new.started_at,
             input=input,
             trigger=trigger,
             engine=new.engine,
@@ -236,8 +249,15 @@ class Starter:
             rerun_of=rerun_of,
             idempotency_key=idempotency.key if idempotency else None,
         )
-        await worker.launch(Claimed(execution, events if len(events) > 1 else [], outputs, []))
+        await worker.launch(Claimed(execution, events if reused else [], outputs, []), begun)
         return Started(new.id, execution=execution)
+
+
+def _first_steps(plan: Plan) -> list[str]:
+    """The nodes whose steps begin with the execution, where a crash before they ran costs no more than an attempt."""
+    incoming = plan.graph.incoming
+    first = [node for node in plan.nodes if not incoming[node.index] and not node.always]
+    return [node.id for node in first if node.on_recovery == "retry"] if len(first) <= _MOST_FIRST else []
 
 
 def _slot_limits(plan: Plan, input: Any, trigger: TriggerInfo) -> tuple[SlotLimit, ...]:

@@ -11,7 +11,7 @@ from aicflow.kernel.execution import FailureReport
 from aicflow.kernel.ports.executions import EventBatch, ExecutionFilter, Fire, Idempotency, Projection, SlotLimit
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.values import dumps
-from aicflow.testing.store_samples import NOW, batch, claim, create, end, new, numbers, park, start
+from aicflow.testing.store_samples import LEASE, NOW, batch, claim, create, end, new, numbers, park, start
 
 __all__ = ["ExecutionCases"]
 
@@ -55,6 +55,16 @@ class ExecutionCases:
         execution = await store.executions.get("ex_1")
         assert (execution.status, execution.epoch) == ("running", 1)
         assert await claim(store.executions, worker="w2") == []
+
+    async def test_one_that_is_born_claimed_may_have_begun(self, store: Store) -> None:
+        begun = new("ex_1", started_at=NOW + 1)
+        begun.events = batch(1, "execution.queued", "execution.started", "step.started")
+        for _ in range(2):
+            assert (await store.executions.create(begun, worker="w1", lease=LEASE, at=NOW)).epoch == 1
+        execution = await store.executions.get("ex_1")
+        assert (execution.status, execution.started_at, execution.last_seq) == ("running", NOW + 1, 3)
+        await store.executions.append("ex_1", 1, batch(4, "step.succeeded"))
+        assert len(await store.executions.events("ex_1")) == 4
 
     async def test_one_that_is_to_start_later_is_not_born_claimed(self, store: Store) -> None:
         assert (await start(store.executions, "ex_1", available_at=NOW + 60)).epoch == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Literal
@@ -37,7 +37,9 @@ _TORN_DOWN: Final = frozenset(("cancelled", "timeout", "failed"))
 class ExecutionRun:
     """An execution while this worker holds it. `advance` is called once; `stop` may come at any time."""
 
-    def __init__(self, env: Environment, claimed: Claimed, plan: Plan, children: Children) -> None:
+    def __init__(
+        self, env: Environment, claimed: Claimed, plan: Plan, children: Children, begun: Sequence[str] | None = None
+    ) -> None:
         self.env = env
         self.nodes, self.registry, self.options, self.secrets = env.nodes, env.registry, env.options, env.secrets
         self.workflows = env.store.workflows
@@ -73,7 +75,8 @@ class ExecutionRun:
             "secrets": SecretsView(),
             "execution": {"id": execution.id, "started_at": None, "attempt": 1},
         }
-        self.steps = StepRunner(self, self._resumption, claimed.answers)
+        self._started = begun is not None
+        self.steps = StepRunner(self, self._resumption, claimed.answers, begun or ())
 
     async def advance(self) -> None:
         """Go on until the execution ends, waits or is handed back. Raises nothing: what goes wrong outside a node is
@@ -120,7 +123,7 @@ class ExecutionRun:
                 "execution.started",
                 data={"engine": execution.engine or self.options.engine, "claim": execution.epoch},
             )
-        else:
+        elif not self._started:
             self.log.add(
                 "execution.resumed",
                 data={"reason": "recovered" if self._was_running(history) else "due", "claim": execution.epoch},

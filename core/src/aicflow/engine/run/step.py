@@ -56,7 +56,8 @@ class SteppedRun(StepRun, Protocol):
 @dataclass(slots=True, eq=False)
 class _OpenStep:
     """A step that is not settled. `begun` is what an earlier turn wrote of it, `attempt` the last one that began (0:
-    none has), `current` the one that runs now, `answer` an answer that it has not taken yet."""
+    none has), `current` the one that runs now, `answer` an answer that it has not taken yet. `is_announced`: the start
+    of its first attempt is durable already."""
 
     id: str
     node: PlannedNode
@@ -65,6 +66,7 @@ class _OpenStep:
     attempt: int = 0
     current: Attempt | None = None
     answer: Answered | None = None
+    is_announced: bool = False
 
     @property
     def running(self) -> asyncio.Task[Any] | None:
@@ -88,7 +90,9 @@ class StepRunner:
     """The steps of one execution: which are settled, which run, which wait. Its `run` and `skip` are what the engine
     calls."""
 
-    def __init__(self, run: SteppedRun, resumption: Resumption, answers: Sequence[Answered]) -> None:
+    def __init__(
+        self, run: SteppedRun, resumption: Resumption, answers: Sequence[Answered], begun: Sequence[str]
+    ) -> None:
         self._run = run
         self._settled = resumption.settled
         self._skipped = resumption.skipped
@@ -98,6 +102,9 @@ class StepRunner:
             )
             for step_id, step in resumption.open.items()
         }
+        for step_id in begun:
+            node = run.plan.nodes[run.plan.index[step_id]]
+            self._open[step_id] = _OpenStep(step_id, node, Waits(), attempt=1, is_announced=True)
         self._since_yield = 0
         self._effects_pending = False
         self.failures = resumption.failures
@@ -177,23 +184,25 @@ class StepRunner:
         """Run the node's step, or join in waiting for it when it runs."""
         node = self._run.plan.nodes[index]
         if not node.always:
-            return await self._settle_busily(node)
+            return await self._settle(node)
         task = self._teardown.get(index)
         if task is None:
             # a task of its own: it outlives the walk that an execution's stop ends
-            task = self._teardown[index] = asyncio.get_running_loop().create_task(self._settle_busily(node))
+            task = self._teardown[index] = asyncio.get_running_loop().create_task(self._settle(node))
         return await asyncio.shield(task)
 
-    async def _settle_busily(self, node: PlannedNode) -> Settlement:
-        with self.sleepers.busy():
-            step = self._open.get(node.id)
-            if step is None:
-                step = self._open[node.id] = _OpenStep(node.id, node, Waits())
-            settlement = await self._settle(step)
-        self._settled[node.index] = settlement
-        return settlement
+    async def _settle(self, node: PlannedNode) -> Settlement:
+        step = self._open.get(node.id)
+        if step is None:
+            step = self._open[node.id] = _OpenStep(node.id, node, Waits())
+        self.sleepers.begin()
+        try:
+            settlement = self._settled[node.index] = await self._run_to_its_end(step)
+            return settlement
+        finally:
+            self.sleepers.end()
 
-    async def _settle(self, step: _OpenStep) -> Settlement:
+    async def _run_to_its_end(self, step: _OpenStep) -> Settlement:
         node, waits, begun = step.node, step.waits, step.begun
         answer: Answer | None = None
         if begun is None:
@@ -245,8 +254,12 @@ class StepRunner:
 
     async def _attempt(self, step: _OpenStep, answer: Answer | None, deadline: float | None) -> Outcome:
         run, node, waits = self._run, step.node, step.waits
-        run.log.add("step.started", step.id, step.attempt, waits.woken if answer is not None else {})
-        if self._effects_pending or not node.pure:
+        if step.is_announced:
+            step.is_announced = must_flush = False
+        else:
+            run.log.add("step.started", step.id, step.attempt, waits.woken if answer is not None else b"{}")
+            must_flush = not node.pure
+        if self._effects_pending or must_flush:
             # before a step with effects everything is durable, and its result before anything after it
             self._effects_pending = False
             await run.log.flush()
@@ -257,7 +270,8 @@ class StepRunner:
         run.end_deltas(step.id, step.attempt)
         if not node.pure:
             self._effects_pending = True
-            run.log.flush_soon()
+            if len(self._open) > 1:
+                run.log.flush_soon()  # what runs beside it may take long; alone, what comes next flushes at once
         return outcome
 
     # Going on after a restart or a wait

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,16 +45,15 @@ class Sleepers:
         self.parking = False
         self.postponed = False
 
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Around a step, from its start to its settlement; sleeping does not count."""
+    def begin(self) -> None:
+        """A step is busy, until its `end`; sleeping does not count."""
         self._busy += 1
-        try:
-            yield
-        finally:
-            self._busy -= 1
-            if self._busy == 0 and self._sleeping:
-                self._check_soon()
+
+    def end(self) -> None:
+        """The step is settled."""
+        self._busy -= 1
+        if self._busy == 0 and self._sleeping:
+            self._check_soon()
 
     async def sleep(self, step_id: str, until: float | None, seconds: float | None = None) -> Wakeup:
         """Wait until the instant or an answer, whichever comes first. With `seconds` it lasts so long while this

@@ -115,8 +115,8 @@ class Worker:
         """Something may be claimable now."""
         self._wake.set()
 
-    async def launch(self, claimed: Claimed) -> None:
-        """Run an execution this worker has claimed."""
+    async def launch(self, claimed: Claimed, begun: Sequence[str] | None = None) -> None:
+        """Run an execution this worker has claimed. `begun` are the nodes with whose steps a new one was started."""
         execution = claimed.execution
         if self._closing:
             await self._env.store.executions.hand_back(self.id, execution.id, execution.epoch)
@@ -128,7 +128,7 @@ class Worker:
             if claimed.damage is not None:
                 raise claimed.damage
             plan = await self._plans.get(claimed.execution.workflow_id, claimed.execution.version)
-            run = ExecutionRun(self._env, claimed, plan, self._children)
+            run = ExecutionRun(self._env, claimed, plan, self._children, begun)
             if run.stalled >= self._env.options.max_claims:
                 await self._no_progress(run, self._faults.get(execution.id))
                 return

@@ -88,7 +88,8 @@ class Idempotency:
 
 @dataclass(slots=True)
 class NewExecution:
-    """An accepted execution. `input` and `trigger` are encoded JSON. `events` holds its first event, seq 1."""
+    """An accepted execution. `input` and `trigger` are encoded JSON. `events` holds its first events, from seq 1;
+    with `started_at`, it is born claimed and they tell of its start."""
 
     id: str
     workflow_id: str
@@ -108,6 +109,7 @@ class NewExecution:
     parent_node_id: str | None = None
     parent_call: int = 0
     outputs: Mapping[str, bytes] = field(default_factory=dict)
+    started_at: float | None = None
 
 
 @dataclass(slots=True)

@@ -222,10 +222,17 @@ class Batch:
         self._notes.clear()
         duplicates = _DuplicateIndex(connection, [op.new for op in group if type(op) is Create])
         rows: list[_Row] = []
+        # most appends only bring events and need few of the columns. Each is of another execution, so they may go last
+        narrow: list[tuple[Any, ...]] = []
         cancel: list[str] = []
         for i, op in enumerate(group):
             if type(op) is Append:
-                rows.extend(_append_rows(i, op))
+                if op.projection is None and not op.outputs and not op.consumed:
+                    batch = op.batch
+                    last_seq = batch.first_seq + len(batch.events) - 1
+                    narrow.append((_PROGRESS, i, op.execution_id, batch.first_seq, last_seq, op.body, op.epoch))
+                else:
+                    rows.extend(_append_rows(i, op))
                 continue
             assert type(op) is Create
             op.result = duplicates.find(op.new)
@@ -250,7 +257,7 @@ class Batch:
             op.result = Created(new.id, epoch=int(claimed), admitted=admitted, cancelled=cancelled)
             duplicates.add(new)
             rows.extend(_create_rows(i, op, claimed, admitted))
-        self._insert(connection, rows)
+        self._insert(connection, rows, narrow)
         self._read_notes(connection, group)
         promoted = self._release(book, group)
         if cancel:
@@ -258,18 +265,14 @@ class Batch:
         if promoted:
             connection.execute(_PROMOTE, (dumps(promoted).decode(),))
 
-    def _insert(self, connection: sqlite3.Connection, rows: list[_Row]) -> None:
-        for start in range(0, len(rows), _MOST_ROWS):
-            part = rows[start : start + _MOST_ROWS]
-            # most rows only bring events, and need few of the columns. Each belongs to another execution, so they may
-            # go last
-            wide = [row for row in part if row.status is not None or row.kind != _PROGRESS]
-            narrow = [row[:_NARROW] for row in part if row.status is None and row.kind == _PROGRESS]
-            sizes = _padded(len(wide)), _padded(len(narrow))
-            values = list(chain.from_iterable(wide))
-            values.extend([None] * (_COLUMNS * (sizes[0] - len(wide))))
-            values.extend(chain.from_iterable(narrow))
-            values.extend([None] * (_NARROW * (sizes[1] - len(narrow))))
+    def _insert(self, connection: sqlite3.Connection, wide: Sequence[_Row], narrow: Sequence[tuple[Any, ...]]) -> None:
+        for start in range(0, max(len(wide), len(narrow)), _MOST_ROWS):
+            parts = wide[start : start + _MOST_ROWS], narrow[start : start + _MOST_ROWS]
+            sizes = _padded(len(parts[0])), _padded(len(parts[1]))
+            values = list(chain.from_iterable(parts[0]))
+            values.extend([None] * (_COLUMNS * (sizes[0] - len(parts[0]))))
+            values.extend(chain.from_iterable(parts[1]))
+            values.extend([None] * (_NARROW * (sizes[1] - len(parts[1]))))
             connection.execute(self._statement(sizes), values)
 
     def _statement(self, sizes: tuple[int, int]) -> str:
@@ -346,6 +349,7 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
             workflow_id=new.workflow_id,
             version=new.version,
             created_at=created,
+            started_at=micros(new.started_at),
             available_at=available,
             engine=new.engine,
             priority=new.priority,

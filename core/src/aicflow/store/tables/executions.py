@@ -135,6 +135,7 @@ class TableExecutions(Part):
             epoch=int(worker is not None),
             worker=worker,
             due_at=lease_until if worker is not None else available if admitted else None,
+            started_at=new.started_at,
             events=list(new.events.events),
             outputs=dict(new.outputs),
             trigger_kind=trigger.kind or "api",
