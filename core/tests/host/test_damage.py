@@ -53,7 +53,7 @@ def reads(host: Host, id: str, waiting: str) -> dict[str, Callable[[], Any]]:
     return {
         "steps": lambda: get(f"/executions/{id}/steps"),
         "events": lambda: get(f"/executions/{id}/events"),
-        "later events": lambda: get(f"/executions/{id}/events", params={"after": 1}),
+        "later events": lambda: get(f"/executions/{id}/events", params={"after": 3}),
         "stream": lambda: get(f"/executions/{id}/stream"),
         "socket": socket,
         "rerun": lambda: post(f"/executions/{id}/rerun", json={"from_node": "say"}),
@@ -74,7 +74,7 @@ def test_every_read_names_the_execution_and_the_events(new_host: Callable[..., A
         for one in (id, waiting):
             damage(
                 tmp_path,
-                f"UPDATE events SET body = {BODIES[body]} WHERE execution_id = ? AND first_seq = 2",
+                f"UPDATE events SET body = {BODIES[body]} WHERE execution_id = ? AND first_seq = 4",
                 one,
             )
         for name, read in reads(host, id, waiting).items():
@@ -87,7 +87,7 @@ def test_every_read_names_the_execution_and_the_events(new_host: Callable[..., A
             [error] = told["errors"]
             assert error["execution_id"] in (id, waiting), name
             assert error["execution_id"] in told["detail"]
-            assert error["first_seq"] == 2
+            assert error["first_seq"] == 4
             assert "--repair" in told["hint"]
         assert {one["id"] for one in host.client.get("/executions").json()["data"]} == {sound, id, waiting}
         assert host.client.get(f"/executions/{id}").json()["output"] == 2
@@ -106,13 +106,13 @@ def test_one_whose_history_is_lost_fails_instead_of_doing_it_again(
         ids = [host.start("ask", wait=None)["id"] for _ in range(2)]
         for id in ids:
             host.until(lambda id=id: host.client.get(f"/executions/{id}").json()["status"] == "waiting")
-        damage(tmp_path, "DELETE FROM events WHERE execution_id = ? AND first_seq = 2", ids[0])
+        damage(tmp_path, "DELETE FROM events WHERE execution_id = ? AND first_seq = 4", ids[0])
         damage(tmp_path, "UPDATE executions SET due_at = -1 WHERE id = ?", ids[0])
         host.client.post(f"/executions/{ids[1]}/resume", json={"value": 1})
         host.until(lambda: host.client.get(f"/executions/{ids[1]}").json()["status"] == "succeeded")
         failed = host.client.get(f"/executions/{ids[0]}").json()
         assert (failed["status"], failed["error"]["code"]) == ("failed", "cannot-run")
-        assert f"Execution {ids[0]}: events 2 to" in failed["error"]["message"]
+        assert f"Execution {ids[0]}: events 4 to" in failed["error"]["message"]
 
 
 def test_lists_go_on_over_a_row_whose_own_values_are_damaged(new_host: Callable[..., Any], tmp_path: Path) -> None:
