@@ -18,6 +18,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
     "overhead": waits.overhead,
     "validation": validation.run,
     "api": api.run,
+    "webhooks": api.webhooks,
     "streams": streams.run,
     "http": http.run,
     "recovery": recovery.run,

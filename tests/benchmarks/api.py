@@ -6,12 +6,13 @@ from __future__ import annotations
 from typing import Any
 
 from tests.benchmarks.lab import Row, percentile
-from tests.benchmarks.site import bare_app, chain, client, serving
+from tests.benchmarks.site import bare_app, chain, client, cpu_seconds, serving
 
-__all__ = ["run"]
+__all__ = ["run", "webhooks"]
 
 _ACCEPTS = ((1, 500), (50, 3_000))
 _WHOLE = 2_000
+_ROUNDS = ((1, 150), (50, 2_000), (200, 2_000))
 
 
 def _rows(case: str, measured: dict[str, Any], base: dict[str, Any] | None = None) -> list[Row]:
@@ -25,6 +26,44 @@ def _rows(case: str, measured: dict[str, Any], base: dict[str, Any] | None = Non
         value = percentile(latencies, share)
         ratio = None if base is None else value / percentile(base["latencies"], share)
         rows.append(Row("API", f"{case}: {name}", value, "ms", "bare" if ratio else "", ratio))
+    return rows
+
+
+async def webhooks() -> list[Row]:
+    """Ten nodes and the result by webhook, beside `POST /executions` and the bare route, in turn."""
+    rows: list[Row] = []
+    trigger = {
+        "id": "hook",
+        "type": "trigger.webhook",
+        "params": {"path": "ten", "respond": {"mode": "output", "timeout": 60}},
+    }
+    async with bare_app("commit") as bare:
+        with serving("auto") as site:
+            site.save("ten", chain(10), output="${{ nodes.n9.output }}", triggers=[trigger])
+            cases: dict[str, dict[str, Any]] = {
+                "bare route": {"url": bare + "/", "headers": {}, "good": [202]},
+                "POST /executions": {
+                    "url": site.api + "/executions?wait=60",
+                    "headers": site.server.headers,
+                    "good": [200],
+                },
+                "webhook": {"url": site.server.url + "/hooks/ten", "headers": {}, "good": [200]},
+            }
+            for case in cases.values():
+                await client("load", **case, body={"workflow_id": "ten"}, count=200, concurrency=20)
+            for concurrency, count in _ROUNDS:
+                base: dict[str, Any] | None = None
+                for name, case in cases.items():
+                    spent = cpu_seconds(site.pid)
+                    measured = await client(
+                        "load", **case, body={"workflow_id": "ten"}, count=count, concurrency=concurrency
+                    )
+                    work = ", 10 nodes and the result" if base else ""
+                    label = f"{name}{work}, {concurrency} at once"
+                    rows += _rows(label, measured, base)
+                    if base is not None:
+                        rows.append(Row("API", f"{label}: CPU", (cpu_seconds(site.pid) - spent) / count * 1000, "ms"))
+                    base = base or measured
     return rows
 
 

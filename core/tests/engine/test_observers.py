@@ -138,3 +138,18 @@ async def test_who_cannot_start_is_left_out(caplog: pytest.LogCaptureFixture) ->
     await observers.stop()
     assert (unready.events_told, tracer.events_told) == (0, 1)
     assert "start of observer" in caplog.text
+
+
+async def test_an_observer_is_told_of_the_types_it_wants() -> None:
+    class Failures(Tracer):
+        types = frozenset({"execution.failed"})
+
+    queued, failed = (encode_event(1, 1.0, kind, "ex_1") for kind in ("execution.queued", "execution.failed"))
+    for others in ([], [Tracer()]):
+        failures = Failures()
+        observers = Observers([failures, *others])
+        await observers.start()
+        observers.committed([queued, failed, queued])
+        await observers.stop()
+        assert failures.events_told == 1
+        assert [other.events_told for other in others] == [3] * len(others)

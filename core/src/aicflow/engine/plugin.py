@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 from aicflow.engine.auto import AutoEngine
 from aicflow.engine.builtins import WaitNode, WorkflowCall
@@ -52,13 +53,14 @@ def aicflow_secrets() -> Sequence[SecretSource]:
 class LogFailures:
     """Writes a line to the log for each execution that failed."""
 
+    types: Final = frozenset({"execution.failed"})
+
     def events(self, events: Sequence[Event]) -> None:
         """See the observer port."""
         for event in events:
-            if event.type == "execution.failed":
-                error = event.data.get("error", {})
-                where = f" at {error['node_id']}" if error.get("node_id") else ""
-                _logger.warning("Execution %s failed%s: %s", event.execution_id, where, error.get("message"))
+            error = event.data.get("error", {})
+            where = f" at {error['node_id']}" if error.get("node_id") else ""
+            _logger.warning("Execution %s failed%s: %s", event.execution_id, where, error.get("message"))
 
 
 @hookimpl

@@ -115,7 +115,10 @@ def _mount(app: FastAPI, mount: PluginMount) -> Callable[[], None]:
     """Add a plugin's app; returns what removes it again."""
     route = Mount(mount.path, app=mount.app if mount.public else _guarded(mount))
     public: list[str] = app.state.access.prefixes
-    app.router.routes.append(route)
+    # in front, where it is found at once, unless it would hide a route of ours
+    own = (getattr(one, "path", "/api") for one in app.router.routes)
+    hides = any(path.startswith(mount.path.rstrip("/")) for path in own)
+    app.router.routes.insert(len(app.router.routes) if hides else 0, route)
     if mount.public:
         public.append(mount.path.rstrip("/"))
 

@@ -69,10 +69,11 @@ class SecretRuntime:
 class Observer(Protocol):
     """Told of committed events, in order for each execution, off the hot path. What it raises is logged.
 
-    Optional methods, found by their names: `async start()` and `async stop()`; `async flush()`, before `stop`, when
-    every event was told; `step(ctx: Context) -> AbstractContextManager`, entered around the code of each attempt, and
-    of each call of a node by another, for context variables (which blocking nodes see in their threads) and spans.
-    The awaited ones have 5 seconds each, and an observer that fails to start is left out."""
+    Optional, found by their names: `types`, a frozenset of the types of events that it is told of; all without it.
+    `async start()` and `async stop()`; `async flush()`, before `stop`, when every event was told; `step(ctx: Context)
+    -> AbstractContextManager`, entered around the code of each attempt, and of each call of a node by another, for
+    context variables (which blocking nodes see in their threads) and spans. The awaited ones have 5 seconds each, and
+    an observer that fails to start is left out."""
 
     def events(self, events: Sequence[Event]) -> None: ...
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from aicflow.kernel.context import Context
-from aicflow.kernel.events import decode_event
+from aicflow.kernel.events import decode_event, event_type
 from aicflow.kernel.records import Observer
 
 __all__ = ["Observers"]
@@ -33,20 +33,36 @@ class Observers:
         self._signal = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._lost = 0
+        self._types = self._wanted()
         self.wraps_steps = any(hasattr(observer, "step") for observer in observers)
 
     def committed(self, events: Sequence[bytes]) -> None:
         """Take committed events; returns at once."""
+        if self._types is not None:
+            events = [event for event in events if event_type(event) in self._types]
+            if not events:
+                return
         self._queue.extend(events)
         while len(self._queue) > _MOST_WAITING:
             self._queue.popleft()
             self._lost += 1
         self._signal.set()
 
+    def _wanted(self) -> frozenset[str] | None:
+        """The types of events that some observer wants; None for all."""
+        wanted: frozenset[str] = frozenset()
+        for observer in self._observers:
+            types: frozenset[str] | None = getattr(observer, "types", None)
+            if types is None:
+                return None
+            wanted |= types
+        return wanted
+
     async def start(self) -> None:
         """Start the observers and begin to tell them. One that cannot start is told nothing."""
         started = await asyncio.gather(*(self._call(observer, "start") for observer in self._observers))
         self._observers = tuple(one for one, works in zip(self._observers, started, strict=True) if works)
+        self._types = self._wanted()
         if self._observers:
             self._task = asyncio.get_running_loop().create_task(self._tell_all(), name="aicflow-observers")
 
@@ -121,7 +137,10 @@ class Observers:
             self._lost = 0
         batch = [decode_event(self._queue.popleft()) for _ in range(min(_BATCH, len(self._queue)))]
         for observer in self._observers:
+            types = getattr(observer, "types", None)
+            own = batch if types is None else [event for event in batch if event.type in types]
             try:
-                observer.events(batch)
+                if own:
+                    observer.events(own)
             except Exception:
                 _logger.exception("Observer %r failed", observer)
