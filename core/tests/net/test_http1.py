@@ -32,7 +32,7 @@ async def talking_to(serve: Serve) -> AsyncIterator[tuple[Pool, httpx2.URL]]:
     pool = Pool(Guard(HostRules.parse("127.0.0.1")))
     async with server:
         yield pool, httpx2.URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-        await pool.aclose()
+        pool.close()
 
 
 async def ask(pool: Pool, url: httpx2.URL, body: bytes = b"") -> tuple[bytes, bool]:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from aicflow.net import HttpSettings
 from aicflow_http import HttpRequest, HttpRequestParams, HttpResponse
-from aicflow_http.auth import HmacAuth
+from aicflow_http.params import HmacAuth
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "docs/reference/http-request.md"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aicflow import NodeError, PermanentError, TransientError
-from aicflow.testing import RecordingContext
+from aicflow.testing import RecordingContext, run_workflow
 from aicflow_http import HttpRequest, HttpRequestParams
 from http_kit import Asked, Handler, Talk, serving
 
@@ -231,8 +231,34 @@ async def test_no_credential_in_errors_logs_or_output(
         shown = str(send) if not echo else server.asked[0].target
         output = await send(context, url=server.url("/p"), raise_for_status=False, **params) if echo else {}
     error = caught.value
-    said = "".join(traceback.format_exception(error)) + repr(vars(error)) + caplog.text + repr(context.logs)
-    said += str(output.get("url")) + repr(HttpRequestParams.model_validate({"url": "http://a", **params}))
+    said = context.shown("".join(traceback.format_exception(error)) + repr(vars(error)))
+    said += (
+        caplog.text
+        + repr(context.logs)
+        + str(output.get("url"))
+        + repr(HttpRequestParams.model_validate({"url": "http://a", **params}))
+    )
     assert SECRET not in said
     assert "bWU6aHVudGVyMmh1bnRlcjI=" not in said
     assert shown
+
+
+async def test_a_credential_that_a_server_repeats_is_masked_in_what_an_execution_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def handler(asked: Asked, talk: Talk) -> None:
+        await talk.answer(403 if asked.path == "/no" else 200, {"you": asked.headers["authorization"]})
+
+    monkeypatch.setenv("AICFLOW_HTTP_ALLOW_HOSTS", "127.0.0.1")
+    auth = {"type": "bearer", "token": SECRET}
+    async with serving(handler) as server:
+        nodes = [
+            {"id": "yes", "type": "http.request", "params": {"url": server.url("/"), "auth": auth}},
+            {"id": "no", "type": "http.request", "params": {"url": server.url("/no"), "auth": auth}},
+        ]
+        document = {"aicflow": 1, "name": "w", "nodes": nodes, "edges": [{"from": "yes", "to": "no"}]}
+        found = await run_workflow(document)
+    assert found.status == "failed"
+    assert found.error is not None
+    assert "Bearer ***" in found.error.message
+    assert SECRET not in repr((found.error, found.events))

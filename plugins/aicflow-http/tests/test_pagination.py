@@ -10,8 +10,7 @@ import httpx2
 import pytest
 from aicflow import PermanentError, TransientError
 from aicflow.testing import RecordingContext
-from aicflow_http.json_paths import ABSENT, find
-from aicflow_http.link_header import linked
+from aicflow_http.pages import ABSENT, find, linked
 from http_kit import Asked, Handler, Talk, serving
 
 Send = Callable[..., Awaitable[dict[str, Any]]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aicflow import PermanentError
-from aicflow_http.redirects import same_party
+from aicflow_http.sending import same_party
 from http_kit import Asked, Handler, Server, Talk, serving
 from httpx2 import URL
 

@@ -175,7 +175,7 @@ async def test_an_api_key_in_the_query_is_not_shown(send: Send) -> None:
     async with serving(fine) as server:
         auth = {"type": "api_key", "name": "key", "value": "top secret", "location": "query"}
         output = await send(url=server.url("/?a=1"), auth=auth)
-    assert output["url"] == server.url("/?a=1&key=***")
+    assert output["url"] == server.url("/?a=1")
 
 
 async def test_a_signature_over_time_and_body(send: Send) -> None:

@@ -60,7 +60,7 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         """Close all connections."""
         pools, self._pools = self._pools, {}
         for pool in pools.values():
-            await pool.aclose()
+            pool.close()
 
 
 class _Stream(httpx2.AsyncByteStream):

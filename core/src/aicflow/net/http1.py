@@ -100,6 +100,7 @@ class Pool:
         self._trusted = proxy is not None and proxy.operators
         self._slots = asyncio.Semaphore(_MOST_AT_ONCE)
         self._idle: list[_Connection] = []  # the longest idle first
+        self._closed = False
 
     async def request(
         self,
@@ -143,17 +144,17 @@ class Pool:
     def take_back(self, connection: _Connection) -> None:
         """Keep a connection for the next request if it can be used again."""
         self._slots.release()
-        if connection.reusable():
+        if not self._closed and connection.reusable():
             self._idle.append(connection)
         else:
             connection.abort()
         self._drop_old()
 
-    async def aclose(self) -> None:
-        """Close all connections that are not in use."""
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.abort()
+    def close(self) -> None:
+        """Close all connections: those in use when their responses are closed."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().abort()
 
     def _drop_old(self) -> None:
         idle, before = self._idle, asyncio.get_running_loop().time() - _IDLE_SECONDS

@@ -108,6 +108,12 @@ class RecordingContext:
         """Record a value that is to be hidden."""
         self.masked.append(value)
 
+    def shown(self, text: str) -> str:
+        """The text as an execution shows it to people: without its secrets and what the node masked."""
+        from aicflow.engine.masking import Mask
+
+        return Mask([*self.secrets.values(), *self.masked]).text(text)
+
 
 async def run_node(
     cls: NodeType, params: Mapping[str, Any], *, context: RecordingContext | None = None, instance: Any = None

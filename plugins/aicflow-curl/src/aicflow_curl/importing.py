@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote_plus, unquote
 
 from aicflow import PermanentError
-from aicflow_http.outgoing import parse_url
 from aicflow_http.params import HttpRequestParams
+from aicflow_http.requests import parse_url
 from pydantic import ValidationError
 
 from aicflow_curl.body import DataPart, body_of, form_part

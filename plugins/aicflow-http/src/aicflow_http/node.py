@@ -67,19 +67,19 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
         from importlib import import_module
 
         await asyncio.to_thread(import_module, "aicflow_http.sending")
-        from aicflow.net import HttpSettings
+        from aicflow.net import HttpSettings, public_context
 
         from aicflow_http.sending import Shared
 
         shared = Shared(self._settings or HttpSettings.from_environment())
-        await shared.clients.warm_up()
+        await asyncio.to_thread(public_context)  # reads the public certificate authorities
         self._shared = shared
 
     async def stop(self) -> None:
         """Close all connections."""
         shared, self._shared = self._shared, None
         if shared is not None:
-            await shared.clients.close()
+            shared.pools.close()
 
     async def run(self, ctx: Context, params: HttpRequestParams) -> HttpResponse:
         """Send, follow, read. Raises TransientError and PermanentError; see `failures` for their codes."""

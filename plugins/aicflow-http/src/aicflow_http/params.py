@@ -3,18 +3,265 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from aicflow import Output, Params, Url
-from pydantic import Field, field_validator
+from aicflow import HeaderText, Output, Params, Url
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from aicflow_http.auth import Auth, NoAuth
-from aicflow_http.bodies import Body
-from aicflow_http.pagination import Pagination
-from aicflow_http.param_types import SECRET_HEADERS, SECRETS, TOKEN, HeaderName, header_name
+__all__ = [
+    "ApiKeyAuth", "Auth", "BasicAuth", "BearerAuth", "Body", "CursorPagination", "FormBody", "HmacAuth", "HmacPart",
+    "HttpRequestParams", "HttpResponse", "JsonBody", "LinkPagination", "MultipartBody", "NoAuth",
+    "OAuth2ClientCredentials", "OffsetPagination", "PagePagination", "Pagination", "Part", "RawBody", "Redirects",
+    "ResponseOptions", "Timeouts", "Tls", "is_secret_header",
+]  # fmt: skip
 
-__all__ = ["HttpRequestParams", "HttpResponse", "Redirects", "ResponseOptions", "Timeouts", "Tls"]
+# The marks hold for everything inside the value, and keep it out of `repr`, which tracebacks and debuggers show.
+SECRETS = Field(json_schema_extra={"x-aicflow": {"secret": True}}, repr=False)
+SECRET_HEADERS = Field(json_schema_extra={"x-aicflow": {"kind": "header", "secret": True}}, repr=False)
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}\Z")
+
+# They say how the message travels; a wrong value would let one request look like two.
+_OURS = frozenset(
+    {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+
+
+_SECRET_HEADER = re.compile(
+    r"(?i)(?!idempotency-key$)((proxy-)?authorization|cookie|.*(key|token|secret|password|session|signature).*)"
+)
+
+
+def is_secret_header(name: str) -> bool:
+    """Whether a header of this name is likely to hold a credential."""
+    return _SECRET_HEADER.fullmatch(name) is not None
+
+
+def header_name(name: str) -> str:
+    """The name, if it is one and not the connection's own business."""
+    if not _TOKEN.match(name):
+        raise PydanticCustomError("header", "{name} is not a header name", {"name": repr(name[:80])})
+    if name.lower() in _OURS or name.lower().startswith("proxy-"):
+        raise PydanticCustomError("header", "the header {name} is set by the connection, not by you", {"name": name})
+    return name
+
+
+HeaderName = Annotated[HeaderText, AfterValidator(header_name)]
+
+
+HmacPart = Literal[
+    "id", "timestamp", "method", "host", "path", "query", "path_and_query", "body", "body_sha256", "key_id"
+]
+
+
+class NoAuth(Params):
+    """No authentication."""
+
+    type: Literal["none"] = "none"
+
+
+class BasicAuth(Params):
+    """User name and password, as RFC 7617."""
+
+    type: Literal["basic"]
+    username: Annotated[str, SECRETS]
+    password: Annotated[str, SECRETS] = ""
+
+
+class BearerAuth(Params):
+    """A token in the Authorization header, as RFC 6750. `scheme` is the word before it."""
+
+    type: Literal["bearer"]
+    token: Annotated[str, SECRET_HEADERS, Field(min_length=1)]
+    scheme: Annotated[HeaderText, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")] = "Bearer"
+
+
+class ApiKeyAuth(Params):
+    """A key in a header or in the query."""
+
+    type: Literal["api_key"]
+    name: Annotated[HeaderText, Field(min_length=1, description="Name of the header or of the query parameter.")] = (
+        "X-API-Key"
+    )
+    value: Annotated[str, SECRET_HEADERS, Field(min_length=1)]
+    location: Literal["header", "query"] = "header"
+
+    @model_validator(mode="after")
+    def _name_fits(self) -> Self:
+        if self.location == "header":
+            header_name(self.name)
+        return self
+
+
+class HmacAuth(Params):
+    """A signature over parts of the request, joined by `separator`, in a header.
+
+    The defaults sign `timestamp.body` with SHA-256 in hex. `id` is the step's idempotency key.
+    """
+
+    type: Literal["hmac"]
+    secret: Annotated[str, SECRETS, Field(min_length=1)]
+    secret_encoding: Annotated[
+        Literal["text", "base64", "hex"],
+        Field(description="How the key's bytes are written; `whsec_` before base64 is dropped."),
+    ] = "text"  # noqa: S105 - an encoding, not a password
+    algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    parts: list[HmacPart] = Field(default=["timestamp", "body"], min_length=1, max_length=10)
+    separator: str = "."
+    signed_prefix: Annotated[str, Field(description="Text before the signed parts, such as `v0:`.")] = ""
+    header: HeaderName = "X-Signature"
+    prefix: Annotated[HeaderText, Field(description="Text before the signature, such as `sha256=`.")] = ""
+    timestamp_header: HeaderName | None = "X-Timestamp"
+    id_header: HeaderName | None = None
+    key_id: HeaderText | None = None
+    key_id_header: HeaderName | None = None
+
+
+class OAuth2ClientCredentials(Params):
+    """A token by the client credentials grant of RFC 6749. It is kept until shortly before it expires, shared by all
+    steps with the same credentials, and fetched anew once when the API answers 401."""
+
+    type: Literal["oauth2_client_credentials"]
+    token_url: Url
+    client_id: Annotated[str, SECRETS]
+    client_secret: Annotated[str, SECRETS]
+    scope: str | None = None
+    audience: str | None = None
+    credentials_in: Annotated[
+        Literal["header", "body"], Field(description="Where the token endpoint wants the credentials.")
+    ] = "header"
+    extra: dict[str, str] = Field(default={}, description="More form fields for the token endpoint.")
+
+
+Auth = Annotated[
+    NoAuth | BasicAuth | BearerAuth | ApiKeyAuth | HmacAuth | OAuth2ClientCredentials, Field(discriminator="type")
+]
+
+
+FormValue = str | int | float | bool | list[str | int | float | bool] | None
+
+
+class JsonBody(Params):
+    """Any JSON value."""
+
+    type: Literal["json"]
+    value: Annotated[Any, SECRETS]
+
+
+class FormBody(Params):
+    """Fields as `application/x-www-form-urlencoded`. A list repeats a field; null leaves it out."""
+
+    type: Literal["form"]
+    fields: Annotated[dict[str, FormValue], SECRETS]
+
+
+class Content(Params):
+    """Text as UTF-8, or bytes as base64."""
+
+    text: Annotated[str | None, SECRETS] = None
+    base64: Annotated[str | None, Field(repr=False, description="The content, as base64.")] = None
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Self:
+        if (self.text is None) == (self.base64 is None):
+            raise PydanticCustomError("one_of", "give either 'text' or 'base64'")
+        return self
+
+
+class Part(Content):
+    """One part of a multipart body: a field (`text`), or a file (`filename` with `text` or `base64`)."""
+
+    name: Annotated[str, Field(min_length=1)]
+    filename: str | None = None
+    content_type: HeaderText | None = None
+
+
+class MultipartBody(Params):
+    """Parts as `multipart/form-data`, in their order."""
+
+    type: Literal["multipart"]
+    parts: Annotated[list[Part], Field(min_length=1, max_length=1000)]
+
+
+class RawBody(Content):
+    """Text as UTF-8, or bytes as base64, sent as they are."""
+
+    type: Literal["raw"]
+    content_type: Annotated[
+        HeaderText | None, Field(description="text/plain or application/octet-stream when not given.")
+    ] = None
+
+
+Body = Annotated[JsonBody | FormBody | MultipartBody | RawBody, Field(discriminator="type")]
+
+
+Path = Annotated[
+    str, Field(description="Where it stands in the JSON body: `data.items`, or a JSON pointer `/data/items`.")
+]
+
+
+class Caps(Params):
+    """What all of them have in common: where the items stand, and when to stop asking."""
+
+    items: Path = ""
+    max_pages: Annotated[int, Field(ge=1, le=10_000)] = 100
+    max_items: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    max_bytes: Annotated[int, Field(ge=1, le=100_000_000, description="Of all pages together.")] = 50_000_000
+
+
+class LinkPagination(Caps):
+    """The next page's URL stands in the Link header with `rel="next"`."""
+
+    type: Literal["link"]
+    rel: str = "next"
+
+
+class CursorPagination(Caps):
+    """The body holds what asks for the next page: a cursor to send as `param`, or (`next_url`) its whole URL."""
+
+    type: Literal["cursor"]
+    cursor: Path | None = None
+    param: Annotated[str, Field(min_length=1)] = "cursor"
+    location: Annotated[
+        Literal["query", "body"], Field(description="Where `param` goes; `body` needs a JSON object.")
+    ] = "query"
+    next_url: Path | None = None
+    has_more: Annotated[str | None, Field(description="Where the body says whether there is a next page.")] = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.cursor is None) == (self.next_url is None):
+            raise PydanticCustomError("one_of", "give either 'cursor' or 'next_url'")
+        return self
+
+
+class PagePagination(Caps):
+    """Pages are numbered. The last one is empty, shorter than `size` and the one before, or before a 404."""
+
+    type: Literal["page"]
+    param: Annotated[str, Field(min_length=1)] = "page"
+    start: Annotated[int, Field(ge=0)] = 1
+    size_param: str | None = None
+    size: Annotated[int | None, Field(ge=1)] = None
+
+
+class OffsetPagination(Caps):
+    """Pages start at an offset counted in items. The last one is empty, shorter than `limit` and
+    the one before, or before a 404."""
+
+    type: Literal["offset"]
+    param: Annotated[str, Field(min_length=1)] = "offset"
+    start: Annotated[int, Field(ge=0)] = 0
+    limit_param: str | None = "limit"
+    limit: Annotated[int, Field(ge=1)] = 100
+
+
+Pagination = Annotated[
+    LinkPagination | CursorPagination | PagePagination | OffsetPagination, Field(discriminator="type")
+]
+
 
 _STATUSES = re.compile(r"([1-5])xx\Z|([1-5]\d\d)(?:-([1-5]\d\d))?\Z")
 
@@ -101,7 +348,7 @@ class HttpRequestParams(Params):
     @field_validator("method")
     @classmethod
     def _method(cls, value: str) -> str:
-        if not TOKEN.match(value) or value.upper() in ("CONNECT", "TRACE"):
+        if not _TOKEN.match(value) or value.upper() in ("CONNECT", "TRACE"):
             raise PydanticCustomError("method", "not a method that can be sent; use GET, POST, PUT, PATCH, DELETE, …")
         return value.upper()
 
@@ -116,7 +363,7 @@ class HttpRequestParams(Params):
     @classmethod
     def _cookies(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
-            if not TOKEN.match(name):
+            if not _TOKEN.match(name):
                 raise PydanticCustomError("cookie", "{name} is not a cookie name", {"name": repr(name[:80])})
         return value
 

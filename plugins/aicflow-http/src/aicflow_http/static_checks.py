@@ -9,6 +9,8 @@ from typing import Any
 from aicflow import Issue, PermanentError
 from aicflow import pointer as json_pointer
 
+from aicflow_http.params import is_secret_header
+
 __all__ = ["output_schema", "problems"]
 
 _REFERENCE = "${{"
@@ -19,7 +21,6 @@ _SECRETS: Mapping[str, tuple[str, ...]] = {
     "hmac": ("secret",),
     "oauth2_client_credentials": ("client_secret",),
 }
-_SECRET_HEADERS = re.compile(r"(?i)authorization|cookie|.*(api[-_]?key|token|secret|password).*")
 
 
 def problems(params: Mapping[str, Any]) -> Sequence[Issue]:
@@ -28,7 +29,7 @@ def problems(params: Mapping[str, Any]) -> Sequence[Issue]:
 
 
 def _urls(params: Mapping[str, Any]) -> Iterator[Issue]:
-    from aicflow_http.outgoing import parse_url  # brings the HTTP library, which a start without such nodes can spare
+    from aicflow_http.requests import parse_url  # brings the HTTP library, which a start without such nodes can spare
 
     auth = params.get("auth")
     token_url = auth.get("token_url") if isinstance(auth, Mapping) else None
@@ -51,7 +52,7 @@ def _urls(params: Mapping[str, Any]) -> Iterator[Issue]:
 def _headers(params: Mapping[str, Any]) -> Iterator[Issue]:
     headers = params.get("headers")
     for name, value in headers.items() if isinstance(headers, Mapping) else ():
-        if isinstance(value, str) and _SECRET_HEADERS.fullmatch(str(name)) and _REFERENCE not in value:
+        if isinstance(value, str) and is_secret_header(str(name)) and _REFERENCE not in value:
             yield _plain(json_pointer("headers", str(name)), f"The header {name}")
 
 

@@ -7,24 +7,24 @@ import base64
 import hashlib
 import math
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import quote_plus, urlencode
+from weakref import WeakValueDictionary
 
 import httpx2
 from aicflow import NodeError, PermanentError, TransientError
 from aicflow.net import retry_after
 from pydantic_core import from_json
 
-from aicflow_http.auth import OAuth2ClientCredentials
-from aicflow_http.exchange import Reply
-from aicflow_http.outgoing import USER_AGENT, Outgoing, parse_url
+from aicflow_http.params import OAuth2ClientCredentials
+from aicflow_http.requests import USER_AGENT, Outgoing, parse_url
+from aicflow_http.responses import Reply
 
 __all__ = ["Token", "Tokens"]
 
 _MOST_KEPT = 1000
-_UNSAID = 300.0  # seconds a token is kept when its lifetime is not given
+_DEFAULT_LIFETIME = 300.0  # seconds a token is kept when its lifetime is not given
 
 type Send = Callable[[Outgoing], Awaitable[Reply]]
 
@@ -43,7 +43,7 @@ class Tokens:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, Token] = OrderedDict()
-        self._fetching: dict[bytes, tuple[asyncio.Lock, int]] = {}
+        self._fetching: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def get(
         self, auth: OAuth2ClientCredentials, send: Send, *, realm: str, now: float, instead_of: Token | None = None
@@ -51,36 +51,23 @@ class Tokens:
         """A fresh token. `instead_of`: one that the API has just refused. `realm`: what else tells callers apart, such
         as a client certificate. Raises NodeError."""
         key = _key(auth, realm)
-        async with self._alone(key):
+        async with self._fetching.setdefault(key, asyncio.Lock()):  # one fetch at a time for one key
             token = self._kept.get(key)
             if token is not None and token is not instead_of and token.fresh_until > now:
                 self._kept.move_to_end(key)
                 return token
-            token = _read(await send(_question(auth)), now)
+            token = _read(await send(_token_request(auth)), now)
             self._kept[key] = token
             while len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
             return token
-
-    @asynccontextmanager
-    async def _alone(self, key: bytes) -> AsyncIterator[None]:
-        """One fetch at a time for one key; the lock goes when nobody holds or awaits it."""
-        lock, users = self._fetching.get(key, (asyncio.Lock(), 0))
-        self._fetching[key] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._fetching.pop(key)
-            if users > 1:
-                self._fetching[key] = (lock, users - 1)
 
 
 def _key(auth: OAuth2ClientCredentials, realm: str) -> bytes:
     return hashlib.sha256(f"{len(realm)}:{realm}{auth.model_dump_json()}".encode("utf-8", "surrogatepass")).digest()
 
 
-def _question(auth: OAuth2ClientCredentials) -> Outgoing:
+def _token_request(auth: OAuth2ClientCredentials) -> Outgoing:
     fields = {"grant_type": "client_credentials", **auth.extra}
     if auth.scope is not None:
         fields["scope"] = auth.scope
@@ -111,11 +98,11 @@ def _read(reply: Reply, now: float) -> Token:
             "The token endpoint's response holds no access_token.", code="http-auth", pointer="/auth/token_url"
         )
     try:
-        lifetime = float(str(fields.get("expires_in", _UNSAID)))
+        lifetime = float(str(fields.get("expires_in", _DEFAULT_LIFETIME)))
     except ValueError:
-        lifetime = _UNSAID
+        lifetime = _DEFAULT_LIFETIME
     if not math.isfinite(lifetime):
-        lifetime = _UNSAID
+        lifetime = _DEFAULT_LIFETIME
     # A tenth of its life early, at most half a minute, so that it does not expire on its way.
     fresh = now + lifetime - min(30.0, lifetime / 10)
     return Token(value, "Bearer" if scheme.lower() == "bearer" else scheme, fresh)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
-from aicflow import PermanentError
+from aicflow import PermanentError, pointer_keys
 
-from aicflow_http.conversation import Conversation
-from aicflow_http.exchange import Reply
-from aicflow_http.json_paths import ABSENT, find
-from aicflow_http.link_header import linked
-from aicflow_http.outgoing import Outgoing, json_bytes, parse_url, with_query
-from aicflow_http.pagination import CursorPagination, LinkPagination, OffsetPagination, PagePagination, Pagination
-from aicflow_http.params import ResponseOptions
-from aicflow_http.parsing import parse_json
+from aicflow_http.params import (
+    CursorPagination,
+    LinkPagination,
+    OffsetPagination,
+    PagePagination,
+    Pagination,
+    ResponseOptions,
+)
+from aicflow_http.requests import Outgoing, json_bytes, parse_url, with_query
+from aicflow_http.responses import Reply, parse_json
 
-__all__ = ["Collected", "collect"]
+__all__ = ["ABSENT", "Collected", "collect", "find", "linked"]
+
+ABSENT: Any = object()
+
+
+class Ask(Protocol):
+    """Sends a request and follows its redirects; `most` bytes of the body are kept. Raises NodeError."""
+
+    async def __call__(self, request: Outgoing, *, most: int) -> Reply: ...
 
 
 @dataclass(slots=True)
@@ -35,7 +46,7 @@ class Collected:
 
 
 async def collect(
-    conversation: Conversation,
+    ask: Ask,
     first: Outgoing,
     rule: Pagination,
     options: ResponseOptions,
@@ -48,7 +59,7 @@ async def collect(
     seen: set[str] = set()
     while request is not None:
         left = rule.max_bytes - (found.size if found else 0)
-        reply = await conversation.ask(request, most=min(options.max_bytes, left))
+        reply = await ask(request, most=min(options.max_bytes, left))
         if found and reply.status == 404 and isinstance(rule, PagePagination | OffsetPagination):
             return found  # past the end
         check(reply)
@@ -201,3 +212,66 @@ def _remember(asked: str, seen: set[str]) -> None:
 def _unusable(pointer: str, why: str) -> PermanentError:
     name = pointer.rpartition("/")[2]
     return PermanentError(f"The next page cannot be asked for: {name} {why}.", code="http-pagination", pointer=pointer)
+
+
+_TARGET = re.compile(r"[\s,]*<([^>]*)>")
+_PARAM = re.compile(r'\s*;\s*([^\s=;,"]*)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"?|([^\s;,"]*)))?')
+_REST = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)*')
+
+
+def linked(values: Iterable[str], rel: str, base: httpx2.URL) -> str | None:
+    """Where the first link with this relation leads, as written. Relations are compared without regard to case; a link
+    whose `anchor` is another page than `base` says nothing about this one."""
+    for value in values:
+        for target, params in _links(value):
+            if rel.lower() in params.get("rel", "").lower().split() and _is_about(params.get("anchor"), base):
+                return target
+    return None
+
+
+def _links(value: str) -> Iterator[tuple[str, dict[str, str]]]:
+    at = 0
+    while target := _TARGET.match(value, at):
+        at = target.end()
+        params: dict[str, str] = {}
+        while (param := _PARAM.match(value, at)) and param.end() > at:
+            at = param.end()
+            name, quoted, token = param.groups()
+            text = token or "" if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            params.setdefault(name.lower(), text)  # of several the first holds
+        rest = _REST.match(value, at)
+        at = rest.end() if rest else len(value)
+        yield target[1].strip(), params
+
+
+def _is_about(anchor: str | None, base: httpx2.URL) -> bool:
+    if anchor is None:
+        return True
+    try:
+        return base.join(anchor) == base
+    except httpx2.InvalidURL:
+        return False
+
+
+def find(value: Any, path: str) -> Any:
+    """The value at the path, ABSENT when there is none. The empty path is the whole; `-1` is a list's last item."""
+    for part in pointer_keys(path) if path.startswith("/") else path.split(".") if path else []:
+        if isinstance(value, dict):
+            value = value.get(part, ABSENT)
+        elif isinstance(value, list):
+            value = _at(value, part)
+        else:
+            return ABSENT
+        if value is ABSENT:
+            return ABSENT
+    return value
+
+
+def _at(items: list[Any], part: str) -> Any:
+    digits = part.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+        return ABSENT
+    try:
+        return items[int(part)]
+    except IndexError:
+        return ABSENT
