@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from enum import Enum
 from typing import Any, Final
@@ -18,6 +18,9 @@ _HINTS: Final = {
     "timedelta": "write value.total_seconds()",
     "set": "write sorted(value)",
     "bytes": "write base64.b64encode(value).decode()",
+    "Node": "write {id}.output for what it returns",
+    "Port": "write node.output: data does not leave by a port",
+    "Maybe": "name the field that may be missing: value.maybe.field",
 }
 
 
@@ -48,20 +51,25 @@ def not_json(value: Any) -> str:
     """Why a value is refused."""
     name = type(value).__name__
     hint = _HINTS.get(name, "give text, numbers, booleans, None, lists, dicts, datetimes, UUIDs or dataclasses")
-    return f"a value of type {name} is not JSON; {hint}"
+    return f"a value of type {name} is not JSON; {hint.format(id=getattr(value, 'id', 'node'))}"
 
 
-def plain_json(value: Any, where: str = "") -> Any:
-    """The value with everything in it as JSON has it. Raises TypeError or ValueError that names the place, such as
+def plain_json(value: Any, where: str = "", known: Callable[[Any, str], Any] = lambda value, where: NOTHING) -> Any:
+    """The value with everything in it as JSON has it. `known` is asked first what is written for a value, or for a key;
+    it returns NOTHING for what it does not know. Raises TypeError or ValueError that names the place, such as
     `input.lines[0].price`."""
+    found = known(value, where)
+    if found is not NOTHING:
+        return found
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{where}: {value} is not a JSON number")
     if isinstance(value, Mapping):
         return {
-            _key(key, where): plain_json(item, f"{where}.{key}" if where else str(key)) for key, item in value.items()
+            _key(key, where): plain_json(item, f"{where}.{key}" if where else str(key), known)
+            for key, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [plain_json(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [plain_json(item, f"{where}[{index}]", known) for index, item in enumerate(value)]
     if not isinstance(value, Enum) and (value is None or isinstance(value, str | bool | int | float)):
         return value
     try:
@@ -70,7 +78,7 @@ def plain_json(value: Any, where: str = "") -> Any:
         raise ValueError(f"{where} {error}") from None
     if found is NOTHING:
         raise TypeError(f"{where}: {not_json(value)}")
-    return plain_json(found, where)
+    return plain_json(found, where, known)
 
 
 def _key(key: Any, where: str) -> str:

@@ -3,8 +3,8 @@ long sum or a long path is wide and not deep."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Final
 
 from aicflow_language.expr.errors import Span
 
@@ -30,7 +30,6 @@ __all__ = [
     "Step",
     "Unary",
     "children",
-    "children_of_step",
 ]
 
 
@@ -216,49 +215,44 @@ type Node = (
 )
 
 
-def children(node: Node) -> Iterator[Node]:
+_INSIDE: Final[dict[type, tuple[str, ...]]] = {
+    Literal: (),
+    Name: (),
+    ListDisplay: ("items",),
+    DictDisplay: ("items",),
+    Comprehension: ("element", "iterable", "condition"),
+    Call: ("arguments",),
+    Chain: ("base", "steps"),
+    Unary: ("operand",),
+    Arithmetic: ("first", "rest"),
+    Comparison: ("first", "rest"),
+    Not: ("operand",),
+    Logic: ("operands",),
+    Coalesce: ("operands",),
+    Conditional: ("then", "test", "otherwise"),
+    Field: (),
+    Index: ("index",),
+    Slice: ("lower", "upper"),
+    Method: ("arguments",),
+}
+"""The fields that hold expressions, in the order in which they are written."""
+_STEPS: Final = frozenset({Field, Index, Slice, Method})
+
+
+def children(node: Node | Step) -> list[Node]:
     """The expressions directly inside this one, in the order in which they are written."""
-    match node:
-        case Literal() | Name():
-            return
-        case ListDisplay(items=items) | Call(arguments=items) | Logic(operands=items) | Coalesce(operands=items):
-            yield from items
-        case DictDisplay(items=pairs):
-            for key, value in pairs:
-                yield key
-                yield value
-        case Comprehension():
-            yield node.element
-            yield node.iterable
-            if node.condition is not None:
-                yield node.condition
-        case Chain():
-            yield node.base
-            for step in node.steps:
-                yield from children_of_step(step)
-        case Unary(operand=operand) | Not(operand=operand):
-            yield operand
-        case Arithmetic(first=first, rest=rest) | Comparison(first=first, rest=rest):
-            yield first
-            for _, operand in rest:
-                yield operand
-        case Conditional():
-            yield node.then
-            yield node.test
-            yield node.otherwise
+    found: list[Node] = []
+    for name in _INSIDE[type(node)]:
+        _collect(getattr(node, name), found)
+    return found
 
 
-def children_of_step(step: Step) -> Iterator[Node]:
-    """The expressions inside of a step."""
-    match step:
-        case Field():
-            return
-        case Index():
-            yield step.index
-        case Slice():
-            if step.lower is not None:
-                yield step.lower
-            if step.upper is not None:
-                yield step.upper
-        case Method():
-            yield from step.arguments
+def _collect(part: Any, found: list[Node]) -> None:
+    kind = type(part)
+    if kind is tuple:
+        for one in part:
+            _collect(one, found)
+    elif kind in _STEPS:
+        found += children(part)
+    elif kind in _INSIDE:
+        found.append(part)

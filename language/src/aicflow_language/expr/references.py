@@ -18,7 +18,6 @@ from aicflow_language.expr.ast import (
     Node,
     Step,
     children,
-    children_of_step,
 )
 from aicflow_language.expr.errors import Span
 
@@ -113,7 +112,7 @@ class _Walk:
                 )
             )
         for step in steps:
-            for inside in children_of_step(step):
+            for inside in children(step):
                 self.visit(inside, bound)
 
 

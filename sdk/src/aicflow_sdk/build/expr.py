@@ -12,7 +12,7 @@ from aicflow_sdk.build.source import CONDITIONAL, NAME, NOT, UNARY, Source, bina
 from aicflow_sdk.build.text import Code, mark, text_source
 from aicflow_sdk.jsonable import NOTHING, not_json, simpler
 
-__all__ = ["METHODS", "RESERVED", "Expr", "Maybe", "expr", "root", "source_of", "unusable", "when"]
+__all__ = ["METHODS", "RESERVED", "Expr", "Maybe", "expr", "root", "source_of", "when"]
 
 METHODS: Final = frozenset(name for name, function in FUNCTIONS.items() if function.method)
 """The functions that may be written behind a value."""
@@ -208,20 +208,7 @@ def source_of(value: Any) -> Source:
         raise TypeError(f"{value!r} {error}") from None
     if found is not NOTHING:
         return source_of(found)
-    raise TypeError(unusable(value))
-
-
-def unusable(value: Any) -> str:
-    """Why a value cannot stand in a document."""
-    name = type(value).__name__
-    hints = {
-        "Node": f"a node is not a value; write {getattr(value, 'id', 'node')}.output",
-        "Port": "a port is not a value; data is in .output of its node",
-        "Maybe": "name the field that may be missing: value.maybe.field",
-    }
-    if name in hints:
-        return hints[name]
-    return not_json(value)
+    raise TypeError(not_json(value))
 
 
 def call(function: str, *arguments: Any) -> Expr:
