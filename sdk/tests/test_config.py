@@ -117,6 +117,19 @@ def test_the_sdk_does_not_need_aicflow() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_building_a_workflow_does_not_load_the_http_client() -> None:
+    program = (
+        "import sys\n"
+        "from aicflow_sdk import AICFlow, Workflow, fn\n"
+        "Workflow('w').http('https://example.com')\n"
+        "assert not {'httpx2', 'websockets', 'yaml'} & set(sys.modules)\n"
+        "AICFlow('http://127.0.0.1:1', 'k').close()\n"
+        "assert 'httpx2' in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=CLEAN, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 class TestOffline:
     def test_findings_without_a_server(self, tmp_path: Path) -> None:
         wf = Workflow("w")

@@ -34,8 +34,7 @@ from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost
 from aicflow_sdk.resources.triggers import AsyncTriggers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
-from aicflow_sdk.session import AsyncItems, Session
-from aicflow_sdk.transport import Closed
+from aicflow_sdk.session import AsyncItems, Closed, Session
 
 LOST = ConnectionFailed("lost", sent=True)
 REFUSED = ConnectionFailed("refused", sent=False)

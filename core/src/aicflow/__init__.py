@@ -1,5 +1,6 @@
 """AIC Flow's public face: everything a plugin author imports, and nothing else."""
 
+from aicflow_language.lazy import lazy_names
 from aicflow_language.suggest import did_you_mean
 
 from aicflow.kernel.context import Answer, Context
@@ -25,7 +26,6 @@ from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
 from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
 from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime, Ways
 from aicflow.kernel.values import JsonError, decode_text, json_equal, json_type, pointer, pointer_keys, read_json
-from aicflow.lazy import lazy_names
 from aicflow.problems import Problem, problem_of
 
 __version__ = "0.1.0"

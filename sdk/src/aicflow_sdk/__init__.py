@@ -1,13 +1,12 @@
-"""Python client and workflow builder for AIC Flow: everything a caller imports, and nothing else."""
+"""Python client and workflow builder for AIC Flow: everything a caller imports, and nothing else.
 
-from aicflow_sdk.build.expr import Expr, expr, when
-from aicflow_sdk.build.fn import fn
-from aicflow_sdk.build.nodes import Node, Port
-from aicflow_sdk.build.text import Code
-from aicflow_sdk.build.workflow import Workflow
-from aicflow_sdk.client import AICFlow, AsyncAICFlow
-from aicflow_sdk.config import Address, find_address
-from aicflow_sdk.diff import Change, Diff, diff
+What is not an error is loaded when it is first asked for: building workflows does not wait for the HTTP client.
+"""
+
+from typing import TYPE_CHECKING
+
+from aicflow_language.lazy import lazy_names
+
 from aicflow_sdk.errors import (
     AICFlowError,
     APIError,
@@ -35,9 +34,28 @@ from aicflow_sdk.errors import (
     WaitTimeout,
     WorkflowInvalid,
 )
-from aicflow_sdk.models import Event, Execution, FailureReport, Issue, NodeType, Step, Trigger, Validation
-from aicflow_sdk.models import Workflow as SavedWorkflow
-from aicflow_sdk.retry import Retry
+
+if TYPE_CHECKING:
+    from aicflow_sdk.build.expr import Expr, expr, when
+    from aicflow_sdk.build.fn import fn
+    from aicflow_sdk.build.nodes import Node, Port
+    from aicflow_sdk.build.text import Code
+    from aicflow_sdk.build.workflow import Workflow
+    from aicflow_sdk.client import AICFlow, AsyncAICFlow
+    from aicflow_sdk.config import Address, find_address
+    from aicflow_sdk.documents import Change, Diff, diff
+    from aicflow_sdk.models import (
+        Event,
+        Execution,
+        FailureReport,
+        Issue,
+        NodeType,
+        SavedWorkflow,
+        Step,
+        Trigger,
+        Validation,
+    )
+    from aicflow_sdk.retry import Retry
 
 __all__ = [
     "AICFlow",
@@ -91,3 +109,19 @@ __all__ = [
     "fn",
     "when",
 ]
+
+__getattr__ = lazy_names(
+    __name__,
+    **{
+        "build.expr": "Expr expr when",
+        "build.fn": "fn",
+        "build.nodes": "Node Port",
+        "build.text": "Code",
+        "build.workflow": "Workflow",
+        "client": "AICFlow AsyncAICFlow",
+        "config": "Address find_address",
+        "documents": "Change Diff diff",
+        "models": "Event Execution FailureReport Issue NodeType SavedWorkflow Step Trigger Validation",
+        "retry": "Retry",
+    },
+)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import ClassVar, Self
-
-import httpx2
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from aicflow_sdk.blocking import ApiKeys, Executions, Host, NodeTypes, Plugins, Triggers, TriggerTypes, Workflows
 from aicflow_sdk.config import find_address
@@ -15,8 +13,12 @@ from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTy
 from aicflow_sdk.resources.triggers import AsyncTriggers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
 from aicflow_sdk.retry import Retry
-from aicflow_sdk.session import Session
-from aicflow_sdk.transport import AsyncTransport, BlockingTransport, Transport, Wire
+from aicflow_sdk.session import Session, Transport
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from aicflow_sdk.transport import AsyncTransport, BlockingTransport, Wire
 
 __all__ = ["AICFlow", "AsyncAICFlow"]
 
@@ -38,6 +40,8 @@ class _Client[H: httpx2.Client | httpx2.AsyncClient, T: Transport]:
         http_client: H | None = None,
         data_dir: str | os.PathLike[str] | None = None,
     ) -> None:
+        from aicflow_sdk.transport import Wire  # the HTTP and WebSocket clients are loaded with the first client
+
         wire = Wire(find_address(url, api_key, data_dir=data_dir), timeout, connect_timeout, ssl_context)
         self._address = wire.address
         self._transport = self._connect(wire, http_client)
@@ -60,7 +64,7 @@ class _Client[H: httpx2.Client | httpx2.AsyncClient, T: Transport]:
         return f"{type(self).__name__}({self.url!r})"
 
 
-class AICFlow(_Client[httpx2.Client, BlockingTransport], Host):
+class AICFlow(_Client["httpx2.Client", "BlockingTransport"], Host):
     """A client that blocks. Safe to share between threads; close it, or use it as a context manager.
 
     Without arguments it finds the server and key of this machine (see `find_address`). `timeout` is the seconds that a
@@ -70,6 +74,8 @@ class AICFlow(_Client[httpx2.Client, BlockingTransport], Host):
     """
 
     def _connect(self, wire: Wire, http_client: httpx2.Client | None) -> BlockingTransport:
+        from aicflow_sdk.transport import BlockingTransport
+
         return BlockingTransport(wire, http_client)
 
     def _attach(self, session: Session) -> None:
@@ -93,13 +99,15 @@ class AICFlow(_Client[httpx2.Client, BlockingTransport], Host):
         self._transport.close()
 
 
-class AsyncAICFlow(_Client[httpx2.AsyncClient, AsyncTransport], AsyncHost):
+class AsyncAICFlow(_Client["httpx2.AsyncClient", "AsyncTransport"], AsyncHost):
     """A client for asyncio, with the same methods to await. Close it, or use it with `async with`.
 
     The arguments are those of AICFlow; `http_client` is an httpx2.AsyncClient.
     """
 
     def _connect(self, wire: Wire, http_client: httpx2.AsyncClient | None) -> AsyncTransport:
+        from aicflow_sdk.transport import AsyncTransport
+
         return AsyncTransport(wire, http_client)
 
     def _attach(self, session: Session) -> None:

@@ -1,4 +1,5 @@
-"""What is accepted as a workflow, as the bytes of a document."""
+"""What is accepted as a workflow: the bytes of its document, and what has changed in meaning between two, also ones
+that never saw a server."""
 
 from __future__ import annotations
 
@@ -6,9 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from aicflow_language.diff import Change, Diff, NotADocument
+from aicflow_language.diff import diff as compare
+
+from aicflow_sdk.errors import BuildError
 from aicflow_sdk.messages import encode_json
 
-__all__ = ["HasDocument", "WorkflowSource", "document_bytes", "document_of"]
+__all__ = ["Change", "Diff", "HasDocument", "WorkflowSource", "diff", "document_bytes", "document_of"]
 
 
 @runtime_checkable
@@ -37,3 +42,12 @@ def document_of(source: HasDocument | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(source, HasDocument):
         return source.to_dict()
     raise TypeError(f"expected a Workflow, a dict or a Path, not {type(source).__name__}")
+
+
+def diff(old: HasDocument | Mapping[str, Any], new: HasDocument | Mapping[str, Any]) -> Diff:
+    """Compare two workflows, documents or ones built in Python. The order of nodes and edges, defaults written out, and
+    the spelling of expressions do not count; a node that only has a new id is a renaming. Raises BuildError."""
+    try:
+        return compare(document_of(old), document_of(new))
+    except NotADocument as error:
+        raise BuildError(f"This is not a workflow document: {error}.") from None

@@ -9,8 +9,7 @@ from aicflow_sdk.decode import decode
 from aicflow_sdk.errors import APIError, ConnectionFailed, UnexpectedReply
 from aicflow_sdk.messages import QueryValue, path
 from aicflow_sdk.models import Event, Execution
-from aicflow_sdk.session import Session
-from aicflow_sdk.transport import Closed
+from aicflow_sdk.session import Closed, Session
 
 __all__ = ["follow", "follow_all"]
 

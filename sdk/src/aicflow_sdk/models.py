@@ -393,3 +393,7 @@ class Page[T]:
 
     data: tuple[T, ...]
     next_cursor: str | None
+
+
+SavedWorkflow = Workflow
+"""What the package calls it, beside the one that is built."""

@@ -3,20 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from aicflow_sdk.decode import decode
 from aicflow_sdk.errors import AICFlowError, ConnectionFailed
 from aicflow_sdk.messages import QueryValue, Reply, Request, encode_json, error_of, path
 from aicflow_sdk.models import Page, Workflow
 from aicflow_sdk.retry import Retry
-from aicflow_sdk.transport import Transport
 
-__all__ = ["AsyncItems", "AsyncPages", "Session"]
+__all__ = ["AsyncItems", "AsyncPages", "Closed", "Session", "Stream", "Transport"]
 
 _PAGE_SIZE = 100
 _REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
+
+
+class Closed(ConnectionFailed):
+    """A stream has ended. `code` is that of the closing handshake; 1006 when there was none."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"The stream broke off ({code} {reason}).", sent=False)
+        self.code = code
+
+
+class Stream(Protocol):
+    """An open stream."""
+
+    async def receive(self, timeout: float | None) -> str | None:
+        """The next message; None when none comes within `timeout` seconds. Raises Closed."""
+
+
+class Transport(Protocol):
+    """What the client needs from outside."""
+
+    async def send(self, request: Request) -> Reply:
+        """The reply, whatever its status. Raises ConnectionFailed."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    def now(self) -> float:
+        """Seconds of a clock that never goes back."""
+
+    def stream(self, path: str) -> AbstractAsyncContextManager[Stream]:
+        """An open stream. Raises ConnectionFailed, or the error of a refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

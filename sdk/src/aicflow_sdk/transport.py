@@ -10,11 +10,11 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -27,42 +27,12 @@ from websockets.sync.client import ClientConnection, connect
 from aicflow_sdk.config import Address
 from aicflow_sdk.errors import ConnectionFailed, RequestTimeout
 from aicflow_sdk.messages import Reply, Request, error_of
+from aicflow_sdk.session import Closed
 
-__all__ = ["AsyncTransport", "BlockingTransport", "Closed", "Stream", "Transport", "Wire"]
+__all__ = ["AsyncTransport", "BlockingTransport", "Wire"]
 
 _LARGEST_MESSAGE: Final = 256 * 1024 * 1024
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
-
-
-class Closed(ConnectionFailed):
-    """A stream has ended. `code` is that of the closing handshake; 1006 when there was none."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"The stream broke off ({code} {reason}).", sent=False)
-        self.code = code
-
-
-class Stream(Protocol):
-    """An open stream."""
-
-    async def receive(self, timeout: float | None) -> str | None:
-        """The next message; None when none comes within `timeout` seconds. Raises Closed."""
-
-
-class Transport(Protocol):
-    """What the client needs from outside."""
-
-    async def send(self, request: Request) -> Reply:
-        """The reply, whatever its status. Raises ConnectionFailed."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-
-    def now(self) -> float:
-        """Seconds of a clock that never goes back."""
-
-    def stream(self, path: str) -> AbstractAsyncContextManager[Stream]:
-        """An open stream. Raises ConnectionFailed, or the error of a refusal."""
 
 
 @dataclass(frozen=True, slots=True)

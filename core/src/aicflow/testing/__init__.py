@@ -3,7 +3,8 @@ that follows a script, and the conformance suites of the ports (`engine_suite`, 
 
 from typing import TYPE_CHECKING
 
-from aicflow.lazy import lazy_names
+from aicflow_language.lazy import lazy_names
+
 from aicflow.testing.chat_replies import Answer, Call, CutStream, Hang, HttpError, MalformedJson
 from aicflow.testing.context import LogLine, NodeTable, RecordingContext, run_node
 

@@ -16,10 +16,8 @@ from aicflow_sdk.build.helpers import Helpers
 from aicflow_sdk.build.nodes import Node, Port, known_ports
 from aicflow_sdk.build.text import Code
 from aicflow_sdk.build.values import mapping, plain, render
-from aicflow_sdk.build.yaml_text import to_yaml
 from aicflow_sdk.errors import BuildError
 from aicflow_sdk.models import Validation
-from aicflow_sdk.offline import validate
 
 __all__ = ["Concurrency", "Retry", "Settings", "Workflow"]
 
@@ -244,6 +242,8 @@ class Workflow(Helpers):
 
     def to_yaml(self) -> str:
         """The document as YAML text."""
+        from aicflow_sdk.build.yaml_text import to_yaml
+
         return to_yaml(self.to_dict())
 
     def to_python(self) -> str:
@@ -255,6 +255,8 @@ class Workflow(Helpers):
     def validate(self) -> Validation:
         """All findings, against the node types installed in this environment, by the `aicflow` command. With a server:
         `client.workflows.validate(wf)`. Raises ConfigurationError when aicflow is not installed here."""
+        from aicflow_sdk.offline import validate
+
         return validate(self)
 
     def save(self, path: Path | str) -> None:

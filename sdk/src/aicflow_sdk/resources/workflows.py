@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from aicflow_sdk.diff import Diff
-from aicflow_sdk.diff import diff as compare
-from aicflow_sdk.documents import WorkflowSource, document_bytes, document_of
+from aicflow_sdk.documents import Diff, WorkflowSource, document_bytes, document_of
+from aicflow_sdk.documents import diff as compare
 from aicflow_sdk.errors import BuildError, Conflict, NotFound, RevisionMismatch
 from aicflow_sdk.messages import keyed
 from aicflow_sdk.models import Validation, Workflow, WorkflowVersion
