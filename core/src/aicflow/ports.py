@@ -29,7 +29,6 @@ from aicflow.kernel.graph import Graph, Walk
 from aicflow.kernel.hookspecs import hookimpl
 from aicflow.kernel.ports.engine import Engine, RunStep, Settlement, Skip
 from aicflow.kernel.ports.executions import (
-    Answered,
     Appended,
     Claimed,
     Created,
@@ -43,6 +42,7 @@ from aicflow.kernel.ports.executions import (
     Page,
     Projection,
     SlotLimit,
+    StoredAnswer,
 )
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule, SizeReport, WorkflowSize
 from aicflow.kernel.ports.signals import Signal, SignalBus
@@ -73,7 +73,6 @@ __all__ = [
     "TERMINAL_STATUSES",
     "AICFlowError",
     "Admission",
-    "Answered",
     "ApiKeyRecord",
     "Appended",
     "Claimed",
@@ -125,6 +124,7 @@ __all__ = [
     "Store",
     "StoreType",
     "StoreUnavailable",
+    "StoredAnswer",
     "Table",
     "TableStore",
     "TriggerInfo",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
+from aicflow.engine import EngineOptions
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.hub import Hub
 from aicflow.engine.log import ExecutionLog
 from aicflow.engine.masking import Mask
 from aicflow.engine.sealing import Seal
 from aicflow.kernel.events import event_type
+from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.executions import Appended, EventBatch, Projection
 
 
@@ -30,19 +33,15 @@ class SlowStore:
 
 
 def log_on(store: SlowStore) -> ExecutionLog:
-    return ExecutionLog(
-        store,  # type: ignore[arg-type]
-        Hub(store),  # type: ignore[arg-type]
-        SystemClock(),
-        execution_id="ex_1",
-        workflow_id="wf",
-        epoch=1,
-        last_seq=1,
-        mask=Mask(),
+    env: Any = SimpleNamespace(
+        store=SimpleNamespace(executions=store),
+        hub=Hub(store),  # type: ignore[arg-type]
+        clock=SystemClock(),
+        options=EngineOptions(flush_after=0.001),
         seal=Seal(),
-        flush_after=0.001,
-        lost=lambda error: None,
     )
+    execution = Execution("ex_1", "wf", 1, "running", 0.0, last_seq=1, epoch=1)
+    return ExecutionLog(env, execution, Mask())
 
 
 async def test_whoever_commits_the_end_commits_the_status_with_it() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aicflow import PermanentError, TransientError
-from aicflow.engine.run.retry import backoff, retryable
+from aicflow.engine.run.failure import backoff, retryable
 from aicflow.kernel.document import Retry
 from hypothesis import given
 from hypothesis import strategies as st

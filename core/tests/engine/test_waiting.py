@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aicflow.kernel.errors import Conflict, InputInvalid
-from aicflow.kernel.ports.executions import Answered
+from aicflow.kernel.ports.executions import StoredAnswer
 
 ASK = {"id": "ask", "type": "wait", "params": {"answer_schema": {"type": "integer"}, "message": "How many?"}}
 USE = {"id": "use", "type": "lab.add", "params": {"n": "${{ nodes.ask.output.answer }}"}}
@@ -30,7 +30,7 @@ async def test_a_late_answer_is_not_taken_for_the_next_wait(lab: Any) -> None:
     await lab.until(execution_id, "waiting")
     await lab.executions.resume(execution_id, value="first")
     await lab.waits(execution_id, 2)
-    await lab.store.executions.answer(execution_id, Answered("ask", "answered", b'"late"', 1))
+    await lab.store.executions.answer(execution_id, StoredAnswer("ask", "answered", b'"late"', 1))
     lab.executions.wake()
     await lab.until(execution_id, "waiting")
     await lab.executions.resume(execution_id, value="second")

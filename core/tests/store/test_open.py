@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aicflow.host.wiring import installed_plugins, make_store
 from aicflow.kernel.errors import AICFlowError, NotFound, StoreUnavailable
-from aicflow.kernel.ports.executions import Answered, Fire, Idempotency
+from aicflow.kernel.ports.executions import Fire, Idempotency, StoredAnswer
 from aicflow.store import SQLiteStore
 from aicflow.store.sqlite.migrate import Migration, migrate, migrations_in
 from aicflow.testing.store_samples import claim, create, start
@@ -251,7 +251,7 @@ async def test_answers_of_an_earlier_version_are_taken_over(tmp_path: Path) -> N
     store = SQLiteStore(path)
     await store.open()
     [claimed] = await claim(store.executions)
-    assert claimed.answers == [Answered("ask", "answered", b"7", 0)]
+    assert claimed.answers == [StoredAnswer("ask", "answered", b"7", 0)]
     await store.close()
 
 

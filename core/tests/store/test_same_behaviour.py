@@ -9,13 +9,13 @@ from typing import Any
 
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.ports.executions import (
-    Answered,
     EventBatch,
     ExecutionFilter,
     Fire,
     Idempotency,
     Projection,
     SlotLimit,
+    StoredAnswer,
 )
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
@@ -190,7 +190,7 @@ class SameBehaviour(RuleBasedStateMachine):
     @precondition(lambda self: self.ids)
     @rule(index=st.integers(0, 99), node=KEYS, call=st.integers(0, 2))
     def answer(self, index: int, node: str, call: int) -> None:
-        self.both(lambda store: store.executions.answer(self.known(index), Answered(node, "answered", b"1", call)))
+        self.both(lambda store: store.executions.answer(self.known(index), StoredAnswer(node, "answered", b"1", call)))
 
     @rule(
         age=st.none() | st.integers(0, 60),

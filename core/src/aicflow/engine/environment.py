@@ -7,14 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aicflow.engine.hub import Hub
-from aicflow.engine.log import ExecutionLog
-from aicflow.engine.masking import Mask
 from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.sealing import Seal
 from aicflow.engine.secrets import Secrets
 from aicflow.kernel.clock import Clock
-from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.engine import Engine
 from aicflow.kernel.ports.signals import Signal
 from aicflow.kernel.ports.store import Store
@@ -45,22 +42,3 @@ class Environment:
         """Tell the other hosts of the store, if there may be any."""
         if not self.store.exclusive:
             self.store.signals.hint(Signal(kind, execution_id))
-
-    def open_log(
-        self, execution: Execution, mask: Mask, lost: Callable[[BaseException], None] = lambda _: None
-    ) -> ExecutionLog:
-        """The log of an execution that this process has claimed. `lost` is called with the reason when it cannot be
-        written any more."""
-        return ExecutionLog(
-            self.store.executions,
-            self.hub,
-            self.clock,
-            execution_id=execution.id,
-            workflow_id=execution.workflow_id,
-            epoch=execution.epoch,
-            last_seq=execution.last_seq,
-            flush_after=self.options.flush_after,
-            mask=mask,
-            seal=self.seal,
-            lost=lost,
-        )

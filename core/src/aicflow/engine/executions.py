@@ -31,7 +31,7 @@ from aicflow.kernel.events import decode_event, event_type
 from aicflow.kernel.execution import SETTLED_EVENTS, TERMINAL_STATUSES, Execution, Step
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.engine import Engine
-from aicflow.kernel.ports.executions import Answered, ExecutionFilter, Idempotency
+from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, StoredAnswer
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import Observer
 from aicflow.kernel.registry import Registry
@@ -140,7 +140,7 @@ class Executions(Starter):
                 _logger.exception("Listening to other hosts failed; trying again")
             await asyncio.sleep(self.options.poll)
 
-    def deliver(self, execution_id: str, answer: Answered) -> None:
+    def deliver(self, execution_id: str, answer: StoredAnswer) -> None:
         """Hand over an answer that the store has kept, if this process holds the execution."""
         self._worker.deliver(execution_id, answer)
 
@@ -215,7 +215,7 @@ class Executions(Starter):
                 violations = SchemaValidator(schema).validate(value, limit=20)
                 if violations:
                     raise InputInvalid([(one.pointer, one.message) for one in violations], what="answer")
-        answer = Answered(node_id, action, dumps(value), wait.get("call", 0))
+        answer = StoredAnswer(node_id, action, dumps(value), wait.get("call", 0))
         await self.store.executions.answer(execution_id, answer)
         self.deliver(execution_id, answer)
         self._worker.wake()  # it may be parking at this moment

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from aicflow.engine.hub import Hub
+from aicflow.engine.environment import Environment
 from aicflow.engine.masking import Mask
-from aicflow.engine.sealing import Seal
-from aicflow.engine.unavailable import retry_while_unavailable
-from aicflow.kernel.clock import Clock
-from aicflow.kernel.errors import StaleClaim
+from aicflow.kernel.errors import StaleClaim, StoreUnavailable
 from aicflow.kernel.events import History, encode_event, fold
+from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.executions import Appended, EventBatch, ExecutionStore, Projection
 from aicflow.kernel.values import dumps
 
-__all__ = ["SEALED", "ExecutionLog", "read_events", "read_history"]
+__all__ = ["SEALED", "ExecutionLog", "read_events", "read_history", "retry_while_unavailable"]
 
 _logger = logging.getLogger("aicflow.engine")
 SEALED = "$sealed"
 _PAGE = 2_000
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 # What goes on after a crash needs of these what the node really said; the others are only read by people.
 _NEEDED = frozenset({"step.succeeded", "step.failed", "step.waiting"})
+
+
+async def retry_while_unavailable[T](call: Callable[[], Awaitable[T]], who: str = "The engine") -> T:
+    """The result of `call`, however long the store is full or locked: an execution waits, it does not fail."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return await call()
+        except StoreUnavailable as error:
+            _logger.warning("%s waits for the store: %s", who, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 async def read_events(store: ExecutionStore, execution_id: str) -> list[bytes]:
@@ -46,66 +57,22 @@ class ExecutionLog:
     Events hold what people may see: secrets are masked. Where recovery needs the real data, it is kept sealed beside.
     """
 
-    __slots__ = (
-        "_appended",
-        "_busy",
-        "_clock",
-        "_consumed",
-        "_flush_after",
-        "_hub",
-        "_lost",
-        "_outputs",
-        "_pending",
-        "_projection",
-        "_seal",
-        "_sealed",
-        "_store",
-        "_task",
-        "_timer",
-        "closed",
-        "committed",
-        "epoch",
-        "execution_id",
-        "last_seq",
-        "mask",
-        "on_cancel",
-        "opening",
-        "workflow_id",
-    )
-
     def __init__(
-        self,
-        store: ExecutionStore,
-        hub: Hub,
-        clock: Clock,
-        *,
-        execution_id: str,
-        workflow_id: str,
-        epoch: int,
-        last_seq: int,
-        mask: Mask,
-        seal: Seal,
-        flush_after: float,
-        lost: Callable[[BaseException], None],
+        self, env: Environment, execution: Execution, mask: Mask, lost: Callable[[BaseException], None] | None = None
     ) -> None:
-        self._store = store
-        self._hub = hub
-        self._clock = clock
-        self._flush_after = flush_after
-        self._lost = lost
-        self.execution_id = execution_id
-        self.workflow_id = workflow_id
-        self.epoch = epoch
-        self.last_seq = self.committed = last_seq
+        """`lost` is called with the reason when a flush in the background cannot write any more."""
+        self._env = env
+        self._execution = execution
+        self._lost = lost or (lambda _: None)
         self.mask = mask
-        self._seal = seal
+        self.last_seq = self.committed = execution.last_seq
         self.opening: Projection | None = None
         """The row to write with the first flush that says nothing of it: when the execution started."""
         self.closed = False
+        self.on_cancel: Callable[[], None] | None = None
         self._pending: list[bytes] = []
         self._outputs: dict[str, bytes] = {}
         self._consumed: list[tuple[str, int]] = []
-        self.on_cancel: Callable[[], None] | None = None
         self._projection: Projection | None = None
         self._sealed = False
         self._appended: Appended | None = None
@@ -132,10 +99,10 @@ class ExecutionLog:
             self._keep_sealed(f"{SEALED}:{node_id}", real or body, self.last_seq)
             shown = shown[:-1] + b',"masked":true}'
         self._pending.append(
-            encode_event(self.last_seq, self._clock.now(), event_type, self.execution_id, node_id, attempt, shown)
+            encode_event(self.last_seq, self._env.clock.now(), event_type, self._execution.id, node_id, attempt, shown)
         )
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._flush_after, self._due)
+            self._timer = asyncio.get_running_loop().call_later(self._env.options.flush_after, self._due)
 
     def keep_output(self, node_id: str, encoded: bytes) -> None:
         """Commit this output beside the pending events: it is too large to stand in one."""
@@ -148,8 +115,8 @@ class ExecutionLog:
     def _keep_sealed(self, name: str, real: bytes, seq: int) -> None:
         # the values that were hidden go along: the worker that goes on must hide them too
         body = dumps(sorted(self.mask.values)) + b"\n" + real
-        place = f"{self.execution_id} {name} {seq}"
-        self._outputs[name] = b"%d:%b" % (seq, self._seal.close(body, place))
+        place = f"{self._execution.id} {name} {seq}"
+        self._outputs[name] = b"%d:%b" % (seq, self._env.seal.close(body, place))
 
     def consume_answer(self, node_id: str, call: int) -> None:
         """The pending events carry what the answer to this wait led to; forget it when they are committed."""
@@ -172,7 +139,7 @@ class ExecutionLog:
         except (StaleClaim, asyncio.CancelledError) as error:
             self._lost(error)
         except Exception as error:
-            _logger.exception("Committing events of execution %s failed", self.execution_id)
+            _logger.exception("Committing events of execution %s failed", self._execution.id)
             self._lost(error)
         finally:
             self._task = None
@@ -191,7 +158,7 @@ class ExecutionLog:
             if self.committed >= target and self._projection is None:
                 return self._appended
         if self.closed:
-            raise StaleClaim(self.execution_id)
+            raise StaleClaim(self._execution.id)
         projection, self._projection = self._projection, None
         if not self._pending and projection is None:
             return None
@@ -207,8 +174,16 @@ class ExecutionLog:
         busy = self._busy = asyncio.get_running_loop().create_future()
         try:
             batch = EventBatch(self.committed + 1, events)
-            append = partial(self._store.append, self.execution_id, self.epoch, batch, projection, outputs, consumed)
-            appended = await retry_while_unavailable(append, self.execution_id)
+            append = partial(
+                self._env.store.executions.append,
+                self._execution.id,
+                self._execution.epoch,
+                batch,
+                projection,
+                outputs,
+                consumed,
+            )
+            appended = await retry_while_unavailable(append, self._execution.id)
         except BaseException:
             self.closed = True
             raise
@@ -220,7 +195,7 @@ class ExecutionLog:
         self._appended = appended
         if appended.cancel_requested and self.on_cancel is not None:
             self.on_cancel()
-        self._hub.publish(self.execution_id, self.workflow_id, first, events)
+        self._env.hub.publish(self._execution.id, self._execution.workflow_id, first, events)
         return appended
 
     def close(self) -> None:

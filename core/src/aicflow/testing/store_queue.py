@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
-from aicflow.kernel.ports.executions import Answered
+from aicflow.kernel.ports.executions import StoredAnswer
 from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import LEASE, NOW, batch, claim, claimed_ids, create, end, numbers, park, start
 
 __all__ = ["QueueCases"]
 
-YES = Answered("ask", "answered", b'{"ok":true}')
+YES = StoredAnswer("ask", "answered", b'{"ok":true}')
 
 
 class QueueCases:
@@ -118,14 +118,14 @@ class QueueCases:
         await park(executions, "ex_1", wake_at=NOW + 500)
         await executions.answer("ex_1", YES)
         with pytest.raises(Conflict, match="ask"):
-            await executions.answer("ex_1", Answered("ask", "skip", b"null"))
+            await executions.answer("ex_1", StoredAnswer("ask", "skip", b"null"))
         [claimed] = await claim(executions)
         assert claimed.answers == [YES]
         await park(executions, "ex_1", epoch=2, seq=3, consumed=[("ask", 0)])
         assert await claim(executions) == []
-        await executions.answer("ex_1", Answered("ask", "retry", b"null"))
+        await executions.answer("ex_1", StoredAnswer("ask", "retry", b"null"))
         [again] = await claim(executions)
-        assert again.answers == [Answered("ask", "retry", b"null")]
+        assert again.answers == [StoredAnswer("ask", "retry", b"null")]
 
     async def test_an_answer_is_kept_until_its_step_has_run(self, store: Store) -> None:
         executions = store.executions
@@ -155,7 +155,7 @@ class QueueCases:
         await park(executions, "ex_1")
         await executions.answer("ex_1", YES)
         await claim(executions)
-        other = Answered("other", "fail", b'"no"')
+        other = StoredAnswer("other", "fail", b'"no"')
         await executions.answer("ex_1", other)
         assert await claim(executions) == []
         await park(executions, "ex_1", epoch=2, seq=3, consumed=[("ask", 0)])
@@ -174,10 +174,10 @@ class QueueCases:
             await end(executions, id)
         [claimed] = await claim(executions)
         assert claimed.execution.id == "ex_waiting"
-        assert claimed.answers == [Answered("call", "answered", b'{"child":"ex_waiting_child"}')]
+        assert claimed.answers == [StoredAnswer("call", "answered", b'{"child":"ex_waiting_child"}')]
         await park(executions, "ex_running")
         [claimed] = await claim(executions)
-        assert claimed.answers == [Answered("call", "answered", b'{"child":"ex_running_child"}')]
+        assert claimed.answers == [StoredAnswer("call", "answered", b'{"child":"ex_running_child"}')]
 
     async def test_each_wait_of_a_step_has_an_answer_of_its_own(self, store: Store) -> None:
         executions = store.executions
@@ -189,14 +189,14 @@ class QueueCases:
         await end(executions, "ex_1_child")
         await park(executions, "ex_1")
         [claimed] = await claim(executions)
-        assert claimed.answers == [Answered("c", "answered", b'{"child":"ex_1_child"}', 1)]
+        assert claimed.answers == [StoredAnswer("c", "answered", b'{"child":"ex_1_child"}', 1)]
         await end(executions, "ex_2_child")
         await park(executions, "ex_1", epoch=2, seq=3, consumed=[("c", 1)])
         [claimed] = await claim(executions)
-        assert claimed.answers == [Answered("c", "answered", b'{"child":"ex_2_child"}', 2)]
-        await executions.answer("ex_1", Answered("c", "skip", b"null", 3))
+        assert claimed.answers == [StoredAnswer("c", "answered", b'{"child":"ex_2_child"}', 2)]
+        await executions.answer("ex_1", StoredAnswer("c", "skip", b"null", 3))
         with pytest.raises(Conflict, match="has an answer"):
-            await executions.answer("ex_1", Answered("c", "fail", b"null", 3))
+            await executions.answer("ex_1", StoredAnswer("c", "fail", b"null", 3))
 
     async def test_a_child_that_comes_to_no_end_answers_nothing(self, store: Store) -> None:
         executions = store.executions
@@ -243,7 +243,7 @@ class QueueCases:
         await executions.answer("ex_1", YES)
         await end(executions, "ex_1")
         with pytest.raises(Conflict, match="succeeded"):
-            await executions.answer("ex_1", Answered("b", "answered", b"1"))
+            await executions.answer("ex_1", StoredAnswer("b", "answered", b"1"))
         with pytest.raises(NotFound, match="ex_none"):
             await executions.answer("ex_none", YES)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
-from aicflow.engine.log import ExecutionLog
+from aicflow.engine.masking import Mask
 from aicflow.engine.nodes.outputs import as_json
 from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.options import EngineOptions
@@ -37,7 +37,7 @@ class StepRun(Protocol):
     secrets: Secrets
     workflows: WorkflowStore
     options: EngineOptions
-    log: ExecutionLog
+    mask: Mask
     scope: dict[str, Any]
     """What references see, by root."""
     used: set[NodeType]
@@ -121,7 +121,7 @@ class StepContext:
     def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
         """Keep a line in the execution's history. Over the limit it is cut, with a marker."""
         limit = self._run.options.log_limit
-        message = self._run.log.mask.text(message)  # before it is cut
+        message = self._run.mask.text(message)  # before it is cut
         data: dict[str, Any] = {"level": level, "message": message}
         if len(message) > limit:
             data["message"], data["truncated"] = message[:limit], len(message)
@@ -153,7 +153,7 @@ class StepContext:
 
     def mask(self, value: str) -> None:
         """Hide a value that the step got itself, such as a token, wherever this execution shows something."""
-        self._run.log.mask.add(value)
+        self._run.mask.add(value)
 
     def describe(self, type_id: str) -> Mapping[str, Any]:
         """A node type's description and schemas. Raises NotFound."""
@@ -199,7 +199,7 @@ class StepContext:
         inner.untrusted = untrusted or self.untrusted  # what an untrusted call calls is no better
         # each call has a key of its own, or a receiver would take the second for a repeat of the first
         inner.idempotency_key = f"{self.idempotency_key}:{self._calls}"
-        mask = self._run.log.mask
+        mask = self._run.mask
         try:
             result = await self._run.nodes.invoke(cls, inner, checked)
         except NodeError as error:

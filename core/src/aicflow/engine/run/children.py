@@ -8,14 +8,13 @@ from functools import partial
 from typing import Any, Protocol
 
 from aicflow.engine.environment import Environment
-from aicflow.engine.log import SEALED
+from aicflow.engine.log import SEALED, retry_while_unavailable
 from aicflow.engine.run.failure import report_to_json
 from aicflow.engine.run.recovery import unseal
-from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.errors import AICFlowError, NodeError, NotFound, PermanentError
 from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, Started, TriggerInfo
 from aicflow.kernel.node import StartChild
-from aicflow.kernel.ports.executions import Answered, ExecutionFilter, Idempotency
+from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, StoredAnswer
 from aicflow.kernel.values import dumps, loads
 
 __all__ = ["Children"]
@@ -42,7 +41,7 @@ class Children:
         *,
         start: _Start,
         cancel: Callable[[str], Awaitable[Any]],
-        deliver: Callable[[str, Answered], None],
+        deliver: Callable[[str, StoredAnswer], None],
     ) -> None:
         self._env = env
         self._start = start
@@ -144,6 +143,8 @@ class Children:
         trigger = execution.trigger
         if trigger.parent_execution_id is None or trigger.parent_node_id is None:
             return
-        answer = Answered(trigger.parent_node_id, "answered", dumps({"child": execution.id}), trigger.parent_call or 0)
+        answer = StoredAnswer(
+            trigger.parent_node_id, "answered", dumps({"child": execution.id}), trigger.parent_call or 0
+        )
         self._deliver(trigger.parent_execution_id, answer)
         self._env.wake()

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from aicflow.engine.environment import Environment
+from aicflow.engine.log import ExecutionLog
 from aicflow.engine.masking import DeltaMask, Mask
 from aicflow.engine.run.children import Children
 from aicflow.engine.run.failure import report_of, report_to_json
@@ -21,7 +22,7 @@ from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import NodeError, StaleClaim
 from aicflow.kernel.events import report_from_json
 from aicflow.kernel.node import NodeType
-from aicflow.kernel.ports.executions import Answered, Claimed, Projection
+from aicflow.kernel.ports.executions import Claimed, Projection, StoredAnswer
 from aicflow.kernel.values import dumps, loads
 from aicflow.language.plan import Plan, PlannedNode
 
@@ -51,10 +52,11 @@ class ExecutionRun:
         self.traceparent = execution.trigger.traceparent
         self.stop_reason: Stop | None = None
         self.used: set[NodeType] = set()
-        self.log = env.open_log(execution, Mask(parent=env.secrets.mask), self._lost)
+        self.mask = Mask(parent=env.secrets.mask)
+        self.log = ExecutionLog(env, execution, self.mask, self._lost)
         self.log.on_cancel = partial(self.stop, "cancelled")
         self._resumption = resume_from(plan, claimed, env.seal)
-        self.log.mask.add(*self._resumption.hidden)
+        self.mask.add(*self._resumption.hidden)
         self.stalled = self._resumption.stalled
         self.fault: Exception | None = None
         self._again = asyncio.Event()
@@ -156,7 +158,7 @@ class ExecutionRun:
         """A delta of a step, for those who watch now."""
         if self._finishing:
             return
-        mask = self._deltas.get(node_id) or self._deltas.setdefault(node_id, DeltaMask(self.log.mask))
+        mask = self._deltas.get(node_id) or self._deltas.setdefault(node_id, DeltaMask(self.mask))
         for shown in mask.shown(delta):
             self.env.hub.delta(self.execution_id, node_id, attempt, shown)
 
@@ -254,7 +256,7 @@ class ExecutionRun:
         learned that its last batch is committed, and a new turn must take it up."""
         if self._finishing or self.log.closed or self.stop_reason == "lost":
             return False
-        self.execution.epoch = self.log.epoch = epoch
+        self.execution.epoch = epoch
         return True
 
     async def pause(self, seconds: float) -> None:
@@ -340,7 +342,7 @@ class ExecutionRun:
             except ValueError as error:
                 report = {"code": "output-failed", "message": f"The output is not JSON: {error}"}
             else:
-                shown = self.log.mask.json(encoded)
+                shown = self.mask.json(encoded)
                 if shown is not encoded:
                     output = loads(shown)
                     if self.execution.trigger.parent_node_id is not None:
@@ -350,7 +352,7 @@ class ExecutionRun:
                 self.execution.output = output
                 await self._end("succeeded", data, shown, None)
                 return
-        report = self.log.mask.report(report)
+        report = self.mask.report(report)
         on_failure = self.plan.document.settings.on_failure
         if on_failure is not None and self.execution.trigger.kind != "failure":
             # the failed steps are durable first, so that a crash after the start comes to the same end
@@ -416,6 +418,6 @@ class ExecutionRun:
         for cls in self.used:
             await self.nodes.release(cls, self.execution_id)
 
-    def deliver(self, answer: Answered) -> None:
+    def deliver(self, answer: StoredAnswer) -> None:
         """An answer to a waiting step arrived while this worker holds the execution."""
         self.steps.deliver(answer)

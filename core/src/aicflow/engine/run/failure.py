@@ -1,19 +1,23 @@
-"""From an exception to a report that a person can act on."""
+"""What a failed attempt means: a report that a person can act on, and whether and when it is tried again."""
 
 from __future__ import annotations
 
+import random
 import traceback
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
 from aicflow.engine.masking import Mask
-from aicflow.kernel.errors import AICFlowError, NodeError
+from aicflow.kernel.document import Retry
+from aicflow.kernel.errors import AICFlowError, NodeError, PermanentError, TransientError
 from aicflow.kernel.execution import FailureReport
 
-__all__ = ["UNEXPECTED", "report_of", "report_to_json"]
+__all__ = ["UNEXPECTED", "backoff", "report_of", "report_to_json", "retryable"]
 
 UNEXPECTED: Final = "unexpected-error"
 """The code of an exception that is no NodeError."""
+_LONGEST_RETRY_AFTER = 86_400.0
 _MESSAGE_LIMIT = 4_000
 _FRAMES = 12
 _FIELDS: Final = tuple(field.name for field in fields(FailureReport))
@@ -67,3 +71,32 @@ def report_to_json(report: FailureReport, mask: Mask | None = None) -> dict[str,
     if isinstance(cause := out.get("details", {}).get("cause"), str):
         out["details"] = {**out["details"], "cause": cause[:_MESSAGE_LIMIT]}
     return out
+
+
+def retryable(error: BaseException, on: Sequence[str] | None) -> bool:
+    """Whether to try again: transient errors always, what `retry.on` names by code or type, and with `*` all that is
+    not permanent."""
+    if isinstance(error, TransientError):
+        return True
+    if not on:
+        return False
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if isinstance(error, NodeError):
+        names |= {error.code, *error.types}
+    else:
+        names.add(UNEXPECTED)
+    return not names.isdisjoint(on) or ("*" in on and not isinstance(error, PermanentError))
+
+
+def backoff(retry: Retry, attempt: int, error: BaseException, chance: random.Random) -> float:
+    """Seconds until the attempt after `attempt` (from 1): exponential, capped, full jitter. What the other side asked
+    for with Retry-After is the least, up to a day."""
+    # the exponent is bounded because multiplier ** attempt overflows long before a thousand attempts
+    exponent = min(attempt - 1, 64)
+    delay = min(retry.max_delay, retry.initial_delay * min(retry.multiplier**exponent, 1e18))
+    if retry.jitter:
+        delay = chance.uniform(0.0, delay)
+    asked = error.retry_after if isinstance(error, TransientError) else None
+    if asked is not None:
+        delay = max(delay, min(max(asked, 0.0), _LONGEST_RETRY_AFTER))
+    return delay

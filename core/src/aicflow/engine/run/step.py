@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from aicflow.engine.environment import Environment
+from aicflow.engine.log import ExecutionLog
 from aicflow.engine.nodes.attempt import Attempt, Failed, Interrupted, Outcome, Succeeded
 from aicflow.engine.nodes.context import StepRun
 from aicflow.engine.nodes.outputs import as_event
 from aicflow.engine.run.children import Children
-from aicflow.engine.run.failure import report_of, report_to_json
+from aicflow.engine.run.failure import backoff, report_of, report_to_json, retryable
 from aicflow.engine.run.recovery import Resumption, Waits
-from aicflow.engine.run.retry import backoff, retryable
 from aicflow.engine.run.waiting import Sleepers
 from aicflow.kernel.clock import iso
 from aicflow.kernel.context import Answer
@@ -23,7 +23,7 @@ from aicflow.kernel.errors import NodeError, PermanentError
 from aicflow.kernel.execution import Execution, FailureReport, Step
 from aicflow.kernel.node import StartChild, Wait
 from aicflow.kernel.ports.engine import Settlement
-from aicflow.kernel.ports.executions import Answered
+from aicflow.kernel.ports.executions import StoredAnswer
 from aicflow.kernel.values import dumps, loads
 from aicflow.language.plan import Plan, PlannedNode
 
@@ -40,6 +40,7 @@ class SteppedRun(StepRun, Protocol):
     plan: Plan
     execution: Execution
     children: Children
+    log: ExecutionLog
 
     @property
     def is_stopping(self) -> bool: ...
@@ -65,7 +66,7 @@ class _OpenStep:
     begun: Step | None = None
     attempt: int = 0
     current: Attempt | None = None
-    answer: Answered | None = None
+    answer: StoredAnswer | None = None
     is_announced: bool = False
 
     @property
@@ -73,7 +74,7 @@ class _OpenStep:
         """The task of its node's code."""
         return self.current.task if self.current is not None else None
 
-    def take_answer(self) -> Answered | None:
+    def take_answer(self) -> StoredAnswer | None:
         answer, self.answer = self.answer, None
         return answer
 
@@ -91,7 +92,7 @@ class StepRunner:
     calls."""
 
     def __init__(
-        self, run: SteppedRun, resumption: Resumption, answers: Sequence[Answered], begun: Sequence[str]
+        self, run: SteppedRun, resumption: Resumption, answers: Sequence[StoredAnswer], begun: Sequence[str]
     ) -> None:
         self._run = run
         self._settled = resumption.settled
@@ -145,7 +146,7 @@ class StepRunner:
         graph = self._run.plan.graph
         return [index for index in graph.order if index in graph.always and self._settled[index] is None]
 
-    def deliver(self, answer: Answered) -> None:
+    def deliver(self, answer: StoredAnswer) -> None:
         """An answer for a step that waits here, or that is about to. One for a wait that is over is dropped."""
         step = self._open.get(answer.node_id)
         if step is None or step.waits.number != answer.call:
@@ -366,7 +367,7 @@ class StepRunner:
         run.log.add("step.waiting", step.id, step.attempt, data)
         return await self._until(step, until, wanted.seconds)
 
-    async def _follow_child(self, step: _OpenStep, child: str, answer: Answered | None = None) -> Answer | _Ended:
+    async def _follow_child(self, step: _OpenStep, child: str, answer: StoredAnswer | None = None) -> Answer | _Ended:
         run = self._run
         while True:
             if answer is not None and answer.kind in ("skip", "fail"):
@@ -395,7 +396,7 @@ class StepRunner:
         step.waits.wake("timeout")
         return Answer("timeout")
 
-    def _take(self, step: _OpenStep, answer: Answered) -> Answer | _Ended:
+    def _take(self, step: _OpenStep, answer: StoredAnswer) -> Answer | _Ended:
         """What an answer means: the value for the node, another attempt, or a settlement."""
         if answer.kind == "answered":
             step.waits.wake("answer")
@@ -417,13 +418,13 @@ class StepRunner:
 
     async def _sleep(
         self, step: _OpenStep, until: float | None, seconds: float | None = None
-    ) -> Answered | _Ended | None:
+    ) -> StoredAnswer | _Ended | None:
         """Wait for an instant or an answer: None when the time came."""
         answer = step.take_answer()
         if answer is not None:
             return answer
         woken = await self.sleepers.sleep(step.id, until, seconds)
-        if isinstance(woken, Answered):
+        if isinstance(woken, StoredAnswer):
             return woken
         return None if woken == "due" else _Ended(None if woken == "parked" else ())
 
@@ -438,7 +439,7 @@ class StepRunner:
         if deadline is not None and asyncio.get_running_loop().time() + delay >= deadline:
             return _Ended(self._failed(step, error))
         retry_at = run.env.clock.now() + delay
-        report = report_to_json(report_of(error, step.id, step.attempt), run.log.mask)
+        report = report_to_json(report_of(error, step.id, step.attempt), run.mask)
         data = {"retry_at": retry_at, "delay": round(delay, 3), "error": report}
         run.log.add("step.retrying", step.id, step.attempt, data)
         if delay > 0 and isinstance(woken := await self._sleep(step, retry_at, delay), _Ended):
@@ -447,7 +448,7 @@ class StepRunner:
 
     def _succeeded(self, step: _OpenStep, outcome: Succeeded) -> Settlement:
         run = self._run
-        data, large, real = as_event(outcome.port, outcome.encoded, run.log.mask, run.options)
+        data, large, real = as_event(outcome.port, outcome.encoded, run.mask, run.options)
         if large is not None:
             run.log.keep_output(step.id, large)
         run.log.add("step.succeeded", step.id, step.attempt, data, real)
@@ -462,7 +463,7 @@ class StepRunner:
             port = "error"
         elif node.entry.on_error == "continue":
             port = node.only_port  # several: no way on is better than a wrong one
-        real, shown = report_to_json(report), report_to_json(report, run.log.mask)
+        real, shown = report_to_json(report), report_to_json(report, run.mask)
         rest: dict[str, Any] = {} if port is None else {"port": port, "output": None}
         real_data = None if shown == real else dumps({"error": real, **rest})
         run.log.add("step.failed", step.id, step.attempt, {"error": shown, **rest}, real_data)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aicflow.kernel.clock import Clock
-from aicflow.kernel.ports.executions import Answered
+from aicflow.kernel.ports.executions import StoredAnswer
 
 __all__ = ["Sleepers", "Wakeup"]
 
@@ -16,7 +16,7 @@ _SETTLE_TIME = 0.01
 _LONGEST_TIMER = 60.0
 
 
-type Wakeup = Answered | Literal["due", "parked", "stopped"]
+type Wakeup = StoredAnswer | Literal["due", "parked", "stopped"]
 """What ends a step's sleep: an answer, its time, or that the execution is being parked (the step goes on in a later
 turn) or stopped."""
 
@@ -96,7 +96,7 @@ class Sleepers:
         if not sleeper.future.done():
             sleeper.future.set_result(result)
 
-    def wake(self, step_id: str, answer: Answered) -> bool:
+    def wake(self, step_id: str, answer: StoredAnswer) -> bool:
         """Hand an answer to the step if it sleeps here."""
         sleeper = self._sleeping.get(step_id)
         if sleeper is None or sleeper.future.done():

@@ -64,7 +64,7 @@ class Observers:
         self._observers = tuple(one for one, works in zip(self._observers, started, strict=True) if works)
         self._types = self._wanted()
         if self._observers:
-            self._task = asyncio.get_running_loop().create_task(self._tell_all(), name="aicflow-observers")
+            self._task = asyncio.get_running_loop().create_task(self._deliver_all(), name="aicflow-observers")
 
     async def stop(self) -> None:
         """Tell what is left, let observers flush, then stop them; each in the time it has."""
@@ -76,7 +76,7 @@ class Observers:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._seconds
         while self._queue and loop.time() < deadline:
-            self._tell()
+            self._deliver()
         if self._queue:
             _logger.warning("Observers were not told of the last %d events: they took too long", len(self._queue))
             self._queue.clear()
@@ -123,15 +123,15 @@ class Observers:
                     if error is not ended:
                         _logger.exception("step of observer %r failed", observer)
 
-    async def _tell_all(self) -> None:
+    async def _deliver_all(self) -> None:
         while True:
             await self._signal.wait()
             self._signal.clear()
             while self._queue:
-                self._tell()
+                self._deliver()
                 await asyncio.sleep(0)
 
-    def _tell(self) -> None:
+    def _deliver(self) -> None:
         if self._lost:
             _logger.warning("Observers fell behind and lost %d events", self._lost)
             self._lost = 0

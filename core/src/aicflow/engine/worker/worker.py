@@ -11,14 +11,14 @@ from typing import Any
 
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
-from aicflow.engine.log import read_history
+from aicflow.engine.log import ExecutionLog, read_history
 from aicflow.engine.run.children import Children
 from aicflow.engine.run.execution_run import ExecutionRun
 from aicflow.engine.run.failure import report_of, report_to_json
 from aicflow.engine.worker.plans import PlanCache
 from aicflow.kernel.errors import PermanentError, StaleClaim, StoreUnavailable
 from aicflow.kernel.execution import Execution
-from aicflow.kernel.ports.executions import Answered, Claimed, Projection
+from aicflow.kernel.ports.executions import Claimed, Projection, StoredAnswer
 from aicflow.kernel.values import dumps
 
 __all__ = ["Worker", "WorkerStatus"]
@@ -217,7 +217,7 @@ class Worker:
         """End an execution without its steps: it cannot even begin, since its workflow or a node type is gone, or it
         cannot go on."""
         _logger.warning("Execution %s cannot run: %s", execution.id, error)
-        log = self._env.open_log(execution, self._env.secrets.mask)
+        log = ExecutionLog(self._env, execution, self._env.secrets.mask)
         cancelled = execution.cancel_requested
         now = self._env.clock.now()
         report = report_to_json(report_of(error, "", 1), self._env.secrets.mask)
@@ -346,7 +346,7 @@ class Worker:
         """Stop an execution if this worker holds it, or is about to."""
         self._when_held(execution_id, lambda run: run.stop("cancelled"))
 
-    def deliver(self, execution_id: str, answer: Answered) -> None:
+    def deliver(self, execution_id: str, answer: StoredAnswer) -> None:
         """Hand over an answer if this worker holds the execution, or is about to."""
         self._when_held(execution_id, lambda run: run.deliver(answer))
 

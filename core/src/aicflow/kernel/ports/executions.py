@@ -10,7 +10,6 @@ from aicflow.kernel.errors import EventsDamaged
 from aicflow.kernel.execution import Execution, ExecutionStatus, WhenFull
 
 __all__ = [
-    "Answered",
     "Appended",
     "Claimed",
     "Created",
@@ -24,6 +23,7 @@ __all__ = [
     "Page",
     "Projection",
     "SlotLimit",
+    "StoredAnswer",
 ]
 
 
@@ -138,7 +138,7 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class StoredAnswer:
     """An answer to a waiting step, kept until the step has run again. `value` is encoded JSON. `call` says which of
     the step's waits it answers, from 1; 0 for waits that an earlier version began."""
 
@@ -157,7 +157,7 @@ class Claimed:
     execution: Execution
     events: list[bytes]
     outputs: dict[str, bytes]
-    answers: list[Answered]
+    answers: list[StoredAnswer]
     damage: EventsDamaged | None = None
 
 
@@ -262,7 +262,7 @@ class ExecutionStore(Protocol):
         the end, changes nothing. Gives its row. Raises NotFound."""
         ...
 
-    async def answer(self, execution_id: str, answer: Answered) -> None:
+    async def answer(self, execution_id: str, answer: StoredAnswer) -> None:
         """Keep an answer for a waiting step and make the execution claimable. Raises NotFound; Conflict when the
         execution is not waiting or running, or that wait of the step has an answer already."""
         ...

@@ -9,7 +9,6 @@ from typing import Any
 from aicflow.kernel.errors import EventsDamaged, NotFound, RecordDamaged
 from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.executions import (
-    Answered,
     Appended,
     Claimed,
     Created,
@@ -19,6 +18,7 @@ from aicflow.kernel.ports.executions import (
     Page,
     Projection,
     SlotLimit,
+    StoredAnswer,
 )
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events, check_limit
@@ -91,7 +91,7 @@ class SQLiteExecutions:
             lambda connection: queue.cancel(connection, self._batch.book(connection), execution_id)
         )
 
-    async def answer(self, execution_id: str, answer: Answered) -> None:
+    async def answer(self, execution_id: str, answer: StoredAnswer) -> None:
         await self._writer.run(lambda connection: queue.answer(connection, execution_id, answer))
 
     async def get(self, execution_id: str) -> Execution:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aicflow.kernel.errors import Conflict, EventsDamaged, NotFound
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution
-from aicflow.kernel.ports.executions import Answered, Claimed
+from aicflow.kernel.ports.executions import Claimed, StoredAnswer
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.concurrency import ConcurrencyLimiter
 from aicflow.store.instants import micros, now, seconds
@@ -70,7 +70,7 @@ def _complete(claimed: Claimed, events: str | None, payloads: str, answers: str)
             claimed.execution.trigger = trigger_from(body)
         else:
             claimed.outputs[name] = body.encode()
-    claimed.answers = [Answered(node, kind, value.encode(), call) for node, call, kind, value in loads(answers)]
+    claimed.answers = [StoredAnswer(node, kind, value.encode(), call) for node, call, kind, value in loads(answers)]
 
 
 def renew(
@@ -117,7 +117,7 @@ def cancel(connection: sqlite3.Connection, book: ConcurrencyLimiter, execution_i
     return execution
 
 
-def answer(connection: sqlite3.Connection, execution_id: str, given: Answered) -> None:
+def answer(connection: sqlite3.Connection, execution_id: str, given: StoredAnswer) -> None:
     """Keep an answer and make its execution claimable."""
     execution = _row(connection, execution_id)
     # one that was handed back while it ran is queued again, and its parked steps wait on

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, ExecutionStatus
 from aicflow.kernel.ports.executions import (
-    Answered,
     Appended,
     Claimed,
     Created,
@@ -19,6 +18,7 @@ from aicflow.kernel.ports.executions import (
     Page,
     Projection,
     SlotLimit,
+    StoredAnswer,
 )
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
@@ -57,7 +57,7 @@ class ExecutionRow:
     error: bytes | None = None
     wake_at: float | None = None
     cancel_requested: bool = False
-    answers: dict[tuple[str, int], Answered] = field(default_factory=dict)
+    answers: dict[tuple[str, int], StoredAnswer] = field(default_factory=dict)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -212,7 +212,7 @@ class TableExecutions(Part):
         node, parent = child.parent_node_id, self.rows.get(child.parent_execution_id or "")
         if node is None or parent is None or parent.status in TERMINAL_STATUSES:
             return
-        answer = Answered(node, "answered", dumps({"child": child.id}), child.parent_call)
+        answer = StoredAnswer(node, "answered", dumps({"child": child.id}), child.parent_call)
         parent.answers.setdefault((node, child.parent_call), answer)
         if parent.status == "waiting":
             parent.due_at = AT_ONCE
@@ -292,7 +292,7 @@ class TableExecutions(Part):
         return row
 
     @writes
-    async def answer(self, execution_id: str, answer: Answered) -> None:
+    async def answer(self, execution_id: str, answer: StoredAnswer) -> None:
         row = self._row(execution_id)
         begun = row.status == "queued" and len(row.events) > 1
         if row.status not in ("waiting", "running") and not begun:
