@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,7 +14,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aicflow import __version__
 from aicflow.engine.options import EngineOptions
-from aicflow.host import openapi
 from aicflow.host.docs_page import docs_routes, root
 from aicflow.host.gate import Access, Gate, require
 from aicflow.host.plugins import Plugins
@@ -70,7 +70,7 @@ def create_app(
     app.router.routes.extend(streams.sockets())
     for module in (workflows, preview, streams, executions, catalogue, triggers, keys, health):
         app.include_router(module.routes)
-    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    app.openapi = partial(_document, app)  # type: ignore[method-assign]
     pages = [root(docs=settings.docs), *(docs_routes(app.openapi) if settings.docs else ())]
     app.router.routes.extend(pages)
     access.exact.update(page.path for page in pages)
@@ -85,6 +85,12 @@ def create_app(
             expose_headers=["etag", "location", "x-request-id", "idempotent-replayed", "retry-after"],
         )
     return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    from aicflow.host.openapi import document  # with models of all responses, which take a while to make
+
+    return document(app)
 
 
 class _ApiCors(CORSMiddleware):

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from aicflow import __version__
@@ -57,14 +56,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     _, requests = models_json_schema(
         [(model, "validation") for model in _READ_BY_ROUTES], ref_template="#/components/schemas/{model}"
     )
-    _, problem = TypeAdapter.json_schemas(
-        [
-            (model, "serialization", TypeAdapter(model))
-            for model in (schemas.ProblemDocument, schemas.Event, schemas.StreamEvent)
-        ],
-        ref_template="#/components/schemas/{model}",
-    )
-    for definitions in (requests["$defs"], problem["$defs"]):
+    for definitions in (requests["$defs"], schemas.response_schemas()):
         for name, schema in definitions.items():
             known.setdefault(name, schema)
     for name in ("HTTPValidationError", "ValidationError"):

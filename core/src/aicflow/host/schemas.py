@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from itertools import chain
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from aicflow.kernel.execution import Event, Execution, FailureReport, Step
+from aicflow.kernel.execution import Event, Execution, Step
 from aicflow.kernel.trigger import Delivery
 
-__all__ = [
-    "ApiKey",
-    "ApiKeyCreated",
-    "BulkResult",
-    "Delivery",
-    "Event",
-    "Events",
-    "Execution",
-    "ExpressionPreview",
-    "FailureReport",
-    "Fires",
-    "Issue",
-    "NodeHealth",
-    "NodeType",
-    "Plugin",
-    "ProblemDocument",
-    "Ready",
-    "Step",
-    "Steps",
-    "Trigger",
-    "TriggerType",
-    "ValidationResult",
-    "Why",
-    "Workflow",
-    "WorkflowChange",
-    "WorkflowDiff",
-    "WorkflowSummary",
-    "WorkflowVersion",
-    "page_of",
-]
+__all__ = ["response_schemas"]
 
 
 class _Response(BaseModel):
@@ -159,13 +131,6 @@ class ExpressionPreview(_Response):
     value: Any = None
     type: str | None = None
     error: PreviewError | None = None
-
-
-class Steps(_Response):
-    """Steps of one execution, in the order they first appeared; `next_cursor` is null at the end."""
-
-    data: list[Step]
-    next_cursor: str | None
 
 
 class StreamEvent(BaseModel):
@@ -338,13 +303,43 @@ class Ready(_Response):
     node_types: dict[str, NodeHealth]
 
 
-def page_of(model: type, name: str) -> type[BaseModel]:
-    """The model of one page of a list."""
-    from pydantic import create_model
+PAGES: Final = {
+    "ApiKeyPage": "ApiKey",
+    "DeliveryPage": "Delivery",
+    "ExecutionPage": "Execution",
+    "NodeTypePage": "NodeType",
+    "PluginPage": "Plugin",
+    "TriggerPage": "Trigger",
+    "TriggerTypePage": "TriggerType",
+    "WorkflowPage": "WorkflowSummary",
+    "WorkflowVersionPage": "WorkflowVersion",
+    "Steps": "Step",
+}
+"""The lists that come in pages, and what they are of."""
+RESPONSES: Final[tuple[type, ...]] = (
+    ApiKey, ApiKeyCreated, BulkResult, Delivery, Event, Events, Execution, ExpressionPreview, Fires, NodeType, Plugin,
+    ProblemDocument, Ready, Step, StreamEvent, Trigger, TriggerType, ValidationResult, Why, Workflow, WorkflowDiff,
+    WorkflowSummary, WorkflowVersion,
+)  # fmt: skip
 
-    return create_model(
-        name,
-        __doc__="One page; `next_cursor` is null at the end.",
-        data=(list[model], ...),  # type: ignore[valid-type]
-        next_cursor=(str | None, ...),
+
+def response_schemas() -> dict[str, Any]:
+    """The schemas of all responses by name."""
+    _, found = TypeAdapter.json_schemas(
+        [(model, "serialization", TypeAdapter(model)) for model in RESPONSES],
+        ref_template="#/components/schemas/{model}",
     )
+    schemas: dict[str, Any] = found["$defs"]
+    for field in chain.from_iterable(schema.get("properties", {}).values() for schema in schemas.values()):
+        field.pop("default", None)  # which is for what is sent
+    for name, item in PAGES.items():
+        items = {"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}, "title": "Data"}
+        cursor = {"anyOf": [{"type": "string"}, {"type": "null"}], "title": "Next Cursor"}
+        schemas[name] = {
+            "type": "object",
+            "title": name,
+            "description": "One page; `next_cursor` is null at the end.",
+            "properties": {"data": items, "next_cursor": cursor},
+            "required": ["data", "next_cursor"],
+        }
+    return schemas

@@ -9,11 +9,11 @@ from aicflow_language.suggest import did_you_mean
 from fastapi import Request
 from starlette.responses import Response
 
-from aicflow.host import requests, schemas
+from aicflow.host import requests
 from aicflow.host.bodies import json_body
 from aicflow.host.pages import json_response, list_response
 from aicflow.host.problems import Problem
-from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, router, runtime_of, scoped
+from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, returns, router, runtime_of, scoped
 from aicflow.host.views import node_type_view, plugin_view, trigger_type_view
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.tables import NodeSetting
@@ -24,9 +24,6 @@ from aicflow.language.validation import document_schema
 __all__ = ["routes"]
 
 routes = router("catalogue")
-NodeTypePage = schemas.page_of(schemas.NodeType, "NodeTypePage")
-TriggerTypePage = schemas.page_of(schemas.TriggerType, "TriggerTypePage")
-PluginPage = schemas.page_of(schemas.Plugin, "PluginPage")
 _type_id = attrgetter("type_id")
 
 
@@ -34,8 +31,7 @@ _type_id = attrgetter("type_id")
     "/node-types",
     operation_id="list_node_types",
     summary="List the installed node types",
-    response_model=NodeTypePage,
-    responses=problems(),
+    responses=returns("NodeTypePage"),
     dependencies=scoped("read"),
 )
 async def list_node_types(request: Request, query: Paging) -> Response:
@@ -48,8 +44,7 @@ async def list_node_types(request: Request, query: Paging) -> Response:
     "/node-types/{type_id}",
     operation_id="get_node_type",
     summary="Show a node type",
-    response_model=schemas.NodeType,
-    responses=problems(404),
+    responses=returns("NodeType", 404),
     dependencies=scoped("read"),
 )
 async def get_node_type(request: Request, type_id: Id, query: NoQuery) -> Response:
@@ -62,8 +57,7 @@ async def get_node_type(request: Request, type_id: Id, query: NoQuery) -> Respon
     "/node-types/{type_id}",
     operation_id="configure_node_type",
     summary="Configure a node type",
-    response_model=schemas.NodeType,
-    responses=problems(400, 404, 413, 415),
+    responses=returns("NodeType", 400, 404, 413, 415),
     openapi_extra=body_of(requests.PatchNodeType),
     dependencies=scoped("admin"),
 )
@@ -107,8 +101,7 @@ def _check_defaults(type_id: str, schema: dict[str, Any], params: dict[str, Any]
     "/trigger-types",
     operation_id="list_trigger_types",
     summary="List the installed trigger types",
-    response_model=TriggerTypePage,
-    responses=problems(),
+    responses=returns("TriggerTypePage"),
     dependencies=scoped("read"),
 )
 async def list_trigger_types(request: Request, query: Paging) -> Response:
@@ -120,8 +113,7 @@ async def list_trigger_types(request: Request, query: Paging) -> Response:
     "/trigger-types/{type_id}",
     operation_id="get_trigger_type",
     summary="Show a trigger type",
-    response_model=schemas.TriggerType,
-    responses=problems(404),
+    responses=returns("TriggerType", 404),
     dependencies=scoped("read"),
 )
 async def get_trigger_type(request: Request, type_id: Id, query: NoQuery) -> Response:
@@ -133,8 +125,7 @@ async def get_trigger_type(request: Request, type_id: Id, query: NoQuery) -> Res
     "/plugins",
     operation_id="list_plugins",
     summary="List the installed plugins",
-    response_model=PluginPage,
-    responses=problems(),
+    responses=returns("PluginPage"),
     dependencies=scoped("read"),
 )
 async def list_plugins(request: Request, query: Paging) -> Response:
@@ -146,8 +137,7 @@ async def list_plugins(request: Request, query: Paging) -> Response:
     "/plugins/{name}",
     operation_id="get_plugin",
     summary="Show a plugin",
-    response_model=schemas.Plugin,
-    responses=problems(404),
+    responses=returns("Plugin", 404),
     dependencies=scoped("read"),
 )
 async def get_plugin(request: Request, name: Id, query: NoQuery) -> Response:
@@ -163,7 +153,6 @@ async def get_plugin(request: Request, name: Id, query: NoQuery) -> Response:
     "/schema/workflow",
     operation_id="get_workflow_schema",
     summary="The JSON Schema of the workflow document",
-    response_model=None,
     responses={200: {"content": {"application/schema+json": {"schema": {"type": "object"}}}}, **problems()},
     dependencies=scoped("read"),
 )

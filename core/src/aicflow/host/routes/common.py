@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -28,10 +29,12 @@ __all__ = [
     "body_of",
     "problems",
     "repeated",
+    "returns",
     "router",
     "runtime_of",
     "scoped",
     "shown",
+    "shows",
     "started",
 ]
 
@@ -100,9 +103,26 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"description": _TITLES[s], "content": content} for s in sorted({401, 403, 422, *statuses})}
 
 
-def repeated(model: type) -> dict[str, Any]:
-    """The documentation of the answer to a request whose idempotency key was used before."""
-    return {"model": model, "description": "The idempotency key was used before; this is what it made"}
+def shows(name: str, description: str) -> dict[str, Any]:
+    """The documentation of a JSON response, by the name of its schema. The schemas themselves (`schemas.py`) are made
+    when somebody asks for the document."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    return {"description": description, "content": content}
+
+
+def returns(
+    name: str, *failures: int, status: int = 200, more: Mapping[int, dict[str, Any]] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """The documentation of a call's responses: its usual one, the problems, and `more` about some of them."""
+    out: dict[int | str, dict[str, Any]] = {status: shows(name, "Successful Response"), **problems(*failures)}
+    for key, part in (more or {}).items():
+        out[key] = out.get(key, {}) | part
+    return out
+
+
+def repeated(name: str) -> dict[str, Any]:
+    """The documentation of the response to a request whose idempotency key was used before."""
+    return shows(name, "The idempotency key was used before; this is what it made")
 
 
 def body_of(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:

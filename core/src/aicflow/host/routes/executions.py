@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from aicflow.engine import KEEP
 from aicflow.engine.bulk import BulkOutcome
-from aicflow.host import requests, schemas
+from aicflow.host import requests
 from aicflow.host.bodies import json_body
 from aicflow.host.etag import BYTES_HEADERS, BYTES_PARAMETERS, bytes_response
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, fresh, once
@@ -29,10 +29,12 @@ from aicflow.host.routes.common import (
     body_of,
     problems,
     repeated,
+    returns,
     router,
     runtime_of,
     scoped,
     shown,
+    shows,
     started,
 )
 from aicflow.host.views import bulk_view, execution_view, step_view
@@ -51,7 +53,6 @@ from aicflow.kernel.values import dumps, loads
 __all__ = ["STATUSES", "routes", "start_route"]
 
 routes = router("executions")
-ExecutionPage = schemas.page_of(schemas.Execution, "ExecutionPage")
 _STATUSES = frozenset(get_args(ExecutionStatus.__value__))
 STATUSES: Final = "^({0})(,({0}))*$".format("|".join(get_args(ExecutionStatus.__value__)))
 _OUTPUTS_ON_A_PAGE: Final = 8 * 1024 * 1024
@@ -184,12 +185,15 @@ start_route = PlainRoute(
     operation_id="start_execution",
     summary="Start an execution",
     status_code=202,
-    response_model=schemas.Execution,
-    responses={
-        202: {"headers": {"Location": {"schema": {"type": "string"}}}},
-        200: {"model": schemas.Execution, "description": "It ended in the time waited, or the key was used before"},
-        **problems(400, 404, 409, 410, 413, 415, 503),
-    },
+    responses=returns(
+        "Execution",
+        *(400, 404, 409, 410, 413, 415, 503),
+        status=202,
+        more={
+            202: {"headers": {"Location": {"schema": {"type": "string"}}}},
+            200: shows("Execution", "It ended in the time waited, or the key was used before"),
+        },
+    ),
     openapi_extra={
         **body_of(requests.StartExecution),
         "parameters": [
@@ -212,8 +216,7 @@ start_route = PlainRoute(
     "/executions",
     operation_id="list_executions",
     summary="List executions, newest first",
-    response_model=ExecutionPage,
-    responses=problems(),
+    responses=returns("ExecutionPage"),
     dependencies=scoped("read"),
 )
 async def list_executions(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
@@ -227,8 +230,7 @@ async def list_executions(request: Request, query: Annotated[ListQuery, Query()]
     "/executions/{execution_id}",
     operation_id="get_execution",
     summary="Show an execution",
-    response_model=schemas.Execution,
-    responses=problems(404),
+    responses=returns("Execution", 404),
     dependencies=scoped("read"),
 )
 async def get_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
@@ -246,8 +248,7 @@ class StepsQuery(PageQuery):
     "/executions/{execution_id}/steps",
     operation_id="list_steps",
     summary="List the steps of an execution",
-    response_model=schemas.Steps,
-    responses=problems(404),
+    responses=returns("Steps", 404),
     dependencies=scoped("read"),
 )
 async def list_steps(request: Request, execution_id: Id, query: Annotated[StepsQuery, Query()]) -> Response:
@@ -273,7 +274,6 @@ async def list_steps(request: Request, execution_id: Id, query: Annotated[StepsQ
     "/executions/{execution_id}/steps/{node_id}/output",
     operation_id="get_step_output",
     summary="Show what a step returned",
-    response_model=None,
     responses={
         200: {"description": "The output", "headers": BYTES_HEADERS, "content": {"application/json": {"schema": {}}}},
         206: {"description": "The part that Range asks for", "headers": BYTES_HEADERS},
@@ -311,8 +311,7 @@ class EventsQuery(BaseModel):
     "/executions/{execution_id}/events",
     operation_id="list_events",
     summary="List the events of an execution",
-    response_model=schemas.Events,
-    responses=problems(404),
+    responses=returns("Events", 404),
     dependencies=scoped("read"),
 )
 async def list_events(request: Request, execution_id: Id, query: Annotated[EventsQuery, Query()]) -> Response:
@@ -330,8 +329,7 @@ async def list_events(request: Request, execution_id: Id, query: Annotated[Event
     operation_id="cancel_execution",
     summary="Cancel an execution",
     status_code=202,
-    response_model=schemas.Execution,
-    responses=problems(404),
+    responses=returns("Execution", 404, status=202),
     dependencies=scoped("execute"),
 )
 async def cancel_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
@@ -348,8 +346,7 @@ async def cancel_execution(request: Request, execution_id: Id, query: NoQuery) -
     operation_id="resume_execution",
     summary="Answer a waiting step",
     status_code=202,
-    response_model=schemas.Execution,
-    responses=problems(400, 404, 409, 413, 415),
+    responses=returns("Execution", 400, 404, 409, 413, 415, status=202),
     openapi_extra=body_of(requests.ResumeExecution, required=False),
     dependencies=scoped("execute"),
 )
@@ -366,8 +363,7 @@ async def resume_execution(request: Request, execution_id: Id, query: NoQuery) -
     operation_id="rerun_execution",
     summary="Make a new execution from an old one",
     status_code=202,
-    response_model=schemas.Execution,
-    responses={200: repeated(schemas.Execution), **problems(400, 404, 409, 410, 413, 415)},
+    responses=returns("Execution", 400, 404, 409, 410, 413, 415, status=202, more={200: repeated("Execution")}),
     openapi_extra={**body_of(requests.RerunExecution, required=False), "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("execute"),
 )
@@ -393,8 +389,7 @@ async def rerun_execution(request: Request, execution_id: Id, query: NoQuery) ->
     "/executions/{execution_id}/why",
     operation_id="why_execution",
     summary="Say what an execution is doing, or why it ended as it did",
-    response_model=schemas.Why,
-    responses=problems(404),
+    responses=returns("Why", 404),
     dependencies=scoped("read"),
 )
 async def why_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
@@ -428,8 +423,7 @@ async def _bulk(
     "/executions/bulk-cancel",
     operation_id="bulk_cancel",
     summary="Cancel many executions",
-    response_model=schemas.BulkResult,
-    responses=problems(400, 413, 415),
+    responses=returns("BulkResult", 400, 413, 415),
     openapi_extra={**body_of(requests.BulkRequest), "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("execute"),
 )
@@ -442,8 +436,7 @@ async def bulk_cancel(request: Request, query: NoQuery) -> Response:
     "/executions/bulk-rerun",
     operation_id="bulk_rerun",
     summary="Rerun many executions",
-    response_model=schemas.BulkResult,
-    responses=problems(400, 413, 415),
+    responses=returns("BulkResult", 400, 413, 415),
     openapi_extra={**body_of(requests.BulkRequest), "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("execute"),
 )

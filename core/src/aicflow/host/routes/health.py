@@ -8,11 +8,10 @@ from collections import Counter
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
-from aicflow.host import schemas
 from aicflow.host.gate import key_of
 from aicflow.host.metrics import MEDIA_TYPE
 from aicflow.host.pages import json_response
-from aicflow.host.routes.common import NoQuery, runtime_of, scoped
+from aicflow.host.routes.common import NoQuery, runtime_of, scoped, shows
 from aicflow.kernel.errors import AICFlowError
 
 __all__ = ["PATHS", "routes"]
@@ -22,7 +21,7 @@ _log = logging.getLogger("aicflow.host")
 PATHS = ("/livez", "/readyz")
 
 
-@routes.get("/livez", operation_id="livez", summary="Whether the process lives", response_model=None)
+@routes.get("/livez", operation_id="livez", summary="Whether the process lives")
 async def livez(query: NoQuery) -> Response:
     """Answers as long as the event loop turns."""
     return json_response({"status": "alive"})
@@ -32,8 +31,7 @@ async def livez(query: NoQuery) -> Response:
     "/readyz",
     operation_id="readyz",
     summary="Whether executions can be accepted and run",
-    response_model=schemas.Ready,
-    responses={503: {"model": schemas.Ready, "description": "Not ready"}},
+    responses={200: shows("Ready", "Successful Response"), 503: shows("Ready", "Not ready")},
 )
 async def readyz(request: Request, query: NoQuery) -> Response:
     """Asks the store whether it can be written to and the worker whether it works; nothing else makes it not ready.

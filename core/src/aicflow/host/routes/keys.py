@@ -7,12 +7,23 @@ from operator import attrgetter
 from fastapi import Request
 from starlette.responses import Response
 
-from aicflow.host import requests, schemas
+from aicflow.host import requests
 from aicflow.host.bodies import json_body
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, once
 from aicflow.host.pages import json_response, list_response
 from aicflow.host.problems import request_invalid
-from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, repeated, router, runtime_of, scoped
+from aicflow.host.routes.common import (
+    Id,
+    NoQuery,
+    Paging,
+    body_of,
+    problems,
+    repeated,
+    returns,
+    router,
+    runtime_of,
+    scoped,
+)
 from aicflow.host.views import api_key_view
 from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.tables import ApiKeyRecord
@@ -20,7 +31,6 @@ from aicflow.kernel.ports.tables import ApiKeyRecord
 __all__ = ["routes"]
 
 routes = router("api-keys")
-ApiKeyPage = schemas.page_of(schemas.ApiKey, "ApiKeyPage")
 
 
 @routes.post(
@@ -28,8 +38,7 @@ ApiKeyPage = schemas.page_of(schemas.ApiKey, "ApiKeyPage")
     operation_id="create_api_key",
     summary="Create an API key",
     status_code=201,
-    response_model=schemas.ApiKeyCreated,
-    responses={200: repeated(schemas.ApiKeyCreated), **problems(400, 410, 413, 415)},
+    responses=returns("ApiKeyCreated", 400, 410, 413, 415, status=201, more={200: repeated("ApiKeyCreated")}),
     openapi_extra={**body_of(requests.CreateApiKey), "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("admin"),
 )
@@ -62,8 +71,7 @@ async def create_api_key(request: Request, query: NoQuery) -> Response:
     "/api-keys",
     operation_id="list_api_keys",
     summary="List API keys, newest first",
-    response_model=ApiKeyPage,
-    responses=problems(),
+    responses=returns("ApiKeyPage"),
     dependencies=scoped("admin"),
 )
 async def list_api_keys(request: Request, query: Paging) -> Response:
@@ -77,7 +85,6 @@ async def list_api_keys(request: Request, query: Paging) -> Response:
     operation_id="revoke_api_key",
     summary="Revoke an API key",
     status_code=204,
-    response_model=None,
     responses=problems(404),
     dependencies=scoped("admin"),
 )

@@ -9,11 +9,11 @@ from fastapi import Request
 from starlette.responses import Response
 
 from aicflow.engine.preview import preview_expression, preview_scope
-from aicflow.host import requests, schemas
+from aicflow.host import requests
 from aicflow.host.bodies import json_body
 from aicflow.host.pages import json_response
 from aicflow.host.problems import request_invalid
-from aicflow.host.routes.common import Id, NoQuery, body_of, problems, router, runtime_of, scoped
+from aicflow.host.routes.common import Id, NoQuery, body_of, returns, router, runtime_of, scoped
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.execution import Step
 
@@ -26,9 +26,7 @@ routes = router("workflows")
     "/workflows/{workflow_id}/preview-expression",
     operation_id="preview_expression",
     summary="Evaluate an expression against an execution's data",
-    response_model=schemas.ExpressionPreview,
-    response_model_exclude_none=True,
-    responses=problems(400, 404, 413, 415),
+    responses=returns("ExpressionPreview", 400, 404, 413, 415),
     openapi_extra=body_of(requests.PreviewExpression),
     dependencies=scoped("read"),
 )

@@ -266,7 +266,6 @@ def _documented(names: dict[str, tuple[str, dict[str, Any]]]) -> Callable[..., A
     }
     content = {"text/event-stream": {"schema": schema}}
     return lambda **more: {
-        "response_model": None,
         "response_class": StreamingResponse,
         "openapi_extra": {"parameters": parameters},
         "responses": {

@@ -9,7 +9,7 @@ from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from aicflow.host import requests, schemas
+from aicflow.host import requests
 from aicflow.host.bodies import json_body
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, once
 from aicflow.host.pages import PageQuery, json_response, page_response
@@ -19,8 +19,8 @@ from aicflow.host.routes.common import (
     NoQuery,
     Paging,
     body_of,
-    problems,
     repeated,
+    returns,
     router,
     runtime_of,
     scoped,
@@ -35,8 +35,6 @@ from aicflow.kernel.trigger import Binding, Delivery
 __all__ = ["routes"]
 
 routes = router("triggers")
-TriggerPage = schemas.page_of(schemas.Trigger, "TriggerPage")
-DeliveryPage = schemas.page_of(schemas.Delivery, "DeliveryPage")
 
 
 class ListQuery(PageQuery):
@@ -78,8 +76,7 @@ def _view(active: ActiveTrigger) -> dict[str, Any]:
     "/triggers",
     operation_id="list_triggers",
     summary="List the triggers of enabled workflows",
-    response_model=TriggerPage,
-    responses=problems(),
+    responses=returns("TriggerPage"),
     dependencies=scoped("read"),
 )
 async def list_triggers(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
@@ -97,8 +94,7 @@ async def list_triggers(request: Request, query: Annotated[ListQuery, Query()]) 
     "/triggers/{binding_id}",
     operation_id="get_trigger",
     summary="Show a trigger",
-    response_model=schemas.Trigger,
-    responses=problems(404),
+    responses=returns("Trigger", 404),
     dependencies=scoped("read"),
 )
 async def get_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
@@ -110,8 +106,7 @@ async def get_trigger(request: Request, binding_id: Id, query: NoQuery) -> Respo
     "/triggers/{binding_id}/pause",
     operation_id="pause_trigger",
     summary="Pause a trigger",
-    response_model=schemas.Trigger,
-    responses=problems(404),
+    responses=returns("Trigger", 404),
     dependencies=scoped("write"),
 )
 async def pause_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
@@ -123,8 +118,7 @@ async def pause_trigger(request: Request, binding_id: Id, query: NoQuery) -> Res
     "/triggers/{binding_id}/resume",
     operation_id="resume_trigger",
     summary="Resume a paused trigger",
-    response_model=schemas.Trigger,
-    responses=problems(404),
+    responses=returns("Trigger", 404),
     dependencies=scoped("write"),
 )
 async def resume_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
@@ -146,8 +140,7 @@ async def _fired(
     operation_id="fire_trigger",
     summary="Fire a trigger now",
     status_code=202,
-    response_model=schemas.Execution,
-    responses={200: repeated(schemas.Execution), **problems(400, 404, 409, 410, 413, 415)},
+    responses=returns("Execution", 400, 404, 409, 410, 413, 415, status=202, more={200: repeated("Execution")}),
     openapi_extra={**body_of(requests.FireTrigger, required=False), "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("execute"),
 )
@@ -170,8 +163,7 @@ async def fire_trigger(request: Request, binding_id: Id, query: NoQuery) -> Resp
     "/triggers/{binding_id}/next",
     operation_id="next_fires",
     summary="When a trigger will fire next",
-    response_model=schemas.Fires,
-    responses=problems(404, 409),
+    responses=returns("Fires", 404, 409),
     dependencies=scoped("read"),
 )
 async def next_fires(request: Request, binding_id: Id, query: Annotated[NextQuery, Query()]) -> Response:
@@ -190,9 +182,7 @@ async def next_fires(request: Request, binding_id: Id, query: Annotated[NextQuer
     "/triggers/{binding_id}/deliveries",
     operation_id="list_deliveries",
     summary="List what arrived for a trigger, newest first",
-    response_model=DeliveryPage,
-    response_model_exclude_none=True,
-    responses=problems(404),
+    responses=returns("DeliveryPage", 404),
     dependencies=scoped("read"),
 )
 async def list_deliveries(request: Request, binding_id: Id, query: Paging) -> Response:
@@ -224,8 +214,7 @@ async def _delivery(request: Request, binding_id: str, delivery_id: str) -> Deli
     "/triggers/{binding_id}/deliveries/{delivery_id}",
     operation_id="get_delivery",
     summary="Show something that arrived for a trigger",
-    response_model=schemas.Delivery,
-    responses=problems(404),
+    responses=returns("Delivery", 404),
     dependencies=scoped("read"),
 )
 async def get_delivery(request: Request, binding_id: Id, delivery_id: Id, query: NoQuery) -> Response:
@@ -240,8 +229,7 @@ async def get_delivery(request: Request, binding_id: Id, delivery_id: Id, query:
     operation_id="replay_delivery",
     summary="Start an execution with a payload that arrived before",
     status_code=202,
-    response_model=schemas.Execution,
-    responses={200: repeated(schemas.Execution), **problems(404, 409, 410)},
+    responses=returns("Execution", 404, 409, 410, status=202, more={200: repeated("Execution")}),
     openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("execute"),
 )

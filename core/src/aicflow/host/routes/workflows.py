@@ -8,13 +8,24 @@ from fastapi import Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
-from aicflow.host import requests, schemas
+from aicflow.host import requests
 from aicflow.host.bodies import document_body, json_body
 from aicflow.host.etag import etag_of, expected_revision, is_unchanged
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, once
 from aicflow.host.pages import LABELS, PageQuery, json_response, labels_of, page_response
 from aicflow.host.problems import request_invalid
-from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, repeated, router, runtime_of, scoped
+from aicflow.host.routes.common import (
+    Id,
+    NoQuery,
+    Paging,
+    body_of,
+    problems,
+    repeated,
+    returns,
+    router,
+    runtime_of,
+    scoped,
+)
 from aicflow.host.views import version_view, workflow_view
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.ports.executions import Idempotency
@@ -43,8 +54,6 @@ def _if_match(*, required: bool) -> dict[str, Any]:
 
 
 _ETAG: dict[str, Any] = {"ETag": {"schema": {"type": "string"}, "description": "The revision, for If-Match"}}
-WorkflowPage = schemas.page_of(schemas.WorkflowSummary, "WorkflowPage")
-VersionPage = schemas.page_of(schemas.WorkflowVersion, "WorkflowVersionPage")
 Version = Annotated[int, Path(ge=1, le=2**53)]
 
 
@@ -101,8 +110,9 @@ def _saved(record: WorkflowRecord, issues: list[Issue], status: int = 200) -> Re
     operation_id="create_workflow",
     summary="Save a new workflow",
     status_code=201,
-    response_model=schemas.Workflow,
-    responses={201: {"headers": _ETAG}, 200: repeated(schemas.Workflow), **problems(400, 409, 410, 413, 415)},
+    responses=returns(
+        "Workflow", 400, 409, 410, 413, 415, status=201, more={201: {"headers": _ETAG}, 200: repeated("Workflow")}
+    ),
     openapi_extra={**_DOCUMENT, "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("write"),
 )
@@ -130,8 +140,7 @@ async def create_workflow(request: Request, query: Annotated[CreateQuery, Query(
     "/workflows",
     operation_id="list_workflows",
     summary="List workflows, newest first",
-    response_model=WorkflowPage,
-    responses=problems(),
+    responses=returns("WorkflowPage"),
     dependencies=scoped("read"),
 )
 async def list_workflows(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
@@ -148,9 +157,7 @@ async def list_workflows(request: Request, query: Annotated[ListQuery, Query()])
     "/workflows/validate",
     operation_id="validate_workflow",
     summary="Validate a document without saving it",
-    response_model=schemas.ValidationResult,
-    response_model_exclude_none=True,
-    responses=problems(400, 413, 415),
+    responses=returns("ValidationResult", 400, 413, 415),
     openapi_extra=_ANY_DOCUMENT,
     dependencies=scoped("read"),
 )
@@ -167,8 +174,9 @@ async def validate_workflow(request: Request, query: NoQuery) -> Response:
     "/workflows/{workflow_id}",
     operation_id="get_workflow",
     summary="Show a workflow with its newest document",
-    response_model=schemas.Workflow,
-    responses={200: {"headers": _ETAG}, 304: {"description": "It is what If-None-Match names"}, **problems(404)},
+    responses=returns(
+        "Workflow", 404, more={200: {"headers": _ETAG}, 304: {"description": "It is what If-None-Match names"}}
+    ),
     dependencies=scoped("read"),
 )
 async def get_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
@@ -184,8 +192,7 @@ async def get_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Res
     "/workflows/{workflow_id}",
     operation_id="replace_workflow",
     summary="Save a new version of a workflow",
-    response_model=schemas.Workflow,
-    responses={200: {"headers": _ETAG}, **problems(400, 404, 412, 413, 415, 428)},
+    responses=returns("Workflow", 400, 404, 412, 413, 415, 428, more={200: {"headers": _ETAG}}),
     openapi_extra={**_DOCUMENT, **_if_match(required=True)},
     dependencies=scoped("write"),
 )
@@ -203,8 +210,7 @@ async def replace_workflow(request: Request, workflow_id: Id, query: NoQuery) ->
     "/workflows/{workflow_id}",
     operation_id="patch_workflow",
     summary="Switch a workflow on or off",
-    response_model=schemas.Workflow,
-    responses={200: {"headers": _ETAG}, **problems(400, 404, 412, 413, 415)},
+    responses=returns("Workflow", 400, 404, 412, 413, 415, more={200: {"headers": _ETAG}}),
     openapi_extra={**body_of(requests.PatchWorkflow), **_if_match(required=False)},
     dependencies=scoped("write"),
 )
@@ -223,7 +229,6 @@ async def patch_workflow(request: Request, workflow_id: Id, query: NoQuery) -> R
     operation_id="delete_workflow",
     summary="Delete a workflow",
     status_code=204,
-    response_model=None,
     responses=problems(404, 412),
     openapi_extra=_if_match(required=False),
     dependencies=scoped("write"),
@@ -242,8 +247,7 @@ async def delete_workflow(request: Request, workflow_id: Id, query: NoQuery) -> 
     operation_id="create_draft",
     summary="Keep a new version without making it the current one",
     status_code=201,
-    response_model=schemas.WorkflowVersion,
-    responses={200: repeated(schemas.WorkflowVersion), **problems(400, 404, 410, 413, 415)},
+    responses=returns("WorkflowVersion", 400, 404, 410, 413, 415, status=201, more={200: repeated("WorkflowVersion")}),
     openapi_extra={**_DOCUMENT, "parameters": [IDEMPOTENCY_KEY]},
     dependencies=scoped("write"),
 )
@@ -269,9 +273,7 @@ async def create_draft(request: Request, workflow_id: Id, query: NoQuery) -> Res
     "/workflows/{workflow_id}/versions",
     operation_id="list_workflow_versions",
     summary="List the versions of a workflow, newest first",
-    response_model=VersionPage,
-    response_model_exclude_none=True,
-    responses=problems(404),
+    responses=returns("WorkflowVersionPage", 404),
     dependencies=scoped("read"),
 )
 async def list_versions(request: Request, workflow_id: Id, query: Paging) -> Response:
@@ -284,8 +286,7 @@ async def list_versions(request: Request, workflow_id: Id, query: Paging) -> Res
     "/workflows/{workflow_id}/versions/{version}",
     operation_id="get_workflow_version",
     summary="Show one version of a workflow",
-    response_model=schemas.WorkflowVersion,
-    responses=problems(404),
+    responses=returns("WorkflowVersion", 404),
     dependencies=scoped("read"),
 )
 async def get_version(request: Request, workflow_id: Id, version: Version, query: NoQuery) -> Response:
@@ -297,8 +298,7 @@ async def get_version(request: Request, workflow_id: Id, version: Version, query
     "/workflows/{workflow_id}/versions/{version}/restore",
     operation_id="restore_workflow_version",
     summary="Make an old version the newest one",
-    response_model=schemas.Workflow,
-    responses={200: {"headers": _ETAG}, **problems(404)},
+    responses=returns("Workflow", 404, more={200: {"headers": _ETAG}}),
     dependencies=scoped("write"),
 )
 async def restore_version(request: Request, workflow_id: Id, version: Version, query: NoQuery) -> Response:
@@ -311,8 +311,7 @@ async def restore_version(request: Request, workflow_id: Id, version: Version, q
     "/workflows/{workflow_id}/diff",
     operation_id="diff_workflow_versions",
     summary="Tell what changed between two versions of a workflow",
-    response_model=schemas.WorkflowDiff,
-    responses=problems(404),
+    responses=returns("WorkflowDiff", 404),
     dependencies=scoped("read"),
 )
 async def diff_versions(request: Request, workflow_id: Id, query: Annotated[DiffQuery, Query()]) -> Response:
