@@ -1,32 +1,35 @@
-"""AIC Flow's public face: everything a plugin author imports, and nothing else."""
+"""AIC Flow's public face: everything a plugin author imports, and nothing else. Names are loaded when first used."""
+
+from typing import TYPE_CHECKING
 
 from aicflow_language.lazy import lazy_names
 from aicflow_language.suggest import did_you_mean
 
-from aicflow.kernel.context import Answer, Context
-from aicflow.kernel.document import WorkflowDocument
-from aicflow.kernel.errors import (
-    AICFlowError,
-    Conflict,
-    InputInvalid,
-    NodeError,
-    NotFound,
-    PermanentError,
-    StepTimeout,
-    StoreUnavailable,
-    TransientError,
-    WorkflowInvalid,
-)
-from aicflow.kernel.execution import Event, Execution, FailureReport, Step
-from aicflow.kernel.function import node
-from aicflow.kernel.hookspecs import hookimpl
-from aicflow.kernel.issues import Issue
-from aicflow.kernel.markers import Code, HeaderText, SecretHeaderText, SecretText, Url
-from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
-from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
-from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime, Ways
-from aicflow.kernel.values import JsonError, decode_text, json_equal, json_type, pointer, pointer_keys, read_json
-from aicflow.problems import Problem, problem_of
+if TYPE_CHECKING:
+    from aicflow.kernel.context import Answer, Context
+    from aicflow.kernel.document import WorkflowDocument
+    from aicflow.kernel.errors import (
+        AICFlowError,
+        Conflict,
+        InputInvalid,
+        NodeError,
+        NotFound,
+        PermanentError,
+        StepTimeout,
+        StoreUnavailable,
+        TransientError,
+        WorkflowInvalid,
+    )
+    from aicflow.kernel.execution import Event, Execution, FailureReport, Step
+    from aicflow.kernel.function import node
+    from aicflow.kernel.hookspecs import hookimpl
+    from aicflow.kernel.issues import Issue
+    from aicflow.kernel.markers import Code, HeaderText, SecretHeaderText, SecretText, Url
+    from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
+    from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
+    from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime, Ways
+    from aicflow.kernel.values import JsonError, decode_text, json_equal, json_type, pointer, pointer_keys, read_json
+    from aicflow.problems import Problem, problem_of
 
 __version__ = "0.1.0"
 
@@ -88,3 +91,24 @@ __all__ = [
     "problem_of",
     "read_json",
 ]
+
+if not TYPE_CHECKING:  # for type checkers, a name that does not exist is an error
+    __getattr__ = lazy_names(
+        __name__,
+        **{
+            "kernel.context": "Answer Context",
+            "kernel.document": "WorkflowDocument",
+            "kernel.errors": "AICFlowError Conflict InputInvalid NodeError NotFound PermanentError StepTimeout"
+            " StoreUnavailable TransientError WorkflowInvalid",
+            "kernel.execution": "Event Execution FailureReport Step",
+            "kernel.function": "node",
+            "kernel.hookspecs": "hookimpl",
+            "kernel.issues": "Issue",
+            "kernel.markers": "Code HeaderText SecretHeaderText SecretText Url",
+            "kernel.node": "Exit Node Output Params StartChild Wait",
+            "kernel.records": "Command EngineType Mount Observer Runtime SecretSource StoreType",
+            "kernel.trigger": "Binding Delivery Fired Trigger TriggerRuntime Ways",
+            "kernel.values": "JsonError decode_text json_equal json_type pointer pointer_keys read_json",
+            "problems": "Problem problem_of",
+        },
+    )

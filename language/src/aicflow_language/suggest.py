@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from difflib import get_close_matches
 from itertools import islice
 from typing import Final
 
@@ -28,6 +27,8 @@ def bounded_suggestions(names: int = 20_000) -> Iterator[None]:
 
 def nearest(name: str, known: Iterable[object]) -> str | None:
     """The known name that looks most like this one, or None. Looks at a bounded number of names."""
+    from difflib import get_close_matches  # only mistakes pay for it
+
     left = _LEFT.get()
     if len(name) > _LONGEST_NAME or (left is not None and left[0] <= 0):
         return None

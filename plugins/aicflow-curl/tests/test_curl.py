@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -332,19 +333,19 @@ def test_there_and_back_again() -> None:
 
 
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    commands = {command.name: command for command in aicflow_commands()}
-    assert all(command.group == "http" for command in commands.values())
-    commands["from-curl"].function("curl -u me:pw https://e.com", format="json")
+    assert all(command.group == "http" for command in aicflow_commands())
+    from_curl_command, to_curl_command = (resolve_name(str(command.function)) for command in aicflow_commands())
+    from_curl_command("curl -u me:pw https://e.com", format="json")
     said = capsys.readouterr()
     assert json.loads(said.out)["auth"]["password"] == "${{ secrets.http_password }}"
     assert "pw" not in said.err
     assert "'http_password'" in said.err
     (tmp_path / "p.yaml").write_text("url: https://e.com\nauth: {type: bearer, token: abc}\n")
-    commands["to-curl"].function(tmp_path / "p.yaml")
+    to_curl_command(tmp_path / "p.yaml")
     assert 'Bearer $HTTP_TOKEN"' in capsys.readouterr().out
     (tmp_path / "bad.yaml").write_text("[: {")
     with pytest.raises(AICFlowError, match="neither JSON nor YAML"):
-        commands["to-curl"].function(tmp_path / "bad.yaml")
+        to_curl_command(tmp_path / "bad.yaml")
     monkeypatch.setitem(sys.modules, "yaml", None)
-    commands["from-curl"].function("curl https://e.com")
+    from_curl_command("curl https://e.com")
     assert json.loads(capsys.readouterr().out) == {"url": "https://e.com"}

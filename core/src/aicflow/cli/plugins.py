@@ -15,14 +15,15 @@ def blocked_plugins() -> tuple[str, ...]:
     return tuple(part.strip() for part in os.environ.get("AICFLOW_BLOCKED_PLUGINS", "").split(",") if part.strip())
 
 
-def quiet_plugins() -> Plugins:
-    """Every installed plugin, loaded without a word."""
+def quiet_plugins(*, types: bool = True) -> Plugins:
+    """Every installed plugin, loaded without log lines. Without `types`, only the modules that hold their hooks are
+    imported."""
     from aicflow.host.wiring import installed_plugins
 
     log = logging.getLogger("aicflow.plugins")
     level = log.level
     log.setLevel(logging.CRITICAL)
     try:
-        return installed_plugins(blocked_plugins())
+        return installed_plugins(blocked_plugins(), types=types)
     finally:
         log.setLevel(level)

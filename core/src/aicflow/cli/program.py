@@ -6,13 +6,16 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from aicflow import __version__
 from aicflow.cli.say import complain
 from aicflow.kernel.errors import AICFlowError
+
+if TYPE_CHECKING:
+    from aicflow import Command
 
 __all__ = ["FAILED", "INTERRUPTED", "USAGE", "run_program"]
 
@@ -101,19 +104,20 @@ def _add_plugin_commands(program: App) -> None:
     """Add what plugins bring. A plugin cannot replace a command of ours or of another plugin."""
     from aicflow.cli.plugins import quiet_plugins
 
-    groups: dict[str, App] = {}
     taken = set(_COMMANDS)
-    for command in quiet_plugins().collect("aicflow_commands"):
+    groups: dict[str, list[Command]] = {}
+    for command in quiet_plugins(types=False).collect("aicflow_commands"):
         path = f"{command.group} {command.name}" if command.group else command.name
         if path in taken or (command.group or command.name) in _COMMANDS:
             complain(f"A plugin's command {path!r} is left out: there is one with this name already.")
             continue
         taken.add(path)
-        more: dict[str, Any] = {"help": command.help} if command.help else {}
         if command.group is None:
-            program.command(command.function, name=command.name, **more)
-            continue
-        if command.group not in groups:
-            groups[command.group] = App(name=command.group)
-            program.command(groups[command.group])
-        groups[command.group].command(command.function, name=command.name, **more)
+            program.command(command.function, name=command.name, help=command.help or None)
+        else:
+            groups.setdefault(command.group, []).append(command)
+    for name, commands in groups.items():
+        group = App(name=name, help=f"Commands of plugins: {', '.join(command.name for command in commands)}.")
+        for command in commands:
+            group.command(command.function, name=command.name, help=command.help or None)
+        program.command(group)

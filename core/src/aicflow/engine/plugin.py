@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from aicflow.engine.auto import AutoEngine
-from aicflow.engine.builtins import WaitNode, WorkflowCall
-from aicflow.engine.native import NativeEngine
-from aicflow.engine.secrets import EnvironmentSecrets
-from aicflow.kernel.execution import Event
 from aicflow.kernel.hookspecs import hookimpl
-from aicflow.kernel.node import NodeType
-from aicflow.kernel.ports.engine import Engine
 from aicflow.kernel.records import EngineType, Observer, SecretSource
+
+if TYPE_CHECKING:
+    from aicflow.kernel.execution import Event
+    from aicflow.kernel.node import NodeType
+    from aicflow.kernel.ports.engine import Engine
 
 __all__ = ["aicflow_engines", "aicflow_nodes", "aicflow_observers", "aicflow_secrets"]
 
@@ -28,25 +25,37 @@ def _langgraph() -> Engine:
     return LangGraphEngine()
 
 
+def _auto() -> Engine:
+    from aicflow.engine.auto import AutoEngine
+
+    return AutoEngine(_langgraph)
+
+
+def _native() -> Engine:
+    from aicflow.engine.native import NativeEngine
+
+    return NativeEngine()
+
+
 @hookimpl
 def aicflow_engines() -> Sequence[EngineType]:
     """The engines: LangGraph, the plain walk, and the choice between them for each execution."""
-    return [
-        EngineType("auto", partial(AutoEngine, _langgraph)),
-        EngineType("langgraph", _langgraph),
-        EngineType("native", NativeEngine),
-    ]
+    return [EngineType("auto", _auto), EngineType("langgraph", _langgraph), EngineType("native", _native)]
 
 
 @hookimpl
 def aicflow_nodes() -> Sequence[NodeType]:
     """The engine's own node types."""
+    from aicflow.engine.builtins import WaitNode, WorkflowCall
+
     return [WaitNode, WorkflowCall]
 
 
 @hookimpl
 def aicflow_secrets() -> Sequence[SecretSource]:
     """Secrets from the environment."""
+    from aicflow.engine.secrets import EnvironmentSecrets
+
     return [EnvironmentSecrets()]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from aicflow.kernel.hookspecs import hookimpl
-from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import StoreType
+
+if TYPE_CHECKING:
+    from aicflow.kernel.ports.store import Store
 
 __all__ = ["aicflow_stores"]
 

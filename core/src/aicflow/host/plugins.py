@@ -11,18 +11,16 @@ from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from traceback import walk_tb
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 from aicflow_language.suggest import did_you_mean
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from aicflow.kernel import hookspecs
-from aicflow.kernel.definition import advice
 from aicflow.kernel.errors import PluginError
-from aicflow.kernel.registry import Provider, Registry
+
+if TYPE_CHECKING:  # what commands of plugins do not need
+    from aicflow.kernel.registry import Registry
 
 __all__ = ["PluginInfo", "Plugins", "load_plugins"]
 
@@ -55,11 +53,12 @@ class PluginInfo:
 
 @dataclass(slots=True)
 class Plugins:
-    """The loaded plugins: what they are, the registry they filled, and their hooks for whoever starts things."""
+    """The loaded plugins: what they are, their hooks for what starts things, and the registry they filled (there is
+    none without their types)."""
 
     infos: list[PluginInfo]
-    registry: Registry
     manager: pluggy.PluginManager
+    registry: Registry = field(init=False)
 
     def collect(self, hook: str, **arguments: Any) -> list[Any]:
         """What all plugins return for a hook, in order of plugin. A plugin whose hook raises or returns the wrong
@@ -78,17 +77,18 @@ def load_plugins(
     core_version: str,
     blocked: Collection[str] = (),
     found: Iterable[EntryPoint] | None = None,
-    registry: Registry | None = None,
+    types: bool = True,
 ) -> Plugins:
     """Load the built-in plugins, then every installed one of the entry-point group `aicflow` by name.
 
-    `found` replaces the search through installed distributions. Failures stay with the plugin they belong to:
+    `found` replaces the search through installed distributions; without `types`, no node or trigger type is imported.
+    Failures stay with the plugin they belong to:
     `import-failed`, `incompatible`, `bad-hook`, `no-hooks`, `clash`, `bad-type`, `blocked`, `hook-failed`. A plugin
     with `advice` is loaded.
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    plugins = Plugins([], registry or Registry(), manager)
+    plugins = Plugins([], manager)
     for name, module in builtin:
         info = PluginInfo(name, "aicflow", core_version)
         _admit(plugins, info, partial(_same, module))
@@ -107,6 +107,8 @@ def load_plugins(
             continue
         info.package = entry.module.partition(".")[0]
         _admit(plugins, info, entry.load)
+    if types:
+        _register_types(plugins)
     return plugins
 
 
@@ -116,6 +118,10 @@ def _same(module: Any) -> Any:
 
 def _incompatible(requires: Sequence[str] | None, core_version: str) -> str | None:
     """Why a distribution does not go with this aicflow, by its own requirements, or None."""
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+    from packaging.version import Version
+
     for text in requires or ():
         try:
             requirement = Requirement(text)
@@ -130,7 +136,7 @@ def _incompatible(requires: Sequence[str] | None, core_version: str) -> str | No
 
 
 def _admit(plugins: Plugins, info: PluginInfo, load: Callable[[], Any]) -> None:
-    """Import one plugin, register its hooks, and take its types into the registry."""
+    """Import one plugin and register its hooks."""
     plugins.infos.append(info)
     manager = plugins.manager
     try:
@@ -152,19 +158,29 @@ def _admit(plugins: Plugins, info: PluginInfo, load: Callable[[], Any]) -> None:
             manager.unregister(name=info.name)
         info.report("bad-hook", str(error), "failed")
         return
-    provider = Provider(info.name, info.distribution, info.version)
-    for hook, names in (("aicflow_nodes", info.node_types), ("aicflow_triggers", info.trigger_types)):
-        for cls in _call(manager, info, hook, {}):
-            try:
-                plugins.registry.register(cls, provider)
-            except PluginError as error:
-                info.report(error.code, error.message, "partial")
-            except Exception as error:
-                info.report("bad-type", f"{cls!r}: {_told(error, info.package)}", "partial")
-            else:
-                names.append(cls.type_id)
-                for message in advice(cls):
-                    info.report("advice", message, info.status)
+
+
+def _register_types(plugins: Plugins) -> None:
+    from aicflow.kernel.definition import advice
+    from aicflow.kernel.registry import Provider, Registry
+
+    plugins.registry = Registry()
+    for info in plugins.infos:
+        if info.status != "loaded":
+            continue
+        provider = Provider(info.name, info.distribution, info.version)
+        for hook, names in (("aicflow_nodes", info.node_types), ("aicflow_triggers", info.trigger_types)):
+            for cls in _call(plugins.manager, info, hook, {}):
+                try:
+                    plugins.registry.register(cls, provider)
+                except PluginError as error:
+                    info.report(error.code, error.message, "partial")
+                except Exception as error:
+                    info.report("bad-type", f"{cls!r}: {_told(error, info.package)}", "partial")
+                else:
+                    names.append(cls.type_id)
+                    for message in advice(cls):
+                        info.report("advice", message, info.status)
 
 
 def _hook_problem(manager: pluggy.PluginManager, module: Any) -> tuple[str, str] | None:
@@ -201,7 +217,8 @@ def _told(error: BaseException, package: str) -> str:
         cure = "is the module part of the package?" if root == package else "is it in the plugin's dependencies?"
         text += f"; {cure}"
     elif isinstance(error, ImportError) and error.name_from is not None:
-        hint = did_you_mean(error.name_from, vars(sys.modules.get(error.name or "", object)))
+        module = sys.modules.get(error.name or "", object)
+        hint = did_you_mean(error.name_from, getattr(module, "__all__", vars(module)))
         text += f". {hint}" if hint else ""
     return place + text
 

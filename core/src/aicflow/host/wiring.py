@@ -28,15 +28,17 @@ STORE_PREFIX: Final = "AICFLOW_STORE_"
 """Variables that a store is made with, by the rest of their name."""
 
 
-def installed_plugins(blocked: Collection[str] = (), found: Iterable[EntryPoint] | None = None) -> Plugins:
-    """Every plugin that is installed and not blocked, with the ones `aicflow` brings."""
+def installed_plugins(
+    blocked: Collection[str] = (), found: Iterable[EntryPoint] | None = None, *, types: bool = True
+) -> Plugins:
+    """Every plugin that is installed and not blocked, with the ones `aicflow` brings. Without `types`, no node or
+    trigger type is imported."""
     from aicflow import __version__
     from aicflow.engine import plugin as engine
     from aicflow.host import builtin
 
-    return load_plugins(
-        [("aicflow-engine", engine), ("aicflow-store", builtin)], core_version=__version__, blocked=blocked, found=found
-    )
+    own = [("aicflow-engine", engine), ("aicflow-store", builtin)]
+    return load_plugins(own, core_version=__version__, blocked=blocked, found=found, types=types)
 
 
 def make_store(plugins: Plugins, url: str, settings: Mapping[str, str] = MappingProxyType({})) -> Store:

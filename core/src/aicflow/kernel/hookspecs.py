@@ -7,13 +7,15 @@ returned. Hooks are found through the entry-point group `aicflow`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pluggy
 
-from aicflow.kernel.node import NodeType
 from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretRuntime, SecretSource, StoreType
-from aicflow.kernel.trigger import TriggerType
+
+if TYPE_CHECKING:  # every plugin imports this page; pydantic comes with the first node type
+    from aicflow.kernel.node import NodeType
+    from aicflow.kernel.trigger import TriggerType
 
 __all__ = ["PROJECT", "hookimpl", "hookspec"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from aicflow.kernel.execution import Event
-from aicflow.kernel.ports.engine import Engine
-from aicflow.kernel.ports.store import Store
-from aicflow.kernel.trigger import Binding, TriggerRuntime
+if TYPE_CHECKING:
+    from aicflow.kernel.execution import Event
+    from aicflow.kernel.ports.engine import Engine
+    from aicflow.kernel.ports.store import Store
+    from aicflow.kernel.trigger import Binding, TriggerRuntime
 
 __all__ = [
     "Command",
@@ -124,9 +125,10 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command: `function` has typed parameters; `group` is the word before it, as `cron` in `aicflow cron next`."""
+    """A command: `function` has typed parameters, and is named as `package.module:function` where importing it takes a
+    while; `group` is the word before it, as `cron` in `aicflow cron next`."""
 
     name: str
-    function: Callable[..., Any]
+    function: Callable[..., Any] | str
     group: str | None = None
     help: str = ""

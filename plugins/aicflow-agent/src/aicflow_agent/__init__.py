@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aicflow import Node, hookimpl, lazy_names
+from aicflow import hookimpl, lazy_names
 
 if TYPE_CHECKING:
+    from aicflow import Node
+
     from aicflow_agent.node import Agent
     from aicflow_agent.params import AgentOutput, AgentParams, AgentUsage, Message, Price, Tool
 

@@ -18,6 +18,8 @@ __getattr__ = lazy_names(__name__, exporting="to_curl", importing="CurlImport fr
 @hookimpl
 def aicflow_commands() -> Sequence[Command]:
     """`aicflow http from-curl` and `aicflow http to-curl`."""
-    from aicflow_curl.commands import COMMANDS
-
-    return COMMANDS
+    place, without = "aicflow_curl.commands", "Write node params as a curl command line, without credentials."
+    return [
+        Command("from-curl", f"{place}:from_curl_command", "http", "Turn a curl command line into node params."),
+        Command("to-curl", f"{place}:to_curl_command", "http", without),
+    ]

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from aicflow import AICFlowError, Command
+from aicflow import AICFlowError
 
-__all__ = ["COMMANDS"]
+__all__ = ["from_curl_command", "to_curl_command"]
 
 Format = Literal["yaml", "json"]
 
 
-def _from_curl(
+def from_curl_command(
     command: Annotated[str, "The whole command line in quotes; - reads it from standard input."],
     /,
     *,
@@ -43,7 +43,7 @@ def _from_curl(
         sys.stderr.write(f"{note}\n")
 
 
-def _to_curl(file: Annotated[Path, "The params of a step as JSON or YAML."], /) -> None:
+def to_curl_command(file: Annotated[Path, "The params of a step as JSON or YAML."], /) -> None:
     """Write the params of an http.request node as a curl command line, without credentials.
 
     Parameters
@@ -86,9 +86,3 @@ def _read(text: str) -> Any:
             return yaml.safe_load(text)
         except yaml.YAMLError:
             raise ValueError("it is neither JSON nor YAML") from None
-
-
-COMMANDS = (
-    Command("from-curl", _from_curl, group="http", help="Turn a curl command line into node params."),
-    Command("to-curl", _to_curl, group="http", help="Write node params as a curl command line, without credentials."),
-)

@@ -1,12 +1,16 @@
 """AIC Flow node types logic.if_else and logic.switch: branching. What is imported here is loaded when it is first asked
 for."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aicflow import Node, hookimpl, lazy_names
+from aicflow import hookimpl, lazy_names
 
 if TYPE_CHECKING:
+    from aicflow import Node
+
     from aicflow_ifelse.conditions import Condition
     from aicflow_ifelse.if_else import IfElse, IfElseOutput, IfElseParams
     from aicflow_ifelse.switch import Switch, SwitchCase, SwitchOutput, SwitchParams

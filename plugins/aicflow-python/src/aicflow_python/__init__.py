@@ -1,11 +1,15 @@
 """AIC Flow node type python.code: sandboxed Python. What is imported here is loaded when it is first asked for."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aicflow import Node, hookimpl, lazy_names
+from aicflow import hookimpl, lazy_names
 
 if TYPE_CHECKING:
+    from aicflow import Node
+
     from aicflow_python.backends import probe
     from aicflow_python.node import PythonCode, TrustedPythonCode
     from aicflow_python.params import PythonParams

@@ -38,6 +38,5 @@ def aicflow_routes(runtime: Runtime) -> Sequence[Mount]:
 @hookimpl
 def aicflow_commands() -> Sequence[Command]:
     """`aicflow cron next`."""
-    from aicflow_trigger.commands import cron_next
-
-    return [Command("next", cron_next, group="cron", help="Show when a schedule fires next.")]
+    place = "aicflow_trigger.commands:cron_next"
+    return [Command("next", place, group="cron", help="Show when a schedule fires next.")]

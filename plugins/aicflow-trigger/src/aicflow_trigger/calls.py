@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,8 +12,7 @@ from starlette.requests import Request
 
 from aicflow_trigger.bodies import BodyLimits, DecodedBody, decode_body
 from aicflow_trigger.credentials import verify_api_key, verify_basic
-from aicflow_trigger.errors import BodyRejected, PathPatternError, SignatureRejected, SignatureSettingsError
-from aicflow_trigger.paths import PathPattern
+from aicflow_trigger.errors import BodyRejected, SignatureRejected, SignatureSettingsError
 from aicflow_trigger.signatures import Verified, verify
 from aicflow_trigger.webhook_params import ApiKeyAuth, BasicAuth, HmacAuth, WebhookParams
 
@@ -137,51 +135,3 @@ def _query(query: QueryParams) -> dict[str, str | list[str]]:
 
 def _body(decoded: DecodedBody) -> dict[str, Any]:
     return {"body": decoded.value, "content_type": decoded.content_type, "files": decoded.files_as_json()}
-
-
-_TEXTS: Final = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_FORM: Final = {"type": "object", "additionalProperties": _TEXTS}
-_BODIES: Final[dict[str, dict[str, Any]]] = {
-    "empty": {"type": "null"},
-    "form": _FORM,
-    "multipart": _FORM,
-    "text": {"type": "string"},
-    "bytes": {
-        "type": "object",
-        "properties": {
-            "base64": {"type": "string"},
-            "size": {"type": "integer", "minimum": 0},
-            "content_type": {"type": "string"},
-        },
-        "required": ["base64", "size", "content_type"],
-        "additionalProperties": False,
-    },
-}
-
-
-def payload_schema(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of the payload with these params (as written): closed path parameters, the methods that can be, and
-    the shapes of body that `accept` leaves."""
-    schema = deepcopy(dict(base))
-    properties = schema["properties"]
-    try:
-        names = PathPattern.parse(str(params.get("path", ""))).parameters
-    except PathPatternError:
-        pass
-    else:
-        properties["path_params"] = {
-            "type": "object",
-            "properties": {name: {"type": "string"} for name in names},
-            "required": list(names),
-            "additionalProperties": False,
-        }
-    methods = params.get("methods", ["POST"])
-    if isinstance(methods, list) and methods and all(isinstance(one, str) for one in methods):
-        properties["method"] = {"enum": sorted({*methods, "HEAD"} if "GET" in methods else set(methods))}
-    accept = params.get("accept")
-    if isinstance(accept, list) and accept and all(kind in _BODIES for kind in accept):
-        shapes = [_BODIES[kind] for kind in dict.fromkeys(accept)]
-        properties["body"] = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
-        if "multipart" not in accept:
-            properties["files"] = {"type": "array", "maxItems": 0}
-    return schema

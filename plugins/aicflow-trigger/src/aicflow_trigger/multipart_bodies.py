@@ -7,8 +7,6 @@ from email.header import decode_header, make_header
 from email.message import Message
 
 from aicflow import decode_text
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser
 
 from aicflow_trigger.errors import BodyRejected
 
@@ -75,6 +73,9 @@ class _Collector:
 
 def read_parts(boundary: str, body: bytes, max_parts: int) -> list[Part]:
     """The form's parts in order. Errors: `BodyRejected` (400, 413)."""
+    from python_multipart.exceptions import FormParserError
+    from python_multipart.multipart import MultipartParser
+
     if not boundary or not boundary.isascii() or len(boundary) > 70:
         raise BodyRejected(400, "the Content-Type of the form has no boundary of 1 to 70 ASCII characters")
     collector = _Collector(max_parts)

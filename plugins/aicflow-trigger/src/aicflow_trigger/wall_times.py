@@ -9,8 +9,6 @@ import threading
 from datetime import datetime, timedelta
 from typing import Final
 
-from croniter import CroniterBadDateError, croniter
-
 from aicflow_trigger.cron_fields import CronFields
 
 _SECOND: Final = timedelta(seconds=1)
@@ -21,6 +19,8 @@ class WallTimes:
     """Walks the named wall-clock times in order; safe to share between threads."""
 
     def __init__(self, fields: CronFields) -> None:
+        from croniter import croniter
+
         self._lock = threading.Lock()  # croniter keeps its cursor on the instance
         self._iterator = croniter(
             fields.plain,
@@ -35,7 +35,7 @@ class WallTimes:
         try:
             with self._lock:
                 return self._iterator.get_next(datetime, start_time=wall)
-        except (CroniterBadDateError, OverflowError, ValueError):
+        except (OverflowError, ValueError):  # croniter's errors are ValueErrors
             return None
 
     def at_or_after(self, wall: datetime) -> datetime | None:

@@ -8,11 +8,10 @@ from typing import Any, get_args
 from aicflow import Binding, Issue, PermanentError, Trigger, TriggerRuntime, Ways, did_you_mean
 from pydantic import ValidationError
 
-from aicflow_trigger.calls import payload_schema
 from aicflow_trigger.errors import PathPatternError, SignatureSettingsError
 from aicflow_trigger.paths import PathPattern, PathTable, conflicts, example_of_both
 from aicflow_trigger.signatures import check_settings
-from aicflow_trigger.webhook_params import HmacAuth, Method, WebhookParams, WebhookPayload
+from aicflow_trigger.webhook_params import HmacAuth, Method, WebhookParams, WebhookPayload, payload_schema
 
 RESERVED = "~test"
 """The first segment below /hooks that is the product's own: the addresses of drafts that someone listens to."""
