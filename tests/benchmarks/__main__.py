@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from pathlib import Path
 
-from tests.benchmarks import api, chain, http, python_node, recovery, streams, validation, waiting, waits, weight
+from tests.benchmarks import api, chain, http, python_node, recovery, start, streams, validation, waiting, waits, weight
 from tests.benchmarks.lab import Row, machine
 
 _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
@@ -24,6 +24,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
     "recovery": recovery.run,
     "waiting": waiting.run,
     "weight": weight.run,
+    "start": start.run,
     "python-node": python_node.run,
 }
 
