@@ -9,7 +9,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 from pathlib import Path
 
-from tests.benchmarks import api, chain, http, python_node, recovery, start, streams, validation, waiting, waits, weight
+from tests.benchmarks import (
+    api,
+    chain,
+    http,
+    plans,
+    python_node,
+    recovery,
+    start,
+    streams,
+    validation,
+    waiting,
+    waits,
+    weight,
+)
 from tests.benchmarks.lab import Row, machine
 
 _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
@@ -17,6 +30,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
     "waits": waits.thousand_at_once,
     "overhead": waits.overhead,
     "validation": validation.run,
+    "plans": plans.run,
     "api": api.run,
     "webhooks": api.webhooks,
     "streams": streams.run,

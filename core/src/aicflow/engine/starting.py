@@ -19,6 +19,7 @@ from aicflow.kernel.events import History, encode_event
 from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull, valid_traceparent
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempotency, NewExecution, SlotLimit
+from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps
 from aicflow.language.plan import Plan
@@ -130,6 +131,10 @@ class Starter:
             reused=reused,
             idempotency=idempotency,
         )
+
+    def prepare(self, record: WorkflowRecord) -> None:
+        """Compile the current version of a workflow, so that its first execution need not. Any thread may call it."""
+        self._plans.prepare(record)
 
     async def _plan(self, workflow_id: str, version: int | None, *, draft: bool = False) -> Plan:
         """The plan of a version, of the current one when none is named. Raises NotFound, Conflict."""

@@ -78,7 +78,15 @@ class HostRuntime:
         )
         self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime, self.secrets)
         limits = Limits(depth=settings.max_document_depth, nodes=settings.max_document_nodes)
-        self.workflows = WorkflowService(store, self.registry, self.secrets, self.trigger_service, self.clock, limits)
+        self.workflows = WorkflowService(
+            store,
+            self.registry,
+            self.secrets,
+            self.trigger_service,
+            self.clock,
+            limits,
+            prepare=self.executions.prepare,
+        )
         self.keys = KeyRing(store.keys, server_secret, self.clock)
         self.metrics = Metrics(self)
         self.watchdog = LoopWatchdog(lag=self.metrics.loop_lag)

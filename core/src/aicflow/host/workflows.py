@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
@@ -37,6 +37,8 @@ class WorkflowService:
         triggers: TriggerService,
         clock: Clock,
         limits: Limits | None = None,
+        *,
+        prepare: Callable[[WorkflowRecord], None],
     ) -> None:
         self._store = store
         self._registry = registry
@@ -44,6 +46,7 @@ class WorkflowService:
         self._triggers = triggers
         self._clock = clock
         self._limits = limits
+        self._prepare = prepare
         self._lock = asyncio.Lock()
         self._threads = ThreadPoolExecutor(_CHECKS_AT_ONCE, thread_name_prefix="aicflow-check")
 
@@ -94,6 +97,7 @@ class WorkflowService:
                 workflow_id, document, now=now, enabled=enabled, idempotency=idempotency
             )
             await self._triggers.apply(record)
+        self._threads.submit(self._prepare, record)
         return record, issues
 
     async def replace(
@@ -109,6 +113,7 @@ class WorkflowService:
                 workflow_id, now=self._clock.now(), document=document, expected_revision=expected_revision
             )
             await self._triggers.apply(record)
+        self._threads.submit(self._prepare, record)
         return record, issues
 
     async def add_draft(

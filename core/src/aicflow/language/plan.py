@@ -73,6 +73,12 @@ class PlannedNode:
             self._params = compile_template(self._given, self._schema, self._types)
         return self._params
 
+    def compile(self) -> None:
+        """Make now what is otherwise made when the node first runs."""
+        for made in self.params.expressions:
+            if made.expression is not None:
+                made.expression.prepare()
+
     @property
     def only_port(self) -> str | None:
         """The port by which the node is left, None when there are several."""

@@ -80,6 +80,11 @@ class Expression:
         assert error is not None
         raise error
 
+    def prepare(self) -> None:
+        """Compile now what the first evaluation would compile."""
+        if self._run is None:
+            self._compiled()
+
     def _compiled(self) -> Run:
         """Compile on first use: validation reads many expressions that it never evaluates."""
         compiler = Compiler()

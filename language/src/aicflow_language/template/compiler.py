@@ -38,7 +38,7 @@ def compile_template(value: Any, schema: object = None, types: Types | None = No
     texts = list(compiler.texts(value))
     parts = {path: compiler.text(path, text) for path, text in texts}
     constants = {path: part for path, text in texts if isinstance(part := parts[path], str) and part != text}
-    constant = _with_constants(value, (), constants, _inner_paths(constants))
+    constant = _with_constants(value, (), constants, _inner_paths(constants)) if constants else value
     changing = {path: part for path, part in parts.items() if isinstance(part, Text)}
     root = _plan(constant, (), changing, _inner_paths(changing)) if changing else None
     return Template(constant, root, tuple(compiler.expressions), tuple(compiler.problems), tuple(compiler.notices))
