@@ -67,12 +67,12 @@ class Workflow:
     id: str
     name: str
     description: str | None = None
-    labels: Mapping[str, str]
     version: int
     revision: int
     enabled: bool
     created_at: datetime
     updated_at: datetime
+    labels: Mapping[str, str]
     document: Json | None = None
     issues: tuple[Issue, ...] = ()
     etag: str | None = None
@@ -260,17 +260,17 @@ class NodeType:
 
     type_id: str
     version: int
-    versions: tuple[int, ...]
     title: str
-    category: str
     summary: str
     documentation: str
+    params_schema: Json
+    provider: Provider
+    versions: tuple[int, ...]
+    category: str
     ports: tuple[str, ...]
     errors: Mapping[str, str] | None = None
     pure: bool
-    params_schema: Json
     output_schema: Json | None = None
-    provider: Provider
     enabled: bool
     default_params: Json
 
@@ -285,8 +285,8 @@ class TriggerType:
     summary: str
     documentation: str
     params_schema: Json
-    payload_schema: Json | None = None
     provider: Provider
+    payload_schema: Json | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import chain
 from typing import Any, Final, Literal
@@ -9,6 +10,8 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aicflow.kernel.execution import Event, Execution, Step
+from aicflow.kernel.ports.tables import ApiKeyRecord, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.registry import Provider
 from aicflow.kernel.trigger import Delivery
 
 __all__ = ["response_schemas"]
@@ -53,36 +56,6 @@ class ProblemDocument(BaseModel):
     request_id: str
     errors: list[ProblemEntry]
     hint: str | None = None
-
-
-class WorkflowSummary(_Response):
-    """A workflow without its document."""
-
-    id: str
-    name: str
-    description: str | None
-    labels: dict[str, str]
-    version: int
-    revision: int
-    enabled: bool
-    created_at: datetime
-    updated_at: datetime
-
-
-class Workflow(WorkflowSummary):
-    """A workflow. `issues` are the warnings of validation, present when it was just saved."""
-
-    document: dict[str, Any]
-    issues: list[Issue] | None = None
-
-
-class WorkflowVersion(_Response):
-    """One immutable version; the list leaves the document out."""
-
-    workflow_id: str
-    version: int
-    created_at: datetime
-    document: dict[str, Any] | None = None
 
 
 class WorkflowChange(_Response):
@@ -185,45 +158,33 @@ class BulkResult(_Response):
     results: list[BulkItem]
 
 
-class Provider(_Response):
-    """Where a type comes from."""
-
-    plugin: str
-    distribution: str | None
-    version: str | None
-
-
-class NodeType(_Response):
-    """An installed node type and how it is configured."""
-
+class _Type(_Response):
     type_id: str
     version: int
-    versions: list[int]
     title: str
-    category: str
     summary: str
     documentation: str
+    params_schema: dict[str, Any]
+    provider: Provider
+
+
+class NodeType(_Type):
+    """An installed node type and how it is configured."""
+
+    versions: list[int]
+    category: str
     ports: list[str]
     errors: dict[str, str] | None
     pure: bool
-    params_schema: dict[str, Any]
     output_schema: dict[str, Any] | None
-    provider: Provider
     enabled: bool
     default_params: dict[str, Any]
 
 
-class TriggerType(_Response):
+class TriggerType(_Type):
     """An installed trigger type."""
 
-    type_id: str
-    version: int
-    title: str
-    summary: str
-    documentation: str
-    params_schema: dict[str, Any]
     payload_schema: dict[str, Any] | None
-    provider: Provider
 
 
 class PluginProblem(_Response):
@@ -264,24 +225,6 @@ class Fires(_Response):
     data: list[dict[str, Any]]
 
 
-class ApiKey(_Response):
-    """An API key; never the key itself."""
-
-    id: str
-    name: str
-    scopes: list[str]
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-    revoked_at: datetime | None
-
-
-class ApiKeyCreated(ApiKey):
-    """A new API key. `key` is shown this once."""
-
-    key: str
-
-
 class NodeHealth(BaseModel):
     """What a node type says of itself: `ready` is null while it is not known, `reason` says why it is false, `note`
     what is weaker than it might be. Types add fields of their own. Without an API key only `ready` is shown."""
@@ -316,22 +259,33 @@ PAGES: Final = {
     "Steps": "Step",
 }
 """The lists that come in pages, and what they are of."""
-RESPONSES: Final[tuple[type, ...]] = (
-    ApiKey, ApiKeyCreated, BulkResult, Delivery, Event, Events, Execution, ExpressionPreview, Fires, NodeType, Plugin,
-    ProblemDocument, Ready, Step, StreamEvent, Trigger, TriggerType, ValidationResult, Why, Workflow, WorkflowDiff,
-    WorkflowSummary, WorkflowVersion,
+_RESPONSES: Final[tuple[type, ...]] = (
+    ApiKeyRecord, BulkResult, Delivery, Event, Events, Execution, ExpressionPreview, Fires, Issue, NodeType, Plugin,
+    ProblemDocument, Ready, Step, StreamEvent, Trigger, TriggerType, ValidationResult, Why, WorkflowDiff,
+    WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 
 
 def response_schemas() -> dict[str, Any]:
     """The schemas of all responses by name."""
     _, found = TypeAdapter.json_schemas(
-        [(model, "serialization", TypeAdapter(model)) for model in RESPONSES],
+        [(model, "serialization", TypeAdapter(model)) for model in _RESPONSES],
         ref_template="#/components/schemas/{model}",
     )
     schemas: dict[str, Any] = found["$defs"]
     for field in chain.from_iterable(schema.get("properties", {}).values() for schema in schemas.values()):
         field.pop("default", None)  # which is for what is sent
+    schemas["ApiKey"] = key = _variant(schemas.pop("ApiKeyRecord"), "ApiKey")
+    text = "A new API key. `key` is shown this once."
+    schemas["ApiKeyCreated"] = _variant(key, "ApiKeyCreated", text, {"key": {"type": "string", "title": "Key"}})
+    workflow = schemas.pop("WorkflowRecord")
+    listed = {"type": "array", "items": {"$ref": "#/components/schemas/Issue"}}
+    issues = {"anyOf": [listed, {"type": "null"}], "title": "Issues"}
+    text = "A workflow. `issues` are the warnings of validation, present when it was just saved."
+    schemas["Workflow"] = saved = _variant(workflow, "Workflow", text, {"issues": issues})
+    saved["required"] = [*workflow["required"], "document"]
+    summary = schemas["WorkflowSummary"] = _variant(workflow, "WorkflowSummary", "A workflow without its document.")
+    del summary["properties"]["document"]
     for name, item in PAGES.items():
         items = {"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}, "title": "Data"}
         cursor = {"anyOf": [{"type": "string"}, {"type": "null"}], "title": "Next Cursor"}
@@ -343,3 +297,13 @@ def response_schemas() -> dict[str, Any]:
             "required": ["data", "next_cursor"],
         }
     return schemas
+
+
+def _variant(
+    schema: dict[str, Any], title: str, description: str | None = None, more: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The schema of a record under the API's name for it, with what a response adds."""
+    properties = {**schema["properties"], **(more or {})}
+    required = [*schema["required"], *(name for name in more or {} if name != "issues")]
+    description = description or schema["description"]
+    return {**schema, "title": title, "description": description, "properties": properties, "required": required}

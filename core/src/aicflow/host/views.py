@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any, Final
 
 from aicflow.engine.bulk import BulkOutcome
 from aicflow.engine.masking import Mask
 from aicflow.engine.run.failure import report_to_json
 from aicflow.host.plugins import PluginInfo
-from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.execution import Execution, Step, TriggerInfo
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.ports.tables import ApiKeyRecord, WorkflowRecord, WorkflowVersion
-from aicflow.kernel.registry import Provider, RegisteredNode, RegisteredTrigger, Registry
+from aicflow.kernel.registry import RegisteredNode, RegisteredTrigger, Registry
 from aicflow.kernel.serialization import shower
 from aicflow.kernel.trigger import Delivery
 from aicflow.problems import problem_of
@@ -30,29 +30,18 @@ _EXECUTION: Final = shower(Execution)
 _STEP: Final = shower(Step)
 _DELIVERY: Final = shower(Delivery)
 _TRIGGER: Final = shower(TriggerInfo)
-
-
-def _instant(seconds: float | None) -> str | None:
-    return None if seconds is None else iso(seconds)
+_VERSION: Final = shower(WorkflowVersion)
+_WORKFLOW: Final = shower(WorkflowRecord)
+api_key_view: Final = shower(ApiKeyRecord)
 
 
 def workflow_view(
     record: WorkflowRecord, *, document: bool = True, issues: Iterable[Issue] | None = None
 ) -> dict[str, Any]:
     """A workflow; `issues` are its warnings when it was just saved."""
-    out: dict[str, Any] = {
-        "id": record.id,
-        "name": record.name,
-        "description": record.description,
-        "labels": dict(record.labels),
-        "version": record.version,
-        "revision": record.revision,
-        "enabled": record.enabled,
-        "created_at": iso(record.created_at),
-        "updated_at": iso(record.updated_at),
-    }
-    if document:
-        out["document"] = record.document
+    out = _WORKFLOW(record)
+    if not document:
+        del out["document"]
     if issues is not None:
         out["issues"] = [issue.to_dict() for issue in issues]
     return out
@@ -60,13 +49,9 @@ def workflow_view(
 
 def version_view(version: WorkflowVersion, *, document: bool = True) -> dict[str, Any]:
     """One version of a workflow."""
-    out: dict[str, Any] = {
-        "workflow_id": version.workflow_id,
-        "version": version.version,
-        "created_at": iso(version.created_at),
-    }
-    if document:
-        out["document"] = version.document
+    out = _VERSION(version)
+    if not document:
+        del out["document"]
     return out
 
 
@@ -112,34 +97,31 @@ def step_view(step: Step, *, output: bool = True) -> dict[str, Any]:
     return out
 
 
-def _words(cls: type) -> tuple[str, str]:
-    """The first line of a type's docstring and the rest. A docstring inherited from the base class says nothing."""
-    text = inspect.cleandoc(cls.__doc__ or "")
-    summary, _, rest = text.partition("\n")
-    return summary.strip(), rest.strip()
-
-
-def _provider(provider: Provider) -> dict[str, Any]:
-    return {"plugin": provider.plugin, "distribution": provider.distribution, "version": provider.version}
+def _type_view(registered: RegisteredNode | RegisteredTrigger) -> dict[str, Any]:
+    """What node and trigger types have in common. The summary is the first line of the docstring."""
+    cls = registered.cls
+    summary, _, documentation = inspect.cleandoc(cls.__doc__ or "").partition("\n")
+    return {
+        "type_id": registered.type_id,
+        "version": cls.version,
+        "title": cls.title or registered.type_id,
+        "summary": summary.strip(),
+        "documentation": documentation.strip(),
+        "params_schema": cls.params_schema(),
+        "provider": asdict(registered.provider),
+    }
 
 
 def node_type_view(node: RegisteredNode, registry: Registry) -> dict[str, Any]:
     """A node type."""
-    summary, documentation = _words(node.cls)
     return {
-        "type_id": node.type_id,
-        "version": node.cls.version,
+        **_type_view(node),
         "versions": registry.versions(node.type_id),
-        "title": node.cls.title or node.type_id,
         "category": node.cls.category,
-        "summary": summary,
-        "documentation": documentation,
         "ports": list(node.cls.ports),
         "errors": node.cls.errors,
         "pure": node.cls.pure,
-        "params_schema": node.cls.params_schema(),
         "output_schema": node.cls.output_schema(),
-        "provider": _provider(node.provider),
         "enabled": node.setting.enabled,
         "default_params": node.setting.default_params,
     }
@@ -147,17 +129,7 @@ def node_type_view(node: RegisteredNode, registry: Registry) -> dict[str, Any]:
 
 def trigger_type_view(trigger: RegisteredTrigger) -> dict[str, Any]:
     """A trigger type."""
-    summary, documentation = _words(trigger.cls)
-    return {
-        "type_id": trigger.type_id,
-        "version": trigger.cls.version,
-        "title": trigger.cls.title or trigger.type_id,
-        "summary": summary,
-        "documentation": documentation,
-        "params_schema": trigger.cls.params_schema(),
-        "payload_schema": trigger.cls.payload_schema(),
-        "provider": _provider(trigger.provider),
-    }
+    return {**_type_view(trigger), "payload_schema": trigger.cls.payload_schema()}
 
 
 def plugin_view(info: PluginInfo) -> dict[str, Any]:
@@ -170,19 +142,6 @@ def plugin_view(info: PluginInfo) -> dict[str, Any]:
         "node_types": info.node_types,
         "trigger_types": info.trigger_types,
         "problems": [{"code": code, "message": message} for code, message in info.problems],
-    }
-
-
-def api_key_view(record: ApiKeyRecord) -> dict[str, Any]:
-    """An API key, without the key."""
-    return {
-        "id": record.id,
-        "name": record.name,
-        "scopes": list(record.scopes),
-        "created_at": iso(record.created_at),
-        "expires_at": _instant(record.expires_at),
-        "last_used_at": _instant(record.last_used_at),
-        "revoked_at": _instant(record.revoked_at),
     }
 
 

@@ -12,13 +12,14 @@ from aicflow.kernel.definition import definition_problem
 from aicflow.kernel.errors import NotFound, PluginError
 from aicflow.kernel.node import NodeType
 from aicflow.kernel.ports.tables import NodeSetting
+from aicflow.kernel.serialization import Record
 from aicflow.kernel.trigger import Trigger, TriggerType
 
 __all__ = ["Provider", "RegisteredNode", "RegisteredTrigger", "Registry"]
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Record):
     """Where a type comes from: the plugin's entry-point name and its distribution (None when registered in code)."""
 
     plugin: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from aicflow.kernel.errors import KeyUsed
 from aicflow.kernel.ports.executions import Idempotency, Labels, Page
+from aicflow.kernel.serialization import Instant, Internal, Record
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject
 
@@ -25,8 +26,10 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class WorkflowRecord:
+class WorkflowRecord(Record):
     """A workflow with its current version's document. `revision` counts every change and makes the ETag."""
+
+    may_be_absent: ClassVar = frozenset({"document"})
 
     id: str
     name: str
@@ -34,19 +37,21 @@ class WorkflowRecord:
     version: int
     revision: int
     enabled: bool
-    created_at: float
-    updated_at: float
+    created_at: Instant
+    updated_at: Instant
     document: dict[str, Any] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class WorkflowVersion:
-    """One immutable version."""
+class WorkflowVersion(Record):
+    """One immutable version; the list leaves the document out."""
+
+    may_be_absent: ClassVar = frozenset({"document"})
 
     workflow_id: str
     version: int
-    created_at: float
+    created_at: Instant
     document: dict[str, Any] = field(default_factory=dict)
 
 
@@ -147,17 +152,17 @@ class TriggerStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKeyRecord:
-    """An API key as kept: never the key itself, only its keyed hash. Instants are seconds since 1970 UTC."""
+class ApiKeyRecord(Record):
+    """An API key; never the key itself, which is kept as a keyed hash."""
 
     id: str
     name: str
-    hash: str
+    hash: Internal[str]
     scopes: tuple[str, ...]
-    created_at: float
-    expires_at: float | None = None
-    last_used_at: float | None = None
-    revoked_at: float | None = None
+    created_at: Instant
+    expires_at: Instant | None = None
+    last_used_at: Instant | None = None
+    revoked_at: Instant | None = None
 
 
 class KeyStore(Protocol):
