@@ -13,6 +13,7 @@ from tests.benchmarks import (
     api,
     chain,
     http,
+    lists,
     plans,
     python_node,
     recovery,
@@ -39,6 +40,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
     "waiting": waiting.run,
     "weight": weight.run,
     "start": start.run,
+    "lists": lists.run,
     "python-node": python_node.run,
 }
 

@@ -219,6 +219,10 @@ def test_lists_are_filtered(host: Host, gate: threading.Event) -> None:
     assert ids(created_before=before) == []
     assert ids(created_after=before, limit=2) == held[:0:-1]
     assert ids(trigger_kind="trigger") == []
+    assert ids(trigger_kind="api") == held[::-1]
+    refused = host.client.get("/executions", params={"trigger_kind": "webhook"})
+    assert refused.status_code == 422
+    assert all(kind in refused.json()["errors"][0]["message"] for kind in ("api", "trigger", "failure"))
 
     bulk = host.client.post("/executions/bulk-cancel", json={"workflow_id": workflow})
     assert [one["execution_id"] for one in bulk.json()["results"]] == held[:0:-1]

@@ -21,7 +21,7 @@ from aicflow.kernel.ports.tables import ApiKeyRecord
 from aicflow.kernel.values import dumps, loads
 from aicflow.store import SQLiteStore
 from aicflow.store.sqlite.event_rows import pack, unpack
-from aicflow.store.sqlite.queries import count_query, list_query
+from aicflow.store.sqlite.queries import count_query, list_query, ranges_of
 from aicflow.store.sqlite.queue import next_due
 from aicflow.testing.store_samples import NOW, batch, claim, create, end, new, park, start
 
@@ -107,11 +107,12 @@ FILTERS = [
 async def test_every_list_is_a_range_of_an_index(store: SQLiteStore) -> None:
     connection = sqlite3.connect(store.path)
     for where in FILTERS:
-        for sql, values in (list_query("id", where, 20, (1, 1)), count_query(where)):
+        for sql, values in (list_query("id", ranges_of(where), 20, (1, 1)), count_query(where)):
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
             reads = [step for step in plan if "executions" in step]
             assert reads, plan
             assert all(("USING" in step and "INDEX" in step) or "INTEGER PRIMARY KEY" in step for step in reads), plan
+            assert not any("TEMP B-TREE FOR ORDER" in step for step in plan), plan
             searched = where != ExecutionFilter() or "LIMIT" in sql
             assert not searched or all(step.startswith("SEARCH") for step in reads), plan
     connection.close()

@@ -19,6 +19,7 @@ __all__ = ["executions"]
 
 executions = App(name="executions", help="Executions on a server: list, show, start, watch, answer, cancel, rerun.")
 type Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
+type Kind = Literal["api", "trigger", "rerun", "workflow", "failure"]
 _Id = Annotated[str, Parameter(help="The execution's id")]
 _Output = Annotated[OutputFormat, Parameter(help="text or json")]
 _Input = Annotated[str | None, Parameter(help="The input: JSON, or @FILE")]
@@ -32,7 +33,7 @@ def list_command(
     *,
     workflow: Annotated[str | None, Parameter(help="Of this workflow")] = None,
     status: Annotated[list[Status] | None, Parameter(help="With this status; may be repeated", negative="")] = None,
-    trigger_kind: Annotated[str | None, Parameter(help="Started by: manual, trigger, rerun, child, …")] = None,
+    trigger_kind: Annotated[Kind | None, Parameter(help="Started by this")] = None,
     created_after: Annotated[datetime | None, Parameter(help="Made after this time")] = None,
     created_before: Annotated[datetime | None, Parameter(help="Made before this time")] = None,
     label: Labels = None,

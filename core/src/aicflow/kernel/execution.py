@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, get_args
 
 from pydantic import ConfigDict
 
@@ -14,8 +14,10 @@ __all__ = [
     "ACTIVE_STATUSES",
     "EVENT_TYPES",
     "SETTLED_EVENTS",
+    "STATUSES",
     "TERMINAL_EVENTS",
     "TERMINAL_STATUSES",
+    "TRIGGER_KINDS",
     "Event",
     "Execution",
     "ExecutionStatus",
@@ -24,13 +26,17 @@ __all__ = [
     "Step",
     "StepStatus",
     "TriggerInfo",
+    "TriggerKind",
     "WhenFull",
     "valid_traceparent",
 ]
 
 type ExecutionStatus = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
+type TriggerKind = Literal["api", "trigger", "rerun", "workflow", "failure"]
 type StepStatus = Literal["running", "waiting", "retrying", "succeeded", "failed", "skipped", "cancelled"]
 
+STATUSES: Final[tuple[ExecutionStatus, ...]] = get_args(ExecutionStatus.__value__)
+TRIGGER_KINDS: Final[tuple[TriggerKind, ...]] = get_args(TriggerKind.__value__)
 TERMINAL_STATUSES: Final = frozenset({"succeeded", "failed", "cancelled"})
 ACTIVE_STATUSES: Final = frozenset({"queued", "running", "waiting"})
 TERMINAL_EVENTS: Final = frozenset({"execution.succeeded", "execution.failed", "execution.cancelled"})

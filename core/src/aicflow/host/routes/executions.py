@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from itertools import accumulate
 from operator import attrgetter
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -41,20 +41,20 @@ from aicflow.host.views import bulk_view, execution_view, step_view
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.execution import (
     ACTIVE_STATUSES,
+    STATUSES,
     TERMINAL_STATUSES,
     Execution,
-    ExecutionStatus,
     TriggerInfo,
+    TriggerKind,
     valid_traceparent,
 )
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, Labels
 from aicflow.kernel.values import dumps, loads
 
-__all__ = ["STATUSES", "routes", "start_route"]
+__all__ = ["STATUSES_PATTERN", "routes", "start_route"]
 
 routes = router("executions")
-_STATUSES = frozenset(get_args(ExecutionStatus.__value__))
-STATUSES: Final = "^({0})(,({0}))*$".format("|".join(get_args(ExecutionStatus.__value__)))
+STATUSES_PATTERN: Final = "^({0})(,({0}))*$".format("|".join(STATUSES))
 _OUTPUTS_ON_A_PAGE: Final = 8 * 1024 * 1024
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,6})\s*(?:,|$)")
 _WAIT_QUERY = re.compile(r"\d{1,6}(\.\d{1,6})?\Z")
@@ -65,9 +65,12 @@ class ListQuery(PageQuery):
 
     workflow_id: str | None = Field(default=None, max_length=200)
     status: str | None = Field(
-        default=None, max_length=200, description="Statuses, with commas", json_schema_extra={"pattern": STATUSES}
+        default=None,
+        max_length=200,
+        description="Statuses, with commas",
+        json_schema_extra={"pattern": STATUSES_PATTERN},
     )
-    trigger_kind: str | None = Field(default=None, max_length=64)
+    trigger_kind: TriggerKind | None = None
     created_after: requests.Instant | None = None
     created_before: requests.Instant | None = None
     labels: LABELS = None
@@ -83,8 +86,8 @@ class ListQuery(PageQuery):
     @classmethod
     def _known(cls, value: str | None) -> str | None:
         for name in (value or "").split(",") if value is not None else ():
-            if name not in _STATUSES:
-                raise ValueError(f"{name!r} is not a status; available statuses: {', '.join(sorted(_STATUSES))}")
+            if name not in STATUSES:
+                raise ValueError(f"{name!r} is not a status; available statuses: {', '.join(sorted(STATUSES))}")
         return value
 
     def filter(self) -> ExecutionFilter:
@@ -105,7 +108,7 @@ def filter_of(
     statuses: list[Any] | None,
     after: datetime | None,
     before: datetime | None,
-    trigger_kind: str | None = None,
+    trigger_kind: TriggerKind | None = None,
     labels: Labels = (),
     text: str | None = None,
 ) -> ExecutionFilter:
@@ -220,7 +223,7 @@ start_route = PlainRoute(
     dependencies=scoped("read"),
 )
 async def list_executions(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
-    """Without their inputs and outputs. With `labels` or `q` one call looks at 5,000 executions: a page may be short,
+    """Without their inputs and outputs. With `labels` or `q` one call looks at 1,000 executions: a page may be short,
     or empty, and have a `next_cursor` nevertheless."""
     read = runtime_of(request).store.executions.list(query.filter(), limit=query.limit, cursor=query.cursor)
     return await page_response(read, lambda execution: execution_view(execution, values=False))

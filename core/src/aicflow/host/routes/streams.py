@@ -22,7 +22,7 @@ from aicflow.host.gate import caller_of, require
 from aicflow.host.keys import Caller
 from aicflow.host.problems import of_validation, request_invalid
 from aicflow.host.routes.common import problems, router, runtime_of, scoped
-from aicflow.host.routes.executions import STATUSES, ListQuery
+from aicflow.host.routes.executions import STATUSES_PATTERN, ListQuery
 from aicflow.host.runtime import HostRuntime
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.events import event_type
@@ -285,7 +285,7 @@ def _documented(names: dict[str, tuple[str, dict[str, Any]]]) -> Callable[..., A
     **_documented(
         {
             "workflow_id": ("Only this workflow", {"type": "string", "maxLength": 200}),
-            "status": ("Only these statuses, with commas", {"type": "string", "pattern": STATUSES}),
+            "status": ("Only these statuses, with commas", {"type": "string", "pattern": STATUSES_PATTERN}),
         }
     )(),
 )

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from aicflow.kernel.errors import StaleClaim
-from aicflow.kernel.execution import TERMINAL_STATUSES
+from aicflow.kernel.execution import TERMINAL_STATUSES, TRIGGER_KINDS
 from aicflow.kernel.ports.executions import Appended, Created, EventBatch, Fire, NewExecution, Projection
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.concurrency import ConcurrencyLimiter, limits_from_json, limits_to_json
@@ -356,7 +356,7 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
             worker=op.worker if claimed else None,
             admitted=int(admitted),
             limits=dumps(limits_to_json(new.limits)).decode() if new.limits else None,
-            trigger_kind=kind or "api",
+            trigger_kind=kind if kind in TRIGGER_KINDS else "api",
             binding_id=binding_id,
             trigger=trigger,
             input=new.input if len(new.input) <= INLINE else None,

@@ -27,7 +27,7 @@ from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.rows import trigger_from
 from aicflow.store.sqlite import queue
 from aicflow.store.sqlite.batch import Append, Batch, Create
-from aicflow.store.sqlite.queries import Query, count_query, list_query, search_query
+from aicflow.store.sqlite.queries import count_query, newest
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.rows import EVENT_ROWS, ROW, decoded, events_from, execution_from, shown_from
 from aicflow.store.sqlite.writer import Writer
@@ -135,29 +135,11 @@ class SQLiteExecutions:
             created_at, n = read_cursor("executions", cursor, int, int)
             after = (int(created_at), int(n))
         columns = f"json_array(created_at, n, json({ROW})) AS item"
-        last: list[int] | None = None
-        if where.labels or where.text is not None:
-            found, end = search_query(columns, where, limit + 1, after)
-            items, last = await self._readers.run(lambda connection: _looked_at(connection, found, end))
-        else:
-            sql, values = list_query(columns, where, limit + 1, after)
-            items = await self._readers.run(_one_text(_array(sql), values))
+        items, last = await self._readers.run(lambda connection: newest(connection, columns, where, limit + 1, after))
         more = len(items) > limit
         page = [shown_from(row) for _, _, row in items[:limit]]
         last = items[limit - 1][:2] if more else last
         return Page(page, make_cursor("executions", *last) if last else None)
-
-
-def _array(sql: str) -> str:
-    return f"SELECT json_group_array(json(item)) FROM ({sql})"  # noqa: S608
-
-
-def _looked_at(connection: sqlite3.Connection, found: Query, end: Query) -> tuple[list[Any], list[int] | None]:
-    connection.execute("BEGIN")  # both see the same rows
-    items = loads(connection.execute(_array(found[0]), found[1]).fetchone()[0])
-    last = connection.execute(*end).fetchone()
-    connection.execute("COMMIT")
-    return items, last
 
 
 def _one_text(sql: str, values: Sequence[Any]) -> Callable[[sqlite3.Connection], Any]:

@@ -14,6 +14,7 @@ from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros
 from aicflow.store.sqlite.integrity import problems
 from aicflow.store.sqlite.lock import make_private
+from aicflow.store.sqlite.queries import of_every_kind
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.repair import repair
 from aicflow.store.sqlite.workflows import forget_versions
@@ -197,20 +198,10 @@ WITH RECURSIVE w(id) AS (
   SELECT (SELECT min(workflow_id) FROM executions WHERE workflow_id > w.id) FROM w WHERE w.id IS NOT NULL)
 SELECT json_group_array(id) FROM w WHERE id IS NOT NULL
 """
-_TOO_OLD = """
-SELECT json_group_array(n) FROM (
-  SELECT n FROM executions WHERE workflow_id = :workflow AND status = :status AND created_at <= :cutoff
-    AND finished_at <= :cutoff ORDER BY created_at, n LIMIT :limit)
-"""
-_FIRST_TOO_MANY = """
-SELECT created_at, n FROM executions WHERE workflow_id = :workflow AND status = :status
-  ORDER BY created_at DESC, n DESC LIMIT 1 OFFSET :keep
-"""
-_TOO_MANY = """
-SELECT json_group_array(n) FROM (
-  SELECT n FROM executions WHERE workflow_id = :workflow AND status = :status AND (created_at, n) <= (:at, :n)
-    ORDER BY created_at, n LIMIT :limit)
-"""
+_NUMBERS = "SELECT json_group_array(n) FROM ({} LIMIT :limit)"
+_TOO_OLD = _NUMBERS.format(of_every_kind(" AND created_at <= :cutoff AND finished_at <= :cutoff", "ASC"))
+_FIRST_TOO_MANY = f"{of_every_kind('', 'DESC')} LIMIT 1 OFFSET :keep"
+_TOO_MANY = _NUMBERS.format(of_every_kind(" AND (created_at, n) <= (:at, :n)", "ASC"))
 _REFUSED = "SELECT n FROM deliveries WHERE execution_id IS NULL AND received_at <= ? LIMIT ?"
 _ANY_OLD_KEY = """
 SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE owner IS NULL AND used_at < :used)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from dataclasses import dataclass, field
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
-from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, ExecutionStatus
+from aicflow.kernel.execution import TERMINAL_STATUSES, TRIGGER_KINDS, Execution, ExecutionStatus
 from aicflow.kernel.ports.executions import (
     Appended,
     Claimed,
@@ -138,7 +138,7 @@ class TableExecutions(Part):
             started_at=new.started_at,
             events=list(new.events.events),
             outputs=dict(new.outputs),
-            trigger_kind=trigger.kind or "api",
+            trigger_kind=trigger.kind if trigger.kind in TRIGGER_KINDS else "api",
             binding_id=fire.binding_id if fire else binding_id,
         )
         self._idempotency.add(key, new.id, new.created_at)
