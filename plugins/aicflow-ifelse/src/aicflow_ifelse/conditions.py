@@ -1,21 +1,44 @@
-"""A typed condition as it stands in params, and how a list of them is decided."""
+"""A typed condition as it stands in params, how a list of them is decided, and what both node types share."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
 from aicflow import Params, PermanentError
 from pydantic import Field, model_validator
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from aicflow_ifelse.operators import UNARY, CannotCompare, Operator, compare
 
-__all__ = ["ERRORS", "Condition", "Conditions", "Match", "holds"]
+__all__ = ["ERRORS", "Condition", "Conditions", "Match", "holds", "may_be_left_out", "refers"]
 
 ERRORS: Final[Mapping[str, str]] = {"condition-type": "Values that cannot be compared in this way"}
 
 type Match = Literal["all", "any"]
+
+_REFERENCE = re.compile(r"(?<!\$)\$\{\{")
+
+
+def may_be_left_out(description: str) -> Any:
+    """A params field that may be left out but, when it is written, is never null: look into `model_fields_set`."""
+    return Field(default=None, validate_default=False, description=description, json_schema_extra=_without_default)
+
+
+def _without_default(schema: JsonDict) -> None:
+    schema.pop("default", None)
+
+
+def refers(value: Any) -> bool:
+    """Whether params as written in a document hold a reference. Where there is none, the params model has seen
+    everything, and a check beside it would only say the same again."""
+    if isinstance(value, str):
+        return _REFERENCE.search(value) is not None
+    if isinstance(value, Mapping):
+        return any(refers(item) for item in value.values())
+    return isinstance(value, list) and any(refers(item) for item in value)
 
 
 class Condition(Params):

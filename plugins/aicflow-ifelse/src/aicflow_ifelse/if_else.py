@@ -9,9 +9,7 @@ from aicflow import Context, Exit, Issue, Node, Output, Params
 from pydantic import Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
-from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds
-from aicflow_ifelse.fields import may_be_left_out
-from aicflow_ifelse.references import refers
+from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds, may_be_left_out, refers
 
 __all__ = ["IfElse", "IfElseOutput", "IfElseParams"]
 

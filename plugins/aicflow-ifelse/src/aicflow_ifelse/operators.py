@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from aicflow import json_equal
-
-from aicflow_ifelse.json_values import JSON_TYPES, has_type, is_number, show
+from aicflow import json_equal, json_type
 
 __all__ = ["UNARY", "CannotCompare", "Operator", "Side", "compare"]
 
@@ -45,6 +43,10 @@ Operator = Literal[
 UNARY: frozenset[str] = frozenset({"is_true", "is_false", "is_null", "exists", "is_empty", "is_not_empty"})
 
 
+_JSON_TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+_SHOWN = 40
+
+
 class CannotCompare(Exception):
     """The operator does not take values of these types. `side` is the one to look at first."""
 
@@ -62,6 +64,19 @@ def compare(name: Operator, left: Any, right: Any, *, ignore_case: bool = False)
     return _OPERATORS[name](left, right)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _show(value: Any) -> str:
+    """The value's type, with the value itself where it is short enough to help."""
+    kind = "number" if _is_number(value) else json_type(value)
+    if kind in ("null", "array", "object"):
+        return {"null": "null", "array": "an array", "object": "an object"}[kind]
+    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return f"the {kind} {text if len(text) <= _SHOWN else text[:_SHOWN] + '…'}"
+
+
 def _folded(value: Any) -> Any:
     """Texts without regard to case; lists of texts too, for `in` and `contains`."""
     if isinstance(value, str):
@@ -71,11 +86,11 @@ def _folded(value: Any) -> Any:
 
 def _ordered(word: str, holds: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     def check(left: Any, right: Any) -> bool:
-        if (is_number(left) and is_number(right)) or (isinstance(left, str) and isinstance(right, str)):
+        if (_is_number(left) and _is_number(right)) or (isinstance(left, str) and isinstance(right, str)):
             return holds(left, right)
-        side: Side = "right" if isinstance(left, str) or is_number(left) else "left"
+        side: Side = "right" if isinstance(left, str) or _is_number(left) else "left"
         raise CannotCompare(
-            f"cannot tell whether {show(left)} is {word} than {show(right)}; both must be numbers, or both strings",
+            f"cannot tell whether {_show(left)} is {word} than {_show(right)}; both must be numbers, or both strings",
             side=side,
             hint="Convert one side in its expression, for example ${{ float(input.total) }}.",
         )
@@ -89,7 +104,7 @@ def _contains(left: Any, right: Any) -> bool:
     if isinstance(left, list):
         return any(json_equal(item, right) for item in left)
     raise CannotCompare(
-        f"'contains' looks into a string or an array, not into {show(left)}",
+        f"'contains' looks into a string or an array, not into {_show(left)}",
         side="left",
         hint="To ask whether an object has a key, use the operator 'has_key'." if isinstance(left, dict) else None,
     )
@@ -101,14 +116,14 @@ def _in(left: Any, right: Any) -> bool:
             return _contains(right, left)
         except CannotCompare:
             raise CannotCompare(
-                f"only a string can be 'in' a string, not {show(left)}", side="left", hint="Give 'right' an array."
+                f"only a string can be 'in' a string, not {_show(left)}", side="left", hint="Give 'right' an array."
             ) from None
-    raise CannotCompare(f"'in' needs an array or a string on the right, not {show(right)}", side="right")
+    raise CannotCompare(f"'in' needs an array or a string on the right, not {_show(right)}", side="right")
 
 
 def _text(value: Any, side: Side, name: str, why: str = "it must be a string") -> str:
     if not isinstance(value, str):
-        raise CannotCompare(f"'{name}' cannot take {show(value)} as its {side} side; {why}", side=side)
+        raise CannotCompare(f"'{name}' cannot take {_show(value)} as its {side} side; {why}", side=side)
     return value
 
 
@@ -144,7 +159,7 @@ def _moment(value: Any, side: Side, name: str) -> datetime:
         return datetime.fromisoformat(text.strip())
     except ValueError:
         raise CannotCompare(
-            f"'{name}' cannot read {show(value)} as a date-time",
+            f"'{name}' cannot read {_show(value)} as a date-time",
             side=side,
             hint="Write it as ISO 8601, such as 2026-03-01T09:30:00Z or 2026-03-01.",
         ) from None
@@ -167,21 +182,23 @@ def _timed(name: str, holds: Callable[[Any, Any], bool]) -> Callable[[Any, Any],
 
 def _has_key(left: Any, right: Any) -> bool:
     if not isinstance(left, dict):
-        raise CannotCompare(f"'has_key' looks into an object, not into {show(left)}", side="left")
+        raise CannotCompare(f"'has_key' looks into an object, not into {_show(left)}", side="left")
     return _text(right, "right", "has_key") in left
 
 
 def _type_is(left: Any, right: Any) -> bool:
-    if right not in JSON_TYPES:
-        raise CannotCompare(f"'type_is' needs one of {', '.join(JSON_TYPES)}, not {show(right)}", side="right")
-    return has_type(left, right)
+    if right not in _JSON_TYPES:
+        raise CannotCompare(f"'type_is' needs one of {', '.join(_JSON_TYPES)}, not {_show(right)}", side="right")
+    if right in ("integer", "number"):  # as in JSON Schema, 2.0 is an integer too
+        return _is_number(left) and bool(right == "number" or left == left // 1)
+    return json_type(left) == right
 
 
 def _boolean(name: str, wanted: bool) -> Callable[[Any, Any], bool]:
     def check(left: Any, _: Any) -> bool:
         if not isinstance(left, bool):
             raise CannotCompare(
-                f"'{name}' takes only true or false, not {show(left)}",
+                f"'{name}' takes only true or false, not {_show(left)}",
                 side="left",
                 hint="Compare the value, for example with the operator 'equals' or 'exists'.",
             )
@@ -196,7 +213,7 @@ def _empty(left: Any, _: Any) -> bool:
     if isinstance(left, str | list | dict):
         return not left
     raise CannotCompare(
-        f"{show(left)} is neither empty nor not empty", side="left", hint="To ask for null, use 'is_null'."
+        f"{_show(left)} is neither empty nor not empty", side="left", hint="To ask for null, use 'is_null'."
     )
 
 
