@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic_core import from_json
 
-from aicflow_curl.secrets import escaped
 from aicflow_curl.shell_words import CurlUnreadable
 
-__all__ = ["DataPart", "body_of", "form_part"]
+__all__ = ["body_of", "escaped", "form_part"]
 
 _FORM = "application/x-www-form-urlencoded"
 
 
-@dataclass(frozen=True, slots=True)
-class DataPart:
-    """The bytes of one data option."""
-
-    content: bytes
+def escaped(text: str) -> str:
+    """The text so that a document takes it literally, even where it looks like a reference."""
+    return text.replace("${{", "$${{")
 
 
 def body_of(
-    data: Sequence[DataPart], parts: Sequence[dict[str, Any]], joint: bytes, content_type: str | None
+    data: Sequence[bytes], parts: Sequence[dict[str, Any]], joint: bytes, content_type: str | None
 ) -> dict[str, Any] | None:
     """The body: JSON and form fields where the data is that, else raw. Raises CurlUnreadable."""
     if data and parts:
@@ -35,7 +31,7 @@ def body_of(
         return {"type": "multipart", "parts": list(parts)}
     if not data:
         return None
-    content = joint.join(part.content for part in data)
+    content = joint.join(data)
     media = (content_type or _FORM).partition(";")[0].strip().lower()
     if media == "application/json" or media.endswith("+json"):
         try:

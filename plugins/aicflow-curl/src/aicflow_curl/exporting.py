@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
 
-from aicflow_curl.secrets import is_secret_header
+from aicflow_http.params import is_secret_header
 
 __all__ = ["to_curl"]
 

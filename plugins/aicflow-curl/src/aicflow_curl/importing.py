@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus, unquote
 
 from aicflow import PermanentError
-from aicflow_http.params import HttpRequestParams
+from aicflow_http.params import HttpRequestParams, is_secret_header
 from aicflow_http.requests import parse_url
 from pydantic import ValidationError
 
-from aicflow_curl.body import DataPart, body_of, form_part
+from aicflow_curl.body import body_of, escaped, form_part
 from aicflow_curl.options import options
-from aicflow_curl.secrets import SecretKeeper, escaped, is_secret_header
 from aicflow_curl.shell_words import CurlUnreadable, split
 
 __all__ = ["CurlImport", "ReadFile", "from_curl"]
@@ -40,12 +40,12 @@ def from_curl(command: str, *, inline_secrets: bool = False, read_file: ReadFile
     words = split(command)
     if not words or words[0].rpartition("/")[2] not in ("curl", "curl.exe"):
         raise CurlUnreadable("The command line does not start with curl.")
-    reading = _Reading(SecretKeeper(inline_secrets), read_file)
+    reading = _Reading(inline_secrets, read_file)
     for name, value in options(words[1:]):
         reading.take(name, value)
     params = reading.finish()
     _check(params)
-    return CurlImport(params, reading.secrets.values, tuple(reading.notes))
+    return CurlImport(params, reading.secrets, tuple(reading.notes))
 
 
 def _check(params: dict[str, Any]) -> None:
@@ -59,100 +59,55 @@ def _check(params: dict[str, Any]) -> None:
 
 @dataclass(slots=True)
 class _Reading:
-    """The options taken so far."""
+    """The options taken so far: `given` holds the last value of each, which is all that matters for most."""
 
-    secrets: SecretKeeper
+    inline_secrets: bool
     read_file: ReadFile | None
+    given: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
-    method: str | None = None
     headers: list[tuple[str, str | None]] = field(default_factory=list)
-    data: list[DataPart] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
     parts: list[dict[str, Any]] = field(default_factory=list)
-    url_query: list[str] = field(default_factory=list)
-    get: bool = False
-    head: bool = False
-    json: bool = False
-    user: str | None = None
-    bearer: str | None = None
-    upload: str | None = None
-    tls: dict[str, Any] = field(default_factory=dict)
-    timeouts: dict[str, float] = field(default_factory=dict)
-    proxy: str | None = None
-    proxy_user: str | None = None
-    more: dict[str, Any] = field(default_factory=dict)
+    query: list[str] = field(default_factory=list)
 
     def take(self, name: str, value: str) -> None:
         """Note one option."""
+        self.given[name] = value
         match name:
             case "url":
                 self.urls.append(value)
-            case "request":
-                self.method = value
             case "header":
                 self._header(value)
             case "data" | "data-ascii" | "data-binary" | "data-raw" | "data-urlencode" | "json":
-                self.json = self.json or name == "json"
                 self.data.append(self._data(name, value))
             case "form" | "form-string":
                 self.parts.append(form_part(value, self._file, literal=name == "form-string"))
             case "url-query":
-                self.url_query.append(
-                    _urlencoded(value.removeprefix("+"), self._file) if value[:1] != "+" else value[1:]
-                )
-            case "user-agent" | "referer" | "range":
-                shown = {"user-agent": "User-Agent", "referer": "Referer", "range": "Range"}[name]
-                self.headers.append((shown, f"bytes={value}" if name == "range" else value))
+                self.query.append(value[1:] if value[:1] == "+" else _urlencoded(value, self._file))
+            case "user-agent" | "referer":
+                self.headers.append((name.title(), value))
+            case "range":
+                self.headers.append(("Range", f"bytes={value}"))
             case "cookie":
                 if "=" not in value:
                     raise CurlUnreadable(
                         "-b names a file of cookies, which is not read.", hint="Write -b 'name=value'."
                     )
                 self.headers.append(("Cookie", value))
-            case "cacert" | "cert" | "key":
-                self._certificate(name, value)
-            case "retry":
-                attempts = int(_number("--retry", value)) + 1
-                self.notes.append(f"--retry belongs to the node, beside params: retry: {{max_attempts: {attempts}}}.")
-            case "location-trusted":
-                self.notes.append("--location-trusted: credentials are never sent to another host than the first.")
-            case _:
-                self._setting(name, value)
 
-    def _setting(self, name: str, value: str) -> None:
-        match name:
-            case "get":
-                self.get = True
-            case "head":
-                self.head = True
-            case "user":
-                self.user = value
-            case "oauth2-bearer":
-                self.bearer = value
-            case "upload-file":
-                self.upload = value
-            case "insecure":
-                self.tls["verify"] = False
-            case "pass":
-                self.tls["client_key_password"] = self.secrets.keep("client_key_password", value)
-            case "connect-timeout":
-                self.timeouts["connect"] = _number("--connect-timeout", value)
-            case "max-time":
-                self.timeouts["total"] = _number("--max-time", value)
-            case "max-redirs":
-                self.more["redirects"] = {"max": int(_number("--max-redirs", value, least=-1))}
-                if self.more["redirects"]["max"] < 0:
-                    self.more["redirects"]["max"] = 50
-            case "max-filesize":
-                self.more["response"] = {"max_bytes": int(_number("--max-filesize", value))}
-            case "proxy":
-                self.proxy = value
-            case "proxy-user":
-                self.proxy_user = value
-            case "basic":
-                pass
-            case _:
-                raise AssertionError(f"the option {name} is in the table and not taken")
+    def _keep(self, name: str, value: str) -> str:
+        """What to write in the params for a credential: a reference to a secret, unless values stay where they are."""
+        if self.inline_secrets or not value:
+            return escaped(value)
+        name = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "secret"
+        name = f"_{name}" if name[0].isdigit() else name
+        unique, number = name[:56], 2
+        while self.secrets.get(unique, value) != value:
+            unique, number = f"{name[:56]}_{number}", number + 1
+        self.secrets[unique] = value
+        return f"${{{{ secrets.{unique} }}}}"
 
     def _file(self, name: str) -> bytes:
         if self.read_file is None:
@@ -178,58 +133,75 @@ class _Reading:
             return
         self.headers.append((name.strip(), value.strip()))
 
-    def _data(self, name: str, value: str) -> DataPart:
+    def _data(self, name: str, value: str) -> bytes:
         if name == "data-urlencode":
-            return DataPart(_urlencoded(value, self._file).encode())
+            return _urlencoded(value, self._file).encode()
         if name != "data-raw" and value.startswith("@"):
             content = self._file(value[1:])
             if name in ("data", "data-ascii"):
                 content = content.replace(b"\r", b"").replace(b"\n", b"")
-            return DataPart(content)
-        return DataPart(value.encode("utf-8", "replace"))
-
-    def _certificate(self, name: str, value: str) -> None:
-        path, _, password = value.partition(":") if name == "cert" else (value, "", "")
-        pem = self._file(path).decode("ascii", "replace")
-        if name == "cacert":
-            self.tls["ca"] = escaped(pem)
-            return
-        self.tls["client_cert" if name == "cert" else "client_key"] = self.secrets.keep(f"client_{name}", pem)
-        if password:
-            self.tls["client_key_password"] = self.secrets.keep("client_key_password", password)
+            return content
+        return value.encode("utf-8", "replace")
 
     def finish(self) -> dict[str, Any]:
         """The params. Raises CurlUnreadable."""
+        given, body = self.given, None
         url, user = self._url()
-        user = self.user if self.user is not None else user
-        body, needs_form = None, {name.lower() for name, value in self.headers if value is not None}
-        if self.json:
-            for name in ("content-type", "accept"):
-                if name not in needs_form:
-                    self.headers.append((name.title(), "application/json"))
-        joined = b"" if self.json else b"&"
-        query = list(self.url_query)
-        if self.get:
-            query.append(joined.join(part.content for part in self.data).decode("utf-8", "replace"))
-        elif self.upload is not None:
-            body = body_of([DataPart(self._file(self.upload))], [], joined, "application/octet-stream")
+        if "retry" in given:
+            attempts = int(_number("--retry", given["retry"])) + 1
+            self.notes.append(f"--retry belongs to the node, beside params: retry: {{max_attempts: {attempts}}}.")
+        if "location-trusted" in given:
+            self.notes.append("--location-trusted: credentials are never sent to another host than the first.")
+        if "json" in given:
+            for name in ("Content-Type", "Accept"):
+                if self._sent(name) is None:
+                    self.headers.append((name, "application/json"))
+        joint = b"" if "json" in given else b"&"
+        query = list(self.query)
+        if "get" in given:
+            query.append(joint.join(self.data).decode("utf-8", "replace"))
+        elif "upload-file" in given:
+            body = body_of([self._file(given["upload-file"])], [], joint, "application/octet-stream")
         else:
-            body = body_of(self.data, self.parts, joined, self._sent("content-type"))
+            body = body_of(self.data, self.parts, joint, self._sent("content-type"))
         if any(query):
             url += ("&" if "?" in url else "?") + "&".join(part for part in query if part)
-        params: dict[str, Any] = {"url": escaped(url)}
-        method = self.method or (
-            "HEAD" if self.head else "PUT" if self.upload is not None else "POST" if body else "GET"
-        )
-        if method.upper() != "GET":
-            params["method"] = method.upper()
-        auth = self._auth(user)
-        headers = self._headers(body, auth is not None)
-        found = {"headers": headers, "body": body, "auth": auth, "tls": self.tls, "timeouts": self.timeouts}
-        params |= {key: value for key, value in found.items() if value}
-        if self.proxy is not None:
-            params["proxy"] = self._proxy()
-        return {**params, **self.more}
+        implied = "HEAD" if "head" in given else "PUT" if "upload-file" in given else "POST" if body else "GET"
+        method = given.get("request", implied).upper()
+        tls, auth = self._tls(), self._auth(given.get("user", user))
+        found = {
+            "method": method if method != "GET" else None,
+            "headers": self._headers(body, auth is not None),
+            "body": body,
+            "auth": auth,
+            "tls": tls,
+            "timeouts": {
+                key: _number(f"--{name}", given[name])
+                for name, key in (("connect-timeout", "connect"), ("max-time", "total"))
+                if name in given
+            },
+            "proxy": self._proxy() if "proxy" in given else None,
+        }
+        if "max-redirs" in given:
+            most = int(_number("--max-redirs", given["max-redirs"], least=-1))
+            found["redirects"] = {"max": 50 if most < 0 else most}
+        if "max-filesize" in given:
+            found["response"] = {"max_bytes": int(_number("--max-filesize", given["max-filesize"]))}
+        return {"url": escaped(url), **{key: value for key, value in found.items() if value}}
+
+    def _tls(self) -> dict[str, Any]:
+        given, tls = self.given, dict[str, Any]()
+        if "cacert" in given:
+            tls["ca"] = escaped(self._file(given["cacert"]).decode("ascii", "replace"))
+        path, _, password = given.get("cert", "").partition(":")
+        for name, file in (("cert", path), ("key", given.get("key"))):
+            if file:
+                tls[f"client_{name}"] = self._keep(f"client_{name}", self._file(file).decode("ascii", "replace"))
+        if password := given.get("pass", password):
+            tls["client_key_password"] = self._keep("client_key_password", password)
+        if "insecure" in given:
+            tls["verify"] = False
+        return tls
 
     def _url(self) -> tuple[str, str | None]:
         """The URL and the user in it."""
@@ -255,14 +227,14 @@ class _Reading:
 
     def _auth(self, user: str | None) -> dict[str, str] | None:
         """The `auth` that the options or an Authorization header stand for; the header is taken out."""
-        if self.bearer is not None:
-            return {"type": "bearer", "token": self.secrets.keep("http_token", self.bearer)}
+        if "oauth2-bearer" in self.given:
+            return {"type": "bearer", "token": self._keep("http_token", self.given["oauth2-bearer"])}
         if user is not None:
             return self._basic(user)
         scheme, _, value = (self._sent("authorization") or "").partition(" ")
         auth: dict[str, str] | None = None
         if scheme.lower() == "bearer" and value.strip():
-            auth = {"type": "bearer", "token": self.secrets.keep("http_token", value.strip())}
+            auth = {"type": "bearer", "token": self._keep("http_token", value.strip())}
         elif scheme.lower() == "basic":
             try:
                 auth = self._basic(base64.b64decode(value.strip(), validate=True).decode())
@@ -274,7 +246,7 @@ class _Reading:
 
     def _basic(self, user: str) -> dict[str, str]:
         name, _, password = user.partition(":")
-        return {"type": "basic", "username": escaped(name), "password": self.secrets.keep("http_password", password)}
+        return {"type": "basic", "username": escaped(name), "password": self._keep("http_password", password)}
 
     def _headers(self, body: dict[str, Any] | None, authorised: bool) -> dict[str, Any]:
         headers: dict[str, Any] = {}
@@ -288,18 +260,19 @@ class _Reading:
                 continue
             if authorised and low == "authorization":
                 continue
-            kept = self.secrets.keep(name, value) if is_secret_header(name) else escaped(value)
+            kept = self._keep(name, value) if is_secret_header(name) else escaped(value)
             before = headers.get(name)
             headers[name] = kept if before is None else [*(before if isinstance(before, list) else [before]), kept]
         return headers
 
     def _proxy(self) -> str:
-        text = self.proxy if self.proxy and "://" in self.proxy else f"http://{self.proxy}"
-        if self.proxy_user is not None:
+        proxy, user = self.given["proxy"], self.given.get("proxy-user")
+        text = proxy if "://" in proxy else f"http://{proxy}"
+        if user is not None:
             scheme, _, rest = text.partition("://")
-            name, _, password = self.proxy_user.partition(":")
+            name, _, password = user.partition(":")
             text = f"{scheme}://{quote_plus(name)}:{quote_plus(password)}@{rest.rpartition('@')[2]}"
-        return self.secrets.keep("http_proxy", text) if "@" in text else escaped(text)
+        return self._keep("http_proxy", text) if "@" in text else escaped(text)
 
 
 def _said_by_body(body: dict[str, Any], content_type: str) -> bool:
@@ -307,14 +280,8 @@ def _said_by_body(body: dict[str, Any], content_type: str) -> bool:
     media = content_type.partition(";")[0].strip().lower()
     if body["type"] == "raw":
         return body.get("content_type") == content_type
-    return (
-        media
-        == {
-            "json": "application/json",
-            "form": "application/x-www-form-urlencoded",
-            "multipart": "multipart/form-data",
-        }[body["type"]]
-    )
+    own = {"json": "application/json", "form": "application/x-www-form-urlencoded", "multipart": "multipart/form-data"}
+    return media == own[body["type"]]
 
 
 def _urlencoded(text: str, read: ReadFile) -> str:

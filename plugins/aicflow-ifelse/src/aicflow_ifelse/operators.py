@@ -14,31 +14,10 @@ __all__ = ["UNARY", "CannotCompare", "Operator", "Side", "compare"]
 type Side = Literal["left", "right"]
 
 Operator = Literal[
-    "equals",
-    "not_equals",
-    "greater",
-    "greater_or_equal",
-    "less",
-    "less_or_equal",
-    "contains",
-    "not_contains",
-    "in",
-    "not_in",
-    "starts_with",
-    "ends_with",
-    "like",
-    "not_like",
-    "before",
-    "after",
-    "has_key",
-    "type_is",
-    "is_true",
-    "is_false",
-    "is_null",
-    "exists",
-    "is_empty",
-    "is_not_empty",
-]
+    "equals", "not_equals", "greater", "greater_or_equal", "less", "less_or_equal", "contains", "not_contains", "in",
+    "not_in", "starts_with", "ends_with", "like", "not_like", "before", "after", "has_key", "type_is", "is_true",
+    "is_false", "is_null", "exists", "is_empty", "is_not_empty",
+]  # fmt: skip
 
 UNARY: frozenset[str] = frozenset({"is_true", "is_false", "is_null", "exists", "is_empty", "is_not_empty"})
 
@@ -191,7 +170,7 @@ def _type_is(left: Any, right: Any) -> bool:
         raise CannotCompare(f"'type_is' needs one of {', '.join(_JSON_TYPES)}, not {_show(right)}", side="right")
     if right in ("integer", "number"):  # as in JSON Schema, 2.0 is an integer too
         return _is_number(left) and bool(right == "number" or left == left // 1)
-    return json_type(left) == right
+    return bool(json_type(left) == right)
 
 
 def _boolean(name: str, wanted: bool) -> Callable[[Any, Any], bool]:
