@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from aicflow import AICFlowError
 
@@ -14,13 +14,7 @@ __all__ = ["from_curl_command", "to_curl_command"]
 Format = Literal["yaml", "json"]
 
 
-def from_curl_command(
-    command: Annotated[str, "The whole command line in quotes; - reads it from standard input."],
-    /,
-    *,
-    format: Annotated[Format, "How the params are written."] = "yaml",
-    inline_secrets: Annotated[bool, "Leave credentials in the params instead of referring to secrets."] = False,
-) -> None:
+def from_curl_command(command: str, /, *, format: Format = "yaml", inline_secrets: bool = False) -> None:
     """Turn a curl command line into the params of an http.request node.
 
     Parameters
@@ -43,7 +37,7 @@ def from_curl_command(
         sys.stderr.write(f"{note}\n")
 
 
-def to_curl_command(file: Annotated[Path, "The params of a step as JSON or YAML."], /) -> None:
+def to_curl_command(file: Path, /) -> None:
     """Write the params of an http.request node as a curl command line, without credentials.
 
     Parameters

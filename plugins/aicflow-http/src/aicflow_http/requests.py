@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -53,6 +54,7 @@ class Outgoing:
     json_value: Any = None
 
 
+@lru_cache(maxsize=128)
 def parse_url(text: str, pointer: str = "/url") -> httpx2.URL:
     """The URL, checked. Raises PermanentError with the pointer."""
     try:
