@@ -225,3 +225,13 @@ def test_threads_share_a_validator() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("schema", [{"maximum": 5}, {"minimum": -5}, {"multipleOf": 7}, {"items": {"enum": [0, 1]}}])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_integer_of_more_than_4300_digits_is_no_way_around_a_bound(schema: Any, sign: int) -> None:
+    value = sign * 10**5_000
+    validator = SchemaValidator(schema)
+    instance = [value] if "items" in schema else value
+    assert not validator.is_valid(instance)
+    assert "4,300 digits" in validator.validate(instance)[0].message

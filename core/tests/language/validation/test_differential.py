@@ -10,7 +10,8 @@ from aicflow.language.schema import Bundle, SchemaView
 from aicflow.language.validation.effort import Effort
 from aicflow.language.validation.facts import Environment
 from aicflow.language.validation.fits import misfit
-from aicflow.language.validation.infer import Inference, Start
+from aicflow.language.validation.infer import Inference
+from aicflow.language.validation.rules import Start
 from aicflow_language.expr import EvaluationError, ExpressionError, compile_expression
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st

@@ -7,6 +7,8 @@ limited: the library would recurse on the stack, and alternatives that double at
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from functools import lru_cache
 from threading import local
 from typing import Any, Final
@@ -34,6 +36,7 @@ VALUE_DEPTH: Final = 500  # levels of a value that are checked against a schema 
 TOO_DEEP: Final = "the value is nested too deeply to be checked"
 STEPS: Final = 200_000  # references followed, whatever the size of the value
 STEPS_FOR_EACH: Final = 100  # and as many for each part of the value
+TOO_LONG: Final = "the value holds an integer of more than 4,300 digits"
 _FREE: Final = 2_000  # schemas that may come by writing references out before steps are counted
 _KEPT: Final = 10_000
 _STEP: Final = "aicflow:step"  # the keyword that counts
@@ -49,6 +52,7 @@ _LOOKS_INTO: Final = frozenset(("additionalProperties", "items", "prefixItems", 
 _NESTING: Final = frozenset((dict, list))
 _UNEVALUATED: Final = frozenset(("unevaluatedItems", "unevaluatedProperties"))
 _LOOKS_TWICE: Final = _UNEVALUATED | {"contains", "patternProperties"}
+_COUNTS: Final = ("const", "enum", "exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf")
 _GOES_ON: Final = frozenset((*ONE, *MANY, *NAMED, *REFERENCES))
 _SURROGATES: Final = {code: 0x10F800 + code - 0xD800 for code in range(0xD800, 0xE000)}
 
@@ -102,6 +106,7 @@ class Compiler:
         whole = SchemaView(document.schema, document)
         self._guarded = _unfolds(whole)
         self._counted = self._guarded and not _looks_once(whole)
+        self._numeric = _mentions(document.schema, _COUNTS)
         self._registry: Registry | None = None
         self._encode = False
 
@@ -125,6 +130,8 @@ class Compiler:
             known = self._known[id(schema)] = (self.compile(schema), schema)
         if self._guarded and nested_deeper(value, VALUE_DEPTH):
             raise TooCostly(TOO_DEEP)
+        if self._numeric and _has_long_integer(value):
+            raise TooCostly(TOO_LONG)  # the library reads it as another number
         _running.budget = budget
         fitting = fits(known[0], encodable(value) if self._encode else value)
         if budget.left < 0:
@@ -162,7 +169,7 @@ class Compiler:
         if schema is self.document.schema:
             return compiled(_rewritten(schema, "", True) if self._counted else schema, self._formats, None)
         base = ""
-        if _refers(schema):
+        if _mentions(schema, REFERENCES):
             own = self.document.schema.get("$id") if isinstance(self.document.schema, dict) else None
             base = urljoin("json-schema:///", own.partition("#")[0] if isinstance(own, str) else "document")
             if self._registry is None:
@@ -315,12 +322,25 @@ def _looks_once(view: SchemaView) -> bool:
     return True
 
 
-def _refers(schema: Any) -> bool:
+def _has_long_integer(value: Any) -> bool:
+    """Whether Python itself refuses to write an integer in the value, which is the quickest way to tell."""
+    if type(value) is str:
+        return False
+    try:
+        json.dumps(value)
+    except ValueError:
+        return True
+    except (TypeError, RecursionError):
+        pass
+    return False
+
+
+def _mentions(schema: Any, words: Sequence[str]) -> bool:
     pending = [schema]
     while pending:
         here = pending.pop()
         if isinstance(here, dict):
-            if any(word in here for word in REFERENCES):
+            if any(word in here for word in words):
                 return True
             pending.extend(here.values())
         elif isinstance(here, list):

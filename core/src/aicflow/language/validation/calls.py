@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aicflow_language.expr import Node, Span
 from aicflow_language.expr.ast import Literal
@@ -11,6 +11,7 @@ from aicflow_language.expr.ast import Literal
 from aicflow.language.schema import Presence, SchemaView
 from aicflow.language.validation.finding import Finding, a_kind, kinds_in_words
 from aicflow.language.validation.operators import number_like
+from aicflow.language.validation.rules import Typing
 from aicflow.language.validation.views import (
     ALL,
     ANYTHING,
@@ -30,9 +31,6 @@ from aicflow.language.validation.views import (
     merged,
     sequence_of,
 )
-
-if TYPE_CHECKING:
-    from aicflow.language.validation.infer import Inference
 
 __all__ = ["returned"]
 
@@ -102,22 +100,22 @@ _ITEMS: Final = {
 }
 
 
-def returned(inference: Inference, function: str, given: Given, arguments: Sequence[Node]) -> SchemaView:
+def returned(typing: Typing, function: str, given: Given, arguments: Sequence[Node]) -> SchemaView:
     """The type that a function gives for these arguments; tells what it does not take. `arguments` are those written
     in the parentheses, the last ones of what is given."""
     wanted = _ARGUMENTS.get(function, ())
     for position, ((view, span), kinds) in enumerate(zip(given, wanted, strict=False)):
-        inference.need(view, kinds, span, _takes(function, position, kinds), _hint(function, view))
+        typing.need(view, kinds, span, _takes(function, position, kinds), _hint(function, view))
     if function == "join":
-        given = _joined(inference, given)
+        given = _joined(typing, given)
     if function in _ITEMS and given and not (function in ("min", "max") and len(given) > 1):
         if function in ("min", "max"):
-            inference.need(given[0][0], _LIST, given[0][1], _takes(function, 0, _LIST))
-        _check_items(inference, function, given[0])
+            typing.need(given[0][0], _LIST, given[0][1], _takes(function, 0, _LIST))
+        _check_items(typing, function, given[0])
         if len(_ITEMS[function][0]) > 1:
-            _check_mixed(inference, function, given[0])
+            _check_mixed(typing, function, given[0])
     own = _OWN.get(function)
-    return own(inference, given, arguments) if own is not None else _RESULTS.get(function, ANYTHING)
+    return own(typing, given, arguments) if own is not None else _RESULTS.get(function, ANYTHING)
 
 
 def _takes(function: str, position: int, kinds: frozenset[str]) -> str:
@@ -131,7 +129,7 @@ def _hint(function: str, view: SchemaView) -> str | None:
     return None
 
 
-def _check_items(inference: Inference, function: str, given: tuple[SchemaView, Span]) -> None:
+def _check_items(typing: Typing, function: str, given: tuple[SchemaView, Span]) -> None:
     view, span = given
     if not is_known(view) or "array" not in kinds_of(view):
         return
@@ -143,34 +141,34 @@ def _check_items(inference: Inference, function: str, given: tuple[SchemaView, S
         return
     what = f"'{function}' takes a list of {words}"
     if kinds & allowed:
-        inference.doubt(kinds - allowed, span, f"{what}: each item counts")
+        typing.doubt(kinds - allowed, span, f"{what}: each item counts")
         return
     # an empty list does no harm
     certain = kinds_of(view) == _LIST and access(view, 0).presence is Presence.ALWAYS
     message = f"{what}, and its items are {kinds_in_words(kinds)}."
     if certain:
-        inference.tell(Finding("type.operand", message, span))
+        typing.tell(Finding("type.operand", message, span))
     else:
-        inference.tell(Finding("type.maybe-mismatch", message, span, None, "warning"))
+        typing.tell(Finding("type.maybe-mismatch", message, span, None, "warning"))
 
 
-def _check_mixed(inference: Inference, function: str, given: tuple[SchemaView, Span]) -> None:
+def _check_mixed(typing: Typing, function: str, given: tuple[SchemaView, Span]) -> None:
     """Only numbers or only texts have an order among each other; of nothing there is no smallest."""
     view, span = given
     if not is_known(view) or kinds_of(view) != _LIST:
         return
     if function != "sorted" and access(view, 0).presence is Presence.NEVER:
         hint = f"Give it an item, or a default: {function}(list) if len(list) > 0 else 0."
-        inference.tell(Finding("type.operand", f"'{function}' takes a list with items, and this is empty.", span, hint))
+        typing.tell(Finding("type.operand", f"'{function}' takes a list with items, and this is empty.", span, hint))
         return
     schema = view.schema
     ways = schema["anyOf"] if isinstance(schema, dict) and schema.keys() == {"anyOf"} else [schema]
     found = [_mixture(view.sub(way)) for way in ways]
     what = f"'{function}' takes a list of only numbers or only texts, and this"
     if all(mixture is Presence.ALWAYS for mixture in found):
-        inference.tell(Finding("type.operand", f"{what} holds both.", span))
+        typing.tell(Finding("type.operand", f"{what} holds both.", span))
     elif any(mixture is not Presence.NEVER for mixture in found):
-        inference.tell(Finding("type.maybe-mismatch", f"{what} may hold both.", span, None, "warning"))
+        typing.tell(Finding("type.maybe-mismatch", f"{what} may hold both.", span, None, "warning"))
 
 
 def _mixture(view: SchemaView) -> Presence:
@@ -188,10 +186,10 @@ def _mixture(view: SchemaView) -> Presence:
     return Presence.ALWAYS if len(sure) == 2 else Presence.MAYBE
 
 
-def _joined(inference: Inference, given: Given) -> Given:
+def _joined(typing: Typing, given: Given) -> Given:
     """The list first, in whichever order list and separator are written; nothing where either may be the list."""
     if len(given) == 1:
-        inference.need(given[0][0], _LIST, given[0][1], "'join' takes a list of texts")
+        typing.need(given[0][0], _LIST, given[0][1], "'join' takes a list of texts")
         return given
     (one, one_span), (two, two_span) = given
     orders = [
@@ -202,58 +200,58 @@ def _joined(inference: Inference, given: Given) -> Given:
     if not orders:
         if kinds_of(one) and kinds_of(two):
             message = f"'join' takes a list of texts and a text between them, not {a_kind(one)} and {a_kind(two)}."
-            inference.tell(Finding("type.operand", message, (min(one_span, two_span)[0], max(one_span, two_span)[1])))
+            typing.tell(Finding("type.operand", message, (min(one_span, two_span)[0], max(one_span, two_span)[1])))
         return ()
     for position, (view, span) in enumerate(given):
         odd = kinds_of(view) - frozenset().union(*(order[position] for order in orders))
         if odd and kinds_of(view) != ALL:
-            inference.doubt(odd, span, "'join' takes a list of texts and a text between them")
+            typing.doubt(odd, span, "'join' takes a list of texts and a text between them")
     return () if len(orders) > 1 else given if orders[0][0] is _LIST else (given[1], given[0])
 
 
-def _absolute(inference: Inference, given: Given, arguments: Sequence[Node]) -> SchemaView:
+def _absolute(typing: Typing, given: Given, arguments: Sequence[Node]) -> SchemaView:
     return number_like([given[0][0]])
 
 
-def _rounded(inference: Inference, given: Given, arguments: Sequence[Node]) -> SchemaView:
+def _rounded(typing: Typing, given: Given, arguments: Sequence[Node]) -> SchemaView:
     if len(given) == 1 or kinds_of(given[1][0]) == {"null"}:
         return INTEGER
     return number_like([given[0][0]])
 
 
-def _total(inference: Inference, given: Given, arguments: Sequence[Node]) -> SchemaView:
+def _total(typing: Typing, given: Given, arguments: Sequence[Node]) -> SchemaView:
     view = given[0][0]
     return number_like([item_of(view)]) if is_known(view) and "array" in kinds_of(view) else NUMBER
 
 
-def _extreme(inference: Inference, given: Given, arguments: Sequence[Node]) -> SchemaView:
+def _extreme(typing: Typing, given: Given, arguments: Sequence[Node]) -> SchemaView:
     if len(given) == 1:
         view = given[0][0]
         return item_of(view) if is_known(view) and kinds_of(view) & _LIST else ANYTHING
     for view, span in given:
-        inference.need(view, NUMERIC | _TEXT, span, "This takes numbers or texts")
+        typing.need(view, NUMERIC | _TEXT, span, "This takes numbers or texts")
     kinds = [kinds_of(view) for view, _ in given]
     if all(kind & (NUMERIC | _TEXT) for kind in kinds):
         fitting = [group for group in (NUMERIC, _TEXT) if all(kind & group for kind in kinds)]
         span, message = (given[0][1][0], given[-1][1][1]), "This takes either only numbers or only texts"
         if not fitting:
-            inference.tell(Finding("type.operand", f"{message}.", span))
+            typing.tell(Finding("type.operand", f"{message}.", span))
         elif any(kind != ALL and kind & NUMERIC and kind & _TEXT for kind in kinds):
-            inference.tell(Finding("type.maybe-mismatch", f"{message}, and these may be both.", span, None, "warning"))
+            typing.tell(Finding("type.maybe-mismatch", f"{message}, and these may be both.", span, None, "warning"))
     return merged([view for view, _ in given])
 
 
-def _sorted(inference: Inference, given: Given, arguments: Sequence[Node]) -> SchemaView:
+def _sorted(typing: Typing, given: Given, arguments: Sequence[Node]) -> SchemaView:
     view = given[0][0]
     return sequence_of(item_of(view)) if is_known(view) and kinds_of(view) & _LIST else sequence_of(ANYTHING)
 
 
-def _values(inference: Inference, given: Given, arguments: Sequence[Node]) -> SchemaView:
+def _values(typing: Typing, given: Given, arguments: Sequence[Node]) -> SchemaView:
     view = given[0][0]
     return sequence_of(fields_of(view)) if is_known(view) and kinds_of(view) & _OBJECT else sequence_of(ANYTHING)
 
 
-def _got(inference: Inference, given: Given, arguments: Sequence[Node]) -> SchemaView:
+def _got(typing: Typing, given: Given, arguments: Sequence[Node]) -> SchemaView:
     view, default = given[0][0], given[2][0] if len(given) > 2 else NULL
     kinds = kinds_of(view)
     if not is_known(view):
@@ -261,7 +259,7 @@ def _got(inference: Inference, given: Given, arguments: Sequence[Node]) -> Schem
     key_kinds = {"object": _TEXT, "array": frozenset(("integer",))}
     wanted = frozenset().union(*(key_kinds[kind] for kind in kinds if kind in key_kinds))
     if wanted:
-        inference.need(given[1][0], wanted, given[1][1], "The key is a text for an object, an integer for a list")
+        typing.need(given[1][0], wanted, given[1][1], "The key is a text for an object, an integer for a list")
     written = arguments[len(arguments) - len(given) + 1] if len(arguments) >= len(given) - 1 else None
     key = written.value if isinstance(written, Literal) else None
     if (isinstance(key, str) and kinds & _OBJECT) or (type(key) is int and kinds & _LIST):
@@ -273,7 +271,7 @@ def _got(inference: Inference, given: Given, arguments: Sequence[Node]) -> Schem
     return ANYTHING
 
 
-_OWN: Final[dict[str, Callable[[Inference, Given, Sequence[Node]], SchemaView]]] = {
+_OWN: Final[dict[str, Callable[[Typing, Given, Sequence[Node]], SchemaView]]] = {
     "abs": _absolute,
     "round": _rounded,
     "sum": _total,

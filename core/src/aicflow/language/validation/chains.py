@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aicflow_language.expr import Span
 from aicflow_language.expr.ast import Chain, Field, Index, Method, Name, Slice, Step
@@ -13,6 +13,7 @@ from aicflow.language.schema import Presence, SchemaView
 from aicflow.language.validation.calls import returned
 from aicflow.language.validation.facts import Environment, constant_key
 from aicflow.language.validation.finding import Finding, a_kind, kinds_in_words
+from aicflow.language.validation.rules import Start, Typing
 from aicflow.language.validation.views import (
     ALL,
     ANYTHING,
@@ -28,9 +29,6 @@ from aicflow.language.validation.views import (
     sequence_of,
     unnull,
 )
-
-if TYPE_CHECKING:
-    from aicflow.language.validation.infer import Inference, Start
 
 __all__ = ["follow"]
 
@@ -50,10 +48,10 @@ class _Stop(Exception):
         self.view = view
 
 
-def follow(inference: Inference, chain: Chain, at: Environment, soft: bool) -> SchemaView:
+def follow(typing: Typing, chain: Chain, at: Environment, soft: bool) -> SchemaView:
     """The type of a path, anything where it cannot work."""
     try:
-        return _Path(inference, chain, at, soft).walk()
+        return _Path(typing, chain, at, soft).walk()
     except _Stop as stop:
         return stop.view
 
@@ -61,8 +59,8 @@ def follow(inference: Inference, chain: Chain, at: Environment, soft: bool) -> S
 class _Path:
     """One walk along one path."""
 
-    def __init__(self, inference: Inference, chain: Chain, at: Environment, soft: bool) -> None:
-        self._inference = inference
+    def __init__(self, typing: Typing, chain: Chain, at: Environment, soft: bool) -> None:
+        self._typing = typing
         self._chain = chain
         self._at = at
         self._soft = soft
@@ -79,7 +77,7 @@ class _Path:
     def walk(self) -> SchemaView:
         """The type at the end."""
         steps = self._chain.steps
-        self._inference.effort.parts.charge(len(steps) // 2)
+        self._typing.effort.parts.charge(len(steps) // 2)
         for position in range(self._begin(), len(steps)):
             step = steps[position]
             self._enter(step)
@@ -103,15 +101,15 @@ class _Path:
     def _begin(self) -> int:
         base = self._chain.base
         if not isinstance(base, Name):
-            self._view = self._inference.type_of(base, self._at, self._soft)
+            self._view = self._typing.type_of(base, self._at, self._soft)
             return 0
         variable = self._at.variables.get(base.name)
         if variable is not None:
             self._view, self._path = variable.view, (variable.mark,)
             self._apply_fact()
             return 0
-        roots, steps = self._inference.roots, self._chain.steps
-        start: Start | None = roots.enter(base, steps, self._at, self._inference.tell, self._soft)
+        roots, steps = self._typing.roots, self._chain.steps
+        start: Start | None = roots.enter(base, steps, self._at, self._typing.tell, self._soft)
         if start is None:
             self._look_inside(0)
             raise _Stop
@@ -135,7 +133,7 @@ class _Path:
                 inner = (step.lower, step.upper)
             for node in inner:
                 if node is not None:
-                    self._inference.type_of(node, self._at)  # type: ignore[arg-type]
+                    self._typing.type_of(node, self._at)  # type: ignore[arg-type]
 
     def _apply_fact(self) -> None:
         fact = None if self._path is None else self._at.facts.get(self._path)
@@ -167,14 +165,14 @@ class _Path:
             if kinds == {"null"}:
                 raise _Stop(NULL)
         else:
-            self._inference.tell(null)
+            self._typing.tell(null)
             if kinds == {"null"}:
                 raise _Stop
         self._view = unnull(self._view)
 
     def _tell_absent(self) -> None:
         assert self._absent is not None
-        self._inference.tell(self._absent)
+        self._typing.tell(self._absent)
         if self._absent.severity == "error":
             raise _Stop
         self._absent = None
@@ -183,13 +181,13 @@ class _Path:
         """A default stands by for what is not there. That it is never there is worth a word."""
         absent = self._absent
         if absent is not None and absent.code == "type.unknown-field":
-            self._inference.tell(absent.as_warning("type.undeclared-field", absent.message))
+            self._typing.tell(absent.as_warning("type.undeclared-field", absent.message))
             self._view = NULL
         self._absent = None
 
     def _null_finding(self, step: Step, *, always: bool) -> Finding:
         span = self._until(step, whole=False)
-        what = self._inference.source[span[0] : span[1]]
+        what = self._typing.source[span[0] : span[1]]
         sign = _sign(step)
         if always:
             message = f"{what} is always null, so '{sign}' cannot follow it."
@@ -217,15 +215,15 @@ class _Path:
     def _take(self, position: int, step: Step) -> None:
         if isinstance(step, Method):
             given = [(self._view, self._until(step, whole=False))]
-            given += [(self._inference.type_of(argument, self._at), argument.span) for argument in step.arguments]
-            self._view = returned(self._inference, step.name, given, step.arguments)
+            given += [(self._typing.type_of(argument, self._at), argument.span) for argument in step.arguments]
+            self._view = returned(self._typing, step.name, given, step.arguments)
             return
         if isinstance(step, Slice):
             for bound in (step.lower, step.upper):
                 if bound is not None:
                     wanted = frozenset(("integer", "number", "null"))
-                    view = self._inference.type_of(bound, self._at)
-                    self._inference.need(view, wanted, bound.span, "A slice takes whole numbers")
+                    view = self._typing.type_of(bound, self._at)
+                    self._typing.need(view, wanted, bound.span, "A slice takes whole numbers")
             if self._fits(step, _INDEXED, "cannot be sliced"):
                 self._view = self._sliced()
             return
@@ -251,7 +249,7 @@ class _Path:
             return False
         if kinds <= wanted:
             return True
-        span, what = self._until(step), self._inference.source[slice(*self._until(step, whole=False))]
+        span, what = self._until(step), self._typing.source[slice(*self._until(step, whole=False))]
         hint = None
         if isinstance(step, Field):
             if "array" in kinds:
@@ -260,13 +258,13 @@ class _Path:
                 hint = "If the text is JSON, write parse_json(text)."
         if kinds & wanted:
             message = f"{what} may be {kinds_in_words(kinds - wanted)}, which {lack}."
-            self._inference.tell(Finding("type.maybe-mismatch", message, span, hint, "warning"))
+            self._typing.tell(Finding("type.maybe-mismatch", message, span, hint, "warning"))
             return True
         message = f"{what} is {a_kind(self._view)}, which {lack}."
         if self._stopped_short or (self._soft and self._absent is not None):
-            self._inference.tell(Finding("type.maybe-mismatch", message, span, hint, "warning"))
+            self._typing.tell(Finding("type.maybe-mismatch", message, span, hint, "warning"))
         else:
-            self._inference.tell(Finding("type.no-field", message, span, hint))
+            self._typing.tell(Finding("type.no-field", message, span, hint))
         raise _Stop
 
     def _find(self, step: Step, key: str | int) -> None:
@@ -277,7 +275,7 @@ class _Path:
             views.append(STRING)
             presence = Presence.MAYBE
         span = self._until(step)
-        owner = self._inference.source[slice(*self._until(step, whole=False))]
+        owner = self._typing.source[slice(*self._until(step, whole=False))]
         before = self._view
         self._view = merged(views) if views else ANYTHING
         if presence is Presence.ALWAYS:
@@ -326,7 +324,7 @@ class _Path:
         return merged([*parts, STRING] if "string" in kinds else parts)
 
     def _dynamic(self, step: Index) -> SchemaView:
-        index = self._inference.type_of(step.index, self._at)
+        index = self._typing.type_of(step.index, self._at)
         if not self._fits(step, _INDEXED | {"object"}, "cannot be indexed"):
             return ANYTHING
         kinds = kinds_of(self._view)
@@ -342,7 +340,7 @@ class _Path:
         what = "The key of an object is a text" if wanted == {"string"} else "An index is a whole number"
         if wanted == {"string", "integer", "number"}:
             what = "The key of an object is a text, an index a whole number"
-        self._inference.need(index, frozenset(wanted), step.index.span, what)
+        self._typing.need(index, frozenset(wanted), step.index.span, what)
         return merged_some(parts)
 
 

@@ -6,10 +6,9 @@ schemas tell, is a warning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
-from aicflow_language.expr import Node, Span
+from aicflow_language.expr import Node
 from aicflow_language.expr.ast import (
     Arithmetic,
     Call,
@@ -24,7 +23,6 @@ from aicflow_language.expr.ast import (
     Logic,
     Name,
     Not,
-    Step,
     Unary,
 )
 
@@ -32,9 +30,8 @@ from aicflow.language.schema import SchemaView
 from aicflow.language.validation import operators
 from aicflow.language.validation.calls import returned
 from aicflow.language.validation.chains import follow
-from aicflow.language.validation.effort import Effort
 from aicflow.language.validation.facts import Environment, Variable
-from aicflow.language.validation.finding import Finding, a_kind, kinds_in_words
+from aicflow.language.validation.rules import Typing
 from aicflow.language.validation.views import (
     ALL,
     ANYTHING,
@@ -54,7 +51,7 @@ from aicflow.language.validation.views import (
     unnull,
 )
 
-__all__ = ["Inference", "Roots", "Start"]
+__all__ = ["Inference"]
 
 _CONDITION: Final = "Compare it, such as value != null or len(value) > 0. For a default, write value ?? other."
 
@@ -62,46 +59,8 @@ _BUILDING: Final = 25
 """What making a schema of others costs, in parts."""
 
 
-class Start:
-    """Where a path from a root stands after its first steps: its type, how many steps were taken, and what to tell
-    where it is used as if it were there (`absent`) and not null (`null`). `fields`: what some next steps find, where
-    the type does not say so."""
-
-    __slots__ = ("absent", "fields", "null", "taken", "view")
-
-    def __init__(
-        self,
-        view: SchemaView,
-        taken: int = 0,
-        absent: Finding | None = None,
-        null: Finding | None = None,
-        fields: Mapping[str, Start] | None = None,
-    ) -> None:
-        self.view = view
-        self.taken = taken
-        self.absent = absent
-        self.null = null
-        self.fields = fields
-
-
-class Roots(Protocol):
-    """What the names of a place mean."""
-
-    def enter(
-        self, name: Name, steps: tuple[Step, ...], environment: Environment, tell: Callable[[Finding], None], soft: bool
-    ) -> Start | None:
-        """The beginning of a path; None when it leads nowhere, which has been told."""
-        ...
-
-
-class Inference:
-    """One expression's types. `tell` is given what is found, in no particular order."""
-
-    def __init__(self, source: str, roots: Roots, tell: Callable[[Finding], None], effort: Effort) -> None:
-        self.source = source
-        self.roots = roots
-        self.tell = tell
-        self.effort = effort
+class Inference(Typing):
+    """One expression's types."""
 
     def type_of(self, node: Node, at: Environment, soft: bool = False) -> SchemaView:
         """The type of a value; `soft` is what stands left of `??` or inside `has`, where nothing may be missing or
@@ -147,28 +106,6 @@ class Inference:
                 return self._call(node, at)
 
     # What values must be
-
-    def need(self, view: SchemaView, wanted: frozenset[str], span: Span, what: str, hint: str | None = None) -> bool:
-        """Tell unless the value has one of the types. False when it never has."""
-        kinds = kinds_of(view)
-        if kinds == ALL or not kinds or kinds <= wanted:
-            return True
-        if not kinds & wanted:
-            if hint is None and kinds == {"null"}:
-                hint = "For a default instead of null, write (value ?? default)."
-            self.tell(Finding("type.operand", f"{what}, and this is {a_kind(view)}.", span, hint))
-            return False
-        self.doubt(kinds - wanted, span, what, hint)
-        return True
-
-    def doubt(self, odd: frozenset[str], span: Span, what: str, hint: str | None = None) -> None:
-        """Warn that a value may have one of these types, which does not work."""
-        if odd == {"null"}:
-            default = "For a default instead of null, write (value ?? default)."
-            self.tell(Finding("type.maybe-null", f"{what}, and this may be null.", span, default, "warning"))
-        else:
-            message = f"{what}, and this may be {kinds_in_words(odd)}."
-            self.tell(Finding("type.maybe-mismatch", message, span, hint, "warning"))
 
     def condition(self, node: Node, at: Environment, where: str) -> SchemaView:
         """The type of an expression that must be true or false; tells when it is not."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aicflow_language.expr import Span
 
 from aicflow.language.schema import SchemaView, Verdict
 from aicflow.language.validation.finding import Finding, a_kind
+from aicflow.language.validation.rules import Typing
 from aicflow.language.validation.views import (
     ALL,
     ANYTHING,
@@ -22,9 +23,6 @@ from aicflow.language.validation.views import (
     merged,
     sequence_of,
 )
-
-if TYPE_CHECKING:
-    from aicflow.language.validation.infer import Inference
 
 __all__ = ["compare", "compute", "number_like"]
 
@@ -41,13 +39,13 @@ def number_like(views: Sequence[SchemaView]) -> SchemaView:
 
 
 def compute(
-    inference: Inference, sign: str, left: SchemaView, right: SchemaView, left_span: Span, right_span: Span
+    typing: Typing, sign: str, left: SchemaView, right: SchemaView, left_span: Span, right_span: Span
 ) -> SchemaView:
     """The type of `left sign right`."""
     if kinds_of(left) <= NUMERIC and kinds_of(right) <= NUMERIC and is_known(left) and is_known(right):
         return NUMBER if sign == "/" else number_like((left, right))
     groups = _ADDED if sign == "+" else _NUMBERS
-    fitting = _together(inference, sign, groups, left, right, left_span, right_span)
+    fitting = _together(typing, sign, groups, left, right, left_span, right_span)
     if not fitting:
         return NUMBER if sign != "+" else ANYTHING
     results: list[SchemaView] = []
@@ -66,7 +64,7 @@ def _items(view: SchemaView) -> SchemaView:
 
 
 def _together(
-    inference: Inference,
+    typing: Typing,
     sign: str,
     groups: Sequence[tuple[frozenset[str], str]],
     left: SchemaView,
@@ -86,17 +84,17 @@ def _together(
             elif ours == {"null"} or theirs == {"null"}:
                 hint = "For a default instead of null, write (value ?? default)."
             message = f"'{sign}' takes {wanted}, not {a_kind(left)} and {a_kind(right)}."
-            inference.tell(Finding("type.operand", message, (left_span[0], right_span[1]), hint))
+            typing.tell(Finding("type.operand", message, (left_span[0], right_span[1]), hint))
         return []
     allowed = frozenset().union(*fitting)
     for kinds, span in ((ours, left_span), (theirs, right_span)):
         if kinds != ALL and kinds - allowed:
-            inference.doubt(kinds - allowed, span, f"'{sign}' takes {wanted}")
+            typing.doubt(kinds - allowed, span, f"'{sign}' takes {wanted}")
     return fitting
 
 
 def compare(
-    inference: Inference, sign: str, left: SchemaView, right: SchemaView, left_span: Span, right_span: Span
+    typing: Typing, sign: str, left: SchemaView, right: SchemaView, left_span: Span, right_span: Span
 ) -> bool | None:
     """Check `left sign right`. Its value, where that is the same whatever the data."""
     span = (left_span[0], right_span[1])
@@ -104,16 +102,16 @@ def compare(
         nulls = (kinds_of(left) == {"null"}) + (kinds_of(right) == {"null"})
         if nulls == 2 or _same_scalar(left, right):
             return sign == "=="
-        if not _never_equal(inference, left, right):
+        if not _never_equal(typing, left, right):
             return None
         if not nulls or sign == "==":
             message = f"These are never equal: {a_kind(left)} and {a_kind(right)}."
-            inference.tell(Finding("type.never-equal", message, span, None, "warning"))
+            typing.tell(Finding("type.never-equal", message, span, None, "warning"))
         return sign == "!="
     if sign in ("in", "not in"):
-        _member(inference, left, right, left_span, right_span)
+        _member(typing, left, right, left_span, right_span)
     else:
-        _together(inference, sign, _ORDERED, left, right, left_span, right_span)
+        _together(typing, sign, _ORDERED, left, right, left_span, right_span)
     return None
 
 
@@ -122,19 +120,19 @@ def _same_scalar(left: SchemaView, right: SchemaView) -> bool:
     return type(ours) is type(theirs) and isinstance(ours, str | bool | int) and ours == theirs
 
 
-def _member(inference: Inference, left: SchemaView, right: SchemaView, left_span: Span, right_span: Span) -> None:
+def _member(typing: Typing, left: SchemaView, right: SchemaView, left_span: Span, right_span: Span) -> None:
     what = "'in' takes a list, a text or an object on its right"
-    if not inference.need(right, frozenset(("array", "object", "string")), right_span, what):
+    if not typing.need(right, frozenset(("array", "object", "string")), right_span, what):
         return
     kinds = kinds_of(right)
     if not kinds & _LIST:
-        inference.need(left, _TEXT, left_span, "What is looked for in a text or an object is a text")
-    elif kinds == _LIST and _never_equal(inference, left, item_of(right)):
+        typing.need(left, _TEXT, left_span, "What is looked for in a text or an object is a text")
+    elif kinds == _LIST and _never_equal(typing, left, item_of(right)):
         message = f"No item is ever equal: {a_kind(left)}, among items that are {a_kind(item_of(right))}."
-        inference.tell(Finding("type.never-equal", message, (left_span[0], right_span[1]), None, "warning"))
+        typing.tell(Finding("type.never-equal", message, (left_span[0], right_span[1]), None, "warning"))
 
 
-def _never_equal(inference: Inference, left: SchemaView, right: SchemaView) -> bool:
+def _never_equal(typing: Typing, left: SchemaView, right: SchemaView) -> bool:
     if not is_known(left) or not is_known(right):
         return False
     ours, theirs = kinds_of(left), kinds_of(right)
@@ -142,7 +140,7 @@ def _never_equal(inference: Inference, left: SchemaView, right: SchemaView) -> b
         return True
     if not (_is_listed(left) or _is_listed(right)):
         return False
-    return inference.effort.compare(left, right).verdict is Verdict.NO
+    return typing.effort.compare(left, right).verdict is Verdict.NO
 
 
 def _is_listed(view: SchemaView) -> bool:

@@ -12,8 +12,8 @@ from aicflow_language.suggest import did_you_mean
 
 from aicflow.language.validation.facts import Environment, constant_key
 from aicflow.language.validation.finding import Finding
-from aicflow.language.validation.infer import Start
 from aicflow.language.validation.paths import END, Answer, Paths, Way
+from aicflow.language.validation.rules import Start
 from aicflow.language.validation.sources import ERROR, EXECUTION, Sources
 from aicflow.language.validation.subject import Place, Site, Subject
 from aicflow.language.validation.views import NULL, OBJECT, STRING
