@@ -1,4 +1,4 @@
-"""Which IP addresses a workflow may reach when the operator has said nothing: the public internet, and nothing else."""
+"""Which IP addresses a workflow may reach unless the operator allows more: the public internet, and nothing else."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def judged(address: Address) -> Address:
-    """The address that decides: the IPv4 one that an IPv4-mapped IPv6 address stands for, else the address itself."""
+    """The address that decides: the IPv4 one that an IPv4-mapped IPv6 address contains, else the address itself."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address

@@ -15,7 +15,7 @@ from aicflow.net.host_rules import HostRules, plain_host
 
 __all__ = ["Guard", "Resolver", "system_resolver"]
 
-_PATIENCE = 5.0  # seconds to wait for a name that the proxy will look up anyway
+_LOOKUP_SECONDS = 5.0  # seconds to wait for a name that the proxy will look up anyway
 
 type Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -57,7 +57,7 @@ class Guard:
         """As far as can be known here, whether a proxy may be asked for this host: addresses are checked, and names too
         when they resolve on this machine. A name that does not is for the proxy to judge."""
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_LOOKUP_SECONDS):
                 await self.addresses(host, port)
         except (httpx2.ConnectError, TimeoutError):
             return

@@ -234,7 +234,7 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Keep what comes. What nobody asked for would be taken for the next response."""
+        """Keep what comes. What was not asked for would be taken for the next response."""
         if self.idle_since:
             self.abort()
             return
@@ -366,7 +366,7 @@ def _h11_errors() -> Iterator[None]:
 
 
 async def _dial(addresses: Sequence[str], port: int) -> _Connection:
-    """The first connection that opens, tried in a staggered race; the others are given up. Raises OSError."""
+    """The first connection that opens, tried in a staggered race; the others are cancelled. Raises OSError."""
     waiting = list(reversed(_alternating(addresses)))
     trying: set[asyncio.Task[_Connection]] = set()
     failure: BaseException | None = None

@@ -87,11 +87,11 @@ def form_part(text: str, read: Callable[[str], bytes], *, literal: bool) -> dict
         return {**part, "text": escaped(value)}
     value, *attributes = value.split(";")
     for attribute in attributes:
-        key, _, said = attribute.strip().partition("=")
+        key, _, option = attribute.strip().partition("=")
         if key == "type":
-            part["content_type"] = escaped(said)
+            part["content_type"] = escaped(option)
         elif key == "filename":
-            part["filename"] = escaped(said.strip('"'))
+            part["filename"] = escaped(option.strip('"'))
         else:
             value += f";{attribute}"
     if value[:1] not in ("@", "<"):

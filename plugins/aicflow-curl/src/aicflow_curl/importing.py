@@ -59,11 +59,11 @@ def _check(params: dict[str, Any]) -> None:
 
 @dataclass(slots=True)
 class _Reading:
-    """The options taken so far: `given` holds the last value of each, which is all that matters for most."""
+    """The options so far: `last` holds the last value of each, which is all that matters for most."""
 
     inline_secrets: bool
     read_file: ReadFile | None
-    given: dict[str, str] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ class _Reading:
 
     def take(self, name: str, value: str) -> None:
         """Note one option."""
-        self.given[name] = value
+        self.last[name] = value
         match name:
             case "url":
                 self.urls.append(value)
@@ -112,7 +112,8 @@ class _Reading:
     def _file(self, name: str) -> bytes:
         if self.read_file is None:
             raise CurlUnreadable(
-                f"The command line names the file {name!r}, which cannot be read here.", hint="Give its content."
+                f"The command line names the file {name!r}, which cannot be read here.",
+                hint="Write its content instead.",
             )
         try:
             return self.read_file(name)
@@ -145,30 +146,30 @@ class _Reading:
 
     def finish(self) -> dict[str, Any]:
         """The params. Raises CurlUnreadable."""
-        given, body = self.given, None
+        last, body = self.last, None
         url, user = self._url()
-        if "retry" in given:
-            attempts = int(_number("--retry", given["retry"])) + 1
+        if "retry" in last:
+            attempts = int(_number("--retry", last["retry"])) + 1
             self.notes.append(f"--retry belongs to the node, beside params: retry: {{max_attempts: {attempts}}}.")
-        if "location-trusted" in given:
+        if "location-trusted" in last:
             self.notes.append("--location-trusted: credentials are never sent to another host than the first.")
-        if "json" in given:
+        if "json" in last:
             for name in ("Content-Type", "Accept"):
                 if self._sent(name) is None:
                     self.headers.append((name, "application/json"))
-        joint = b"" if "json" in given else b"&"
+        joint = b"" if "json" in last else b"&"
         query = list(self.query)
-        if "get" in given:
+        if "get" in last:
             query.append(joint.join(self.data).decode("utf-8", "replace"))
-        elif "upload-file" in given:
-            body = body_of([self._file(given["upload-file"])], [], joint, "application/octet-stream")
+        elif "upload-file" in last:
+            body = body_of([self._file(last["upload-file"])], [], joint, "application/octet-stream")
         else:
             body = body_of(self.data, self.parts, joint, self._sent("content-type"))
         if any(query):
             url += ("&" if "?" in url else "?") + "&".join(part for part in query if part)
-        implied = "HEAD" if "head" in given else "PUT" if "upload-file" in given else "POST" if body else "GET"
-        method = given.get("request", implied).upper()
-        tls, auth = self._tls(), self._auth(given.get("user", user))
+        implied = "HEAD" if "head" in last else "PUT" if "upload-file" in last else "POST" if body else "GET"
+        method = last.get("request", implied).upper()
+        tls, auth = self._tls(), self._auth(last.get("user", user))
         found = {
             "method": method if method != "GET" else None,
             "headers": self._headers(body, auth is not None),
@@ -176,39 +177,39 @@ class _Reading:
             "auth": auth,
             "tls": tls,
             "timeouts": {
-                key: _number(f"--{name}", given[name])
+                key: _number(f"--{name}", last[name])
                 for name, key in (("connect-timeout", "connect"), ("max-time", "total"))
-                if name in given
+                if name in last
             },
-            "proxy": self._proxy() if "proxy" in given else None,
+            "proxy": self._proxy() if "proxy" in last else None,
         }
-        if "max-redirs" in given:
-            most = int(_number("--max-redirs", given["max-redirs"], least=-1))
+        if "max-redirs" in last:
+            most = int(_number("--max-redirs", last["max-redirs"], least=-1))
             found["redirects"] = {"max": 50 if most < 0 else most}
-        if "max-filesize" in given:
-            found["response"] = {"max_bytes": int(_number("--max-filesize", given["max-filesize"]))}
+        if "max-filesize" in last:
+            found["response"] = {"max_bytes": int(_number("--max-filesize", last["max-filesize"]))}
         return {"url": escaped(url), **{key: value for key, value in found.items() if value}}
 
     def _tls(self) -> dict[str, Any]:
-        given, tls = self.given, dict[str, Any]()
-        if "cacert" in given:
-            tls["ca"] = escaped(self._file(given["cacert"]).decode("ascii", "replace"))
-        path, _, password = given.get("cert", "").partition(":")
-        for name, file in (("cert", path), ("key", given.get("key"))):
+        last, tls = self.last, dict[str, Any]()
+        if "cacert" in last:
+            tls["ca"] = escaped(self._file(last["cacert"]).decode("ascii", "replace"))
+        path, _, password = last.get("cert", "").partition(":")
+        for name, file in (("cert", path), ("key", last.get("key"))):
             if file:
                 tls[f"client_{name}"] = self._keep(f"client_{name}", self._file(file).decode("ascii", "replace"))
-        if password := given.get("pass", password):
+        if password := last.get("pass", password):
             tls["client_key_password"] = self._keep("client_key_password", password)
-        if "insecure" in given:
+        if "insecure" in last:
             tls["verify"] = False
         return tls
 
     def _url(self) -> tuple[str, str | None]:
         """The URL and the user in it."""
         if len(self.urls) != 1:
-            said = "no URL" if not self.urls else f"{len(self.urls)} URLs"
+            found = "no URL" if not self.urls else f"{len(self.urls)} URLs"
             raise CurlUnreadable(
-                f"The command line has {said}; one request needs one.", hint="Quote what belongs together."
+                f"The command line has {found}; one request needs one.", hint="Quote what belongs together."
             )
         text = self.urls[0] if "://" in self.urls[0] else f"http://{self.urls[0]}"
         scheme, _, rest = text.partition("#")[0].partition("://")
@@ -227,8 +228,8 @@ class _Reading:
 
     def _auth(self, user: str | None) -> dict[str, str] | None:
         """The `auth` that the options or an Authorization header stand for; the header is taken out."""
-        if "oauth2-bearer" in self.given:
-            return {"type": "bearer", "token": self._keep("http_token", self.given["oauth2-bearer"])}
+        if "oauth2-bearer" in self.last:
+            return {"type": "bearer", "token": self._keep("http_token", self.last["oauth2-bearer"])}
         if user is not None:
             return self._basic(user)
         scheme, _, value = (self._sent("authorization") or "").partition(" ")
@@ -266,7 +267,7 @@ class _Reading:
         return headers
 
     def _proxy(self) -> str:
-        proxy, user = self.given["proxy"], self.given.get("proxy-user")
+        proxy, user = self.last["proxy"], self.last.get("proxy-user")
         text = proxy if "://" in proxy else f"http://{proxy}"
         if user is not None:
             scheme, _, rest = text.partition("://")

@@ -1,4 +1,4 @@
-"""How failures are named: what may be tried again, what may not, and what is said about it.
+"""How failures are named: what may be tried again, what may not, and which message says so.
 
 Codes: http-timeout, http-connect, http-cut, http-tls, http-proxy, http-protocol, http-status; elsewhere http-refused,
 http-url, http-header, http-body, http-auth, http-redirect, http-too-large, http-encoding, http-parse, http-pagination.
@@ -72,8 +72,8 @@ def status_error(status: int, excerpt: str, params: HttpRequestParams, where: st
         phrase = " " + HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    said = f": {' '.join(excerpt.split())[:_EXCERPT]}" if excerpt.strip() else ""
-    message = f"{where} answered {status}{phrase}{said}"
+    shown = f": {' '.join(excerpt.split())[:_EXCERPT]}" if excerpt.strip() else ""
+    message = f"{where} answered {status}{phrase}{shown}"
     details = {"status": status}
     if status in _AGAIN or status >= 500:
         repeatable = status in _NOT_DONE or may_repeat(params)

@@ -43,7 +43,7 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
         "http-proxy": "The proxy refused",
         "http-refused": "An inner address",
         "http-tls": "A certificate or TLS itself is wrong",
-        "http-auth": "Credentials cannot be used, or no token was given",
+        "http-auth": "Credentials cannot be used, or no token was returned",
         "http-url": "The URL cannot be used",
         "http-header": "A header cannot be sent",
         "http-body": "The body cannot be written",

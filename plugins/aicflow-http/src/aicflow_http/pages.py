@@ -53,7 +53,7 @@ async def collect(
     check: Callable[[Reply], None],
 ) -> Collected:
     """Ask for page after page. `check` raises for responses that fail the step. An accepted error status ends the walk,
-    and so does a 404 for a page that nobody had announced. Raises NodeError."""
+    and so does a 404 for a page that was not announced. Raises NodeError."""
     request: Outgoing | None = _opening(first, rule)
     found: Collected | None = None
     seen: set[str] = set()

@@ -16,7 +16,7 @@ __all__ = [
     "ResponseOptions", "Timeouts", "Tls", "is_secret_header",
 ]  # fmt: skip
 
-# The marks hold for everything inside the value, and keep it out of `repr`, which tracebacks and debuggers show.
+# They apply to everything inside the value, and keep it out of `repr`, which tracebacks and debuggers show.
 SECRETS = Field(json_schema_extra={"x-aicflow": {"secret": True}}, repr=False)
 SECRET_HEADERS = Field(json_schema_extra={"x-aicflow": {"kind": "header", "secret": True}}, repr=False)
 
@@ -166,7 +166,7 @@ class Content(Params):
     @model_validator(mode="after")
     def _one_content(self) -> Self:
         if (self.text is None) == (self.base64 is None):
-            raise PydanticCustomError("one_of", "give either 'text' or 'base64'")
+            raise PydanticCustomError("one_of", "needs either 'text' or 'base64'")
         return self
 
 
@@ -190,20 +190,18 @@ class RawBody(Content):
 
     type: Literal["raw"]
     content_type: Annotated[
-        HeaderText | None, Field(description="text/plain or application/octet-stream when not given.")
+        HeaderText | None, Field(description="text/plain or application/octet-stream when left out.")
     ] = None
 
 
 Body = Annotated[JsonBody | FormBody | MultipartBody | RawBody, Field(discriminator="type")]
 
 
-Path = Annotated[
-    str, Field(description="Where it stands in the JSON body: `data.items`, or a JSON pointer `/data/items`.")
-]
+Path = Annotated[str, Field(description="Where it is in the JSON body: `data.items`, or a JSON pointer `/data/items`.")]
 
 
 class Caps(Params):
-    """What all of them have in common: where the items stand, and when to stop asking."""
+    """What all of them have in common: where the items are, and when to stop asking."""
 
     items: Path = ""
     max_pages: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -212,7 +210,7 @@ class Caps(Params):
 
 
 class LinkPagination(Caps):
-    """The next page's URL stands in the Link header with `rel="next"`."""
+    """The next page's URL is in the Link header with `rel="next"`."""
 
     type: Literal["link"]
     rel: str = "next"
@@ -233,7 +231,7 @@ class CursorPagination(Caps):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.cursor is None) == (self.next_url is None):
-            raise PydanticCustomError("one_of", "give either 'cursor' or 'next_url'")
+            raise PydanticCustomError("one_of", "needs either 'cursor' or 'next_url'")
         return self
 
 
@@ -299,9 +297,9 @@ class Tls(Params):
 
     ca: Annotated[str | None, SECRETS, Field(description="Private certificate authorities.")] = None
     client_cert: Annotated[str | None, SECRETS, Field(description="Client certificate, with its chain.")] = None
-    client_key: Annotated[
-        str | None, SECRETS, Field(description="Its private key, unless it stands in client_cert.")
-    ] = None
+    client_key: Annotated[str | None, SECRETS, Field(description="Its private key, unless client_cert holds it.")] = (
+        None
+    )
     client_key_password: Annotated[str | None, SECRETS] = None
     verify: Annotated[bool, Field(description="False accepts any certificate: for tests on your own machine only.")] = (
         True

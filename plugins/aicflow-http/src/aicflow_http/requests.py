@@ -126,7 +126,7 @@ def build(params: HttpRequestParams, ctx: Context) -> Outgoing:
 
 def _child_span(ctx: Context, parent: str) -> str:
     """The W3C trace context for the requests of this attempt: same trace and flags, a span of their own. The span's id
-    follows from the attempt, so that an observer can give it to a span that it makes."""
+    follows from the attempt, so that an observer can make a span with it."""
     _, trace, _, flags = parent.split("-")
     span = hashlib.sha256(f"{ctx.idempotency_key}:{ctx.attempt}".encode()).hexdigest()[:16]
     return f"00-{trace}-{span}-{int(flags, 16) & 0b11:02x}"

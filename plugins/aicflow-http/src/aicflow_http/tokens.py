@@ -24,7 +24,7 @@ from aicflow_http.responses import Reply
 __all__ = ["Token", "Tokens"]
 
 _MOST_KEPT = 1000
-_DEFAULT_LIFETIME = 300.0  # seconds a token is kept when its lifetime is not given
+_DEFAULT_LIFETIME = 300.0  # seconds a token is kept when its lifetime is unknown
 
 type Send = Callable[[Outgoing], Awaitable[Reply]]
 
@@ -110,8 +110,8 @@ def _read(reply: Reply, now: float) -> Token:
 
 def _refused(reply: Reply, now: float) -> NodeError:
     word = _object(reply).get("error")
-    said = f": {word}" if isinstance(word, str) and word.isascii() and len(word) < 100 else ""
-    message = f"The token endpoint answered {reply.status}{said}."
+    reason = f": {word}" if isinstance(word, str) and word.isascii() and len(word) < 100 else ""
+    message = f"The token endpoint answered {reply.status}{reason}."
     if reply.status in (408, 425, 429) or reply.status >= 500:
         return TransientError(message, code="http-auth", retry_after=retry_after(reply.headers, now))
     hint = "Check client_id, client_secret and 'credentials_in'." if reply.status in (400, 401) else None

@@ -1,4 +1,4 @@
-"""A typed condition as it stands in params, how a list of them is decided, and what both node types share."""
+"""A typed condition as it is in params, how a list of them is decided, and what both node types share."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class Condition(Params):
 
     @model_validator(mode="after")
     def _sides(self) -> Self:
-        given = "right" in self.model_fields_set
-        if self.operator in UNARY and given:
+        has_right = "right" in self.model_fields_set
+        if self.operator in UNARY and has_right:
             raise PydanticCustomError("right_unused", "the operator '{name}' takes no 'right'", {"name": self.operator})
-        if self.operator not in UNARY and not given:
+        if self.operator not in UNARY and not has_right:
             raise PydanticCustomError("right_missing", "the operator '{name}' needs 'right'", {"name": self.operator})
         return self
 

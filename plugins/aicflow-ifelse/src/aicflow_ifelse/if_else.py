@@ -13,7 +13,7 @@ from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds, may_be_l
 
 __all__ = ["IfElse", "IfElseOutput", "IfElseParams"]
 
-_ONE_OF = "give either 'condition' or 'conditions'"
+_ONE_OF = "needs either 'condition' or 'conditions'"
 
 
 class IfElseParams(Params):
@@ -39,7 +39,7 @@ class IfElseOutput(Output):
 class IfElse(Node[IfElseParams, IfElseOutput]):
     """Go on by port `true` or port `false`.
 
-    Give `condition`, a `${{ … }}` expression that is true or false and nothing else (1 and "true" are errors), or
+    Set `condition`, a `${{ … }}` expression that is true or false and nothing else (1 and "true" are errors), or
     `conditions`, a list of typed comparisons of which all (or, with `match: any`, one) must hold.
     """
 
@@ -69,7 +69,7 @@ class IfElse(Node[IfElseParams, IfElseOutput]):
                 "param.invalid" if written else "param.missing",
                 "error",
                 "/conditions" if written else "",
-                f"{'Both are given' if written else 'Nothing decides'}: {_ONE_OF}.",
+                f"{'Both are set' if written else 'Nothing decides'}: {_ONE_OF}.",
                 hint="Write condition: ${{ input.total > 100 }}" if not written else "Remove one of them.",
             ),
         )

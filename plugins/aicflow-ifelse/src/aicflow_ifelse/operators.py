@@ -95,7 +95,7 @@ def _in(left: Any, right: Any) -> bool:
             return _contains(right, left)
         except CannotCompare:
             raise CannotCompare(
-                f"only a string can be 'in' a string, not {_show(left)}", side="left", hint="Give 'right' an array."
+                f"only a string can be 'in' a string, not {_show(left)}", side="left", hint="Set 'right' to an array."
             ) from None
     raise CannotCompare(f"'in' needs an array or a string on the right, not {_show(right)}", side="right")
 
@@ -115,7 +115,7 @@ def _ends(left: Any, right: Any) -> bool:
 
 
 def _like(left: Any, right: Any) -> bool:
-    """`*` stands for any text. Pieces are searched from left to right, so no pattern can take long."""
+    """`*` matches any text. Pieces are searched from left to right, so no pattern can take long."""
     text, pattern = _text(left, "left", "like"), _text(right, "right", "like")
     first, *rest = pattern.split("*")
     if not rest:
