@@ -3,8 +3,8 @@
 import base64
 
 import pytest
-from aicflow_trigger.credentials import verify_api_key, verify_basic
 from aicflow_trigger.errors import SignatureRejected, SignatureSettingsError
+from aicflow_trigger.signatures import verify_api_key, verify_basic
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aicflow.host.documents import DocumentFormat, SourceDocument, read_document, read_json
-from aicflow.host.positions import Positions
+from aicflow.host.documents import DocumentFormat, Positions, SourceDocument, read_document, read_json
 from aicflow.kernel.errors import AICFlowError, DocumentUnreadable
 
 if TYPE_CHECKING:

@@ -5,16 +5,27 @@ Knows JSON and YAML, nothing of workflows. Imports no web framework, so the comm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from aicflow.host.positions import Position, Positions, json_positions, place_of_duplicate, place_of_index
 from aicflow.kernel.errors import DocumentUnreadable
-from aicflow.kernel.values import JsonError
+from aicflow.kernel.values import JsonError, escape_pointer
 from aicflow.kernel.values import read_json as strictly_read
 
-__all__ = ["DEFAULT_LIMITS", "DocumentFormat", "Limits", "SourceDocument", "read_document", "read_json"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "DocumentFormat",
+    "Limits",
+    "Position",
+    "Positions",
+    "SourceDocument",
+    "read_document",
+    "read_json",
+]
 
 type DocumentFormat = Literal["json", "yaml"]
 
@@ -100,3 +111,91 @@ def _text(data: bytes, limits: Limits) -> str:
         raise DocumentUnreadable(
             "The document is not UTF-8 text.", code="doc.encoding", line=line, column=column
         ) from None
+
+
+type Position = tuple[int, int]
+
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s\[\]{},:"]+')
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Positions by JSON pointer."""
+
+    places: dict[str, Position]
+
+    def of(self, pointer: str) -> Position | None:
+        """The place of what the pointer names; when that does not exist (a missing key), of its nearest parent."""
+        while pointer not in self.places:
+            if not pointer:
+                return None
+            pointer = pointer.rpartition("/")[0]
+        return self.places[pointer]
+
+
+def place_of_index(text: str, index: int) -> Position:
+    """Line and column of a character."""
+    index = max(index, 0)
+    return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
+
+
+def json_positions(text: str, pointers: Iterable[str]) -> Positions:
+    """The positions of what these pointers name, and of all that it is inside of, in a well-formed JSON text."""
+    wanted = {""}
+    for pointer in pointers:
+        while pointer not in wanted:
+            wanted.add(pointer)
+            pointer = pointer.rpartition("/")[0]
+    place = _placing(text)
+    return Positions({pointer: place(index) for pointer, index, _ in _values(text, wanted) if pointer is not None})
+
+
+def place_of_duplicate(text: str) -> Position:
+    """The place of the first value in a well-formed JSON text whose key stood in the same object before."""
+    return next((_placing(text)(index) for _, _, index in _values(text, ()) if index is not None), (1, 1))
+
+
+def _placing(text: str) -> Callable[[int], Position]:
+    starts = [0] + [found.end() for found in re.finditer("\n", text)]
+
+    def place(index: int) -> Position:
+        line = bisect_right(starts, index)
+        return line, index - starts[line - 1] + 1
+
+    return place
+
+
+def _values(text: str, wanted: Collection[str]) -> Iterator[tuple[str | None, int, int | None]]:
+    """Each value of a well-formed JSON text in order: its pointer, if it is wanted, where it begins, and where its key
+    does if the same object had it before. Wanted pointers come with all that they begin with."""
+    # of the containers around: [pointer if wanted, next index in a list, key waiting for its value, keys of an object]
+    stack: list[list[Any]] = []
+    again: int | None = None
+    for found in _TOKEN.finditer(text):
+        word = found[0]
+        if word in "]}":
+            stack.pop()
+            continue
+        pointer: str | None = ""
+        if stack:
+            frame = stack[-1]
+            pointer, index, key, keys = frame
+            if keys is not None and key is None:
+                key = frame[2] = word if "\\" not in word else json.dumps(json.loads(word), ensure_ascii=False)
+                again = found.start() if key in keys else None
+                keys.add(key)
+                continue
+            if keys is not None:
+                frame[2] = None
+            else:
+                frame[1] += 1
+            if pointer is not None:
+                pointer = f"{pointer}/{index if keys is None else escape_pointer(json.loads(key))}"
+        if pointer not in wanted:
+            pointer = None
+        yield pointer, found.start(), again
+        again = None
+        if word == "{":
+            stack.append([pointer, None, None, set()])
+        elif word == "[":
+            stack.append([pointer, 0, None, None])

@@ -10,16 +10,13 @@ import copy
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import yaml
 
-from aicflow.host.positions import Position, Positions, place_of_index
+from aicflow.host.documents import Limits, Position, Positions, place_of_index, too_deep
 from aicflow.kernel.errors import DocumentUnreadable
 from aicflow.kernel.values import escape_pointer
-
-if TYPE_CHECKING:
-    from aicflow.host.documents import Limits
 
 __all__ = ["read_yaml"]
 
@@ -116,8 +113,6 @@ class _Reader:
         if event.tag not in (None, "!", _TAG + kind):
             raise self._error(event, f"the tag {_shown(event.tag)} is not accepted; only JSON's types are")
         if len(self._stack) >= self._limits.max_depth:
-            from aicflow.host.documents import too_deep
-
             raise too_deep(self._limits, *_place(event))
         pointer = self._place_value(event, value)
         if event.anchor is not None:
@@ -171,8 +166,6 @@ class _Reader:
         self._values += anchored.values - 1
         self._text += anchored.text
         if len(self._stack) + anchored.depth > self._limits.max_depth:
-            from aicflow.host.documents import too_deep
-
             raise too_deep(self._limits, *_place(event))
         if self._values > self._limits.max_values or self._text > self._limits.max_bytes:
             raise self._too_large(event)

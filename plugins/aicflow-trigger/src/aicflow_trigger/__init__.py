@@ -28,8 +28,7 @@ def aicflow_nodes() -> Sequence[Any]:
 @hookimpl
 def aicflow_routes(runtime: Runtime) -> Sequence[Mount]:
     """The URLs of webhooks; each checks by itself who calls. The test URLs need an API key that may execute."""
-    from aicflow_trigger.drafts import Drafts
-    from aicflow_trigger.hooks import HooksApp
+    from aicflow_trigger.hooks import Drafts, HooksApp
 
     drafts = Drafts(runtime)
     return [Mount("/hooks", HooksApp(runtime, drafts), public=True), Mount("/hooks-test", drafts, scope="execute")]

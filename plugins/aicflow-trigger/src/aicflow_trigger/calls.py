@@ -11,9 +11,8 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 
 from aicflow_trigger.bodies import BodyLimits, DecodedBody, decode_body
-from aicflow_trigger.credentials import verify_api_key, verify_basic
 from aicflow_trigger.errors import BodyRejected, SignatureRejected, SignatureSettingsError
-from aicflow_trigger.signatures import Verified, verify
+from aicflow_trigger.signatures import Verified, verify, verify_api_key, verify_basic
 from aicflow_trigger.webhook_params import ApiKeyAuth, BasicAuth, HmacAuth, WebhookParams
 
 MAX_QUERY: Final = 16_384

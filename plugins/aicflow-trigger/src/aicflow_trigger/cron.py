@@ -12,10 +12,10 @@ from aicflow import AICFlowError, Binding, Issue, Output, Params, StoreUnavailab
 from pydantic import Field
 
 from aicflow_trigger.catchup import CatchUp, due_fires, jitter
+from aicflow_trigger.daylight import find_zone
 from aicflow_trigger.errors import ScheduleError
 from aicflow_trigger.schedule import Fire, Schedule
 from aicflow_trigger.timer import Timer, Wait
-from aicflow_trigger.zones import find_zone
 
 _log = logging.getLogger("aicflow.triggers.cron")
 _RETRY_FIRST: Final = 1.0

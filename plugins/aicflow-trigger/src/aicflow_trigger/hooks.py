@@ -1,20 +1,303 @@
-"""The ASGI app behind /hooks: from a call to a stored delivery, and from its execution to the answer."""
+"""The ASGI apps behind /hooks and /hooks-test: from a call to a stored delivery, from its execution to a response."""
 
+import asyncio
+import base64
+import json
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, Final
 
-from aicflow import Problem, Runtime
+from aicflow import (
+    AICFlowError,
+    Conflict,
+    Fired,
+    NotFound,
+    Problem,
+    Runtime,
+    StoreUnavailable,
+    TriggerRuntime,
+    problem_of,
+)
+from pydantic import ValidationError
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aicflow_trigger.calls import receive as receive_call
-from aicflow_trigger.drafts import Drafts
-from aicflow_trigger.refusals import guarded, other_method, path_below
-from aicflow_trigger.responses import response_to
-from aicflow_trigger.webhook import RESERVED, WebhookTrigger
-from aicflow_trigger.webhook_params import CrossOrigin, WebhookParams
+from aicflow_trigger.errors import BodyRejected, SignatureRejected
+from aicflow_trigger.respond import NO_BODY, RespondOutput, RespondParams
+from aicflow_trigger.webhook import RESERVED, Hook, WebhookTrigger
+from aicflow_trigger.webhook_params import CrossOrigin, RespondAtOnce, RespondFromNode, RespondWithOutput, WebhookParams
+
+
+async def response_to(
+    runtime: TriggerRuntime, respond: RespondAtOnce | RespondWithOutput | RespondFromNode, fired: Fired
+) -> Response:
+    """The response to a call that was stored. Raises Problem when there is none."""
+    execution_id = fired.execution_id
+    if execution_id is None:
+        raise Problem(
+            "limit-reached", "The workflow's concurrency limit is full; the call was kept and started nothing."
+        )
+    if isinstance(respond, RespondWithOutput):
+        return await _with_output(runtime, execution_id, respond.timeout)
+    if isinstance(respond, RespondFromNode):
+        return await _from_node(runtime, execution_id, respond.nodes, respond.timeout)
+    return accepted(execution_id, duplicate=fired.duplicate)
+
+
+def accepted(execution_id: str, *, duplicate: bool = False) -> Response:
+    """The execution goes on; the caller need not wait. 200 when the same delivery had come before."""
+    headers = {"location": f"/api/v1/executions/{execution_id}"}
+    if duplicate:
+        return JSONResponse({"execution_id": execution_id, "duplicate": True}, 200, headers)
+    return JSONResponse({"execution_id": execution_id}, 202, headers)
+
+
+async def _with_output(runtime: TriggerRuntime, execution_id: str, timeout: float) -> Response:
+    """The execution's output, or 202 when it takes longer than the timeout."""
+    execution = await runtime.wait(execution_id, timeout)
+    if execution is None:
+        return accepted(execution_id)
+    if execution.status == "succeeded":
+        return _json(execution.output)
+    raise Problem("execution-failed", f"The execution has {execution.status}.", execution_id=execution_id)
+
+
+async def _from_node(runtime: TriggerRuntime, execution_id: str, nodes: Sequence[str], timeout: float) -> Response:
+    """What the first of the nodes to succeed returned; 202 when that takes longer than the timeout."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + timeout
+    step = await runtime.wait_step(execution_id, nodes, timeout)
+    if step is None:
+        # the execution has ended without it, or the time is up
+        execution = await runtime.wait(execution_id, max(end - loop.time(), 0.001))
+        if execution is None:
+            return accepted(execution_id)
+        what = f"The execution has {execution.status} without a step of {_named(nodes)}."
+        raise Problem("no-answer", what, execution_id=execution_id)
+    if step.status == "succeeded":
+        return from_output(step.output)
+    what = f"None of {_named(nodes)} answered: {step.node_id!r} has {_became(step.status)}."
+    if len(nodes) == 1:
+        what = f"The node {step.node_id!r} that answers has {_became(step.status)}."
+    raise Problem("no-answer", what, execution_id=execution_id)
+
+
+def _named(nodes: Sequence[str]) -> str:
+    return f"its node{'s' if len(nodes) > 1 else ''} {', '.join(map(repr, nodes))}"
+
+
+def _became(status: str) -> str:
+    return {"skipped": "been skipped", "cancelled": "been cancelled"}.get(status, status)
+
+
+def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return Response(text, status, headers=headers, media_type="application/json")
+
+
+def from_output(output: Any) -> Response:
+    """The response that a `webhook.respond` node describes; the output of another node as JSON."""
+    if not isinstance(output, dict) or output.keys() != RespondOutput.model_fields.keys():
+        return _json(output)
+    try:
+        given = RespondParams.model_validate(output)
+    except ValidationError:
+        return _json(output)
+    status, headers, body = given.status, dict(given.headers), given.body
+    if status in NO_BODY or body is None:
+        return Response(status_code=status, headers=headers)
+    typed = any(name.lower() == "content-type" for name in headers)
+    if given.encoded is not None:
+        media_type = None if typed else given.encoded.content_type
+        return Response(base64.b64decode(given.encoded.base64), status, headers, media_type)
+    if isinstance(body, str):
+        return Response(body.encode("utf-8", "replace"), status, headers, None if typed else "text/plain")
+    return _json(body, status, headers)
+
+
+async def guarded(answer: Callable[[Request], Awaitable[Response]], scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer an HTTP request; what was refused on purpose becomes a problem document. Other protocols are turned
+    away."""
+    if scope["type"] != "http":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    request = Request(scope, receive)
+    try:
+        response = await answer(request)
+    except ClientDisconnect:
+        return
+    except (AICFlowError, BodyRejected, Problem, SignatureRejected) as error:
+        response = refusal(error).response(scope)
+    await response(scope, receive, send)
+
+
+def refusal(error: AICFlowError | BodyRejected | Problem | SignatureRejected) -> Problem:
+    """The problem that a refused call is answered with. Raises the error again when no call can cause it."""
+    match error:
+        case BodyRejected():
+            return Problem("body-rejected", _sentence(error.message), status=error.status)
+        case SignatureRejected():
+            headers = {"WWW-Authenticate": error.challenge} if error.challenge else None
+            return Problem("signature-rejected", _sentence(error.reason), headers=headers)
+        case Conflict(code="disabled"):
+            # it was live when the call arrived
+            return Problem("not-found", "No webhook is live at this path.")
+        case Conflict():
+            return Problem(error.code, error.message, status=409)
+        case NotFound(kind="workflow" | "trigger"):
+            pass
+        case StoreUnavailable() | NotFound():
+            message = "The call could not be stored; send it again later."
+            return Problem("unavailable", message, headers={"Retry-After": "5"})
+    if (problem := problem_of(error)) is None:
+        raise error
+    return problem
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def other_method(request: Request, methods: Sequence[str]) -> Response:
+    """The answer to a method that the path does not take: OPTIONS asks which there are, anything else is wrong."""
+    also = ["HEAD"] if "GET" in methods and "HEAD" not in methods else []
+    allow = ", ".join([*methods, *also, "OPTIONS"])
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers={"Allow": allow})
+    raise Problem("method-not-allowed", f"This webhook takes {', '.join(methods)}.", headers={"Allow": allow})
+
+
+def path_below(scope: Scope) -> str:
+    """The path after the mount point, still percent-encoded, so that an encoded slash stays in its segment."""
+    root: str = scope.get("root_path", "")
+    raw = scope.get("raw_path")
+    path: str = raw.decode("latin-1") if isinstance(raw, bytes) else scope["path"]
+    return path.partition("?")[0].removeprefix(root)
+
+
+_KEEP_ALIVE: Final = 15.0
+_LONGEST: Final = 3_600.0
+_MOST_WAITING: Final = 100
+_MOST_LISTENERS: Final = 100
+
+
+@dataclass(slots=True, eq=False)
+class _Listener:
+    """Someone who watches what arrives for a draft. `token` makes the address that works as long as they do."""
+
+    workflow_id: str
+    trigger_id: str
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    events: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(_MOST_WAITING))
+
+
+class Drafts:
+    """`/hooks-test/{workflow}/{trigger}` runs the newest version of a workflow, whether it is live or not; the host
+    asks for an API key. Asked for an event stream, it shows what arrives and opens `/hooks/~test/{token}` as long as
+    someone looks: the same, for senders that cannot be given a key."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._host = runtime
+        self._listeners: dict[str, _Listener] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One call of a test URL."""
+        await guarded(self._answer_test, scope, receive, send)
+
+    async def _answer_test(self, request: Request) -> Response:
+        workflow_id, _, rest = path_below(request.scope).strip("/").partition("/")
+        trigger_id, _, rest = rest.partition("/")
+        if not trigger_id:
+            raise Problem("not-found", "Call /hooks-test/{workflow_id}/{trigger_id}.")
+        if request.method == "GET" and not rest and "text/event-stream" in request.headers.get("accept", ""):
+            return await self._listen(request, workflow_id, trigger_id)
+        return await self._deliver(request, workflow_id, trigger_id, rest)
+
+    async def answer_address(self, request: Request, path: str) -> Response:
+        """One call of a passing address; `path` is the one below /hooks."""
+        token, _, rest = path.strip("/").removeprefix(RESERVED).lstrip("/").partition("/")
+        listener = self._listeners.get(token)
+        if listener is None:
+            raise Problem("not-found", "No test stream is open at this address.")
+        return await self._deliver(request, listener.workflow_id, listener.trigger_id, rest)
+
+    async def _deliver(self, request: Request, workflow_id: str, trigger_id: str, rest: str) -> Response:
+        trigger: WebhookTrigger = self._host.trigger_type(WebhookTrigger.type_id)
+        draft = await self._host.draft_trigger(workflow_id, trigger_id, WebhookTrigger.type_id)
+        hook = Hook.of(draft.binding, draft.params)
+        if ("GET" if request.method == "HEAD" and "HEAD" not in hook.methods else request.method) not in hook.methods:
+            return other_method(request, hook.methods)
+        # the path may be left out when nothing in it varies
+        path_params = hook.pattern.match(rest or hook.pattern.text) if rest or not hook.pattern.parameters else None
+        if path_params is None:
+            raise BodyRejected(404, f"what follows the trigger in the URL must fit its path {hook.pattern.text!r}")
+        runtime = trigger.runtime
+        shown: dict[str, Any] = {"version": draft.version, "method": request.method}
+        try:
+            call = await receive_call(
+                draft.params, rest or hook.pattern.text, path_params, request, runtime.clock.now()
+            )
+            shown["payload"] = call.payload
+            trace = request.headers.get("traceparent")
+            fired = await runtime.fire(hook.binding, call.payload, version=draft.version, traceparent=trace)
+        except (AICFlowError, BodyRejected, SignatureRejected) as error:
+            problem = refusal(error)
+            shown |= {"status": problem.status, "detail": problem.detail}
+            self._publish(workflow_id, trigger_id, "refused", shown)
+            raise problem from None
+        self._publish(workflow_id, trigger_id, "delivery", shown | {"execution_id": fired.execution_id})
+        return await response_to(runtime, draft.params.respond, fired)
+
+    def _publish(self, workflow_id: str, trigger_id: str, event: str, data: Mapping[str, Any]) -> None:
+        for listener in self._listeners.values():
+            if (listener.workflow_id, listener.trigger_id) == (workflow_id, trigger_id):
+                with suppress(asyncio.QueueFull):  # who does not read loses the newest, never the caller's time
+                    listener.events.put_nowait(_event(event, data))
+
+    async def _listen(self, request: Request, workflow_id: str, trigger_id: str) -> Response:
+        draft = await self._host.draft_trigger(workflow_id, trigger_id, WebhookTrigger.type_id)
+        if len(self._listeners) >= _MOST_LISTENERS:
+            raise Problem("unavailable", "Too many test streams are open.", headers={"Retry-After": "60"})
+        listener = _Listener(workflow_id, trigger_id)
+        ready = {"url": f"/hooks/{RESERVED}/{listener.token}", "version": draft.version, "path": draft.params.path}
+        return StreamingResponse(
+            self._events(listener, ready), media_type="text/event-stream", headers={"cache-control": "no-store"}
+        )
+
+    async def _events(self, listener: _Listener, ready: Mapping[str, Any]) -> AsyncIterator[bytes]:
+        """The stream, until the client goes, the host stops or an hour has passed."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LONGEST
+        stopping = loop.create_task(self._host.stopping())
+        self._listeners[listener.token] = listener
+        try:
+            yield _event("ready", ready)
+            while loop.time() < end:
+                taking = loop.create_task(listener.events.get())
+                try:
+                    await asyncio.wait((taking, stopping), timeout=_KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
+                    if taking.done():
+                        yield taking.result()
+                    elif stopping.done():
+                        return
+                    else:
+                        yield b": still here\n\n"
+                finally:
+                    taking.cancel()
+        finally:
+            del self._listeners[listener.token]
+            stopping.cancel()
+
+
+def _event(kind: str, data: Mapping[str, Any]) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
 
 
 class HooksApp:

@@ -1,8 +1,10 @@
 """Webhook paths such as `orders/{customer}/items`: reading them, matching URLs, and finding clashes."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final, Self
 from urllib.parse import unquote_to_bytes
 
@@ -108,38 +110,27 @@ class PathTable[T]:
     """
 
     def __init__(self) -> None:
-        self._root: _Branch[T] = _Branch()
-        self._size = 0
+        self._values: dict[tuple[str | None, ...], tuple[PathPattern, T]] = {}
+        # how many patterns go on with a segment (None: a parameter) behind those before it
+        self._branches: Counter[tuple[str | None, ...]] = Counter()
 
     def add(self, pattern: PathPattern, value: T) -> None:
         """Add a pattern. Errors: `PathPatternError` when one of the same shape is there already."""
-        branch = self._root
-        for segment in pattern.segments:
-            branch = branch.child(segment)
-        if branch.leaf is not None:
-            raise _fail(pattern.text, 0, f"{branch.leaf[0].text!r} already takes the same URLs", "Choose another path")
-        branch.leaf = (pattern, value)
-        self._size += 1
+        if (same := self._values.get(pattern.segments)) is not None:
+            raise _fail(pattern.text, 0, f"{same[0].text!r} already takes the same URLs", "Choose another path")
+        self._values[pattern.segments] = pattern, value
+        self._branches.update(accumulate((part,) for part in pattern.segments))
 
     def remove(self, pattern: PathPattern) -> T | None:
         """Take the pattern of this shape away; returns its value, or None when there was none."""
-        trail: list[tuple[_Branch[T], str | None]] = []
-        branch: _Branch[T] | None = self._root
-        for segment in pattern.segments:
-            assert branch is not None
-            trail.append((branch, segment))
-            branch = branch.existing(segment)
-            if branch is None:
-                return None
-        assert branch is not None
-        if branch.leaf is None:
+        found = self._values.pop(pattern.segments, None)
+        if found is None:
             return None
-        value = branch.leaf[1]
-        branch.leaf = None
-        self._size -= 1
-        for parent, segment in reversed(trail):
-            parent.prune(segment)
-        return value
+        for branch in accumulate((part,) for part in pattern.segments):
+            self._branches[branch] -= 1
+            if not self._branches[branch]:
+                del self._branches[branch]
+        return found[1]
 
     def find(self, path: str) -> tuple[T, dict[str, str]] | None:
         """The value and parameters for a URL path (as sent, still percent-encoded), or None."""
@@ -150,63 +141,25 @@ class PathTable[T]:
         segments = split_path(path)
         if segments is None or len(segments) > MAX_SEGMENTS:
             return
-        for pattern, value in self._root.find(segments, 0):
-            given = (text for text, expected in zip(segments, pattern.segments, strict=True) if expected is None)
+        for shape in self._shapes(segments, ()):
+            pattern, value = self._values[shape]
+            given = (text for text, expected in zip(segments, shape, strict=True) if expected is None)
             yield value, dict(zip(pattern.parameters, given, strict=True))
 
+    def _shapes(self, segments: list[str], before: tuple[str | None, ...]) -> Iterator[tuple[str | None, ...]]:
+        if len(before) == len(segments):
+            if before in self._values:
+                yield before
+            return
+        for part in (segments[len(before)], None):
+            if (*before, part) in self._branches:
+                yield from self._shapes(segments, (*before, part))
+
     def __len__(self) -> int:
-        return self._size
+        return len(self._values)
 
     def __iter__(self) -> Iterator[tuple[PathPattern, T]]:
-        return self._root.leaves()
-
-
-@dataclass(slots=True, eq=False)
-class _Branch[T]:
-    literals: dict[str, "_Branch[T]"] = field(default_factory=dict)
-    parameter: "_Branch[T] | None" = None
-    leaf: tuple[PathPattern, T] | None = None
-
-    def existing(self, segment: str | None) -> "_Branch[T] | None":
-        return self.parameter if segment is None else self.literals.get(segment)
-
-    def child(self, segment: str | None) -> "_Branch[T]":
-        branch = self.existing(segment)
-        if branch is None:
-            branch = _Branch()
-            if segment is None:
-                self.parameter = branch
-            else:
-                self.literals[segment] = branch
-        return branch
-
-    def prune(self, segment: str | None) -> None:
-        branch = self.existing(segment)
-        if branch is None or branch.leaf or branch.literals or branch.parameter:
-            return
-        if segment is None:
-            self.parameter = None
-        else:
-            del self.literals[segment]
-
-    def find(self, segments: list[str], at: int) -> "Iterator[tuple[PathPattern, T]]":
-        if at == len(segments):
-            if self.leaf is not None:
-                yield self.leaf
-            return
-        literal = self.literals.get(segments[at])
-        if literal is not None:
-            yield from literal.find(segments, at + 1)
-        if self.parameter is not None:
-            yield from self.parameter.find(segments, at + 1)
-
-    def leaves(self) -> "Iterator[tuple[PathPattern, T]]":
-        if self.leaf is not None:
-            yield self.leaf
-        for branch in self.literals.values():
-            yield from branch.leaves()
-        if self.parameter is not None:
-            yield from self.parameter.leaves()
+        return iter(self._values.values())
 
 
 def _split_pattern(pattern: str) -> Iterator[tuple[str, int]]:

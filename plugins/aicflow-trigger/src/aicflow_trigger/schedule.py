@@ -5,22 +5,27 @@ docs/explanation/schedules.md and, as code, in `daylight`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from aicflow_trigger.cron_fields import MAX_LENGTH, parse_fields
-from aicflow_trigger.daylight import Note, next_fixed, next_interval, note_of
+from aicflow_trigger.daylight import (
+    Change,
+    Note,
+    WallTimes,
+    changes_between,
+    find_zone,
+    next_fixed,
+    next_interval,
+    note_of,
+)
 from aicflow_trigger.errors import ScheduleError
-from aicflow_trigger.wall_times import WallTimes
-from aicflow_trigger.zones import find_zone
 
-if TYPE_CHECKING:
-    from aicflow_trigger.preview import PreviewRow
-
+RowKind = Literal["fire", "skipped", "shifted", "doubled"]
 Kind = Literal["fixed", "interval", "every"]
 
 ALIASES: Final = {
@@ -57,6 +62,23 @@ class Fire:
     local: str
     note: Note | None = None
     named: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewRow:
+    """One line of a preview.
+
+    kind "fire": the schedule fires at `at` (`fire` tells more). The other kinds stand for a change of clocks at
+    `at` and fire nothing themselves: "skipped" (named times that do not exist and are not made up for),
+    "shifted" (they do not exist and move to the first valid moment), "doubled" (they come twice).
+    `local` is the clock's reading, for a change the span of wall times concerned; `text` says it in words.
+    """
+
+    kind: RowKind
+    at: datetime
+    local: str
+    text: str
+    fire: Fire | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +164,17 @@ class Schedule:
             reach = max(end - fire.at, timedelta(seconds=1))
             end = fire.at - timedelta(microseconds=1)
 
-    def preview(self, start: datetime, count: int) -> "list[PreviewRow]":
-        """The next `count` fires after `start`, with a row for each change of clocks that concerns them."""
-        from aicflow_trigger.preview import preview_rows
-
-        return preview_rows(self, start, count)
+    def preview(self, start: datetime, count: int) -> list[PreviewRow]:
+        """Rows for the next `count` fires after `start` (aware), in order of time, and for each change of clocks that
+        concerns them."""
+        rows: list[PreviewRow] = []
+        touching = _touching_changes(self, self._times, self._zone)
+        since = start
+        for fire in self.fires_between(start, datetime.max.replace(tzinfo=start.tzinfo), count):
+            rows.extend(touching(since, fire.at))
+            rows.append(PreviewRow("fire", fire.at, fire.local, _fire_text(fire), fire))
+            since = fire.at
+        return rows
 
     def _latest(self, start: datetime, end: datetime, reach: timedelta) -> Fire | None:
         """The last fire in (`start`, `end`], found by looking back ever farther, beginning with `reach`."""
@@ -206,3 +234,71 @@ def _read_duration(text: str, position: int) -> timedelta:
         position=position,
         hint="Write whole numbers with units s, m, h or d, as in @every 15m or @every 1h30m",
     )
+
+
+def _fire_text(fire: Fire) -> str:
+    match fire.note:
+        case "gap":
+            return f"instead of {(fire.named or '').replace('T', ' ')}, which does not exist"
+        case "fold-first":
+            return "the first of two: clocks go back and show this time again"
+        case "fold-second":
+            return "the second of two: clocks have gone back"
+        case None:
+            return ""
+
+
+def _touching_changes(
+    schedule: Schedule, times: WallTimes | None, zone: ZoneInfo
+) -> Callable[[datetime, datetime], Iterator[PreviewRow]]:
+    # No time is named in [quiet_from, quiet_until): spares looking at most changes of a rare schedule.
+    quiet_from = quiet_until = datetime.min
+
+    def rows(after: datetime, until: datetime) -> Iterator[PreviewRow]:
+        nonlocal quiet_from, quiet_until
+        if times is None:
+            return
+        for change in changes_between(zone, after, until):
+            low, high = sorted((change.old_wall, change.new_wall))
+            if quiet_from <= low and high <= quiet_until:
+                continue
+            first = times.at_or_after(low)
+            quiet_from, quiet_until = low, first or datetime.max
+            if first is not None and first < high:
+                yield _change_row(schedule, change, _listed(times, first, high))
+
+    return rows
+
+
+def _listed(times: WallTimes, first: datetime, high: datetime) -> str:
+    named = [first]
+    while len(named) < 5 and (following := times.after(named[-1])) is not None and following < high:
+        named.append(following)
+    shown = ", ".join(_clock(wall) for wall in named[:4])
+    return f"{shown} and more" if len(named) > 4 else shown
+
+
+def _change_row(schedule: Schedule, change: Change, named: str) -> PreviewRow:
+    old, new = change.old_wall, change.new_wall
+    fixed = schedule.kind == "fixed"
+    low, high = _clocks(min(old, new), max(old, new))
+    span = f"{low}–{high}"
+    if new > old:
+        moved = f"Clocks go forward from {low} to {high}, past {named}"
+        if fixed:
+            return PreviewRow("shifted", change.at, span, f"{moved}: fires once, at {high}")
+        return PreviewRow("skipped", change.at, span, f"{moved}: nothing fires for that")
+    once = "fires the first time only" if fixed else "fires both times"
+    text = f"Clocks go back from {high} to {low} and show {named} twice: {once}"
+    return PreviewRow("doubled", change.at, span, text)
+
+
+def _clocks(low: datetime, high: datetime) -> tuple[str, str]:
+    """Two wall times, with their dates where these differ: Samoa once skipped a whole day."""
+    if low.date() == high.date():
+        return _clock(low), _clock(high)
+    return f"{low.date()} {_clock(low)}", f"{high.date()} {_clock(high)}"
+
+
+def _clock(wall: datetime) -> str:
+    return wall.strftime("%H:%M:%S" if wall.second else "%H:%M")

@@ -101,13 +101,13 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
 
     def find(self, path: str, method: str) -> Found | None:
         """What is live at a path (still percent-encoded, without the prefix), or None."""
-        matches = [hook for hooks, _ in self._table.matches(path) for hook in hooks]
+        matches = [(hook, values) for hooks, values in self._table.matches(path) for hook in hooks]
         # what answers GET answers HEAD, unless another does
         for wanted in (method, "GET") if method == "HEAD" else (method,):
-            for hook in matches:
-                if wanted in hook.methods:
-                    return Found(hook, hook.pattern.match(path) or {}, ())
-        return Found(None, {}, sorted({one for hook in matches for one in hook.methods})) if matches else None
+            for hook, values in matches:
+                if wanted in hook.methods:  # hooks of one shape name their parameters differently
+                    return Found(hook, dict(zip(hook.pattern.parameters, values.values(), strict=True)), ())
+        return Found(None, {}, sorted({one for hook, _ in matches for one in hook.methods})) if matches else None
 
     @classmethod
     def conflict(cls, params: WebhookParams, other: WebhookParams) -> str | None:

@@ -7,12 +7,10 @@ from typing import Annotated, Any, Final, Literal
 from aicflow import Output, Params, SecretText
 from pydantic import Field
 
-from aicflow_trigger.bodies import BodyKind
+from aicflow_trigger.bodies import BodyKind, UploadedFile
 from aicflow_trigger.errors import PathPatternError
-from aicflow_trigger.hmacs import Algorithm, Encoding
-from aicflow_trigger.multipart_bodies import UploadedFile
 from aicflow_trigger.paths import PathPattern
-from aicflow_trigger.signatures import PlainScheme, Preset
+from aicflow_trigger.signatures import Algorithm, Encoding, PlainScheme, Preset
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 _Secret = Annotated[SecretText, Field(min_length=1)]
