@@ -13,7 +13,7 @@ from aicflow.host import requests
 from aicflow.host.bodies import json_body
 from aicflow.host.pages import json_response, list_response
 from aicflow.host.problems import Problem
-from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, problems, returns, router, runtime_of, scoped
+from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, call, problems, router, runtime_of, scoped
 from aicflow.host.views import node_type_view, plugin_view, trigger_type_view
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.tables import NodeSetting
@@ -27,26 +27,14 @@ routes = router("catalogue")
 _type_id = attrgetter("type_id")
 
 
-@routes.get(
-    "/node-types",
-    operation_id="list_node_types",
-    summary="List the installed node types",
-    responses=returns("NodeTypePage"),
-    dependencies=scoped("read"),
-)
+@routes.get("/node-types", summary="List the installed node types", **call("read", "NodeTypePage"))
 async def list_node_types(request: Request, query: Paging) -> Response:
     """By id, the newest version of each."""
     registry = runtime_of(request).registry
     return list_response(registry.nodes(), _type_id, query, lambda node: node_type_view(node, registry))
 
 
-@routes.get(
-    "/node-types/{type_id}",
-    operation_id="get_node_type",
-    summary="Show a node type",
-    responses=returns("NodeType", 404),
-    dependencies=scoped("read"),
-)
+@routes.get("/node-types/{type_id}", summary="Show a node type", **call("read", "NodeType", 404))
 async def get_node_type(request: Request, type_id: Id, query: NoQuery) -> Response:
     """With its schemas, its documentation, and how it is configured."""
     registry = runtime_of(request).registry
@@ -55,11 +43,9 @@ async def get_node_type(request: Request, type_id: Id, query: NoQuery) -> Respon
 
 @routes.patch(
     "/node-types/{type_id}",
-    operation_id="configure_node_type",
     summary="Configure a node type",
-    responses=returns("NodeType", 400, 404, 413, 415),
     openapi_extra=body_of(requests.PatchNodeType),
-    dependencies=scoped("admin"),
+    **call("admin", "NodeType", 400, 404, 413, 415),
 )
 async def configure_node_type(request: Request, type_id: Id, query: NoQuery) -> Response:
     """Switch it off or on, or give it default params, which a node's own params override. Works at once."""
@@ -97,49 +83,25 @@ def _check_defaults(type_id: str, schema: dict[str, Any], params: dict[str, Any]
         raise Problem("request-invalid", f"{errors[0]['pointer']}: {errors[0]['message']}.", errors=errors)
 
 
-@routes.get(
-    "/trigger-types",
-    operation_id="list_trigger_types",
-    summary="List the installed trigger types",
-    responses=returns("TriggerTypePage"),
-    dependencies=scoped("read"),
-)
+@routes.get("/trigger-types", summary="List the installed trigger types", **call("read", "TriggerTypePage"))
 async def list_trigger_types(request: Request, query: Paging) -> Response:
     """By id, the newest version of each."""
     return list_response(runtime_of(request).registry.triggers(), _type_id, query, trigger_type_view)
 
 
-@routes.get(
-    "/trigger-types/{type_id}",
-    operation_id="get_trigger_type",
-    summary="Show a trigger type",
-    responses=returns("TriggerType", 404),
-    dependencies=scoped("read"),
-)
+@routes.get("/trigger-types/{type_id}", summary="Show a trigger type", **call("read", "TriggerType", 404))
 async def get_trigger_type(request: Request, type_id: Id, query: NoQuery) -> Response:
     """With its schemas and its documentation."""
     return json_response(trigger_type_view(runtime_of(request).registry.trigger(type_id)))
 
 
-@routes.get(
-    "/plugins",
-    operation_id="list_plugins",
-    summary="List the installed plugins",
-    responses=returns("PluginPage"),
-    dependencies=scoped("read"),
-)
+@routes.get("/plugins", summary="List the installed plugins", **call("read", "PluginPage"))
 async def list_plugins(request: Request, query: Paging) -> Response:
     """Those that failed or are blocked too, with the reason."""
     return list_response(runtime_of(request).plugins.infos, attrgetter("name"), query, plugin_view)
 
 
-@routes.get(
-    "/plugins/{name}",
-    operation_id="get_plugin",
-    summary="Show a plugin",
-    responses=returns("Plugin", 404),
-    dependencies=scoped("read"),
-)
+@routes.get("/plugins/{name}", summary="Show a plugin", **call("read", "Plugin", 404))
 async def get_plugin(request: Request, name: Id, query: NoQuery) -> Response:
     """What it brought, and its problems."""
     infos = runtime_of(request).plugins.infos
@@ -151,7 +113,6 @@ async def get_plugin(request: Request, name: Id, query: NoQuery) -> Response:
 
 @routes.get(
     "/schema/workflow",
-    operation_id="get_workflow_schema",
     summary="The JSON Schema of the workflow document",
     responses={200: {"content": {"application/schema+json": {"schema": {"type": "object"}}}}, **problems()},
     dependencies=scoped("read"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -27,6 +28,7 @@ __all__ = [
     "Paging",
     "PlainRoute",
     "body_of",
+    "call",
     "problems",
     "repeated",
     "returns",
@@ -88,8 +90,8 @@ async def started(request: Request, execution_id: str, status: int = 200) -> Res
 
 
 def router(tag: str) -> APIRouter:
-    """A router under the API's prefix."""
-    return APIRouter(prefix="/api/v1", tags=[tag])
+    """A router under the API's prefix. Operations are called like the functions behind them."""
+    return APIRouter(prefix="/api/v1", tags=[tag], generate_unique_id_function=attrgetter("name"))
 
 
 def scoped(scope: Scope) -> Any:
@@ -118,6 +120,12 @@ def returns(
     for key, part in (more or {}).items():
         out[key] = out.get(key, {}) | part
     return out
+
+
+def call(scope: Scope, name: str | None, *failures: int, status: int = 200, **more: Any) -> dict[str, Any]:
+    """What a route is registered with beside its path and summary: who may call it, and what it returns."""
+    responses = returns(name, *failures, status=status, **more) if name is not None else problems(*failures)
+    return {"status_code": status, "responses": responses, "dependencies": scoped(scope)}
 
 
 def repeated(name: str) -> dict[str, Any]:

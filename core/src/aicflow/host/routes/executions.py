@@ -27,6 +27,7 @@ from aicflow.host.routes.common import (
     NoQuery,
     PlainRoute,
     body_of,
+    call,
     problems,
     repeated,
     returns,
@@ -215,13 +216,7 @@ start_route = PlainRoute(
 )
 
 
-@routes.get(
-    "/executions",
-    operation_id="list_executions",
-    summary="List executions, newest first",
-    responses=returns("ExecutionPage"),
-    dependencies=scoped("read"),
-)
+@routes.get("/executions", summary="List executions, newest first", **call("read", "ExecutionPage"))
 async def list_executions(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """Without their inputs and outputs. With `labels` or `q` one call looks at 1,000 executions: a page may be short,
     or empty, and have a `next_cursor` nevertheless."""
@@ -229,13 +224,7 @@ async def list_executions(request: Request, query: Annotated[ListQuery, Query()]
     return await page_response(read, lambda execution: execution_view(execution, values=False))
 
 
-@routes.get(
-    "/executions/{execution_id}",
-    operation_id="get_execution",
-    summary="Show an execution",
-    responses=returns("Execution", 404),
-    dependencies=scoped("read"),
-)
+@routes.get("/executions/{execution_id}", summary="Show an execution", **call("read", "Execution", 404))
 async def get_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
     """With its input, and its output or error once it ended."""
     return json_response(shown(request, await runtime_of(request).executions.get(execution_id)))
@@ -247,13 +236,7 @@ class StepsQuery(PageQuery):
     fields: Literal["output"] | None = Field(default=None, description="`output`: with what the steps returned")
 
 
-@routes.get(
-    "/executions/{execution_id}/steps",
-    operation_id="list_steps",
-    summary="List the steps of an execution",
-    responses=returns("Steps", 404),
-    dependencies=scoped("read"),
-)
+@routes.get("/executions/{execution_id}/steps", summary="List the steps of an execution", **call("read", "Steps", 404))
 async def list_steps(request: Request, execution_id: Id, query: Annotated[StepsQuery, Query()]) -> Response:
     """In the order they first appeared. Without their outputs, unless `fields=output` asks for them: a page then ends
     early when its outputs are larger than 8 MiB."""
@@ -275,7 +258,6 @@ async def list_steps(request: Request, execution_id: Id, query: Annotated[StepsQ
 
 @routes.get(
     "/executions/{execution_id}/steps/{node_id}/output",
-    operation_id="get_step_output",
     summary="Show what a step returned",
     responses={
         200: {"description": "The output", "headers": BYTES_HEADERS, "content": {"application/json": {"schema": {}}}},
@@ -283,8 +265,8 @@ async def list_steps(request: Request, execution_id: Id, query: Annotated[StepsQ
         304: {"description": "It is what If-None-Match names"},
         **problems(404, 416),
     },
-    openapi_extra={"parameters": BYTES_PARAMETERS},
     dependencies=scoped("read"),
+    openapi_extra={"parameters": BYTES_PARAMETERS},
 )
 async def get_step_output(request: Request, execution_id: Id, node_id: Id, query: NoQuery) -> Response:
     """As JSON, whole or the bytes that `Range` names, so that a large one can be read in parts."""
@@ -311,11 +293,7 @@ class EventsQuery(BaseModel):
 
 
 @routes.get(
-    "/executions/{execution_id}/events",
-    operation_id="list_events",
-    summary="List the events of an execution",
-    responses=returns("Events", 404),
-    dependencies=scoped("read"),
+    "/executions/{execution_id}/events", summary="List the events of an execution", **call("read", "Events", 404)
 )
 async def list_events(request: Request, execution_id: Id, query: Annotated[EventsQuery, Query()]) -> Response:
     """In order. Ask again with `after` = `last_seq` for more."""
@@ -328,12 +306,7 @@ async def list_events(request: Request, execution_id: Id, query: Annotated[Event
 
 
 @routes.post(
-    "/executions/{execution_id}/cancel",
-    operation_id="cancel_execution",
-    summary="Cancel an execution",
-    status_code=202,
-    responses=returns("Execution", 404, status=202),
-    dependencies=scoped("execute"),
+    "/executions/{execution_id}/cancel", summary="Cancel an execution", **call("execute", "Execution", 404, status=202)
 )
 async def cancel_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
     """Stops the work within two seconds; then nodes with `run: always` run. After the end it changes nothing."""
@@ -346,12 +319,9 @@ async def cancel_execution(request: Request, execution_id: Id, query: NoQuery) -
 
 @routes.post(
     "/executions/{execution_id}/resume",
-    operation_id="resume_execution",
     summary="Answer a waiting step",
-    status_code=202,
-    responses=returns("Execution", 400, 404, 409, 413, 415, status=202),
     openapi_extra=body_of(requests.ResumeExecution, required=False),
-    dependencies=scoped("execute"),
+    **call("execute", "Execution", 400, 404, 409, 413, 415, status=202),
 )
 async def resume_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
     """With `answered` the step runs again with the value; `retry`, `skip` and `fail` settle it otherwise."""
@@ -363,12 +333,9 @@ async def resume_execution(request: Request, execution_id: Id, query: NoQuery) -
 
 @routes.post(
     "/executions/{execution_id}/rerun",
-    operation_id="rerun_execution",
     summary="Make a new execution from an old one",
-    status_code=202,
-    responses=returns("Execution", 400, 404, 409, 410, 413, 415, status=202, more={200: repeated("Execution")}),
     openapi_extra={**body_of(requests.RerunExecution, required=False), "parameters": [IDEMPOTENCY_KEY]},
-    dependencies=scoped("execute"),
+    **call("execute", "Execution", 400, 404, 409, 410, 413, 415, status=202, more={200: repeated("Execution")}),
 )
 async def rerun_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
     """With the same input unless `input` is given, also null."""
@@ -390,10 +357,8 @@ async def rerun_execution(request: Request, execution_id: Id, query: NoQuery) ->
 
 @routes.get(
     "/executions/{execution_id}/why",
-    operation_id="why_execution",
     summary="Say what an execution is doing, or why it ended as it did",
-    responses=returns("Why", 404),
-    dependencies=scoped("read"),
+    **call("read", "Why", 404),
 )
 async def why_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
     """In a sentence."""
@@ -424,11 +389,9 @@ async def _bulk(
 
 @routes.post(
     "/executions/bulk-cancel",
-    operation_id="bulk_cancel",
     summary="Cancel many executions",
-    responses=returns("BulkResult", 400, 413, 415),
     openapi_extra={**body_of(requests.BulkRequest), "parameters": [IDEMPOTENCY_KEY]},
-    dependencies=scoped("execute"),
+    **call("execute", "BulkResult", 400, 413, 415),
 )
 async def bulk_cancel(request: Request, query: NoQuery) -> Response:
     """Those that have not ended. A result for each; what fails for one holds up no other."""
@@ -437,11 +400,9 @@ async def bulk_cancel(request: Request, query: NoQuery) -> Response:
 
 @routes.post(
     "/executions/bulk-rerun",
-    operation_id="bulk_rerun",
     summary="Rerun many executions",
-    responses=returns("BulkResult", 400, 413, 415),
     openapi_extra={**body_of(requests.BulkRequest), "parameters": [IDEMPOTENCY_KEY]},
-    dependencies=scoped("execute"),
+    **call("execute", "BulkResult", 400, 413, 415),
 )
 async def bulk_rerun(request: Request, query: NoQuery) -> Response:
     """Failed and cancelled ones, unless `status` says which. A result for each; what fails for one holds up no

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from operator import attrgetter
 
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
@@ -16,12 +17,12 @@ from aicflow.kernel.errors import AICFlowError
 
 __all__ = ["PATHS", "routes"]
 
-routes = APIRouter(tags=["health"])
+routes = APIRouter(tags=["health"], generate_unique_id_function=attrgetter("name"))
 _log = logging.getLogger("aicflow.host")
 PATHS = ("/livez", "/readyz")
 
 
-@routes.get("/livez", operation_id="livez", summary="Whether the process lives")
+@routes.get("/livez", summary="Whether the process lives")
 async def livez(query: NoQuery) -> Response:
     """Answers as long as the event loop turns."""
     return json_response({"status": "alive"})
@@ -29,7 +30,6 @@ async def livez(query: NoQuery) -> Response:
 
 @routes.get(
     "/readyz",
-    operation_id="readyz",
     summary="Whether executions can be accepted and run",
     responses={200: shows("Ready", "Successful Response"), 503: shows("Ready", "Not ready")},
 )
@@ -67,10 +67,9 @@ async def readyz(request: Request, query: NoQuery) -> Response:
 
 @routes.get(
     "/metrics",
-    operation_id="metrics",
     summary="Figures of this process for Prometheus",
-    response_class=PlainTextResponse,
     dependencies=scoped("read"),
+    response_class=PlainTextResponse,
 )
 async def metrics(request: Request, query: NoQuery) -> Response:
     """Prometheus' text format. Needs a key with scope `read`: give Prometheus a `credentials_file`."""

@@ -17,12 +17,10 @@ from aicflow.host.routes.common import (
     NoQuery,
     Paging,
     body_of,
-    problems,
+    call,
     repeated,
-    returns,
     router,
     runtime_of,
-    scoped,
 )
 from aicflow.host.views import api_key_view
 from aicflow.kernel.ports.executions import Idempotency
@@ -35,12 +33,9 @@ routes = router("api-keys")
 
 @routes.post(
     "/api-keys",
-    operation_id="create_api_key",
     summary="Create an API key",
-    status_code=201,
-    responses=returns("ApiKeyCreated", 400, 410, 413, 415, status=201, more={200: repeated("ApiKeyCreated")}),
     openapi_extra={**body_of(requests.CreateApiKey), "parameters": [IDEMPOTENCY_KEY]},
-    dependencies=scoped("admin"),
+    **call("admin", "ApiKeyCreated", 400, 410, 413, 415, status=201, more={200: repeated("ApiKeyCreated")}),
 )
 async def create_api_key(request: Request, query: NoQuery) -> Response:
     """The key itself is in this answer only, and in that to the same request with the same idempotency key."""
@@ -67,27 +62,14 @@ async def create_api_key(request: Request, query: NoQuery) -> Response:
     return await once(request, "api-keys", body.model_dump(mode="json"), act, again, hidden=True)
 
 
-@routes.get(
-    "/api-keys",
-    operation_id="list_api_keys",
-    summary="List API keys, newest first",
-    responses=returns("ApiKeyPage"),
-    dependencies=scoped("admin"),
-)
+@routes.get("/api-keys", summary="List API keys, newest first", **call("admin", "ApiKeyPage"))
 async def list_api_keys(request: Request, query: Paging) -> Response:
     """Revoked ones too, never the keys themselves."""
     records = sorted(await runtime_of(request).keys.list(), key=attrgetter("created_at", "id"), reverse=True)
     return list_response(records, attrgetter("id"), query, api_key_view)
 
 
-@routes.delete(
-    "/api-keys/{key_id}",
-    operation_id="revoke_api_key",
-    summary="Revoke an API key",
-    status_code=204,
-    responses=problems(404),
-    dependencies=scoped("admin"),
-)
+@routes.delete("/api-keys/{key_id}", summary="Revoke an API key", **call("admin", None, 404, status=204))
 async def revoke_api_key(request: Request, key_id: Id, query: NoQuery) -> Response:
     """At once, also for streams that are open with it. It stays in the list."""
     await runtime_of(request).keys.revoke(key_id)

@@ -13,7 +13,7 @@ from aicflow.host import requests
 from aicflow.host.bodies import json_body
 from aicflow.host.pages import json_response
 from aicflow.host.problems import request_invalid
-from aicflow.host.routes.common import Id, NoQuery, body_of, returns, router, runtime_of, scoped
+from aicflow.host.routes.common import Id, NoQuery, body_of, call, router, runtime_of
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.execution import Step
 
@@ -26,9 +26,8 @@ routes = router("workflows")
     "/workflows/{workflow_id}/preview-expression",
     operation_id="preview_expression",
     summary="Evaluate an expression against an execution's data",
-    responses=returns("ExpressionPreview", 400, 404, 413, 415),
     openapi_extra=body_of(requests.PreviewExpression),
-    dependencies=scoped("read"),
+    **call("read", "ExpressionPreview", 400, 404, 413, 415),
 )
 async def preview(request: Request, workflow_id: Id, query: NoQuery) -> Response:
     """Nothing is stored and nothing runs. An expression that fails is an answer like any other; secrets are never

@@ -19,11 +19,10 @@ from aicflow.host.routes.common import (
     NoQuery,
     Paging,
     body_of,
+    call,
     repeated,
-    returns,
     router,
     runtime_of,
-    scoped,
     started,
 )
 from aicflow.host.triggers import ActiveTrigger
@@ -72,13 +71,7 @@ def _view(active: ActiveTrigger) -> dict[str, Any]:
     }
 
 
-@routes.get(
-    "/triggers",
-    operation_id="list_triggers",
-    summary="List the triggers of enabled workflows",
-    responses=returns("TriggerPage"),
-    dependencies=scoped("read"),
-)
+@routes.get("/triggers", summary="List the triggers of enabled workflows", **call("read", "TriggerPage"))
 async def list_triggers(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """By id, `workflow_id:trigger_id`; those that could not be activated too, with the reason."""
     found = [
@@ -90,37 +83,19 @@ async def list_triggers(request: Request, query: Annotated[ListQuery, Query()]) 
     return json_response({"data": [_view(active) for active in found[: query.limit]], "next_cursor": cursor})
 
 
-@routes.get(
-    "/triggers/{binding_id}",
-    operation_id="get_trigger",
-    summary="Show a trigger",
-    responses=returns("Trigger", 404),
-    dependencies=scoped("read"),
-)
+@routes.get("/triggers/{binding_id}", summary="Show a trigger", **call("read", "Trigger", 404))
 async def get_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
     """Its id is `workflow_id:trigger_id`."""
     return json_response(_view(runtime_of(request).trigger_service.get(binding_id)))
 
 
-@routes.post(
-    "/triggers/{binding_id}/pause",
-    operation_id="pause_trigger",
-    summary="Pause a trigger",
-    responses=returns("Trigger", 404),
-    dependencies=scoped("write"),
-)
+@routes.post("/triggers/{binding_id}/pause", summary="Pause a trigger", **call("write", "Trigger", 404))
 async def pause_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
     """Kept over restarts and new versions."""
     return json_response(_view(await runtime_of(request).workflows.pause_trigger(binding_id, True)))
 
 
-@routes.post(
-    "/triggers/{binding_id}/resume",
-    operation_id="resume_trigger",
-    summary="Resume a paused trigger",
-    responses=returns("Trigger", 404),
-    dependencies=scoped("write"),
-)
+@routes.post("/triggers/{binding_id}/resume", summary="Resume a paused trigger", **call("write", "Trigger", 404))
 async def resume_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
     """At once."""
     return json_response(_view(await runtime_of(request).workflows.pause_trigger(binding_id, False)))
@@ -137,12 +112,9 @@ async def _fired(
 
 @routes.post(
     "/triggers/{binding_id}/fire",
-    operation_id="fire_trigger",
     summary="Fire a trigger now",
-    status_code=202,
-    responses=returns("Execution", 400, 404, 409, 410, 413, 415, status=202, more={200: repeated("Execution")}),
     openapi_extra={**body_of(requests.FireTrigger, required=False), "parameters": [IDEMPOTENCY_KEY]},
-    dependencies=scoped("execute"),
+    **call("execute", "Execution", 400, 404, 409, 410, 413, 415, status=202, more={200: repeated("Execution")}),
 )
 async def fire_trigger(request: Request, binding_id: Id, query: NoQuery) -> Response:
     """With the payload in the body, or one that the trigger type makes for now; also when it is paused."""
@@ -159,13 +131,7 @@ async def fire_trigger(request: Request, binding_id: Id, query: NoQuery) -> Resp
     return await once(request, "fire", [binding_id, body.payload], act, partial(started, request))
 
 
-@routes.get(
-    "/triggers/{binding_id}/next",
-    operation_id="next_fires",
-    summary="When a trigger will fire next",
-    responses=returns("Fires", 404, 409),
-    dependencies=scoped("read"),
-)
+@routes.get("/triggers/{binding_id}/next", summary="When a trigger will fire next", **call("read", "Fires", 404, 409))
 async def next_fires(request: Request, binding_id: Id, query: Annotated[NextQuery, Query()]) -> Response:
     """For triggers that fire by the clock; the trigger type defines the rows."""
     runtime = runtime_of(request)
@@ -180,10 +146,8 @@ async def next_fires(request: Request, binding_id: Id, query: Annotated[NextQuer
 
 @routes.get(
     "/triggers/{binding_id}/deliveries",
-    operation_id="list_deliveries",
     summary="List what arrived for a trigger, newest first",
-    responses=returns("DeliveryPage", 404),
-    dependencies=scoped("read"),
+    **call("read", "DeliveryPage", 404),
 )
 async def list_deliveries(request: Request, binding_id: Id, query: Paging) -> Response:
     """Without the payloads."""
@@ -212,10 +176,8 @@ async def _delivery(request: Request, binding_id: str, delivery_id: str) -> Deli
 
 @routes.get(
     "/triggers/{binding_id}/deliveries/{delivery_id}",
-    operation_id="get_delivery",
     summary="Show something that arrived for a trigger",
-    responses=returns("Delivery", 404),
-    dependencies=scoped("read"),
+    **call("read", "Delivery", 404),
 )
 async def get_delivery(request: Request, binding_id: Id, delivery_id: Id, query: NoQuery) -> Response:
     """With its payload."""
@@ -226,12 +188,9 @@ async def get_delivery(request: Request, binding_id: Id, delivery_id: Id, query:
 
 @routes.post(
     "/triggers/{binding_id}/deliveries/{delivery_id}/replay",
-    operation_id="replay_delivery",
     summary="Start an execution with a payload that arrived before",
-    status_code=202,
-    responses=returns("Execution", 404, 409, 410, status=202, more={200: repeated("Execution")}),
     openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
-    dependencies=scoped("execute"),
+    **call("execute", "Execution", 404, 409, 410, status=202, more={200: repeated("Execution")}),
 )
 async def replay_delivery(
     request: Request, binding_id: Id, delivery_id: Id, query: Annotated[ReplayQuery, Query()]

@@ -19,12 +19,10 @@ from aicflow.host.routes.common import (
     NoQuery,
     Paging,
     body_of,
-    problems,
+    call,
     repeated,
-    returns,
     router,
     runtime_of,
-    scoped,
 )
 from aicflow.host.views import version_view, workflow_view
 from aicflow.kernel.issues import Issue
@@ -107,14 +105,19 @@ def _saved(record: WorkflowRecord, issues: list[Issue], status: int = 200) -> Re
 
 @routes.post(
     "/workflows",
-    operation_id="create_workflow",
     summary="Save a new workflow",
-    status_code=201,
-    responses=returns(
-        "Workflow", 400, 409, 410, 413, 415, status=201, more={201: {"headers": _ETAG}, 200: repeated("Workflow")}
-    ),
     openapi_extra={**_DOCUMENT, "parameters": [IDEMPOTENCY_KEY]},
-    dependencies=scoped("write"),
+    **call(
+        "write",
+        "Workflow",
+        400,
+        409,
+        410,
+        413,
+        415,
+        status=201,
+        more={201: {"headers": _ETAG}, 200: repeated("Workflow")},
+    ),
 )
 async def create_workflow(request: Request, query: Annotated[CreateQuery, Query()]) -> Response:
     """The document is validated first; one with errors is refused with all of them and nothing is stored."""
@@ -136,13 +139,7 @@ async def create_workflow(request: Request, query: Annotated[CreateQuery, Query(
     return await once(request, "workflows", [document.value, query.id, query.enabled], act, again)
 
 
-@routes.get(
-    "/workflows",
-    operation_id="list_workflows",
-    summary="List workflows, newest first",
-    responses=returns("WorkflowPage"),
-    dependencies=scoped("read"),
-)
+@routes.get("/workflows", summary="List workflows, newest first", **call("read", "WorkflowPage"))
 async def list_workflows(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """Without their documents."""
     if query.name is not None and "\0" in query.name:
@@ -155,11 +152,9 @@ async def list_workflows(request: Request, query: Annotated[ListQuery, Query()])
 
 @routes.post(
     "/workflows/validate",
-    operation_id="validate_workflow",
     summary="Validate a document without saving it",
-    responses=returns("ValidationResult", 400, 413, 415),
     openapi_extra=_ANY_DOCUMENT,
-    dependencies=scoped("read"),
+    **call("read", "ValidationResult", 400, 413, 415),
 )
 async def validate_workflow(request: Request, query: NoQuery) -> Response:
     """All findings at once, also for a document with errors; only a body that cannot be read is refused."""
@@ -172,12 +167,10 @@ async def validate_workflow(request: Request, query: NoQuery) -> Response:
 
 @routes.get(
     "/workflows/{workflow_id}",
-    operation_id="get_workflow",
     summary="Show a workflow with its newest document",
-    responses=returns(
-        "Workflow", 404, more={200: {"headers": _ETAG}, 304: {"description": "It is what If-None-Match names"}}
+    **call(
+        "read", "Workflow", 404, more={200: {"headers": _ETAG}, 304: {"description": "It is what If-None-Match names"}}
     ),
-    dependencies=scoped("read"),
 )
 async def get_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
     """The ETag names its revision."""
@@ -190,11 +183,9 @@ async def get_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Res
 
 @routes.put(
     "/workflows/{workflow_id}",
-    operation_id="replace_workflow",
     summary="Save a new version of a workflow",
-    responses=returns("Workflow", 400, 404, 412, 413, 415, 428, more={200: {"headers": _ETAG}}),
     openapi_extra={**_DOCUMENT, **_if_match(required=True)},
-    dependencies=scoped("write"),
+    **call("write", "Workflow", 400, 404, 412, 413, 415, 428, more={200: {"headers": _ETAG}}),
 )
 async def replace_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
     """Needs If-Match. An equal document makes no new version."""
@@ -208,11 +199,9 @@ async def replace_workflow(request: Request, workflow_id: Id, query: NoQuery) ->
 
 @routes.patch(
     "/workflows/{workflow_id}",
-    operation_id="patch_workflow",
     summary="Switch a workflow on or off",
-    responses=returns("Workflow", 400, 404, 412, 413, 415, more={200: {"headers": _ETAG}}),
     openapi_extra={**body_of(requests.PatchWorkflow), **_if_match(required=False)},
-    dependencies=scoped("write"),
+    **call("write", "Workflow", 400, 404, 412, 413, 415, more={200: {"headers": _ETAG}}),
 )
 async def patch_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
     """A workflow that is off starts nothing; executions under way go on."""
@@ -226,12 +215,9 @@ async def patch_workflow(request: Request, workflow_id: Id, query: NoQuery) -> R
 
 @routes.delete(
     "/workflows/{workflow_id}",
-    operation_id="delete_workflow",
     summary="Delete a workflow",
-    status_code=204,
-    responses=problems(404, 412),
     openapi_extra=_if_match(required=False),
-    dependencies=scoped("write"),
+    **call("write", None, 404, 412, status=204),
 )
 async def delete_workflow(request: Request, workflow_id: Id, query: NoQuery) -> Response:
     """Its executions stay and can be read."""
@@ -244,12 +230,9 @@ async def delete_workflow(request: Request, workflow_id: Id, query: NoQuery) -> 
 
 @routes.post(
     "/workflows/{workflow_id}/drafts",
-    operation_id="create_draft",
     summary="Keep a new version without making it the current one",
-    status_code=201,
-    responses=returns("WorkflowVersion", 400, 404, 410, 413, 415, status=201, more={200: repeated("WorkflowVersion")}),
     openapi_extra={**_DOCUMENT, "parameters": [IDEMPOTENCY_KEY]},
-    dependencies=scoped("write"),
+    **call("write", "WorkflowVersion", 400, 404, 410, 413, 415, status=201, more={200: repeated("WorkflowVersion")}),
 )
 async def create_draft(request: Request, workflow_id: Id, query: NoQuery) -> Response:
     """To be tried by its number or by a webhook's test URL; restoring it makes it the current version."""
@@ -273,8 +256,7 @@ async def create_draft(request: Request, workflow_id: Id, query: NoQuery) -> Res
     "/workflows/{workflow_id}/versions",
     operation_id="list_workflow_versions",
     summary="List the versions of a workflow, newest first",
-    responses=returns("WorkflowVersionPage", 404),
-    dependencies=scoped("read"),
+    **call("read", "WorkflowVersionPage", 404),
 )
 async def list_versions(request: Request, workflow_id: Id, query: Paging) -> Response:
     """Without their documents."""
@@ -286,8 +268,7 @@ async def list_versions(request: Request, workflow_id: Id, query: Paging) -> Res
     "/workflows/{workflow_id}/versions/{version}",
     operation_id="get_workflow_version",
     summary="Show one version of a workflow",
-    responses=returns("WorkflowVersion", 404),
-    dependencies=scoped("read"),
+    **call("read", "WorkflowVersion", 404),
 )
 async def get_version(request: Request, workflow_id: Id, version: Version, query: NoQuery) -> Response:
     """With its document. Versions never change."""
@@ -298,8 +279,7 @@ async def get_version(request: Request, workflow_id: Id, version: Version, query
     "/workflows/{workflow_id}/versions/{version}/restore",
     operation_id="restore_workflow_version",
     summary="Make an old version the newest one",
-    responses=returns("Workflow", 404, more={200: {"headers": _ETAG}}),
-    dependencies=scoped("write"),
+    **call("write", "Workflow", 404, more={200: {"headers": _ETAG}}),
 )
 async def restore_version(request: Request, workflow_id: Id, version: Version, query: NoQuery) -> Response:
     """The old document must be valid with what is installed today."""
@@ -311,8 +291,7 @@ async def restore_version(request: Request, workflow_id: Id, version: Version, q
     "/workflows/{workflow_id}/diff",
     operation_id="diff_workflow_versions",
     summary="Tell what changed between two versions of a workflow",
-    responses=returns("WorkflowDiff", 404),
-    dependencies=scoped("read"),
+    **call("read", "WorkflowDiff", 404),
 )
 async def diff_versions(request: Request, workflow_id: Id, query: Annotated[DiffQuery, Query()]) -> Response:
     """In meaning, not in text: nodes, params, edges, triggers, vars and settings. The order of nodes and edges,
