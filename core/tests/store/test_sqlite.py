@@ -1,6 +1,7 @@
 """What SQLite is asked to do: few statements, indexed reads, packed rows, space given back, sound copies."""
 
 import asyncio
+import inspect
 import itertools
 import os
 import sqlite3
@@ -21,8 +22,8 @@ from aicflow.kernel.ports.tables import ApiKeyRecord
 from aicflow.kernel.values import dumps, loads
 from aicflow.store import SQLiteStore
 from aicflow.store.sqlite.event_rows import pack, unpack
+from aicflow.store.sqlite.executions import SQLiteExecutions
 from aicflow.store.sqlite.queries import count_query, list_query, ranges_of
-from aicflow.store.sqlite.queue import next_due
 from aicflow.testing.store_samples import NOW, batch, claim, create, end, new, park, start
 
 
@@ -133,7 +134,8 @@ async def test_the_queue_never_reads_more_than_it_needs(store: SQLiteStore) -> N
     await executions.hand_back("w1", "ex_0", 1)
     await claim(executions)
     await end(executions, "ex_0", epoch=2)
-    await store._writer.run(next_due)
+    next_due = inspect.unwrap(SQLiteExecutions.next_due)  # in the thread whose statements are seen
+    await store._writer.run(lambda connection: next_due(executions, connection))
     await store._writer.run(lambda connection: store._writer._batch.forget())  # type: ignore[union-attr]
     await create(executions, "ex_9", limits=limits)
     _connection(store).set_trace_callback(None)

@@ -1,13 +1,13 @@
-"""The execution store on SQLite."""
+"""Executions on SQLite, and their queue, which is the same rows."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aicflow.kernel.errors import EventsDamaged, NotFound, RecordDamaged
-from aicflow.kernel.execution import Execution
+from aicflow.kernel.errors import Conflict, EventsDamaged, NotFound, RecordDamaged
+from aicflow.kernel.execution import TERMINAL_STATUSES, Execution
 from aicflow.kernel.ports.executions import (
     Appended,
     Claimed,
@@ -24,9 +24,10 @@ from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events, check_limit
 from aicflow.store.concurrency import limits_from_json
 from aicflow.store.cursors import make_cursor, read_cursor
+from aicflow.store.instants import micros, now, seconds
 from aicflow.store.rows import trigger_from
-from aicflow.store.sqlite import queue
-from aicflow.store.sqlite.batch import Append, Batch, Create
+from aicflow.store.sqlite.batch import Append, Batch, Create, request_cancel
+from aicflow.store.sqlite.part import Part, reads, writes
 from aicflow.store.sqlite.queries import count_query, newest
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.rows import EVENT_ROWS, ROW, decoded, events_from, execution_from, shown_from
@@ -35,19 +36,18 @@ from aicflow.store.sqlite.writer import Writer
 __all__ = ["SQLiteExecutions"]
 
 
-class SQLiteExecutions:
+class SQLiteExecutions(Part):
     """Executions, their events and their queue."""
 
     def __init__(self, writer: Writer, readers: Readers, batch: Batch) -> None:
-        self._writer = writer
-        self._readers = readers
+        super().__init__(writer, readers)
         self._batch = batch
 
     async def create(
         self, new: NewExecution, *, worker: str | None = None, lease: float = 0.0, at: float | None = None
     ) -> Created:
         check_events(new.events)
-        result: Created = await self._writer.submit(Create(new, worker, lease, at))
+        result: Created = await self.writer.submit(Create(new, worker, lease, at))
         return result
 
     async def append(
@@ -60,69 +60,157 @@ class SQLiteExecutions:
         consumed: Sequence[tuple[str, int]] = (),
     ) -> Appended:
         check_append(batch, projection)
-        result: Appended = await self._writer.submit(Append(execution_id, epoch, batch, projection, outputs, consumed))
+        result: Appended = await self.writer.submit(Append(execution_id, epoch, batch, projection, outputs, consumed))
         return result
 
-    async def claim(
-        self, worker: str, limit: int, *, lease: float, at: float | None = None, cancelled_only: bool = False
+    @writes
+    def claim(
+        self,
+        connection: sqlite3.Connection,
+        worker: str,
+        limit: int,
+        *,
+        lease: float,
+        at: float | None = None,
+        cancelled_only: bool = False,
     ) -> list[Claimed]:
-        return await self._writer.run(
-            lambda connection: queue.claim(connection, worker, limit, lease=lease, at=at, cancelled_only=cancelled_only)
-        )
+        """Take up to `limit` executions: first what was begun and goes on, then queued ones by priority and age."""
+        instant = now(at)  # read in the writer's thread: a claim cannot be born expired
+        next_ones = _CANCELLED if cancelled_only else _NEXT
+        rows = loads(connection.execute(next_ones, {"now": micros(instant), "limit": limit}).fetchone()[0])
+        if not rows:
+            return []
+        numbers = dumps([row[0] for row in rows]).decode()
+        connection.execute(_CLAIM, (worker, micros(instant + lease), numbers))
+        claimed = {}
+        more = []
+        for n, row, input, has_more in rows:
+            execution = execution_from(row, payload=True)
+            execution.status = "running"
+            execution.epoch += 1
+            execution.wake_at = None
+            execution.input = decoded(input)
+            claimed[n] = Claimed(execution, [], {}, [])
+            if execution.last_seq > 1 or has_more:
+                more.append(n)
+        if more:
+            for n, events, payloads, answers in connection.execute(_MORE, (dumps(more).decode(),)).fetchall():
+                try:
+                    _complete(claimed[n], events, payloads, answers)
+                except EventsDamaged as damage:
+                    claimed[n].damage = damage  # the others go on
+        return list(claimed.values())
 
-    async def renew(
-        self, worker: str, execution_ids: Sequence[str], *, lease: float, at: float | None = None
+    @writes
+    def renew(
+        self, connection: sqlite3.Connection, worker: str, ids: Sequence[str], *, lease: float, at: float | None = None
     ) -> frozenset[str]:
-        return await self._writer.run(
-            lambda connection: queue.renew(connection, worker, execution_ids, lease=lease, at=at)
+        """Extend this worker's leases; returns which of them are to be cancelled."""
+        wanted = dumps(ids).decode()
+        connection.execute(_RENEW, (micros(now(at) + lease), wanted, worker))
+        return frozenset(loads(connection.execute(_TO_CANCEL, (wanted, worker)).fetchone()[0]))
+
+    @writes
+    def hand_back(self, connection: sqlite3.Connection, worker: str, execution_id: str, epoch: int) -> None:
+        """Give up a claim; a stale one is quiet."""
+        connection.execute(
+            "UPDATE executions SET status = 'queued', worker = NULL, due_at = -1"
+            " WHERE id = ? AND epoch = ? AND worker = ? AND status = 'running'",
+            (execution_id, epoch, worker),
         )
 
-    async def hand_back(self, worker: str, execution_id: str, epoch: int) -> None:
-        await self._writer.run(lambda connection: queue.hand_back(connection, worker, execution_id, epoch))
+    @writes
+    def reclaim(self, connection: sqlite3.Connection, worker: str) -> int:
+        """Put back into the queue whatever another worker holds."""
+        return connection.execute(
+            "UPDATE executions SET status = 'queued', worker = NULL, due_at = -1"
+            " WHERE status = 'running' AND worker IS NOT ?",
+            (worker,),
+        ).rowcount
 
-    async def reclaim(self, worker: str) -> int:
-        return await self._writer.run(lambda connection: queue.reclaim(connection, worker))
+    @reads
+    def next_due(self, connection: sqlite3.Connection, *, at: float | None = None) -> float | None:
+        """Seconds until something becomes claimable by time."""
+        due = connection.execute(_NEXT_DUE).fetchone()[0]
+        return None if due is None else max(0.0, seconds(due) - now(at))
 
-    async def next_due(self, *, at: float | None = None) -> float | None:
-        return await self._readers.run(lambda connection: queue.next_due(connection, at=at))
+    @writes
+    def request_cancel(self, connection: sqlite3.Connection, execution_id: str) -> Execution:
+        """Note a cancel request; gives the row after it."""
+        execution = _row(connection, execution_id)
+        if execution.status in TERMINAL_STATUSES or execution.cancel_requested:
+            return execution
+        request_cancel(connection, [execution_id])
+        self._batch.book(connection).cancel(execution_id)
+        execution.cancel_requested = True
+        return execution
 
-    async def request_cancel(self, execution_id: str) -> Execution:
-        return await self._writer.run(
-            lambda connection: queue.cancel(connection, self._batch.book(connection), execution_id)
-        )
+    @writes
+    def answer(self, connection: sqlite3.Connection, execution_id: str, answer: StoredAnswer) -> None:
+        """Keep an answer and make its execution claimable."""
+        execution = _row(connection, execution_id)
+        # one that was handed back while it ran is queued again, and its parked steps wait on
+        begun = execution.status == "queued" and execution.last_seq > 1
+        if execution.status not in ("waiting", "running") and not begun:
+            raise Conflict(
+                f"Execution {execution_id} is {execution.status}; only a waiting step can be answered.",
+                code="not-waiting",
+            )
+        added = connection.execute(
+            "INSERT OR IGNORE INTO answers (execution_id, node_id, call, kind, value) VALUES (?, ?, ?, ?, ?)",
+            (execution_id, answer.node_id, answer.call, answer.kind, answer.value),
+        ).rowcount
+        if not added:
+            raise Conflict(f"Step {answer.node_id!r} of execution {execution_id} has an answer.", code="answered")
+        connection.execute("UPDATE executions SET due_at = -1 WHERE id = ? AND status = 'waiting'", (execution_id,))
 
-    async def answer(self, execution_id: str, answer: StoredAnswer) -> None:
-        await self._writer.run(lambda connection: queue.answer(connection, execution_id, answer))
+    @reads
+    def get(self, connection: sqlite3.Connection, execution_id: str) -> Execution:
+        found = connection.execute(_WHOLE, (execution_id,)).fetchone()
+        if found is None:
+            raise NotFound("execution", execution_id)
+        row, input, output, whole_input, whole_trigger = found
+        try:
+            execution = execution_from(loads(row), payload=True)
+            execution.input = decoded(whole_input if input is None else input)
+            execution.output = decoded(output)
+            if whole_trigger is not None:
+                execution.trigger = trigger_from(whole_trigger)
+        except ValueError as error:
+            raise RecordDamaged(f"Execution {execution_id} cannot be read from the store: {error}.") from None
+        return execution
 
-    async def get(self, execution_id: str) -> Execution:
-        return await self._readers.run(lambda connection: _get(connection, execution_id))
+    @reads
+    def count(self, connection: sqlite3.Connection, where: ExecutionFilter) -> dict[str, int]:
+        return dict(connection.execute(*count_query(where)).fetchall())
 
-    async def count(self, where: ExecutionFilter) -> dict[str, int]:
-        sql, values = count_query(where)
-        counts: dict[str, int] = await self._readers.run(
-            _one_text(f"SELECT json_group_object(status, many) FROM ({sql})", values)  # noqa: S608
-        )
-        return counts
+    @reads
+    def events(
+        self, connection: sqlite3.Connection, execution_id: str, *, after: int = 0, limit: int = 1000
+    ) -> list[bytes]:
+        # seq is gapless, so a range of numbers bounds how much is read; whole batches come back, cut at the front only
+        found = connection.execute(_EVENTS, {"id": execution_id, "after": after, "limit": limit}).fetchone()
+        if found is None or found[0] <= after:
+            return []
+        last_seq, rows = found
+        first, events = events_from(execution_id, rows)
+        # the first batch may begin before `after`, never behind it
+        if first > after + 1 or not events:
+            raise EventsDamaged(execution_id, after + 1, first - 1 if events else last_seq)
+        return events[after + 1 - first :]
 
-    async def events(self, execution_id: str, *, after: int = 0, limit: int = 1000) -> list[bytes]:
-        return await self._readers.run(lambda connection: _events(connection, execution_id, after, limit))
-
-    async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:
+    @reads
+    def outputs(
+        self, connection: sqlite3.Connection, execution_id: str, node_ids: Sequence[str] | None = None
+    ) -> dict[str, bytes]:
         wanted = None if node_ids is None else dumps(node_ids).decode()
-        return await self._readers.run(
-            lambda connection: dict(connection.execute(_OUTPUTS, {"id": execution_id, "wanted": wanted}).fetchall())
-        )
+        return dict(connection.execute(_OUTPUTS, {"id": execution_id, "wanted": wanted}).fetchall())
 
     async def slot_holders(self, key: str) -> list[str]:
-        holders: list[str] = await self._readers.run(_one_text(_HOLDERS, [key]))
-        return holders
+        return [id for (id,) in await self.rows(_HOLDERS, key)]
 
     async def limits_of(self, execution_id: str) -> tuple[SlotLimit, ...]:
-        rows = await self._readers.run(
-            lambda connection: connection.execute(
-                "SELECT limits FROM executions WHERE id = ?", (execution_id,)
-            ).fetchall()
-        )
+        rows = await self.rows("SELECT limits FROM executions WHERE id = ?", execution_id)
         if not rows:
             raise NotFound("execution", execution_id)
         return limits_from_json(loads(rows[0][0])) if rows[0][0] else ()
@@ -135,46 +223,91 @@ class SQLiteExecutions:
             created_at, n = read_cursor("executions", cursor, int, int)
             after = (int(created_at), int(n))
         columns = f"json_array(created_at, n, json({ROW})) AS item"
-        items, last = await self._readers.run(lambda connection: newest(connection, columns, where, limit + 1, after))
+        items, last = await self.readers.run(lambda connection: newest(connection, columns, where, limit + 1, after))
         more = len(items) > limit
         page = [shown_from(row) for _, _, row in items[:limit]]
         last = items[limit - 1][:2] if more else last
         return Page(page, make_cursor("executions", *last) if last else None)
 
 
-def _one_text(sql: str, values: Sequence[Any]) -> Callable[[sqlite3.Connection], Any]:
-    return lambda connection: loads(connection.execute(sql, values).fetchone()[0])
+def _complete(claimed: Claimed, events: str | None, payloads: str, answers: str) -> None:
+    execution = claimed.execution
+    if execution.last_seq > 1:
+        first, claimed.events = events_from(execution.id, events)
+        if first != 1 or len(claimed.events) != execution.last_seq:
+            missing = (1, first - 1) if first != 1 else (len(claimed.events) + 1, execution.last_seq)
+            raise EventsDamaged(execution.id, *missing)
+    for name, body in loads(payloads).items():
+        if name == "$input":
+            claimed.execution.input = loads(body)
+        elif name == "$trigger":
+            claimed.execution.trigger = trigger_from(body)
+        else:
+            claimed.outputs[name] = body.encode()
+    claimed.answers = [StoredAnswer(node, kind, value.encode(), call) for node, call, kind, value in loads(answers)]
 
 
-def _get(connection: sqlite3.Connection, execution_id: str) -> Execution:
-    found = connection.execute(_WHOLE, (execution_id,)).fetchone()
+def _row(connection: sqlite3.Connection, execution_id: str) -> Execution:
+    found: Any = connection.execute(f"SELECT {ROW} FROM executions WHERE id = ?", (execution_id,)).fetchone()  # noqa: S608
     if found is None:
         raise NotFound("execution", execution_id)
-    row, input, output, whole_input, whole_trigger = found
-    try:
-        execution = execution_from(loads(row), payload=True)
-        execution.input = decoded(whole_input if input is None else input)
-        execution.output = decoded(output)
-        if whole_trigger is not None:
-            execution.trigger = trigger_from(whole_trigger)
-    except ValueError as error:
-        raise RecordDamaged(f"Execution {execution_id} cannot be read from the store: {error}.") from None
-    return execution
+    return execution_from(loads(found[0]))
 
 
-def _events(connection: sqlite3.Connection, execution_id: str, after: int, limit: int) -> list[bytes]:
-    # seq is gapless, so a range of numbers bounds how much is read; whole batches come back, cut at the front only
-    found = connection.execute(_EVENTS, {"id": execution_id, "after": after, "limit": limit}).fetchone()
-    if found is None or found[0] <= after:
-        return []
-    last_seq, rows = found
-    first, events = events_from(execution_id, rows)
-    # the first batch may begin before `after`, never behind it
-    if first > after + 1 or not events:
-        raise EventsDamaged(execution_id, after + 1, first - 1 if events else last_seq)
-    return events[after + 1 - first :]
-
-
+_CLAIMABLE = f"""
+SELECT json_group_array(json_array(n, {ROW}, CAST(input AS TEXT),
+    EXISTS (SELECT 1 FROM payloads AS p WHERE p.execution_id = e.id)
+    OR EXISTS (SELECT 1 FROM answers AS a WHERE a.execution_id = e.id)))
+FROM ("""  # noqa: S608
+# the planner cannot know how few rows these partial indexes hold, so they are named
+_NEXT = f"""{_CLAIMABLE}
+  SELECT * FROM (SELECT n AS m, 0 AS lane, due_at AS turn, 0 AS rank
+    FROM executions INDEXED BY executions_due
+    WHERE status <> 'queued' AND due_at <= :now ORDER BY due_at, n LIMIT :limit)
+  UNION ALL
+  SELECT * FROM (SELECT n, 0, due_at, 0 FROM executions INDEXED BY executions_queued_due
+    WHERE status = 'queued' AND due_at = -1 ORDER BY due_at, n LIMIT :limit)
+  UNION ALL
+  SELECT * FROM (SELECT n, 1, 0, priority FROM executions INDEXED BY executions_ready
+    WHERE status = 'queued' AND due_at IS NOT NULL AND due_at BETWEEN 0 AND :now ORDER BY priority DESC, n LIMIT :limit)
+  ORDER BY lane, turn, rank DESC, m LIMIT :limit
+) CROSS JOIN executions AS e ON e.n = m
+"""  # noqa: S608
+_CANCELLED = f"""{_CLAIMABLE}
+  SELECT n AS m FROM executions INDEXED BY executions_due
+    WHERE status <> 'queued' AND due_at = -1 AND cancel_requested AND :now NOT NULL
+  UNION ALL
+  SELECT n FROM executions INDEXED BY executions_queued_due
+    WHERE status = 'queued' AND due_at = -1 AND cancel_requested
+  ORDER BY m LIMIT :limit
+) CROSS JOIN executions AS e ON e.n = m
+"""  # noqa: S608
+_CLAIM = """
+UPDATE executions SET status = 'running', epoch = epoch + 1, worker = ?, due_at = ?, wake_at = NULL
+  WHERE n IN (SELECT value FROM json_each(?))
+"""
+_MORE = f"""
+SELECT n,
+  (SELECT {EVENT_ROWS} FROM (
+    SELECT first_seq, last_seq, body FROM events WHERE execution_id = e.id ORDER BY first_seq)),
+  (SELECT json_group_object(name, CAST(body AS TEXT)) FROM payloads WHERE execution_id = e.id),
+  (SELECT json_group_array(json_array(node_id, call, kind, CAST(value AS TEXT))) FROM answers WHERE execution_id = e.id)
+FROM executions AS e WHERE n IN (SELECT value FROM json_each(?))
+"""  # noqa: S608
+_RENEW = """
+UPDATE executions SET due_at = ?
+  WHERE id IN (SELECT value FROM json_each(?)) AND worker = ? AND +status = 'running'
+"""
+_TO_CANCEL = """
+SELECT json_group_array(id) FROM executions
+  WHERE id IN (SELECT value FROM json_each(?)) AND worker = ? AND +status = 'running' AND cancel_requested
+"""
+_NEXT_DUE = """
+SELECT min(due) FROM (
+  SELECT min(due_at) AS due FROM executions INDEXED BY executions_due WHERE status <> 'queued' AND due_at IS NOT NULL
+  UNION ALL
+  SELECT min(due_at) FROM executions INDEXED BY executions_queued_due WHERE status = 'queued' AND due_at IS NOT NULL)
+"""
 _WHOLE = f"""
 SELECT {ROW}, input, output,
   (SELECT body FROM payloads WHERE execution_id = id AND name = '$input'),
@@ -193,7 +326,6 @@ SELECT name, body FROM payloads WHERE execution_id = :id
   AND (:wanted IS NULL AND name NOT LIKE '$%' OR name IN (SELECT value FROM json_each(:wanted)))
 """
 _HOLDERS = """
-SELECT json_group_array(id) FROM (
-  SELECT id FROM executions WHERE limits IS NOT NULL AND finished_at IS NULL AND admitted = 1
-    AND EXISTS (SELECT 1 FROM json_each(limits) AS l WHERE json_extract(l.value, '$[0]') = ?) ORDER BY n)
+SELECT id FROM executions WHERE limits IS NOT NULL AND finished_at IS NULL AND admitted = 1
+  AND EXISTS (SELECT 1 FROM json_each(limits) AS l WHERE json_extract(l.value, '$[0]') = ?) ORDER BY n
 """

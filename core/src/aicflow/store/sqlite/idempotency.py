@@ -7,8 +7,7 @@ import sqlite3
 from aicflow.kernel.errors import KeyUsed
 from aicflow.kernel.ports.executions import Idempotency
 from aicflow.store.instants import micros
-from aicflow.store.sqlite.readers import Readers
-from aicflow.store.sqlite.writer import Writer
+from aicflow.store.sqlite.part import Part, reads, writes
 
 __all__ = ["SQLiteIdempotency", "add_key", "check_key"]
 
@@ -41,19 +40,14 @@ def _find(connection: sqlite3.Connection, scope: str, key: str) -> KeyUsed | Non
     return KeyUsed(key, *rows[0]) if rows else None
 
 
-class SQLiteIdempotency:
+class SQLiteIdempotency(Part):
     """Idempotency keys."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
-        self._writer = writer
-        self._readers = readers
+    @reads
+    def find(self, connection: sqlite3.Connection, scope: str, key: str) -> KeyUsed | None:
+        return _find(connection, scope, key)
 
-    async def find(self, scope: str, key: str) -> KeyUsed | None:
-        return await self._readers.run(lambda connection: _find(connection, scope, key))
-
-    async def use(self, idempotency: Idempotency, result: str, *, now: float) -> None:
-        def run(connection: sqlite3.Connection) -> None:
-            check_key(connection, idempotency)
-            add_key(connection, idempotency, result, now)
-
-        await self._writer.run(run)
+    @writes
+    def use(self, connection: sqlite3.Connection, idempotency: Idempotency, result: str, *, now: float) -> None:
+        check_key(connection, idempotency)
+        add_key(connection, idempotency, result, now)

@@ -12,6 +12,7 @@ from aicflow.kernel.ports.tables import ApiKeyRecord
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros, seconds
 from aicflow.store.sqlite.idempotency import add_key, check_key
+from aicflow.store.sqlite.part import Part, writes
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.writer import Writer
 
@@ -21,54 +22,44 @@ _COLUMNS: Final = "id, name, hash, scopes, created_at, expires_at, last_used_at,
 _TOUCH_EVERY: Final = 30.0
 
 
-class SQLiteKeys:
+class SQLiteKeys(Part):
     """API keys. When a key was last used is written at most every half minute, and at the close."""
 
     def __init__(self, writer: Writer, readers: Readers) -> None:
-        self._writer = writer
-        self._readers = readers
+        super().__init__(writer, readers)
         self._touched: dict[str, float] = {}
         self._flushed_at = 0.0
 
-    async def create(self, record: ApiKeyRecord, *, idempotency: Idempotency | None = None) -> None:
-        row = (
-            record.id,
-            record.name,
-            record.hash,
-            dumps(record.scopes).decode(),
-            micros(record.created_at),
-            micros(record.expires_at),
-            micros(record.last_used_at),
-            micros(record.revoked_at),
+    @writes
+    def create(
+        self, connection: sqlite3.Connection, record: ApiKeyRecord, *, idempotency: Idempotency | None = None
+    ) -> None:
+        check_key(connection, idempotency)
+        instants = (record.created_at, record.expires_at, record.last_used_at, record.revoked_at)
+        connection.execute(
+            f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            (
+                record.id,
+                record.name,
+                record.hash,
+                dumps(record.scopes).decode(),
+                *[micros(instant) for instant in instants],
+            ),
         )
-        sql = f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-
-        def run(connection: sqlite3.Connection) -> None:
-            check_key(connection, idempotency)
-            connection.execute(sql, row)
-            add_key(connection, idempotency, record.id, record.created_at)
-
-        await self._writer.run(run)
+        add_key(connection, idempotency, record.id, record.created_at)
 
     async def find(self, key_hash: str) -> ApiKeyRecord | None:
-        sql = f"SELECT {_COLUMNS} FROM api_keys WHERE hash = ?"  # noqa: S608
-        rows = await self._readers.run(lambda connection: connection.execute(sql, (key_hash,)).fetchall())
+        rows = await self.rows(f"SELECT {_COLUMNS} FROM api_keys WHERE hash = ?", key_hash)  # noqa: S608
         return self._record(rows[0]) if rows else None
 
     async def list(self) -> list[ApiKeyRecord]:
-        sql = f"SELECT {_COLUMNS} FROM api_keys ORDER BY n"  # noqa: S608
-        rows = await self._readers.run(lambda connection: connection.execute(sql).fetchall())
-        return [self._record(row) for row in rows]
+        return [self._record(row) for row in await self.rows(f"SELECT {_COLUMNS} FROM api_keys ORDER BY n")]  # noqa: S608
 
-    async def revoke(self, key_id: str, *, now: float) -> None:
-        def run(connection: sqlite3.Connection) -> None:
-            changed = connection.execute(
-                "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", (micros(now), key_id)
-            ).rowcount
-            if not changed:
-                raise NotFound("API key", key_id)
-
-        await self._writer.run(run)
+    @writes
+    def revoke(self, connection: sqlite3.Connection, key_id: str, *, now: float) -> None:
+        sql = "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?"
+        if not connection.execute(sql, (micros(now), key_id)).rowcount:
+            raise NotFound("API key", key_id)
 
     async def touch(self, key_id: str, *, now: float) -> None:
         self._touched[key_id] = now
@@ -83,7 +74,7 @@ class SQLiteKeys:
         # kept until they are written, so that a list in between tells the truth
         touched = dict(self._touched)
         used = dumps([[key_id, micros(now)] for key_id, now in touched.items()]).decode()
-        await self._writer.run(lambda connection: connection.execute(_TOUCH, (used,)) and None)
+        await self.write(_TOUCH, used)
         for key_id, now in touched.items():
             if self._touched.get(key_id) == now:
                 del self._touched[key_id]

@@ -14,6 +14,7 @@ from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros
 from aicflow.store.sqlite.integrity import problems
 from aicflow.store.sqlite.lock import make_private
+from aicflow.store.sqlite.part import Part, reads, writes
 from aicflow.store.sqlite.queries import of_every_kind
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.repair import repair
@@ -23,117 +24,94 @@ from aicflow.store.sqlite.writer import Writer
 __all__ = ["SQLiteMaintenance"]
 
 
-class SQLiteMaintenance:
+class SQLiteMaintenance(Part):
     """Housekeeping beside the work: looking happens in a reader, removing in small batches."""
 
     def __init__(self, writer: Writer, readers: Readers, path: Path) -> None:
-        self._writer = writer
-        self._readers = readers
+        super().__init__(writer, readers)
         self._path = path
 
-    async def removable(self, rules: Sequence[RetentionRule], *, now: float) -> dict[str, int]:
-        def read(connection: sqlite3.Connection) -> dict[str, int]:
-            counts: dict[str, int] = {}
-            for workflow_id in _workflows(connection):
-                if many := len(_outdated(connection, workflow_id, rules, now, -1)):
-                    counts[workflow_id] = many
-            return counts
-
-        return await self._readers.run(read)
+    @reads
+    def removable(
+        self, connection: sqlite3.Connection, rules: Sequence[RetentionRule], *, now: float
+    ) -> dict[str, int]:
+        found = {id: len(_outdated(connection, id, rules, now, -1)) for id in _workflows(connection)}
+        return {id: many for id, many in found.items() if many}
 
     async def remove(self, rules: Sequence[RetentionRule], *, now: float, batch: int = 200) -> int:
-        def read(connection: sqlite3.Connection) -> dict[str, list[int]]:
-            found: dict[str, list[int]] = {}
-            room = batch
-            for workflow_id in _workflows(connection):
-                if room <= 0:
-                    break
-                if numbers := _outdated(connection, workflow_id, rules, now, room):
-                    found[workflow_id] = numbers
-                    room -= len(numbers)
-            return found
-
         await self._remove_refused(rules, now, batch)
-        found = await self._readers.run(read)
-        if not found:
-            return 0
-        numbers = dumps([n for some in found.values() for n in some]).decode()
+        found = await self._find(rules, now, batch)
+        return await self._remove(found) if found else 0
 
-        def run(connection: sqlite3.Connection) -> int:
-            # an end is for ever, so what was found may still go, unless another call took it
-            ids = connection.execute(_IDS, (numbers,)).fetchone()[0]
-            tables = dict.fromkeys(("events", "payloads", "answers", "deliveries"), "execution_id")
-            for table, column in {**tables, "idempotency_keys": "owner"}.items():
-                connection.execute(
-                    f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))",  # noqa: S608
-                    (ids,),
-                )
+    @reads
+    def _find(
+        self, connection: sqlite3.Connection, rules: Sequence[RetentionRule], now: float, room: int
+    ) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for workflow_id in _workflows(connection):
+            if room > 0 and (numbers := _outdated(connection, workflow_id, rules, now, room)):
+                found[workflow_id] = numbers
+                room -= len(numbers)
+        return found
+
+    @writes
+    def _remove(self, connection: sqlite3.Connection, found: dict[str, list[int]]) -> int:
+        # an end is for ever, so what was found may still go, unless another call took it
+        ids = connection.execute(_IDS, (dumps([n for some in found.values() for n in some]).decode(),)).fetchone()
+        tables = dict.fromkeys(("events", "payloads", "answers", "deliveries"), "execution_id")
+        for table, column in {**tables, "idempotency_keys": "owner", "executions": "id"}.items():
             removed = connection.execute(
-                "DELETE FROM executions WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+                f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))",  # noqa: S608
+                ids,
             ).rowcount
-            forget_versions(connection, list(found))
-            return removed
-
-        return await self._writer.run(run)
+        forget_versions(connection, list(found))
+        return removed
 
     async def _remove_refused(self, rules: Sequence[RetentionRule], now: float, batch: int) -> None:
         """Remove old deliveries that started nothing: no execution will take them along."""
         ages = [rule.max_age for rule in rules if rule.status == "failed" and rule.max_age is not None]
-        if not ages:
-            return
-        values = (micros(now - min(ages)), batch * 10)
-        if await self._readers.run(lambda connection: connection.execute(_REFUSED, values).fetchall()):
-            await self._writer.run(
-                lambda connection: (
-                    connection.execute(f"DELETE FROM deliveries WHERE n IN ({_REFUSED})", values)  # noqa: S608
-                    and None
-                )
-            )
+        if ages and await self.rows(_REFUSED, *(values := (micros(now - min(ages)), batch * 10))):
+            await self.write(f"DELETE FROM deliveries WHERE n IN ({_REFUSED})", *values)  # noqa: S608
 
     async def forget_keys(self, *, used_before: float, fired_before: float, batch: int = 1000) -> int:
-        values = {"used": micros(used_before), "fired": micros(fired_before), "batch": batch}
-        if not await self._readers.run(lambda connection: connection.execute(_ANY_OLD_KEY, values).fetchone()[0]):
-            return 0
+        used, fired = micros(used_before), micros(fired_before)
+        return await self._forget(used, fired, batch) if (await self.rows(_ANY_OLD_KEY, used, fired))[0][0] else 0
 
-        def run(connection: sqlite3.Connection) -> int:
-            return sum(connection.execute(sql, values).rowcount for sql in (_FORGET_USED, _FORGET_FIRED))
-
-        return await self._writer.run(run)
+    @writes
+    def _forget(self, connection: sqlite3.Connection, used: int, fired: int, batch: int) -> int:
+        forgotten = connection.execute(_FORGET_USED, (used, batch)).rowcount
+        return forgotten + connection.execute(_FORGET_FIRED, (fired, batch)).rowcount
 
     async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:
-        def run(connection: sqlite3.Connection) -> int:
-            page_size = _pragma(connection, "page_size")
-            before = _pragma(connection, "page_count")
-            if _pragma(connection, "freelist_count"):
-                # one step frees one page: the script runs them all without coming back to Python
-                connection.executescript(f"PRAGMA incremental_vacuum({max(1, max_bytes // page_size)})")
-            # the file shrinks when the log is carried over; what a reader still needs stays for the next time
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            return (before - _pragma(connection, "page_count")) * page_size
+        return await self.writer.run(lambda connection: _reclaim(connection, max_bytes), alone=True)
 
-        return await self._writer.run(run, alone=True)
-
-    async def sizes(self) -> SizeReport:
-        def read(connection: sqlite3.Connection) -> SizeReport:
-            page_size = _pragma(connection, "page_size")
-            free = _pragma(connection, "freelist_count") * page_size
-            rows = connection.execute(_SIZES).fetchall()
-            return SizeReport(self._file_bytes(), free, [WorkflowSize(*row) for row in rows])
-
-        return await self._readers.run(read)
+    @reads
+    def sizes(self, connection: sqlite3.Connection) -> SizeReport:
+        free = _pragma(connection, "freelist_count") * _pragma(connection, "page_size")
+        rows = connection.execute(_SIZES).fetchall()
+        files = (self._path, self._path.with_name(self._path.name + "-wal"))
+        size = sum(file.stat().st_size for file in files if file.exists())
+        return SizeReport(size, free, [WorkflowSize(*row) for row in rows])
 
     async def integrity(self) -> list[str]:
-        return await self._readers.run(problems)
+        return await self.readers.run(problems)
 
     async def repair(self, *, now: float) -> list[str]:
-        return await self._writer.run(lambda connection: repair(connection, now))
+        return await self.writer.run(lambda connection: repair(connection, now))
 
     async def backup(self, target: str) -> int:
-        return await self._readers.run(lambda connection: _backup(connection, Path(target)))
+        return await self.readers.run(lambda connection: _backup(connection, Path(target)))
 
-    def _file_bytes(self) -> int:
-        files = (self._path, self._path.with_name(self._path.name + "-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
+
+def _reclaim(connection: sqlite3.Connection, max_bytes: int) -> int:
+    page_size = _pragma(connection, "page_size")
+    before = _pragma(connection, "page_count")
+    if _pragma(connection, "freelist_count"):
+        # one step frees one page: the script runs them all without coming back to Python
+        connection.executescript(f"PRAGMA incremental_vacuum({max(1, max_bytes // page_size)})")
+    # the file shrinks when the log is carried over; what a reader still needs stays for the next time
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    return (before - _pragma(connection, "page_count")) * page_size
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
@@ -204,16 +182,16 @@ _FIRST_TOO_MANY = f"{of_every_kind('', 'DESC')} LIMIT 1 OFFSET :keep"
 _TOO_MANY = _NUMBERS.format(of_every_kind(" AND (created_at, n) <= (:at, :n)", "ASC"))
 _REFUSED = "SELECT n FROM deliveries WHERE execution_id IS NULL AND received_at <= ? LIMIT ?"
 _ANY_OLD_KEY = """
-SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE owner IS NULL AND used_at < :used)
-  OR EXISTS (SELECT 1 FROM fires WHERE fired_at < :fired)
+SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE owner IS NULL AND used_at < ?)
+  OR EXISTS (SELECT 1 FROM fires WHERE fired_at < ?)
 """
 _FORGET_USED = """
 DELETE FROM idempotency_keys WHERE (scope, key) IN (
-  SELECT scope, key FROM idempotency_keys WHERE owner IS NULL AND used_at < :used LIMIT :batch)
+  SELECT scope, key FROM idempotency_keys WHERE owner IS NULL AND used_at < ? LIMIT ?)
 """
 _FORGET_FIRED = """
 DELETE FROM fires WHERE (binding_id, key) IN (
-  SELECT binding_id, key FROM fires WHERE fired_at < :fired LIMIT :batch)
+  SELECT binding_id, key FROM fires WHERE fired_at < ? LIMIT ?)
 """
 _IDS = """
 SELECT json_group_array(id) FROM executions

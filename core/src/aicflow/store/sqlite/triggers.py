@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.executions import Page
 from aicflow.kernel.trigger import Delivery
@@ -11,51 +9,46 @@ from aicflow.kernel.values import JsonObject, dumps, loads
 from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, seconds
-from aicflow.store.sqlite.readers import Readers
-from aicflow.store.sqlite.writer import Writer
+from aicflow.store.sqlite.part import Part
 
 __all__ = ["SQLiteTriggers"]
 
 
-class SQLiteTriggers:
+class SQLiteTriggers(Part):
     """States, pauses and deliveries."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
-        self._writer = writer
-        self._readers = readers
-
     async def load_state(self, binding_id: str) -> JsonObject:
-        rows = await self._rows("SELECT state FROM triggers WHERE binding_id = ?", binding_id)
+        rows = await self.rows("SELECT state FROM triggers WHERE binding_id = ?", binding_id)
         state: JsonObject = loads(rows[0][0]) if rows else {}
         return state
 
     async def save_state(self, binding_id: str, state: JsonObject) -> None:
-        await self._write(_SAVE, binding_id, dumps(state).decode())
+        await self.write(_SAVE, binding_id, dumps(state).decode())
 
     async def paused(self) -> frozenset[str]:
-        rows = await self._rows("SELECT binding_id FROM triggers WHERE paused")
+        rows = await self.rows("SELECT binding_id FROM triggers WHERE paused")
         return frozenset(row[0] for row in rows)
 
     async def set_paused(self, binding_id: str, paused: bool) -> None:
-        await self._write(_PAUSE, binding_id, paused)
+        await self.write(_PAUSE, binding_id, paused)
 
     async def deliveries(self, binding_id: str, *, limit: int, cursor: str | None = None) -> Page[Delivery]:
         check_limit(limit)
         after = read_cursor("deliveries", cursor, int, int) if cursor is not None else [2**62, 0]
-        rows = await self._rows(_DELIVERIES, binding_id, *after, limit + 1)
+        rows = await self.rows(_DELIVERIES, binding_id, *after, limit + 1)
         items = [Delivery(id, binding_id, seconds(at), key, None, *made) for _, id, at, key, *made in rows[:limit]]
         last = rows[limit - 1] if len(rows) > limit else None
         return Page(items, make_cursor("deliveries", last[2], last[0]) if last else None)
 
     async def delivery(self, delivery_id: str) -> Delivery:
-        rows = await self._rows(_DELIVERY, delivery_id)
+        rows = await self.rows(_DELIVERY, delivery_id)
         if not rows:
             raise NotFound("delivery", delivery_id)
         id, binding_id, at, key, payload, *made = rows[0]
         return Delivery(id, binding_id, seconds(at), key, loads(payload), *made)
 
     async def keep_delivery(self, delivery: Delivery) -> None:
-        await self._write(
+        await self.write(
             _KEEP,
             delivery.id,
             delivery.binding_id,
@@ -65,12 +58,6 @@ class SQLiteTriggers:
             delivery.error,
             dumps(delivery.payload),
         )
-
-    async def _rows(self, sql: str, *values: Any) -> list[Any]:
-        return await self._readers.run(lambda connection: connection.execute(sql, values).fetchall())
-
-    async def _write(self, sql: str, *values: Any) -> None:
-        await self._writer.run(lambda connection: connection.execute(sql, values) and None)
 
 
 _SAVE = """

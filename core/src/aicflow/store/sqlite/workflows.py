@@ -13,9 +13,8 @@ from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, seconds
 from aicflow.store.sqlite.idempotency import add_key, check_key
+from aicflow.store.sqlite.part import Part, reads, writes
 from aicflow.store.sqlite.queries import HAS_LABELS
-from aicflow.store.sqlite.readers import Readers
-from aicflow.store.sqlite.writer import Writer
 
 __all__ = ["SQLiteWorkflows"]
 
@@ -26,15 +25,13 @@ _WITH_DOCUMENT: Final = (
 )
 
 
-class SQLiteWorkflows:
+class SQLiteWorkflows(Part):
     """Workflows. A version, once made, is never written again."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
-        self._writer = writer
-        self._readers = readers
-
-    async def create(
+    @writes
+    def create(
         self,
+        connection: sqlite3.Connection,
         workflow_id: str,
         document: dict[str, Any],
         *,
@@ -43,24 +40,22 @@ class SQLiteWorkflows:
         idempotency: Idempotency | None = None,
     ) -> WorkflowRecord:
         text = dumps(document).decode()
+        check_key(connection, idempotency)
+        if connection.execute("SELECT 1 FROM workflows WHERE id = ?", (workflow_id,)).fetchone():
+            raise Conflict(f"Workflow {workflow_id!r} exists already.")
+        version = _add_version(connection, workflow_id, now, text)
+        connection.execute(
+            "INSERT INTO workflows (id, name, folded_name, description, labels, version, revision, enabled,"
+            " created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
+            (workflow_id, *_names(workflow_id, document), version, enabled, micros(now), micros(now)),
+        )
+        add_key(connection, idempotency, workflow_id, now)
+        return _get(connection, workflow_id)
 
-        def run(connection: sqlite3.Connection) -> WorkflowRecord:
-            check_key(connection, idempotency)
-            if connection.execute("SELECT 1 FROM workflows WHERE id = ?", (workflow_id,)).fetchone():
-                raise Conflict(f"Workflow {workflow_id!r} exists already.")
-            version = _add_version(connection, workflow_id, now, text)
-            connection.execute(
-                "INSERT INTO workflows (id, name, folded_name, description, labels, version, revision, enabled,"
-                " created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
-                (workflow_id, *_names(workflow_id, document), version, enabled, micros(now), micros(now)),
-            )
-            add_key(connection, idempotency, workflow_id, now)
-            return _get(connection, workflow_id)
-
-        return await self._writer.run(run)
-
-    async def update(
+    @writes
+    def update(
         self,
+        connection: sqlite3.Connection,
         workflow_id: str,
         *,
         now: float,
@@ -69,71 +64,67 @@ class SQLiteWorkflows:
         expected_revision: int | None = None,
     ) -> WorkflowRecord:
         text = None if document is None else dumps(document).decode()
-
-        def run(connection: sqlite3.Connection) -> WorkflowRecord:
-            old = _get(connection, workflow_id)
-            _check_revision(old, expected_revision)
-            # compared as values: the order of keys is no difference
-            changed = text is not None and loads(text) != old.document
-            if not changed and enabled in (None, old.enabled):
-                return old
-            version = old.version
-            if changed:
-                assert document is not None
-                assert text is not None
-                draft = _newest_draft(connection, old, loads(text))
-                version = draft or _add_version(connection, workflow_id, now, text)
-                connection.execute(
-                    "UPDATE workflows SET name = ?, folded_name = ?, description = ?, labels = ? WHERE id = ?",
-                    (*_names(workflow_id, document), workflow_id),
-                )
+        old = _get(connection, workflow_id)
+        _check_revision(old, expected_revision)
+        # compared as values: the order of keys is no difference
+        changed = text is not None and loads(text) != old.document
+        if not changed and enabled in (None, old.enabled):
+            return old
+        version = old.version
+        if changed:
+            assert document is not None
+            assert text is not None
+            draft = _newest_draft(connection, old, loads(text))
+            version = draft or _add_version(connection, workflow_id, now, text)
             connection.execute(
-                "UPDATE workflows SET version = ?, enabled = ?, revision = revision + 1, updated_at = ? WHERE id = ?",
-                (version, old.enabled if enabled is None else enabled, micros(now), workflow_id),
+                "UPDATE workflows SET name = ?, folded_name = ?, description = ?, labels = ? WHERE id = ?",
+                (*_names(workflow_id, document), workflow_id),
             )
-            return _get(connection, workflow_id)
+        connection.execute(
+            "UPDATE workflows SET version = ?, enabled = ?, revision = revision + 1, updated_at = ? WHERE id = ?",
+            (version, old.enabled if enabled is None else enabled, micros(now), workflow_id),
+        )
+        return _get(connection, workflow_id)
 
-        return await self._writer.run(run)
+    @writes
+    def delete(self, connection: sqlite3.Connection, workflow_id: str, *, expected_revision: int | None = None) -> None:
+        _check_revision(_get(connection, workflow_id), expected_revision)
+        bindings = (f"{workflow_id}:", f"{workflow_id};")  # ';' follows ':'
+        connection.execute("DELETE FROM triggers WHERE binding_id >= ? AND binding_id < ?", bindings)
+        connection.execute("DELETE FROM deliveries WHERE binding_id >= ? AND binding_id < ?", bindings)
+        connection.execute("DELETE FROM workflows WHERE id = ?", (workflow_id,))
+        forget_versions(connection, [workflow_id])
 
-    async def delete(self, workflow_id: str, *, expected_revision: int | None = None) -> None:
-        def run(connection: sqlite3.Connection) -> None:
-            _check_revision(_get(connection, workflow_id), expected_revision)
-            bindings = (f"{workflow_id}:", f"{workflow_id};")  # ';' follows ':'
-            connection.execute("DELETE FROM triggers WHERE binding_id >= ? AND binding_id < ?", bindings)
-            connection.execute("DELETE FROM deliveries WHERE binding_id >= ? AND binding_id < ?", bindings)
-            connection.execute("DELETE FROM workflows WHERE id = ?", (workflow_id,))
-            forget_versions(connection, [workflow_id])
-
-        await self._writer.run(run)
-
-    async def get(self, workflow_id: str) -> WorkflowRecord:
-        return await self._readers.run(lambda connection: _get(connection, workflow_id))
+    @reads
+    def get(self, connection: sqlite3.Connection, workflow_id: str) -> WorkflowRecord:
+        return _get(connection, workflow_id)
 
     async def version(self, workflow_id: str, version: int) -> WorkflowVersion:
-        def read(connection: sqlite3.Connection) -> WorkflowVersion:
-            found = connection.execute(
-                "SELECT created_at, document FROM workflow_versions WHERE workflow_id = ? AND version = ?",
-                (workflow_id, version),
-            ).fetchone()
-            if found is None:
-                raise NotFound("workflow version", f"{workflow_id}@{version}")
-            return WorkflowVersion(workflow_id, version, seconds(found[0]), loads(found[1]))
+        rows = await self.rows(
+            "SELECT created_at, document FROM workflow_versions WHERE workflow_id = ? AND version = ?",
+            workflow_id,
+            version,
+        )
+        if not rows:
+            raise NotFound("workflow version", f"{workflow_id}@{version}")
+        return WorkflowVersion(workflow_id, version, seconds(rows[0][0]), loads(rows[0][1]))
 
-        return await self._readers.run(read)
-
-    async def add_draft(
-        self, workflow_id: str, document: dict[str, Any], *, now: float, idempotency: Idempotency | None = None
+    @writes
+    def add_draft(
+        self,
+        connection: sqlite3.Connection,
+        workflow_id: str,
+        document: dict[str, Any],
+        *,
+        now: float,
+        idempotency: Idempotency | None = None,
     ) -> WorkflowVersion:
         text = dumps(document).decode()
-
-        def run(connection: sqlite3.Connection) -> WorkflowVersion:
-            check_key(connection, idempotency)
-            _get(connection, workflow_id)
-            version = _add_version(connection, workflow_id, now, text)
-            add_key(connection, idempotency, str(version), now)
-            return WorkflowVersion(workflow_id, version, now, loads(text))
-
-        return await self._writer.run(run)
+        check_key(connection, idempotency)
+        _get(connection, workflow_id)
+        version = _add_version(connection, workflow_id, now, text)
+        add_key(connection, idempotency, str(version), now)
+        return WorkflowVersion(workflow_id, version, now, loads(text))
 
     async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
         check_limit(limit)
@@ -148,14 +139,12 @@ class SQLiteWorkflows:
                 (workflow_id, before, limit + 1),
             ).fetchall()
 
-        rows = await self._readers.run(read)
+        rows = await self.readers.run(read)
         items = [WorkflowVersion(workflow_id, version, seconds(at)) for version, at in rows[:limit]]
         return Page(items, make_cursor("versions", items[-1].version) if len(rows) > limit else None)
 
     async def active(self) -> list[WorkflowRecord]:
-        sql = f"{_WITH_DOCUMENT} WHERE w.enabled ORDER BY w.n"
-        rows = await self._readers.run(lambda connection: connection.execute(sql).fetchall())
-        return [_record(row) for row in rows]
+        return [_record(row) for row in await self.rows(f"{_WITH_DOCUMENT} WHERE w.enabled ORDER BY w.n")]
 
     # last in the class, so that `list` means the type everywhere above
     async def list(
@@ -177,7 +166,7 @@ class SQLiteWorkflows:
             "labels": dumps(labels).decode(),
             "limit": limit + 1,
         }
-        rows = await self._readers.run(lambda connection: connection.execute(_LIST, values).fetchall())
+        rows = await self.readers.run(lambda connection: connection.execute(_LIST, values).fetchall())
         last = rows[limit - 1] if len(rows) > limit else None
         items = [_record(row[1:]) for row in rows[:limit]]
         return Page(items, make_cursor("workflows", last[7], last[0]) if last else None)
