@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.benchmarks import (
     api,
     chain,
+    expressions,
     http,
     lists,
     plans,
@@ -32,6 +33,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
     "overhead": waits.overhead,
     "validation": validation.run,
     "plans": plans.run,
+    "expressions": expressions.run,
     "api": api.run,
     "webhooks": api.webhooks,
     "streams": streams.run,

@@ -18,6 +18,7 @@ from aicflow_language.expr.values import SCALARS, Secret, check_built, not_json
 
 __all__ = ["Expression", "compile_expression"]
 
+_PASSED_ON: Final = SCALARS | {Secret}
 _MOST_CACHED: Final = 8_192
 _MOST_CACHED_CHARACTERS: Final = 131_072
 
@@ -66,7 +67,7 @@ class Expression:
                 "eval.limit", "There is no room left on the stack to evaluate this", self.ast.span
             ) from None
         kind = type(value)
-        if kind in SCALARS or kind is Secret:
+        if kind is str or kind is int or kind in _PASSED_ON:
             return value
         if kind is float:
             assert isinstance(value, float)

@@ -52,12 +52,14 @@ class _Resolution(Frame):
 class Text:
     """A string with expressions in it."""
 
-    __slots__ = ("_header", "_parts", "_url", "_whole")
+    __slots__ = ("_header", "_holes", "_length", "_literals", "_url", "_whole")
 
     def __init__(
         self, parts: tuple[str | TemplateExpression, ...], kind: Kind, whole: TemplateExpression | None
     ) -> None:
-        self._parts = parts
+        self._literals = [part if isinstance(part, str) else "" for part in parts]
+        self._holes = [(position, part) for position, part in enumerate(parts) if not isinstance(part, str)]
+        self._length = sum(map(len, self._literals))
         self._whole = whole
         self._url = kind == "url"
         self._header = kind == "header"
@@ -77,32 +79,31 @@ class Text:
         return value
 
     def _together(self, resolution: _Resolution) -> str:
-        pieces: list[str] = []
-        for part in self._parts:
-            piece = part if isinstance(part, str) else _rendered(part, resolution)
-            resolution.text_left -= len(piece)
-            if resolution.text_left < 0:
-                where = next(place for place in self._parts if not isinstance(place, str))
-                message = f"The params get longer than {MAX_RESOLVED_TEXT:,} characters together"
-                raise _failed(where, "template.too-large", message, "Pass less data on.")
-            if self._header and not isinstance(part, str) and _breaks_header(piece):
+        pieces = self._literals.copy()
+        left = resolution.text_left - self._length
+        for position, part in self._holes:
+            value = _value(part, resolution)
+            piece = value if type(value) is str else _rendered(part, value)
+            if self._header and _breaks_header(piece):
                 raise _header_error(part)
-            pieces.append(piece)
+            left -= len(piece)
+            if left < 0:
+                message = f"The params get longer than {MAX_RESOLVED_TEXT:,} characters together"
+                raise _failed(part, "template.too-large", message, "Pass less data on.")
+            pieces[position] = piece
+        resolution.text_left = left
         return self._as_url(pieces) if self._url else "".join(pieces)
 
     def _as_url(self, pieces: list[str]) -> str:
-        marked = [Piece(piece, not isinstance(part, str)) for piece, part in zip(pieces, self._parts, strict=True)]
+        holes = dict(self._holes)
         try:
-            return assemble(marked)
+            return assemble([Piece(piece, position in holes) for position, piece in enumerate(pieces)])
         except UrlError as error:
-            at = self._parts[error.position]
-            if isinstance(at, str):
-                at = next(part for part in self._parts if not isinstance(part, str))
+            at = holes.get(error.position, self._holes[0][1])
             raise _failed(at, "template.url", error.message, error.hint) from None
 
 
-def _rendered(part: TemplateExpression, resolution: _Resolution) -> str:
-    value = _value(part, resolution)
+def _rendered(part: TemplateExpression, value: object) -> str:
     text = _render(value)
     if text is not None:
         return text
@@ -116,10 +117,11 @@ def _rendered(part: TemplateExpression, resolution: _Resolution) -> str:
 
 def _value(part: TemplateExpression, resolution: _Resolution) -> object:
     """The value of one expression, a secret in its place revealed."""
-    assert part.expression is not None
+    expression = part.expression
+    assert expression is not None
     resolution.steps = MAX_STEPS
     try:
-        value: object = part.expression.evaluate_in(resolution, resolution.scope)
+        value: object = expression.evaluate_in(resolution, resolution.scope)
     except EvaluationError as error:
         raise _passed_on(part, error) from None
     if type(value) is not Secret:
@@ -210,10 +212,8 @@ class Template:
 
 
 def _render(value: object) -> str | None:
-    """A text as it is, numbers and booleans as JSON; None for null, lists and objects, which have no place in text."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
+    """Numbers and booleans as JSON; None for null, lists and objects, which have no place in text."""
+    if value is True or value is False:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value) if -MAX_INTEGER < value < MAX_INTEGER else f"{value:x}"

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
-from aicflow_sdk.build.functions import code_of
 from aicflow_sdk.build.nodes import Node
 from aicflow_sdk.build.values import mapping, sequence
 
@@ -69,6 +68,8 @@ class Helpers(ABC):
         inputs: Mapping[str, Any] | None,
         options: Mapping[str, Any],
     ) -> Node:
+        from aicflow_sdk.build.functions import code_of  # loads the readers of Python source
+
         made = code_of(function, mapping(inputs, "inputs"))
         given = {"inputs": made.inputs} if made.inputs else {}
         described = {"description": made.description} if made.description else {}

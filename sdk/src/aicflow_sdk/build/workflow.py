@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict
 
 from aicflow_language.suggest import nearest
 
@@ -17,7 +17,9 @@ from aicflow_sdk.build.nodes import Node, Port, known_ports
 from aicflow_sdk.build.text import Code
 from aicflow_sdk.build.values import mapping, plain, render
 from aicflow_sdk.errors import BuildError
-from aicflow_sdk.models import Validation
+
+if TYPE_CHECKING:
+    from aicflow_sdk.models import Validation
 
 __all__ = ["Concurrency", "Retry", "Settings", "Workflow"]
 
