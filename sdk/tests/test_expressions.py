@@ -70,6 +70,7 @@ def written(expression: Any) -> str:
         (when(i.a > 1, 1, when(i.a > 0, 2, 3)), "1 if input.a > 1 else 2 if input.a > 0 else 3"),
         (when(i.a, when(i.b, 1, 2), 3), "(1 if input.b else 2) if input.a else 3"),
         (fn.len(i.items), "len(input.items)"),
+        (fn.add_time(fn.parse_time(i.t, "%d.%m.%Y"), 1, "day"), 'add_time(parse_time(input.t, "%d.%m.%Y"), 1, "day")'),
         (fn.max(1, i.a, 2.5), "max(1, input.a, 2.5)"),
         (abs(i.a), "abs(input.a)"),
         (round(i.a, 2), "round(input.a, 2)"),

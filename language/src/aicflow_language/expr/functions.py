@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from aicflow_language.expr import numeric, structural, textual
+from aicflow_language.expr import dates, numeric, structural, textual
 from aicflow_language.expr.ast import Chain, Name, Node
 from aicflow_language.expr.calls import IMPLEMENTATIONS, SIGNATURES, Signature
 from aicflow_language.expr.errors import ExpressionError, Span
@@ -16,7 +16,7 @@ __all__ = ["FUNCTIONS", "IMPLEMENTATIONS", "Signature", "check_call", "check_met
 
 FUNCTIONS: Final[Mapping[str, Signature]] = MappingProxyType(SIGNATURES)
 
-_MODULES: Final = (numeric, structural, textual)
+_MODULES: Final = (dates, numeric, structural, textual)
 """Loaded for what they register."""
 
 _ELSEWHERE: Final = {
@@ -49,6 +49,12 @@ _ELSEWHERE: Final = {
     "format": "Join texts with +, or write several references in one text.",
     "coalesce": "Write value ?? other.",
     "default": "Write value ?? other.",
+    "date": "Write parse_time(text, format).",
+    "strptime": "Write parse_time(text, format).",
+    "strftime": "Write format_time(time, format).",
+    "astimezone": "Write zone(time, name).",
+    "timedelta": "Write add_time(time, amount, unit).",
+    "today": "Expressions do not know the time. Use execution.started_at.",
     "now": "Expressions do not know the time. Use execution.started_at.",
     "bool": 'Write a comparison, such as value != "".',
     "isinstance": "Compare with a value, or use has(path).",

@@ -65,6 +65,11 @@ _ARGUMENTS: Final[dict[str, tuple[frozenset[str], ...]]] = {
     "get": (_OBJECT | _LIST,),
     "parse_json": (_TEXT,),
     "has": (_OBJECT, _TEXT),
+    "parse_time": (_TEXT | NUMERIC, _OPTIONAL_TEXT, _TEXT),
+    "format_time": (_TEXT, _TEXT, _OPTIONAL_TEXT),
+    "add_time": (_TEXT, NUMERIC, _TEXT, _OPTIONAL_TEXT),
+    "difference": (_TEXT, _TEXT, _TEXT),
+    "zone": (_TEXT, _TEXT),
 }
 """The types that each argument may have. Functions that are not here have their own rules."""
 
@@ -86,6 +91,11 @@ _RESULTS: Final[dict[str, SchemaView]] = {
     "json": STRING,
     "parse_json": ANYTHING,
     "has": BOOLEAN,
+    "parse_time": STRING,
+    "format_time": STRING,
+    "add_time": STRING,
+    "zone": STRING,
+    "difference": NUMBER,
 }
 _LOOKED_AT: Final = 50
 """Items of a list written out whose types are compared with each other."""
