@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aicflow import Exit, PermanentError
 from aicflow.testing import run_node
-from aicflow_ifelse import IfElse
+from aicflow_ifelse import IfElse, Switch
 
 
 async def decide(left: Any, operator: str, *right: Any, **more: Any) -> bool:
@@ -58,6 +58,12 @@ async def test_only_a_boolean_decides(condition: Any) -> None:
         ("invoice-12.pdf.exe", "like", "invoice-*.pdf", False),
         ("abc", "like", "*", True),
         ("ab", "like", "ab*b", False),
+        ("invoice-12.pdf", "matches", r"^invoice-\d+\.pdf$", True),
+        ("an invoice-12.pdf", "matches", r"\d+\.pdf", True),
+        ("invoice-x.pdf", "matches", r"-\d+", False),
+        ("é\ud800", "matches", r"^\p{L}.$", True),
+        ("a" * 100_000 + "!", "matches", "^(a+)+$", False),
+        ("abc", "not_matches", "^b", True),
         ("a-b-c", "like", "a*b*c", True),
         ("a.c", "like", "abc", False),
         ("x", "not_like", "y*", True),
@@ -202,3 +208,21 @@ def test_the_schemas_are_closed_and_say_boolean() -> None:
         "required": ["result"],
         "additionalProperties": False,
     }
+
+
+async def test_a_pattern_may_disregard_case_and_keeps_its_classes() -> None:
+    condition = {"left": "ORDER 7", "operator": "matches", "right": r"^order\D\d$", "ignore_case": True}
+    assert (await run_node(IfElse, {"conditions": [condition]})).port == "true"
+
+
+@pytest.mark.parametrize("pattern", ["[", "(?=a)b", r"(a)\1", "(a{1000}){1000}"])
+async def test_what_is_no_pattern_is_told_when_the_workflow_is_saved_and_when_it_comes_late(pattern: str) -> None:
+    conditions = [{"left": "${{ input.a }}", "operator": "matches", "right": pattern}]
+    (issue,) = IfElse.check({"conditions": conditions})
+    assert (issue.severity, issue.pointer) == ("error", "/conditions/0/right")
+    (issue,) = Switch.check({"cases": [{"name": "a", "conditions": conditions}]})
+    assert issue.pointer == "/cases/0/conditions/0/right"
+    assert IfElse.check({"conditions": [{**conditions[0], "right": "${{ vars.pattern }}"}]}) == ()
+    with pytest.raises(PermanentError, match="is not a regular expression") as caught:
+        await run_node(IfElse, {"conditions": [{**conditions[0], "left": "abc"}]})
+    assert (caught.value.code, caught.value.pointer) == ("condition-type", "/conditions/0/right")

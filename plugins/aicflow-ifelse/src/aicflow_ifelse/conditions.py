@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
-from aicflow import Params, PermanentError
+from aicflow import Issue, Params, PermanentError
 from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from aicflow_ifelse.operators import UNARY, CannotCompare, Operator, compare
+from aicflow_ifelse.operators import PATTERNS, UNARY, CannotCompare, Operator, compare, pattern_problem
 
-__all__ = ["ERRORS", "Condition", "Conditions", "Match", "holds", "may_be_left_out", "refers"]
+__all__ = ["ERRORS", "Condition", "Conditions", "Match", "holds", "may_be_left_out", "pattern_issues", "refers"]
 
 ERRORS: Final[Mapping[str, str]] = {"condition-type": "Values that cannot be compared in this way"}
 
@@ -62,6 +62,16 @@ class Condition(Params):
 
 
 Conditions = Annotated[list[Condition], Field(min_length=1, max_length=1000)]
+
+
+def pattern_issues(conditions: Any, pointer: str) -> Iterator[Issue]:
+    """The patterns that are written out, in conditions as written in a document, and cannot be used."""
+    for index, condition in enumerate(conditions if isinstance(conditions, list) else ()):
+        if isinstance(condition, Mapping) and condition.get("operator") in PATTERNS:
+            right = condition.get("right")
+            problem = pattern_problem(right) if isinstance(right, str) and not refers(right) else None
+            if problem is not None:
+                yield Issue("param.invalid", "error", f"{pointer}/{index}/right", f"{problem}.")
 
 
 def holds(conditions: Sequence[Condition], match: Match, pointer: str) -> bool:

@@ -9,7 +9,7 @@ from aicflow import Context, Exit, Issue, Node, Output, Params
 from pydantic import Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
-from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds, may_be_left_out, refers
+from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds, may_be_left_out, pattern_issues, refers
 
 __all__ = ["IfElse", "IfElseOutput", "IfElseParams"]
 
@@ -60,10 +60,11 @@ class IfElse(Node[IfElseParams, IfElseOutput]):
 
     @classmethod
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
-        """Exactly one of `condition` and `conditions` must be written; the model sees it only without references."""
+        """Exactly one of `condition` and `conditions` must be written, which the model sees only without references;
+        patterns must be ones."""
         written = [key for key in ("condition", "conditions") if key in params]
         if len(written) == 1 or not refers(params):
-            return ()
+            return tuple(pattern_issues(params.get("conditions"), "/conditions"))
         return (
             Issue(
                 "param.invalid" if written else "param.missing",

@@ -5,20 +5,25 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aicflow import json_equal, json_type
 
-__all__ = ["UNARY", "CannotCompare", "Operator", "Side", "compare"]
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator
+
+__all__ = ["PATTERNS", "UNARY", "CannotCompare", "Operator", "Side", "compare"]
 
 type Side = Literal["left", "right"]
 
 Operator = Literal[
     "equals", "not_equals", "greater", "greater_or_equal", "less", "less_or_equal", "contains", "not_contains", "in",
-    "not_in", "starts_with", "ends_with", "like", "not_like", "before", "after", "has_key", "type_is", "is_true",
-    "is_false", "is_null", "exists", "is_empty", "is_not_empty",
+    "not_in", "starts_with", "ends_with", "like", "not_like", "matches", "not_matches", "before", "after", "has_key",
+    "type_is", "is_true", "is_false", "is_null", "exists", "is_empty", "is_not_empty",
 ]  # fmt: skip
 
+PATTERNS: frozenset[str] = frozenset({"matches", "not_matches"})
 UNARY: frozenset[str] = frozenset({"is_true", "is_false", "is_null", "exists", "is_empty", "is_not_empty"})
 
 
@@ -38,7 +43,9 @@ class CannotCompare(Exception):
 
 def compare(name: Operator, left: Any, right: Any, *, ignore_case: bool = False) -> bool:
     """Whether `left name right` holds. Raises CannotCompare."""
-    if ignore_case:
+    if ignore_case and name in PATTERNS:
+        right = f"(?i){right}" if isinstance(right, str) else right
+    elif ignore_case:
         left, right = _folded(left), _folded(right)
     return _OPERATORS[name](left, right)
 
@@ -132,6 +139,31 @@ def _like(left: Any, right: Any) -> bool:
     return True
 
 
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> Draft202012Validator:
+    """The pattern as JSON Schema has it, on an engine whose time grows with the text only. Raises ValueError."""
+    from jsonschema_rs import Draft202012Validator, RegexOptions
+
+    return Draft202012Validator({"pattern": pattern}, pattern_options=RegexOptions())
+
+
+def pattern_problem(pattern: str) -> str | None:
+    """Why the text is no pattern that `matches` takes, None when it is one."""
+    try:
+        _compiled(pattern)
+    except ValueError:
+        return f"{_show(pattern)} is not a regular expression, or one with look-around or back-references"
+    return None
+
+
+def _matches(left: Any, right: Any) -> bool:
+    text, pattern = _text(left, "left", "matches"), _text(right, "right", "matches")
+    problem = pattern_problem(pattern)
+    if problem is not None:
+        raise CannotCompare(problem, side="right", hint="Write it as for 'pattern' in a JSON Schema.")
+    return _compiled(pattern).is_valid(text.encode("utf-8", "replace").decode())
+
+
 def _moment(value: Any, side: Side, name: str) -> datetime:
     text = _text(value, side, name, "it must be a date-time such as '2026-03-01T09:30:00Z'")
     try:
@@ -215,6 +247,8 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "ends_with": _ends,
     "like": _like,
     "not_like": _not(_like),
+    "matches": _matches,
+    "not_matches": _not(_matches),
     "before": _timed("before", operator.lt),
     "after": _timed("after", operator.gt),
     "has_key": _has_key,

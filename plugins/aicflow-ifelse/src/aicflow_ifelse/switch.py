@@ -9,7 +9,7 @@ from aicflow import Context, Exit, Issue, Node, Output, Params, json_equal
 from pydantic import Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
-from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds, may_be_left_out, refers
+from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds, may_be_left_out, pattern_issues, refers
 
 __all__ = ["DEFAULT", "Switch", "SwitchCase", "SwitchOutput", "SwitchParams"]
 
@@ -115,6 +115,9 @@ class Switch(Node[SwitchParams, SwitchOutput]):
             return (
                 Issue("param.invalid", "error", "/cases", message, hint="Compute 'value' or the conditions instead."),
             )
+        for index, case in enumerate(cases if isinstance(cases, list) else ()):
+            if isinstance(case, Mapping):
+                issues += pattern_issues(case.get("conditions"), f"/cases/{index}/conditions")
         anywhere = refers(params)
         first: dict[str, int] = {}
         for index, case in enumerate(cases if anywhere and isinstance(cases, list) else ()):
