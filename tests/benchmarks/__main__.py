@@ -19,6 +19,7 @@ from tests.benchmarks import (
     python_node,
     recovery,
     start,
+    steady,
     streams,
     validation,
     waiting,
@@ -43,6 +44,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
     "weight": weight.run,
     "start": start.run,
     "lists": lists.run,
+    "steady": steady.run,
     "python-node": python_node.run,
 }
 

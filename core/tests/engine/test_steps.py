@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
+from aicflow.engine.run.execution_run import ExecutionRun
 
 A = {"id": "a", "type": "lab.add", "params": {"n": "${{ input.n }}"}}
 B = {"id": "b", "type": "lab.add", "params": {"n": "${{ nodes.a.output }}", "by": 10}}
@@ -239,3 +241,20 @@ async def test_a_blocking_node_logs_from_its_thread(lab: Any) -> None:
     events = [event for event in await lab.events(execution.id) if event.node_id == "b"]
     assert [event.data["message"] for event in events[1:-1]] == [f"line {i}" for i in range(300)]
     assert events[-1].type == "step.succeeded"
+
+
+async def test_what_an_execution_held_is_freed_with_its_end(lab: Any) -> None:
+    failing = {"id": "f", "type": "lab.add", "params": {"n": "${{ nodes.a.output.missing }}"}}
+    gc.collect()
+    gc.disable()
+    try:
+        await lab.run([A, B, {**B, "id": "c"}], ["a > b", "a > c"], {"n": 1})
+        await lab.run([A, failing], ["a > f"], {"n": 1})
+        waits = await lab.start([{"id": "w", "type": "wait", "params": {"seconds": 60}}])
+        await lab.until(waits, "waiting")
+        await lab.executions.cancel(waits)
+        await lab.end(waits)
+        await lab.idle()
+        assert [one for one in gc.get_objects() if isinstance(one, ExecutionRun)] == []
+    finally:
+        gc.enable()

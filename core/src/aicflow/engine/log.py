@@ -63,7 +63,7 @@ class ExecutionLog:
         """`lost` is called with the reason when a flush in the background cannot write any more."""
         self._env = env
         self._execution = execution
-        self._lost = lost or (lambda _: None)
+        self._lost = lost
         self.mask = mask
         self.last_seq = self.committed = execution.last_seq
         self.opening: Projection | None = None
@@ -137,10 +137,10 @@ class ExecutionLog:
         try:
             await self.flush()
         except (StaleClaim, asyncio.CancelledError) as error:
-            self._lost(error)
+            self._give_up(error)
         except Exception as error:
             _logger.exception("Committing events of execution %s failed", self._execution.id)
-            self._lost(error)
+            self._give_up(error)
         finally:
             self._task = None
             if self._timer is None:
@@ -198,9 +198,14 @@ class ExecutionLog:
         self._env.hub.publish(self._execution.id, self._execution.workflow_id, first, events)
         return appended
 
+    def _give_up(self, error: BaseException) -> None:
+        if self._lost is not None:
+            self._lost(error)
+
     def close(self) -> None:
         """Take no more events: what is added from now on is dropped."""
         self.closed = True
+        self._lost = self.on_cancel = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -418,6 +418,13 @@ class ExecutionRun:
         for cls in self.used:
             await self.nodes.release(cls, self.execution_id)
 
+    def dispose(self) -> None:
+        """It is over, and nobody calls it any more. Without what refers back to it, the values of its steps are freed
+        now; the garbage collector would find them after some hundred executions, and stop the loop for it."""
+        if not self._background:
+            del self.steps
+        self.on_abandoned = None
+
     def deliver(self, answer: StoredAnswer) -> None:
         """An answer to a waiting step arrived while this worker holds the execution."""
         self.steps.deliver(answer)

@@ -13,7 +13,7 @@ from aicflow.kernel.document import Retry
 from aicflow.kernel.errors import AICFlowError, NodeError, PermanentError, TransientError
 from aicflow.kernel.execution import FailureReport
 
-__all__ = ["UNEXPECTED", "backoff", "report_of", "report_to_json", "retryable"]
+__all__ = ["UNEXPECTED", "backoff", "forget_frames", "report_of", "report_to_json", "retryable"]
 
 UNEXPECTED: Final = "unexpected-error"
 """The code of an exception that is no NodeError."""
@@ -59,6 +59,12 @@ def _frames(error: BaseException) -> list[str]:
         if "/aicflow/engine/" not in frame.filename
     ]
     return frames[-_FRAMES:]
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of the stack of an error that was reported: it holds the execution and everything that its steps left."""
+    while error is not None:
+        error.__traceback__, error = None, error.__cause__ or error.__context__
 
 
 def report_to_json(report: FailureReport, mask: Mask | None = None) -> dict[str, Any]:

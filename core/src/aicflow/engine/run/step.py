@@ -14,7 +14,7 @@ from aicflow.engine.nodes.attempt import Attempt, Failed, Interrupted, Outcome, 
 from aicflow.engine.nodes.context import StepRun
 from aicflow.engine.nodes.outputs import as_event
 from aicflow.engine.run.children import Children
-from aicflow.engine.run.failure import backoff, report_of, report_to_json, retryable
+from aicflow.engine.run.failure import backoff, forget_frames, report_of, report_to_json, retryable
 from aicflow.engine.run.recovery import Resumption, Waits
 from aicflow.engine.run.waiting import Sleepers
 from aicflow.kernel.clock import iso
@@ -234,7 +234,9 @@ class StepRunner:
             else:
                 waited = outcome
             if isinstance(waited, Failed):
-                waited = await self._after_failure(step, waited.error, deadline)
+                error = waited.error
+                waited = await self._after_failure(step, error, deadline)
+                forget_frames(error)
             if not waited.again:
                 return waited.settlement
             self._begin_again(step)

@@ -166,6 +166,7 @@ class Worker:
                 await self._after_fault(run, run.fault)
         finally:
             self._release(run)
+            run.dispose()
 
     def _on_abandoned(self, run: ExecutionRun) -> None:
         self._release(run)
