@@ -119,13 +119,13 @@ async def test_a_slow_answer_holds_nobody_and_is_asked_for_once(monkeypatch: pyt
     monkeypatch.setattr(Patient, "says", asyncio.Event())
     monkeypatch.setattr(Patient, "asked", 0)
     health = NodeHealth(registry, lambda cls: patient.health())
-    first, second = await asyncio.gather(health.look(0.01), health.look(0.01))
+    first, second = await asyncio.gather(health.results(0.01), health.results(0.01))
     assert first == second == {"test.patient": {"ready": None, "reason": "it has not answered yet"}}
     assert Patient.asked == 1
     Patient.says.set()
-    assert (await health.look(5))["test.patient"] == {"ready": True, "waited": True}
+    assert (await health.results(5))["test.patient"] == {"ready": True, "waited": True}
     assert Patient.asked == 1, "the answer to the first question was thrown away"
-    await health.look(5)
+    await health.results(5)
     assert Patient.asked == 2
     await health.close()
 
@@ -135,7 +135,7 @@ async def test_what_was_known_is_told_while_a_new_answer_is_awaited(monkeypatch:
     registry.register(Patient)
     health = NodeHealth(registry, lambda cls: Patient().health())
     monkeypatch.setattr(Patient, "says", {"ready": False, "reason": "closed"})
-    await health.look(5)
+    await health.results(5)
     monkeypatch.setattr(Patient, "says", asyncio.Event())
-    assert (await health.look(0.01))["test.patient"] == {"ready": False, "reason": "closed"}
+    assert (await health.results(0.01))["test.patient"] == {"ready": False, "reason": "closed"}
     await health.close()

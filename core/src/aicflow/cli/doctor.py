@@ -206,7 +206,7 @@ def _node_types(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
         health = NodeHealth(plugins.registry, ask)
         logging.disable(logging.WARNING)  # it is all in the findings
         try:
-            return await health.look(_PATIENCE)
+            return await health.results(_PATIENCE)
         finally:
             logging.disable(logging.NOTSET)
             await health.close()

@@ -50,7 +50,7 @@ async def readyz(request: Request, query: NoQuery) -> Response:
         checks["worker"] = "the host is stopping"
     ready = all(value == "ok" for value in checks.values())
     plugins = dict(Counter(info.status for info in runtime.plugins.infos))
-    nodes = await runtime.node_health.look()
+    nodes = await runtime.node_health.results()
     degraded = [type_id for type_id, said in nodes.items() if said["ready"] is False]
     if not await _is_known(request):
         nodes = {type_id: {"ready": said["ready"]} for type_id, said in nodes.items()}
