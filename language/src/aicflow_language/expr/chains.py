@@ -1,6 +1,6 @@
 """Following a path through data: fields, subscripts, slices and methods, with `?.` and `??` in mind.
 
-A step gives MISSING where there is nothing. Missing and null stop a path; whether that is an error, null or a reason
+A step returns MISSING where there is nothing. Missing and null stop a path; whether that is an error, null or a reason
 to take the other side of `??` is decided in one place, `compile_chain`.
 """
 
@@ -37,7 +37,7 @@ type Apply = Callable[[object, object, Frame], object]
 
 
 def compile_chain(chain: Chain, base: Run, steps: tuple[Apply, ...], soft: bool) -> Run:
-    """The closure for a path. A soft one gives MISSING where a strict one raises because there is nothing."""
+    """The closure for a path. A soft one returns MISSING where a strict one raises because there is nothing."""
     plan = tuple(zip(steps, (step.optional for step in chain.steps), range(len(steps)), strict=True))
 
     def walk(scope: object, frame: Frame) -> object:

@@ -54,7 +54,7 @@ _ELSEWHERE: Final = {
     "strftime": "Write format_time(time, format).",
     "astimezone": "Write zone(time, name).",
     "timedelta": "Write add_time(time, amount, unit).",
-    "today": "Expressions do not know the time. Use execution.started_at.",
+    "today": 'Expressions do not know the time. Write format_time(execution.started_at, "%Y-%m-%d").',
     "now": "Expressions do not know the time. Use execution.started_at.",
     "bool": 'Write a comparison, such as value != "".',
     "isinstance": "Compare with a value, or use has(path).",

@@ -53,7 +53,7 @@ evaluation takes more than about 64 MB or half a second, however its loops and b
 
 
 class _Missing:
-    """What a path that leads nowhere gives where that is allowed."""
+    """What a path that leads nowhere returns where that is allowed."""
 
     __slots__ = ()
 

@@ -192,14 +192,14 @@ class Template:
 
     @property
     def is_static(self) -> bool:
-        """Whether there are no expressions at all: then `resolve` always gives the same object."""
+        """Whether there are no expressions at all: then `resolve` always returns the same object."""
         return not self.expressions and not self.problems
 
     def resolve(self, scope: Mapping[str, object], reveal: Callable[[str], str] | None = None) -> Any:
         """The value with every expression replaced by its value against the scope; data is never evaluated again.
 
         Only lists and objects on the way to an expression are copied; everything else is shared with the document
-        and the scope, so the value must not be changed. `reveal` gives the text of a secret by its name and is asked
+        and the scope, so the value must not be changed. `reveal` returns the text of a secret by its name and is asked
         only in places that take secrets; what it raises is passed on. Raises ResolutionError, also when the template
         has problems.
         """

@@ -163,7 +163,7 @@ class Helpers(ABC):
         **params: Any,
     ) -> str:
         """A trigger.webhook at `/hooks/{path}`. `wf.trigger.body` and its kin are what arrived, for `input`. Params
-        besides: `auth`, `respond`, `accept`, … Gives the trigger's id."""
+        besides: `auth`, `respond`, `accept`, … Returns the trigger's id."""
         more = {} if methods is None else {"methods": list(methods)}
         return self.add_trigger("trigger.webhook", id, input=input, path=path, **more, **params)
 
@@ -171,7 +171,7 @@ class Helpers(ABC):
         self, schedule: str, id: str | None = None, *, timezone: str | None = None, input: Any = None, **params: Any
     ) -> str:
         """A trigger.cron: five or six fields or an alias, in an IANA time zone (UTC unless given). Params besides:
-        `overlap`, `catchup`, `jitter`. Gives the trigger's id."""
+        `overlap`, `catchup`, `jitter`. Returns the trigger's id."""
         more = {} if timezone is None else {"timezone": timezone}
         return self.add_trigger("trigger.cron", id, input=input, schedule=schedule, **more, **params)
 

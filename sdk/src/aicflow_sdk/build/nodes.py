@@ -59,8 +59,8 @@ class ErrorPort(Expr):
 
 
 class Node:
-    """One box of a workflow. `output` and `error` refer to what it gives; `a >> b` draws an edge; other attributes are
-    its ports, such as `check.true`; `port(name)` reaches ports of any name."""
+    """One box of a workflow. `output` and `error` refer to what it returns; `a >> b` draws an edge; its other
+    attributes are ports, such as `check.true`; `port(name)` reaches ports of any name."""
 
     def __init__(self, workflow: Workflow, entry: dict[str, Any]) -> None:
         self._workflow = workflow
@@ -84,7 +84,7 @@ class Node:
 
     @property
     def output(self) -> Any:
-        """What it gives, as an expression. Typed Any: where a function's parameter has it as its default, the parameter
+        """What it returns, as an expression. Typed Any: where a function's parameter has it as its default, it
         has the type that the value has when the workflow runs."""
         return root("nodes", self.id, "output")
 
@@ -141,7 +141,7 @@ def known_ports(entry: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def _connect(sources: list[Port], target: Any) -> Any:
-    """Draw edges from every port to every target; gives the target, so that `a >> b >> c` goes on from there."""
+    """Draw edges from every port to every target; returns the target, so that `a >> b >> c` goes on from there."""
     targets = [target] if isinstance(target, Node) else target
     if not isinstance(targets, list | tuple) or not targets or not all(isinstance(one, Node) for one in targets):
         raise TypeError(f"an edge ends at a node or a list of nodes, not at {target!r}; write a >> b or a >> [b, c]")
@@ -154,7 +154,7 @@ def _connect(sources: list[Port], target: Any) -> Any:
 def _join(sources: Any, target: Node) -> Node:
     """Draw edges from every one of a list to the target."""
     if isinstance(sources, Expr):
-        raise TypeError("an edge starts at a node or a port, not at what it gives; write node >> other")
+        raise TypeError("an edge starts at a node or a port, not at what it returns; write node >> other")
     ports: list[Port] = []
     for source in sources if isinstance(sources, list | tuple) else [sources]:
         if isinstance(source, Node):

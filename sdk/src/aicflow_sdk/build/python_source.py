@@ -59,7 +59,7 @@ class _Unwritable(Exception):
 
 
 def python_value(value: Any, names: Names, indent: int = 0) -> str:
-    """A value of a document as Python source; rendering what it builds gives a value that means the same. Lists and
+    """A value of a document as Python source; rendering what it builds makes a value that means the same. Lists and
     objects that are too long for a line have a line for each item; `indent` is how far right they stand."""
     if isinstance(value, Mapping):
         items = [f"{repr_text(key)}: {python_value(item, names, indent + 4)}" for key, item in value.items()]

@@ -78,7 +78,7 @@ def render_text(text: str) -> str:
 
 
 def text_source(text: str) -> Source:
-    """The text of an f-string as an expression that gives text."""
+    """The text of an f-string as an expression whose value is text."""
     first, *others = [_as_text(part) if is_source else literal(part) for part, is_source in _split(text)] or [
         literal("")
     ]

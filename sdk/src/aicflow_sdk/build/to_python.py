@@ -20,7 +20,7 @@ _PLAIN_TRIGGER: Final = frozenset({"type", "id", "params", "input", "enabled", "
 
 
 def to_python(document: Mapping[str, Any]) -> str:
-    """The program. Running it gives a workflow `wf` with a document that means the same. `document` has the shape that
+    """The program. Running it makes a workflow `wf` with a document that means the same. `document` has the shape that
     `Workflow.from_dict` takes."""
     names = Names(_variables([node["id"] for node in document["nodes"]]))
     lines = [_call("wf = Workflow", [repr_text(document["name"]), *_workflow_arguments(document)]), ""]

@@ -61,7 +61,7 @@ class Workflow(Helpers):
     """A workflow under construction.
 
     `wf.node(type, id=…, **params)` and the helpers (`wf.http`, `wf.python`, `wf.if_else`, …) add nodes; `a >> b` draws
-    edges; `wf.input`, `wf.vars`, `wf.secrets` and `node.output` are references. `to_dict()` gives the document.
+    edges; `wf.input`, `wf.vars`, `wf.secrets` and `node.output` are references. `to_dict()` returns the document.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Workflow(Helpers):
 
     @property
     def output(self) -> Any:
-        """What executions give, as it stands in the document. Assign values with expressions in them."""
+        """What executions return, as it stands in the document. Assign values with expressions in them."""
         return self._output
 
     @output.setter
@@ -201,7 +201,7 @@ class Workflow(Helpers):
         **more: Any,
     ) -> str:
         """Add a trigger of any type; what is not named here is a param. `input` maps what it received, `wf.trigger`,
-        to the execution's input, which is the payload itself when left out. Gives its id. Raises BuildError."""
+        to the execution's input, which is the payload itself when left out. Returns its id. Raises BuildError."""
         trigger_id = self._new_id(id, type, self._triggers)
         entry: dict[str, Any] = {"id": trigger_id, "type": type}
         if version is not None:
