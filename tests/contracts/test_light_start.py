@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-FIRST_PARTY = ("aicflow_agent", "aicflow_curl", "aicflow_http", "aicflow_ifelse", "aicflow_python", "aicflow_trigger")
+FIRST_PARTY = (
+    "aicflow_agent",
+    "aicflow_curl",
+    "aicflow_data",
+    "aicflow_http",
+    "aicflow_ifelse",
+    "aicflow_python",
+    "aicflow_trigger",
+)
 HEAVY = ("fastapi", "httpx2", "httpcore2", "langchain", "langchain_core", "langgraph", "uvicorn")
 
 
