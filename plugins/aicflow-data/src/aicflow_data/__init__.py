@@ -1,11 +1,18 @@
 """AIC Flow node types for data: records, formats, text, instants and chance."""
 
-from collections.abc import Sequence
-from typing import Any
+from __future__ import annotations
 
-from aicflow import Node, hookimpl
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from aicflow import hookimpl, lazy_names
+
+if TYPE_CHECKING:
+    from aicflow import Node
 
 __all__ = ["aicflow_nodes"]
+
+__getattr__ = lazy_names(__name__)
 
 
 @hookimpl
