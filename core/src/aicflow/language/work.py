@@ -12,21 +12,21 @@ class TooCostly(Exception):
 class Budget:
     """Units of work that are left. Whoever makes one says what a unit is."""
 
-    __slots__ = ("_exhausted", "_left")
+    __slots__ = ("_exhausted", "left")
 
     def __init__(self, units: int, exhausted: str = "") -> None:
-        self._left = units
+        self.left = units
         self._exhausted = exhausted
 
-    def charge(self, units: int) -> None:
+    def charge(self, units: int = 1) -> None:
         """Count work. Raises TooCostly when nothing is left."""
-        self._left -= units
-        if self._left < 0:
+        self.left -= units
+        if self.left < 0:
             raise TooCostly(self._exhausted)
 
     def affords(self, units: int) -> bool:
         """Whether so much is left; then it is counted."""
-        if units > self._left:
+        if units > self.left:
             return False
-        self._left -= units
+        self.left -= units
         return True

@@ -40,11 +40,10 @@ def nodes(value: Any, *, empty: Any = NULL) -> dict[str, Any]:
     [
         (INT, NUMBER),
         ({"const": 1.0}, INT),
+        ({"type": "number", "multipleOf": 2}, INT),
         ({"type": "integer", "minimum": 1, "maximum": 3}, {"enum": [1, 2, 3, 4]}),
         ({"type": "integer", "exclusiveMinimum": 0}, {"type": "integer", "minimum": 1}),
         ({"type": "number", "minimum": 1, "maximum": 2}, {"exclusiveMinimum": 0, "exclusiveMaximum": 3}),
-        ({"type": "number", "multipleOf": 6}, {"type": "integer", "multipleOf": 3}),
-        (INT, {"multipleOf": 0.5}),
         (TEXT, {}),
         (TEXT, True),
         (TEXT, {"type": ["string", "null"]}),
@@ -53,7 +52,6 @@ def nodes(value: Any, *, empty: Any = NULL) -> dict[str, Any]:
         ({"enum": ["a", "b"]}, {"anyOf": [{"const": "b"}, {"const": "a"}]}),
         ({"type": "boolean"}, {"enum": [True, False, None]}),
         ({"type": "string", "minLength": 2, "maxLength": 3}, {"type": "string", "minLength": 1}),
-        ({"type": "string", "pattern": "^a"}, {"pattern": "^a"}),
         ({"type": "string", "format": "uuid", "minLength": 36}, {"type": "string", "format": "uuid", "minLength": 1}),
         (TEXT, {"type": "string", "format": "x-colour"}),
         ({"const": "2026-01-31"}, {"type": "string", "format": "date"}),
@@ -63,12 +61,7 @@ def nodes(value: Any, *, empty: Any = NULL) -> dict[str, Any]:
         (obj({}, rest=INT), obj({}, rest=NUMBER)),
         (obj({"a": INT}, rest=True), {"type": "object", "required": ["a"]}),
         (obj({"a": INT, "b": INT}), {"type": "object", "minProperties": 2, "maxProperties": 2}),
-        (obj({"a": INT}), {"type": "object", "dependentRequired": {"b": ["a"]}}),
         (obj({}, rest=False), obj({}, {"a": TEXT})),
-        (
-            {"type": "object", "patternProperties": {"^x": INT}, "additionalProperties": False},
-            {"type": "object", "patternProperties": {"^x": NUMBER}, "additionalProperties": False},
-        ),
         (items(INT), items(NUMBER)),
         (items(INT, maxItems=0), items(TEXT)),
         (
@@ -79,6 +72,7 @@ def nodes(value: Any, *, empty: Any = NULL) -> dict[str, Any]:
         ({"allOf": [{"type": ["string", "null"]}, {"type": ["null", "integer"]}]}, NULL),
         ({"type": ["string", "null"], "not": NULL}, TEXT),
         (TEXT, {"not": NULL}),
+        (obj({"kind": {"const": "a"}}), {"oneOf": [obj({"kind": {"const": "a"}}), obj({"kind": {"const": "b"}})]}),
         (nodes(INT), nodes(NUMBER)),
         (
             nodes(INT),
@@ -88,11 +82,6 @@ def nodes(value: Any, *, empty: Any = NULL) -> dict[str, Any]:
                 b=obj({"value": INT, "next": {"anyOf": [NULL, {"$ref": "#/$defs/a"}]}}),
             ),
         ),
-        (
-            obj({"kind": {"enum": ["a", "b"]}}),
-            {"oneOf": [obj({"kind": {"const": "a"}}), obj({"kind": {"const": "b"}})]},
-        ),
-        ({"not": {"type": "object"}, "if": TEXT, "then": {"minLength": 1}}, {"if": TEXT, "then": {"minLength": 1}}),
     ],
 )
 def test_every_value_fits(producer: Any, consumer: Any) -> None:
@@ -191,7 +180,6 @@ def test_no_value_fits(producer: Any, consumer: Any, path: str, reason: str) -> 
         (items(TEXT), items(INT), "/*", "maybe-mismatch", "type", "may be a string"),
         (obj({}, rest=TEXT), obj({}, rest=INT), "/*", "maybe-mismatch", "type", "may be a string"),
         (items(INT), items(INT, minItems=1), "", "maybe-mismatch", "minItems", "may be empty"),
-        (items(INT), items(INT, uniqueItems=True), "", "maybe-mismatch", "uniqueItems", "may hold the same item twice"),
         (
             TEXT,
             {"type": "string", "maxLength": 9},
@@ -209,14 +197,6 @@ def test_no_value_fits(producer: Any, consumer: Any, path: str, reason: str) -> 
             "format",
             "may not be a valid date-time",
         ),
-        (
-            TEXT,
-            {"type": "string", "pattern": "^a"},
-            "",
-            "maybe-mismatch",
-            "pattern",
-            "may be a text that does not match the pattern",
-        ),
         (TEXT, {"enum": ["a", "b"]}, "", "maybe-mismatch", "enum", 'may be something else than "a" or "b"'),
         ({"enum": ["a", "c"]}, {"enum": ["a", "b"]}, "", "maybe-mismatch", "", 'may be "c"'),
         (INT, {"type": "integer", "minimum": 1}, "", "maybe-mismatch", "minimum", "may be less than 1"),
@@ -228,7 +208,6 @@ def test_no_value_fits(producer: Any, consumer: Any, path: str, reason: str) -> 
             "maximum",
             "may be more than or equal to 1",
         ),
-        (INT, {"type": "integer", "multipleOf": 2}, "", "maybe-mismatch", "multipleOf", "may not be a multiple of 2"),
         (
             nodes(INT, empty=True),
             nodes(INT),
@@ -252,6 +231,26 @@ def test_some_values_may_not_fit(producer: Any, consumer: Any, path: str, kind: 
         (obj({}, rest=True), obj({}, {"a": TEXT}, rest=True), "field 'a' is not declared and may be anything"),
         (TEXT, {"not": {"const": "x"}}, "is under the rule 'not', which cannot be compared"),
         (TEXT, {"if": {"maxLength": 2}, "then": {"pattern": "a"}}, "is under the rule 'if', which cannot be compared"),
+        *[
+            (producer, consumer, f"is under the rule '{word}', which cannot be compared")
+            for word, producer, consumer in (
+                ("multipleOf", {"type": "integer", "multipleOf": 6}, {"type": "integer", "multipleOf": 3}),
+                ("uniqueItems", items(INT), items(INT, uniqueItems=True)),
+                ("pattern", {"type": "string", "pattern": "^a"}, {"pattern": "^a"}),
+                ("dependentRequired", obj({"a": INT}), {"type": "object", "dependentRequired": {"b": ["a"]}}),
+                ("patternProperties", obj({"x": INT}), {"type": "object", "patternProperties": {"^x": NUMBER}}),
+            )
+        ],
+        (
+            {"type": "object", "patternProperties": {"^x": INT}, "additionalProperties": False},
+            obj({}, {"x": INT}),
+            "field 'x' is not declared and may be anything",
+        ),
+        (
+            obj({"kind": {"enum": ["a", "b"]}}),
+            {"oneOf": [obj({"kind": {"const": "a"}}), obj({"kind": {"const": "b"}})]},
+            "may fit none of 2 alternatives",
+        ),
         (False, TEXT, "the producer admits no value"),
         (TEXT | {"minLength": 2, "maxLength": 1}, INT, "the producer admits no value"),
         (

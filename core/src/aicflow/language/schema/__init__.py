@@ -3,6 +3,7 @@
 from aicflow.language.schema.build import (
     ANYTHING,
     NOTHING,
+    Bundle,
     conjunction,
     items_of,
     list_of,
@@ -10,8 +11,6 @@ from aicflow.language.schema.build import (
     object_of,
     union,
 )
-from aicflow.language.schema.bundle import Bundle
-from aicflow.language.schema.compat import compatible
 from aicflow.language.schema.document import Document, RefError, SchemaView
 from aicflow.language.schema.instance import SchemaValidator
 from aicflow.language.schema.metacheck import check
@@ -19,6 +18,7 @@ from aicflow.language.schema.model import Schema, SchemaError, SchemaProblem, Vi
 from aicflow.language.schema.navigate import (
     Access,
     Presence,
+    describe,
     element,
     field_values,
     is_nullable,
@@ -26,8 +26,7 @@ from aicflow.language.schema.navigate import (
     step,
     without_null,
 )
-from aicflow.language.schema.summary import describe
-from aicflow.language.schema.verdict import Compatibility, ReasonKind, Verdict
+from aicflow.language.schema.subsumption import Compatibility, ReasonKind, Verdict, compatible
 
 __all__ = [
     "ANYTHING",

@@ -28,6 +28,7 @@ from aicflow.language.schema.document import (
     in_place,
 )
 from aicflow.language.schema.model import Schema, TooCostly
+from aicflow.language.work import Budget
 
 FORMATS: Final = frozenset(("date", "date-time", "email", "ipv4", "ipv6", "time", "uri", "uuid"))
 """The formats that are asserted. The others only describe."""
@@ -57,28 +58,28 @@ _GOES_ON: Final = frozenset((*ONE, *MANY, *NAMED, *REFERENCES))
 _SURROGATES: Final = {code: 0x10F800 + code - 0xD800 for code in range(0xD800, 0xE000)}
 
 
-class Budget:
+class ValueBudget(Budget):
     """How much more work one validation may do. Its limit grows with the value, measured only when needed."""
 
-    __slots__ = ("_extended", "_value", "left")
+    __slots__ = ("_extended", "_value")
 
     def __init__(self, value: Any) -> None:
-        self.left = STEPS
+        super().__init__(STEPS, "the schema takes too many steps on this value")
         self._value = value
         self._extended = False
 
-    def charge(self, steps: int = 1) -> None:
+    def charge(self, units: int = 1) -> None:
         """Count work done. Raises `TooCostly`."""
-        self.left -= steps
-        if self.left < 0:
-            if self._extended:
-                raise TooCostly("the schema takes too many steps on this value")
+        self.left -= units
+        if self.left < 0 and not self._extended:
             self._extended = True
             self.left = STEPS_FOR_EACH * _size(self._value)
+        elif self.left < 0:
+            super().charge(0)
 
 
 class _Running(local):
-    budget: Budget
+    budget: ValueBudget
 
 
 _running: Final = _Running()
@@ -119,7 +120,7 @@ class Compiler:
             found = document.cache[name] = cls(document, formats=formats)
         return found
 
-    def fits(self, schema: Schema, value: Any, budget: Budget) -> bool:
+    def fits(self, schema: Schema, value: Any, budget: ValueBudget) -> bool:
         """Whether a value fits a schema of this document. Raises `TooCostly`."""
         if isinstance(schema, bool):
             return schema

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from aicflow.language.schema.model import preview, shorten
-from aicflow.language.schema.shape import ATOMS, Shape
-from aicflow.language.schema.words import a_or_an, joined
+from aicflow.language.schema.shapes import ATOMS, Shape
 
 _ORDER: Final = ("boolean", "integer", "number", "string", "array", "object", "null")
 _SIZES: Final = {
@@ -56,3 +55,17 @@ def shape_words(shape: Shape, items: str | None = None) -> str:
         count = len(shape.declared)
         return f"object with {count} field{'' if count == 1 else 's'}" if count else "object"
     return shape.kind
+
+
+def joined(parts: Sequence[str], last: str = "or") -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def a_or_an(noun: str) -> str:
+    """`a string`, `an integer`, plain `null`."""
+    if noun == "null":
+        return noun
+    return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, Final
 
-from aicflow.language.schema.compile import Budget, Compiler, keyword_fits
+from aicflow.language.schema.compile import Compiler, ValueBudget, keyword_fits
+from aicflow.language.schema.describe import joined
 from aicflow.language.schema.document import REFERENCES
 from aicflow.language.schema.model import (
     Path,
@@ -19,7 +20,6 @@ from aicflow.language.schema.model import (
     shorten,
 )
 from aicflow.language.schema.patterns import compile_pattern
-from aicflow.language.schema.words import joined
 
 type _Found = Iterator[Violation]
 
@@ -36,7 +36,7 @@ _SCALAR_WORDS: Final = ("const", "enum", *_BOUNDS, "minLength", "maxLength", "pa
 class Explainer:
     """Walks a schema beside a value that does not fit it. Asks the compiled checks what is worth going into."""
 
-    def __init__(self, compiler: Compiler, budget: Budget) -> None:
+    def __init__(self, compiler: Compiler, budget: ValueBudget) -> None:
         self._compiler = compiler
         self._budget = budget
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
-from aicflow.language.schema.compile import TOO_DEEP, Budget, Compiler
+from aicflow.language.schema.compile import TOO_DEEP, Compiler, ValueBudget
 from aicflow.language.schema.document import Document, SchemaView
 from aicflow.language.schema.explain import Explainer
 from aicflow.language.schema.metacheck import check
@@ -38,7 +38,7 @@ class SchemaValidator:
     def is_valid(self, instance: Any) -> bool:
         """Whether the value fits. A value that cannot be judged in bounded work does not."""
         try:
-            return self._compiler.fits(self.view.schema, instance, Budget(instance))
+            return self._compiler.fits(self.view.schema, instance, ValueBudget(instance))
         except (TooCostly, RecursionError):
             return False
 
@@ -49,9 +49,9 @@ class SchemaValidator:
         allows), or one on which the schema's alternatives take too many steps, is a violation that says so.
         """
         try:
-            if self._compiler.fits(self.view.schema, instance, Budget(instance)):
+            if self._compiler.fits(self.view.schema, instance, ValueBudget(instance)):
                 return []
-            explainer = Explainer(self._compiler, Budget(instance))
+            explainer = Explainer(self._compiler, ValueBudget(instance))
             found = list(islice(explainer.explain(self.view.schema, instance), max(limit, 1)))
         except TooCostly as costly:
             return [Violation("", "", str(costly), "a value that is simpler to check")]

@@ -13,10 +13,9 @@ from math import inf
 from typing import Any
 
 from aicflow.language.schema.build import ANYTHING, conjunction, literal, union
-from aicflow.language.schema.describe import types_of
+from aicflow.language.schema.describe import joined, listed_values, shape_words, types_of
 from aicflow.language.schema.document import SchemaView
-from aicflow.language.schema.shape import ATOMS, Shape, refuses_all
-from aicflow.language.schema.shapes import shapes_of
+from aicflow.language.schema.shapes import ATOMS, Shape, refuses_all, shapes_of
 
 
 class Presence(StrEnum):
@@ -70,7 +69,7 @@ def step(view: SchemaView, key: str | int) -> Access:
         None in found.values,
         frozenset(kinds) - {kind},
         tuple(known),
-        kind == "object" and all(not shape.patterns and refuses_all(shape.others) for shape in shapes),
+        kind == "object" and all(refuses_all(shape.others) for shape in shapes),
     )
 
 
@@ -135,7 +134,7 @@ def field_values(view: SchemaView) -> SchemaView | None:
     for shape in found.open:
         if shape.kind == "object":
             objects = True
-            fields = [shape.field(name) for name in shape.named] + [*shape.patterns.values(), shape.others]
+            fields = [shape.field(name) for name in shape.named] + [shape.others]
             parts += [conjunction(views) for views in fields if not refuses_all(views)]
     for value in found.values:
         if isinstance(value, dict):
@@ -181,3 +180,36 @@ def item_positions(shape: Shape) -> Iterable[int]:
     """A position for each of a list's different item schemas."""
     last = shape.prefix + 1 if shape.size[1] == inf else min(shape.prefix + 1, int(shape.size[1]))
     return range(last)
+
+
+def describe(view: SchemaView, depth: int = 2) -> str:
+    """`integer`, `string or null`, `list of objects`, `object with 3 fields`, `"a" or "b"`, `any value`."""
+    found = shapes_of(view)
+    if found is None:
+        return "value"
+    if not found.views:
+        return "any value"
+    words: list[str] = []
+    listed = [value for value in found.values if value is not None and not isinstance(value, bool)]
+    if listed:
+        words.append(listed_values(listed))
+    flags = [value for value in found.values if isinstance(value, bool)]
+    if flags:
+        words.append("boolean" if len(flags) == 2 else listed_values(flags))
+    words += [
+        shape_words(shape, _items(shape, depth) if shape.kind == "array" and depth else None) for shape in found.open
+    ]
+    if None in found.values:
+        words.append("null")
+    return joined(list(dict.fromkeys(words))) or "nothing"
+
+
+def _items(shape: Shape, depth: int) -> str | None:
+    item = union(conjunction(shape.item(index)) for index in item_positions(shape))
+    words = describe(item, depth - 1)
+    if words in ("any value", "value", "nothing"):
+        return None
+    first, _, rest = words.partition(" ")
+    if " or " in words or first not in ("integer", "number", "string", "boolean", "object", "list"):
+        return f"({words})"
+    return f"{first}s {rest}".rstrip()

@@ -55,7 +55,7 @@ class SiteRoots:
         allowed, place = PLACES[self._site.place]
         if root not in allowed:
             message = f"'{root}' is not known in {place}."
-            tell(Finding("ref.unknown-name", message, name.span, f"There are {', '.join(allowed)}."))
+            tell(Finding("ref.unknown-name", message, name.span, f"Available names: {', '.join(allowed)}."))
             return None
         match root:
             case "nodes":
@@ -82,7 +82,7 @@ class SiteRoots:
             key = constant_key(step)
             if isinstance(key, str) and isinstance(value, dict) and key not in value and taken == 0:
                 known = ", ".join(islice(value, 20))
-                hint = did_you_mean(key, value) or (f"There are {known}." if known else "Add it under vars.")
+                hint = did_you_mean(key, value) or (f"Available variables: {known}." if known else "Add it under vars.")
                 self._unknown(f"There is no variable '{key}' in vars.", name, step, tell, hint)
                 return None
             if not isinstance(key, str) or not isinstance(value, dict) or key not in value:
@@ -108,7 +108,7 @@ class SiteRoots:
         fields: dict[str, Any] = EXECUTION.schema["properties"]
         key = constant_key(steps[0]) if steps else None
         if isinstance(key, str) and key not in fields:
-            hint = did_you_mean(key, fields) or f"There are {', '.join(fields)}."
+            hint = did_you_mean(key, fields) or f"Available fields: {', '.join(fields)}."
             self._unknown(f"There is no 'execution.{key}'.", name, steps[0], tell, hint)
             return None
         return Start(EXECUTION)
