@@ -1,4 +1,4 @@
-"""Node types that read and write formats: CSV, XML and HTML."""
+"""Node types that read and write formats: CSV, XML and HTML. Libraries are loaded when they are first needed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from xml.parsers.expat import ExpatError
 
-import xmltodict
 from aicflow import Context, Node, Output, Params, PermanentError, json_type
 from pydantic import Field, JsonValue
-from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborNode
 
 __all__ = ["NODES"]
 
@@ -210,6 +211,8 @@ class ParseXml(Node[ParseXmlParams, ValueOutput]):
         """Read the document."""
         if "<!DOCTYPE" in params.text and (unknown := _ENTITY.search(params.text)):
             raise PermanentError(f"The text is not XML: {unknown[0]} is not defined.", code="bad-xml")
+        import xmltodict
+
         try:
             value = xmltodict.parse(
                 params.text, force_list=tuple(params.lists), process_namespaces=params.namespaces, disable_entities=True
@@ -237,6 +240,8 @@ class FormatXml(Node[FormatXmlParams, TextOutput]):
 
     def run(self, ctx: Context, params: FormatXmlParams) -> TextOutput:  # type: ignore[override]
         """Write the document."""
+        import xmltodict
+
         try:
             return TextOutput(text=xmltodict.unparse(params.value, pretty=params.pretty))
         except (ValueError, TypeError) as error:
@@ -281,6 +286,8 @@ class ParseHtml(Node[ParseHtmlParams, RowsOutput]):
 
     def run(self, ctx: Context, params: ParseHtmlParams) -> RowsOutput:  # type: ignore[override]
         """Find rows, and fields in each."""
+        from selectolax.lexbor import LexborHTMLParser
+
         tree = LexborHTMLParser(params.html)
         roots = _find(tree.root, params.rows, "/rows") if params.rows is not None else [tree.root]
         return RowsOutput(
@@ -291,6 +298,8 @@ class ParseHtml(Node[ParseHtmlParams, RowsOutput]):
 def _find(root: LexborNode | None, selector: str, pointer: str) -> list[LexborNode]:
     if root is None:
         return []
+    from selectolax.lexbor import SelectolaxError
+
     try:
         return root.css(selector)
     except (SelectolaxError, ValueError):

@@ -1,18 +1,18 @@
-"""Node types that make text: Markdown to HTML, and templates."""
+"""Node types that make text: Markdown to HTML, and templates. Libraries are loaded when they are first needed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from aicflow import Code, Context, Issue, Node, Output, Params, PermanentError
-from liquid import Environment, StrictUndefined
-from liquid.exceptions import LiquidError
-from markdown_it import MarkdownIt
 from pydantic import Field
 
 from aicflow_data.formats import TextOutput
+
+if TYPE_CHECKING:
+    from liquid import Environment
 
 __all__ = ["NODES"]
 
@@ -41,20 +41,23 @@ class Markdown(Node[MarkdownParams, HtmlOutput]):
 
     def run(self, ctx: Context, params: MarkdownParams) -> HtmlOutput:  # type: ignore[override]
         """Render it."""
+        from markdown_it import MarkdownIt
+
         markdown = MarkdownIt("commonmark", {"html": params.html}).enable(["table", "strikethrough"])
         return HtmlOutput(html=markdown.render(params.text))
 
 
-class _Bounded(Environment):
-    context_depth_limit = 30
-    loop_iteration_limit = 1_000_000
-    output_stream_limit = 16 * 1024 * 1024
-    local_namespace_limit = 16 * 1024 * 1024
-
-
 @cache
 def _environment(escape: bool) -> Environment:
-    return _Bounded(undefined=StrictUndefined, autoescape=escape)
+    from liquid import Environment, StrictUndefined
+
+    class Bounded(Environment):
+        context_depth_limit = 30
+        loop_iteration_limit = 1_000_000
+        output_stream_limit = 16 * 1024 * 1024
+        local_namespace_limit = 16 * 1024 * 1024
+
+    return Bounded(undefined=StrictUndefined, autoescape=escape)
 
 
 class RenderParams(Params):
@@ -79,6 +82,8 @@ class Render(Node[RenderParams, TextOutput]):
 
     def run(self, ctx: Context, params: RenderParams) -> TextOutput:  # type: ignore[override]
         """Render it."""
+        from liquid.exceptions import LiquidError
+
         try:
             template = _environment(params.escape == "html").from_string(params.template)
             return TextOutput(text=template.render(**params.values))
@@ -91,6 +96,8 @@ class Render(Node[RenderParams, TextOutput]):
         template = params.get("template")
         if not isinstance(template, str):
             return ()
+        from liquid.exceptions import LiquidError
+
         try:
             _environment(False).from_string(template)
         except LiquidError as error:
