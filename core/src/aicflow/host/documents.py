@@ -1,4 +1,4 @@
-"""Reading documents strictly: bytes that may be hostile become JSON values, or an error that says the place.
+"""Reading documents strictly: bytes that may be hostile become JSON values, or an error with line and column.
 
 Knows JSON and YAML, nothing of workflows. Imports no web framework, so the command line can use it.
 """
@@ -77,7 +77,7 @@ def read_json(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Any:
     except JsonError as error:
         line, column = error.line, error.column
         if error.code == "duplicate-key":
-            line, column = place_of_duplicate(data.removeprefix(_BOM).decode())
+            line, column = position_of_duplicate(data.removeprefix(_BOM).decode())
         raise DocumentUnreadable(
             f"The document {error.message}.", code=f"doc.{error.code}", line=line, column=column
         ) from None
@@ -107,7 +107,7 @@ def _text(data: bytes, limits: Limits) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
-        line, column = place_of_index(before, len(before))
+        line, column = position_at(before, len(before))
         raise DocumentUnreadable(
             "The document is not UTF-8 text.", code="doc.encoding", line=line, column=column
         ) from None
@@ -122,18 +122,18 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s\[\]{},:"]+')
 class Positions:
     """Positions by JSON pointer."""
 
-    places: dict[str, Position]
+    by_pointer: dict[str, Position]
 
     def of(self, pointer: str) -> Position | None:
-        """The place of what the pointer names; when that does not exist (a missing key), of its nearest parent."""
-        while pointer not in self.places:
+        """The position of what the pointer names; when that does not exist (a missing key), of its nearest parent."""
+        while pointer not in self.by_pointer:
             if not pointer:
                 return None
             pointer = pointer.rpartition("/")[0]
-        return self.places[pointer]
+        return self.by_pointer[pointer]
 
 
-def place_of_index(text: str, index: int) -> Position:
+def position_at(text: str, index: int) -> Position:
     """Line and column of a character."""
     index = max(index, 0)
     return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
@@ -146,23 +146,23 @@ def json_positions(text: str, pointers: Iterable[str]) -> Positions:
         while pointer not in wanted:
             wanted.add(pointer)
             pointer = pointer.rpartition("/")[0]
-    place = _placing(text)
-    return Positions({pointer: place(index) for pointer, index, _ in _values(text, wanted) if pointer is not None})
+    locate = _locator(text)
+    return Positions({pointer: locate(index) for pointer, index, _ in _values(text, wanted) if pointer is not None})
 
 
-def place_of_duplicate(text: str) -> Position:
-    """The place of the first value in a well-formed JSON text whose key stood in the same object before."""
-    return next((_placing(text)(index) for _, _, index in _values(text, ()) if index is not None), (1, 1))
+def position_of_duplicate(text: str) -> Position:
+    """The position of the first value in a well-formed JSON text whose key stood in the same object before."""
+    return next((_locator(text)(index) for _, _, index in _values(text, ()) if index is not None), (1, 1))
 
 
-def _placing(text: str) -> Callable[[int], Position]:
+def _locator(text: str) -> Callable[[int], Position]:
     starts = [0] + [found.end() for found in re.finditer("\n", text)]
 
-    def place(index: int) -> Position:
+    def locate(index: int) -> Position:
         line = bisect_right(starts, index)
         return line, index - starts[line - 1] + 1
 
-    return place
+    return locate
 
 
 def _values(text: str, wanted: Collection[str]) -> Iterator[tuple[str | None, int, int | None]]:

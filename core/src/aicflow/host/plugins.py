@@ -142,7 +142,7 @@ def _admit(plugins: Plugins, info: PluginInfo, load: Callable[[], Any]) -> None:
     try:
         module = load()
     except (Exception, SystemExit) as error:
-        info.report("import-failed", _told(error, info.package), "failed")
+        info.report("import-failed", _described(error, info.package), "failed")
         return
     if manager.has_plugin(info.name):
         info.report("clash", f"another plugin is called {info.name!r} already", "failed")
@@ -176,7 +176,7 @@ def _register_types(plugins: Plugins) -> None:
                 except PluginError as error:
                     info.report(error.code, error.message, "partial")
                 except Exception as error:
-                    info.report("bad-type", f"{cls!r}: {_told(error, info.package)}", "partial")
+                    info.report("bad-type", f"{cls!r}: {_described(error, info.package)}", "partial")
                 else:
                     names.append(cls.type_id)
                     for message in advice(cls):
@@ -189,29 +189,29 @@ def _hook_problem(manager: pluggy.PluginManager, module: Any) -> tuple[str, str]
     marked = 0
     for name, thing in inspect.getmembers_static(module):
         code = getattr(thing, "__code__", None)
-        place = f"{code.co_filename}:{code.co_firstlineno}: " if code is not None else ""
+        location = f"{code.co_filename}:{code.co_firstlineno}: " if code is not None else ""
         if manager.parse_hookimpl_opts(module, name) is not None:
             marked += 1
             if name not in specs:
                 hint = did_you_mean(name, specs) or f"The hooks are {', '.join(specs)}."
-                return "bad-hook", f"{place}there is no hook {name!r}. {hint}"
+                return "bad-hook", f"{location}there is no hook {name!r}. {hint}"
         elif name in specs:
-            return "bad-hook", f"{place}{name} is not marked with @hookimpl, so it is never called."
+            return "bad-hook", f"{location}{name} is not marked with @hookimpl, so it is never called."
     if not marked:
         return "no-hooks", f"{module!r} has no hooks, so it adds nothing. Define `aicflow_nodes` with @hookimpl."
     return None
 
 
-def _told(error: BaseException, package: str) -> str:
+def _described(error: BaseException, package: str) -> str:
     """An error with the place in the plugin's own code where it arose, and the cure where one is known."""
     text = f"{type(error).__name__}: {error}"
-    place = ""
+    location = ""
     if isinstance(error, SyntaxError):
-        place = f"{error.filename}:{error.lineno}: "
+        location = f"{error.filename}:{error.lineno}: "
     else:
         for frame, line in walk_tb(error.__traceback__):
             if str(frame.f_globals.get("__name__")).partition(".")[0] == package:
-                place = f"{frame.f_code.co_filename}:{line}: "
+                location = f"{frame.f_code.co_filename}:{line}: "
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         root = error.name.partition(".")[0]
         cure = "is the module part of the package?" if root == package else "is it in the plugin's dependencies?"
@@ -220,7 +220,7 @@ def _told(error: BaseException, package: str) -> str:
         module = sys.modules.get(error.name or "", object)
         hint = did_you_mean(error.name_from, getattr(module, "__all__", vars(module)))
         text += f". {hint}" if hint else ""
-    return place + text
+    return location + text
 
 
 def _call(manager: pluggy.PluginManager, info: PluginInfo, hook: str, arguments: dict[str, Any]) -> list[Any]:
@@ -233,7 +233,7 @@ def _call(manager: pluggy.PluginManager, info: PluginInfo, hook: str, arguments:
                 raise TypeError(f"it must return a list, not {answer!r:.200}")
             out.extend(answer)
     except Exception as error:
-        info.report("hook-failed", f"{hook}: {_told(error, info.package)}", "partial")
+        info.report("hook-failed", f"{hook}: {_described(error, info.package)}", "partial")
         return []
     fitting = []
     for thing in out:

@@ -31,15 +31,17 @@ def of_validation(errors: Iterable[Mapping[str, Any]], where: str | None = None)
     """pydantic's errors; without `where` it is the first part of each location, as FastAPI does it."""
     out = []
     for error in errors:
-        place = tuple(error["loc"])
+        location = tuple(error["loc"])
         source = where
-        if source is None and place and place[0] in ("body", "query", "path", "header"):
-            source, place = str(place[0]), place[1:]
+        if source is None and location and location[0] in ("body", "query", "path", "header"):
+            source, location = str(location[0]), location[1:]
         kind = str(error["type"])
         code = {"missing": "missing", "extra_forbidden": "unknown"}.get(kind, "type" if "type" in kind else "invalid")
         message = {"missing": "is required", "extra_forbidden": "is not known here"}.get(kind, str(error["msg"]))
         message = message.removeprefix("Value error, ")
-        out.append({"code": f"request.{code}", "pointer": pointer(*place), "in": source or "body", "message": message})
+        out.append(
+            {"code": f"request.{code}", "pointer": pointer(*location), "in": source or "body", "message": message}
+        )
     first = out[0]
     name = str(first["pointer"]) or "/"
     more = f" (and {len(out) - 1} more)" if len(out) > 1 else ""

@@ -150,7 +150,7 @@ def make_server(
 
 
 def serve(settings: Settings, *, say: Say) -> int:
-    """Run until SIGTERM or SIGINT; gives the exit code. Raises AICFlowError when it cannot start."""
+    """Run until SIGTERM or SIGINT; returns the exit code. Raises AICFlowError when it cannot start."""
     _set_up_logging(settings)
     os.umask(0o077)  # what plugins write is the owner's as well
     DataDir(settings.data_dir).prepare()

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from aicflow.host.documents import Limits, Position, Positions, place_of_index, too_deep
+from aicflow.host.documents import Limits, Position, Positions, position_at, too_deep
 from aicflow.kernel.errors import DocumentUnreadable
 from aicflow.kernel.values import escape_pointer
 
@@ -70,7 +70,7 @@ def read_yaml(text: str, limits: Limits) -> tuple[Any, Positions]:
         ) from None
     except yaml.reader.ReaderError as error:
         found = yaml.reader.Reader.NON_PRINTABLE.search(text)
-        line, column = place_of_index(text, found.start() if found else 0)
+        line, column = position_at(text, found.start() if found else 0)
         raise DocumentUnreadable(
             f"The document is not YAML: the control character U+{ord(found[0]) if found else error.character:04X} "
             "is not allowed.",
@@ -84,7 +84,7 @@ def read_yaml(text: str, limits: Limits) -> tuple[Any, Positions]:
 class _Reader:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._places: dict[str, Position] = {}
+        self._positions: dict[str, Position] = {}
         self._anchors: dict[str, _Anchored | None] = {}
         self._stack: list[_Frame] = []
         self._values = 0
@@ -107,14 +107,14 @@ class _Reader:
                 self._alias(event)
         if not self._root:
             raise DocumentUnreadable("The document is empty.", code="doc.empty", line=1, column=1)
-        return self._root[0], Positions(self._places)
+        return self._root[0], Positions(self._positions)
 
     def _open(self, event: Any, value: Any, kind: str) -> None:
         if event.tag not in (None, "!", _TAG + kind):
             raise self._error(event, f"the tag {_shown(event.tag)} is not accepted; only JSON's types are")
         if len(self._stack) >= self._limits.max_depth:
-            raise too_deep(self._limits, *_place(event))
-        pointer = self._place_value(event, value)
+            raise too_deep(self._limits, *_position(event))
+        pointer = self._insert(event, value)
         if event.anchor is not None:
             self._anchors[event.anchor] = None  # not to be used inside itself
         self._stack.append(_Frame(value, pointer, event.anchor, self._values, self._text))
@@ -134,7 +134,7 @@ class _Reader:
             return
         value = self._resolve(event)
         self._text += len(event.value)
-        self._place_value(event, value)
+        self._insert(event, value)
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(value, 1, len(value) if isinstance(value, str) else 0, 0)
 
@@ -145,7 +145,7 @@ class _Reader:
         if key == "<<" and event.implicit[0]:
             raise self._error(event, "merge keys (<<) are not accepted; write the keys out")
         if key in frame.value:
-            line, column = _place(event)
+            line, column = _position(event)
             raise DocumentUnreadable(
                 f"Duplicate key {key[:80]!r} in an object.", code="doc.duplicate-key", line=line, column=column
             )
@@ -166,14 +166,14 @@ class _Reader:
         self._values += anchored.values - 1
         self._text += anchored.text
         if len(self._stack) + anchored.depth > self._limits.max_depth:
-            raise too_deep(self._limits, *_place(event))
+            raise too_deep(self._limits, *_position(event))
         if self._values > self._limits.max_values or self._text > self._limits.max_bytes:
             raise self._too_large(event)
         if frame is not None:
             frame.depth = max(frame.depth, anchored.depth)
-        self._place_value(event, copy.deepcopy(anchored.value))
+        self._insert(event, copy.deepcopy(anchored.value))
 
-    def _place_value(self, event: Any, value: Any) -> str:
+    def _insert(self, event: Any, value: Any) -> str:
         """Put the value where it belongs; returns its pointer."""
         self._values += 1
         if self._values > self._limits.max_values:
@@ -192,7 +192,7 @@ class _Reader:
                 pointer = f"{frame.pointer}/{escape_pointer(frame.key)}"
                 frame.value[frame.key] = value
                 frame.key = None
-        self._places[pointer] = _place(event)
+        self._positions[pointer] = _position(event)
         return pointer
 
     def _resolve(self, event: Any) -> Any:
@@ -230,17 +230,17 @@ class _Reader:
         return text
 
     def _too_large(self, event: Any) -> DocumentUnreadable:
-        line, column = _place(event)
+        line, column = _position(event)
         message = "The document has too many values or too much text, counted with what its aliases stand for."
         return DocumentUnreadable(message, code="doc.too-large", line=line, column=column)
 
     @staticmethod
     def _error(event: Any, reason: str) -> DocumentUnreadable:
-        line, column = _place(event)
+        line, column = _position(event)
         return DocumentUnreadable(f"The document cannot be used: {reason}.", line=line, column=column)
 
 
-def _place(event: Any) -> Position:
+def _position(event: Any) -> Position:
     return event.start_mark.line + 1, event.start_mark.column + 1
 
 

@@ -42,7 +42,7 @@ def due_fires(
     """The fires due at `now`, when everything up to `last` (aware) has been dealt with.
 
     A fire's moment is its instant, put off by its jitter. It is on time until its moment is `grace` ago and missed
-    afterwards. On-time fires are always due. Of the missed ones, "none" gives none; "latest" the newest, and only
+    afterwards. On-time fires are always due. Of the missed ones, "none" returns none; "latest" the newest, and only
     if nothing is on time; "all" those of the last `window`, and those up to `owed_until` however long ago they were:
     a window that moved on while it was made up for would lose its oldest. Returns `limit` fires at most: ask again,
     from `reached`, while there are `more`.
