@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from tests.benchmarks import (
+    agents,
     api,
     chain,
     expressions,
@@ -39,6 +40,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
     "webhooks": api.webhooks,
     "streams": streams.run,
     "http": http.run,
+    "agents": agents.run,
     "recovery": recovery.run,
     "waiting": waiting.run,
     "weight": weight.run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from agent_kit import KEY, ask
 from aicflow.testing import Answer, ChatServer, RecordingContext
@@ -99,3 +100,18 @@ async def test_an_agent_that_was_never_started_starts_itself_and_stops_clean() -
         assert (await ask(node, server))["text"] == "ok"  # and starts again
         await node.stop()
         await node.stop()
+
+
+async def test_agents_at_once_keep_their_own_model_system_prompt_key_and_answer(agent: Agent) -> None:
+    def reply(body: dict[str, Any]) -> Answer:
+        said = [message["content"] for message in body["messages"]]
+        return Answer(" | ".join([body["model"], *said]), piece=3, delay=0.001)
+
+    async with ChatServer(reply) as server:
+        found = await asyncio.gather(
+            ask(agent, server, model="one", system_prompt="Be brief.", prompt="A?", api_key="key-one"),
+            ask(agent, server, model="two", system_prompt="Be kind.", prompt="B?", api_key="key-two"),
+            ask(agent, server, model="three", prompt="C?", api_key="key-three"),
+        )
+    assert [out["text"] for out in found] == ["one | Be brief. | A?", "two | Be kind. | B?", "three | C?"]
+    assert sorted(server.keys) == ["key-one", "key-three", "key-two"]

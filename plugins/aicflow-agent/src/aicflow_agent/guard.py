@@ -10,7 +10,8 @@ from typing import Any
 from aicflow import NodeError, PermanentError, TransientError
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import ToolCallRequest
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.types import Command
 
 from aicflow_agent.budget import Budget, estimate_tokens
@@ -21,7 +22,7 @@ from aicflow_agent.schema import misfit
 from aicflow_agent.settings import Mask
 from aicflow_agent.toolbox import Toolbox
 
-__all__ = ["ANSWER_TOOL", "Guard", "refusal", "stop_reason"]
+__all__ = ["ANSWER_TOOL", "Guard", "Guarded", "refusal", "stop_reason"]
 
 ANSWER_TOOL = "final_answer"
 _SECOND_CHANCES = 2  # how often a model may correct an answer of the wrong shape
@@ -38,12 +39,33 @@ _STOP_REASONS: dict[str, StopReason] = {
 }
 
 
-class Guard(AgentMiddleware[Any, Any, Any]):
+class Guarded(AgentMiddleware[Any, Any, Any]):
+    """Leaves each call to the guard of the attempt that it belongs to, so that attempts can share a compiled graph."""
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """Call the attempt's model."""
+        guard: Guard = request.runtime.context
+        return await guard.call_model(request, handler)
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage | Command[Any]:
+        """Call the attempt's tool."""
+        guard: Any = request.runtime.context
+        message: ToolMessage = await guard.call_tool(request)
+        return message
+
+
+class Guard:
     """One attempt's guard. `structured` is the answer once it fits; `last` the model's last message."""
 
-    def __init__(self, params: AgentParams, budget: Budget, toolbox: Toolbox, mask: Mask) -> None:
-        super().__init__()
+    def __init__(self, params: AgentParams, model: BaseChatModel, budget: Budget, toolbox: Toolbox, mask: Mask) -> None:
         self._params = params
+        self._model = model
         self._budget = budget
         self._toolbox = toolbox
         self._mask = mask
@@ -51,10 +73,12 @@ class Guard(AgentMiddleware[Any, Any, Any]):
         self.structured: Any = None
         self.last: AIMessage | None = None
 
-    async def awrap_model_call(
+    async def call_model(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any]:
         """Call the model, and again with what was wrong while its answer cannot be used."""
+        system = self._params.system_prompt
+        request = request.override(model=self._model, system_message=None if system is None else SystemMessage(system))
         if self._params.output_schema is not None and self._params.output_method == "json_schema":
             wanted = {"name": ANSWER_TOOL, "schema": self._params.output_schema}
             body = {"response_format": {"type": "json_schema", "json_schema": wanted}}
@@ -76,11 +100,7 @@ class Guard(AgentMiddleware[Any, Any, Any]):
             hint="Simplify output_schema or the prompt, or use a more capable model.",
         )
 
-    async def awrap_tool_call(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
-    ) -> ToolMessage | Command[Any]:
+    async def call_tool(self, request: ToolCallRequest) -> ToolMessage:
         """Run the node behind a tool; the model hears what went wrong."""
         call = request.tool_call
         text, ok = await self._toolbox.call(call["name"], call["args"])

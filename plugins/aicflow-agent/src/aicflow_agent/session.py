@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Literal
 
 from aicflow import Context, NodeError, PermanentError
@@ -12,6 +13,7 @@ from aicflow.net import HttpSettings, http_client, public_context
 from httpx2 import URL, MockTransport, Request, Response
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ToolStrategy
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
@@ -20,11 +22,11 @@ from aicflow_agent.budget import Budget
 from aicflow_agent.chat_model import make_chat_model
 from aicflow_agent.compatible import check_stream
 from aicflow_agent.failures import as_node_error
-from aicflow_agent.guard import ANSWER_TOOL, Guard, refusal, stop_reason
+from aicflow_agent.guard import ANSWER_TOOL, Guard, Guarded, refusal, stop_reason
 from aicflow_agent.params import AgentOutput, AgentParams, Exchange, ToolUse
 from aicflow_agent.schema import schema_problem
 from aicflow_agent.settings import Endpoint, Mask, endpoint_for
-from aicflow_agent.toolbox import OfferedTool, Toolbox, shorten
+from aicflow_agent.toolbox import Toolbox, shorten
 
 __all__ = ["Clients"]
 
@@ -82,22 +84,16 @@ class Clients:
                 pointer="/output_method",
                 hint="Leave it at `tool`.",
             )
-        guard = Guard(params, budget, toolbox, mask)
 
-        def build() -> Any:
-            return create_agent(
-                make_chat_model(params, endpoint, (self._blocking, client), mask),
-                [_as_langchain(tool) for tool in toolbox.tools.values()],
-                system_prompt=params.system_prompt,
-                middleware=[guard],
-                response_format=_answer_tool(params),
-                checkpointer=False,
-            )
+        def build() -> tuple[BaseChatModel, Any]:
+            model = make_chat_model(params, endpoint, (self._blocking, client), mask)
+            return model, _graph(json.dumps([tool.as_function() for tool in toolbox.tools.values()]), _answer(params))
 
-        # Ten milliseconds of work, and seconds when a provider's package is imported for the first time.
-        agent = await asyncio.to_thread(build)
+        # Ten milliseconds of work for new tools, and seconds when a provider's package is imported for the first time.
+        model, graph = await asyncio.to_thread(build)
+        guard = Guard(params, model, budget, toolbox, mask)
         try:
-            messages = await _stream(ctx, agent, params, guard)
+            messages = await _stream(ctx, graph, params, guard)
         except NodeError:
             raise
         except Exception as error:
@@ -124,11 +120,26 @@ def _no_blocking(_: Request) -> Response:
     raise AssertionError("models are called asynchronously")
 
 
-async def _stream(ctx: Context, agent: Any, params: AgentParams, guard: Guard) -> list[BaseMessage]:
+@lru_cache(maxsize=64)
+def _graph(tools: str, answer: str | None) -> Any:
+    """The compiled graph of agents with these tools and this tool to answer with, as JSON. Compiling costs more than a
+    model call, so attempts share it: each brings its model and system prompt with its guard."""
+    return create_agent(
+        FakeListChatModel(responses=[]),
+        [_as_langchain(tool) for tool in json.loads(tools)],
+        middleware=[Guarded()],
+        response_format=None if answer is None else ToolStrategy(json.loads(answer)),
+        checkpointer=False,
+    )
+
+
+async def _stream(ctx: Context, graph: Any, params: AgentParams, guard: Guard) -> list[BaseMessage]:
     said = [{"role": "user", "content": params.prompt}] if params.messages is None else _written(params)
     messages: list[BaseMessage] = []
     config = {"callbacks": [guard.raw_calls]}
-    async for mode, part in agent.astream({"messages": said}, config, stream_mode=["messages", "values"]):
+    async for mode, part in graph.astream(
+        {"messages": said}, config, context=guard, stream_mode=["messages", "values"]
+    ):
         if mode == "values":
             messages = part["messages"]
             continue
@@ -145,16 +156,18 @@ def _written(params: AgentParams) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in params.messages or ()]
 
 
-def _answer_tool(params: AgentParams) -> ToolStrategy[Any] | None:
+def _answer(params: AgentParams) -> str | None:
+    """The tool that takes the answer, as JSON."""
     if params.output_schema is None or params.output_method != "tool":
         return None
     description = params.output_schema.get("description") or "Give the final answer."
-    return ToolStrategy({**params.output_schema, "title": ANSWER_TOOL, "description": description})
+    return json.dumps({**params.output_schema, "title": ANSWER_TOOL, "description": description})
 
 
-def _as_langchain(tool: OfferedTool) -> BaseTool:
+def _as_langchain(function: dict[str, Any]) -> BaseTool:
     """A tool by its schema alone; the guard runs the node instead of it."""
-    return StructuredTool(name=tool.name, description=tool.description, args_schema=tool.schema, coroutine=_never)
+    name, description, schema = function["name"], function["description"], function["parameters"]
+    return StructuredTool(name=name, description=description, args_schema=schema, coroutine=_never)
 
 
 async def _never(**_: Any) -> str:

@@ -32,6 +32,10 @@ class OfferedTool:
     fixed: Mapping[str, Any]
     mask: Mask
 
+    def as_function(self) -> dict[str, Any]:
+        """What the model is shown."""
+        return {"name": self.name, "description": self.description, "parameters": self.schema}
+
 
 class Toolbox:
     """The tools of one attempt. Only the listed node types can be called, and only with params the model was shown."""
