@@ -98,7 +98,9 @@ def test_from_a_file_to_an_answered_execution(at_server: Run, tmp_path: Path) ->
         for line in well(aicflow("executions", "watch", execution, "--output", "json")).split("\n")[:-1]
     ]
     assert events[-1]["type"] == "execution.succeeded"
-    assert [step["node_id"] for step in data("executions", "show", execution)["steps"]] == ["ask"]
+    (step,) = data("executions", "show", execution)["steps"]
+    assert step["node_id"] == "ask"
+    assert json.loads(well(aicflow("executions", "output", execution, "ask"))) == step["output"]
 
     # what has ended is not answered: the state is wrong, not the command
     done = aicflow("executions", "answer", execution, "true")
