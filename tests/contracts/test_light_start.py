@@ -42,7 +42,7 @@ def test_loading_all_plugins_brings_nothing_heavy() -> None:
         (["--help"], {"asyncio", "pydantic", "yaml"}),
         (["cron", "--help"], {"asyncio", "croniter", "pydantic"}),
         (["validate", "FILE"], {"aicflow.engine.executions", "croniter", "pydantic_settings", "starlette"}),
-        (["run", "FILE"], {"croniter", "sqlite3", "starlette"}),
+        (["run", "FILE"], {"croniter", "pydantic_settings", "sqlite3", "starlette"}),
     ],
 )
 def test_a_command_imports_only_what_it_needs(tmp_path: Path, arguments: list[str], absent: set[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -16,7 +17,6 @@ from aicflow.cli.say import OutputFormat, complain, print_json
 if TYPE_CHECKING:
     from aicflow.engine import Executions
     from aicflow.host.plugins import Plugins
-    from aicflow.host.settings import Settings
     from aicflow.kernel.execution import Execution
     from aicflow.kernel.ports.store import Store
 
@@ -47,25 +47,26 @@ def run_command(
 
     document = read_workflow(file)
     value = read_input(input)
-    settings = load_settings(engine=engine)
-    server_secret = None
+    server_secret, url = None, store or "memory://"
     if keep or store is not None:
         from aicflow.host.datadir import DataDir
 
-        server_secret = DataDir(settings.data_dir).server_secret()
-    url = store or (f"sqlite:///{settings.data_dir / 'runs.db'}" if keep else "memory://")
+        folder = load_settings().data_dir
+        server_secret = DataDir(folder).server_secret()
+        url = store or f"sqlite:///{folder / 'runs.db'}"
+    engine = engine or os.environ.get("AICFLOW_ENGINE") or "auto"  # reading every setting takes longer than most runs
     plugins = quiet_plugins()
     list_errors(file, document, validate(document.value, plugins.registry))
     set_up_logging("error", "%(levelname)s %(name)s: %(message)s")
     logging.getLogger("aicflow").setLevel(logging.CRITICAL)  # failures are reported below
-    return asyncio.run(_run(file, document.value, value, settings, plugins, url, server_secret, output))
+    return asyncio.run(_run(file, document.value, value, engine, plugins, url, server_secret, output))
 
 
 async def _run(
     file: str,
     document: dict[str, Any],
     value: Any,
-    settings: Settings,
+    engine: str,
     plugins: Plugins,
     url: str,
     server_secret: bytes | None,
@@ -78,7 +79,7 @@ async def _run(
         store = make_store(plugins, url)
         await store.open()
         stack.push_async_callback(store.close)
-        options = EngineOptions(engine=settings.engine, grace=2.0)
+        options = EngineOptions(engine=engine, grace=2.0)
         executions = make_executions(plugins, store, options, server_secret=server_secret)
         await executions.open()
         stack.push_async_callback(executions.close)
@@ -114,7 +115,7 @@ async def _switch_off(store: Store, workflow_id: str) -> None:
 
 
 async def _follow(executions: Executions, execution_id: str, node_ids: list[str], output: str) -> bool:
-    """Show the execution until it ended; the first Ctrl-C cancels it. Gives whether there was one."""
+    """Show the execution until it ended; the first Ctrl-C cancels it. Returns whether there was one."""
     from aicflow.cli.progress import NoProgress, progress
     from aicflow.kernel.values import loads
 
