@@ -1,4 +1,4 @@
-"""Alex keeps workflows in a repository: `deploy.py` brings a server to what the repository says, `--check` only tells.
+"""Alex keeps workflows in a repository: `deploy.py` brings a server to what it says, `--check` only reports.
 
 Exit codes: 0 all is as it should be, 1 something differs (with --check), 2 something is not valid.
 """
@@ -28,23 +28,23 @@ def main(check: bool) -> int:
                 print(f"{name}: {issue}")
         if not all(report.valid for report in reports.values()):
             return 2
-        differing = 0
-        for name, wf in wanted.items():
-            try:
-                current = client.workflows.get(name)
-            except NotFound:
-                differing += 1
-                print(f"{name}: new")
-                if not check:
-                    client.workflows.create(wf, id=name)
-                continue
-            changes = diff(current.document or {}, wf)
-            differing += bool(changes)
-            print(f"{name}: {changes}")
-            if changes and not check:
-                # the ETag that was read goes along: a change made by somebody else in between is not overwritten
-                client.workflows.update(current, wf)
-    return 1 if check and differing else 0
+        if not check:
+            for name, wf in wanted.items():
+                print(f"{name}: {client.workflows.deploy(wf, id=name).outcome}")
+            return 0
+        differing = [name for name, wf in wanted.items() if differs(client, name, wf)]
+        return 1 if differing else 0
+
+
+def differs(client: AICFlow, name: str, wf: Workflow) -> bool:
+    """Print how the server's workflow differs from the repository's."""
+    try:
+        changes = diff(client.workflows.get(name).document or {}, wf)
+    except NotFound:
+        print(f"{name}: new")
+        return True
+    print(f"{name}: {changes}")
+    return bool(changes)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Arun sells one workflow to many customers: a template, a workflow and a URL for each, and updates that tell what
+"""Arun sells one workflow to many customers: a template, a workflow and a URL for each, and updates that say what
 they change."""
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from aicflow_sdk import AICFlow, NotFound, SavedWorkflow, Workflow, diff, when
+from aicflow_sdk import AICFlow, SavedWorkflow, Workflow, when
 
 CUSTOMERS = json.loads(Path(__file__).with_name("customers.json").read_text("utf-8"))
 
 
 def template(customer: dict[str, Any]) -> Workflow:
-    """What an order costs to send, in the customer's words, answered to whoever calls the URL."""
+    """What an order costs to send, in the customer's words, as the answer to each call of the URL."""
     wf = Workflow(
         f"shipping for {customer['name']}",
         vars={"greeting": customer["greeting"], "free_from": customer["free_from"], "fee": 4.5},
@@ -29,25 +29,19 @@ def template(customer: dict[str, Any]) -> Workflow:
     @wf.python(output_schema={"type": "object", "properties": {"text": {"type": "string"}, "fee": {"type": "number"}},
                               "required": ["text", "fee"]})  # fmt: skip
     def offer(greeting=wf.vars.greeting, total=wf.input.total, fee=fee):
-        told = "sent for free" if fee == 0 else f"sent for {fee:.2f}"
-        return {"text": f"{greeting}, your order of {total:.2f} is {told}.", "fee": fee}
+        price = "sent for free" if fee == 0 else f"sent for {fee:.2f}"
+        return {"text": f"{greeting}, your order of {total:.2f} is {price}.", "fee": fee}
 
     wf.output = offer.output
     return wf
 
 
 def deploy(client: AICFlow, customer: dict[str, Any]) -> SavedWorkflow:
-    """Save the customer's workflow under an id of our own; say what changes."""
-    workflow_id = f"shipping-{customer['id']}"
-    wanted = template(customer)
-    try:
-        current = client.workflows.get(workflow_id)
-    except NotFound:
-        print(f"{workflow_id}: new")
-        return client.workflows.create(wanted, id=workflow_id)
-    changes = diff(current.document or {}, wanted)
-    print(f"{workflow_id}: {changes}")
-    return client.workflows.update(current, wanted) if changes else current
+    """Save the customer's workflow under an id of our own; say what changed."""
+    saved = client.workflows.deploy(template(customer), id=f"shipping-{customer['id']}")
+    changes = f"\n{client.workflows.diff(saved.id, saved.version - 1)}" if saved.outcome == "updated" else ""
+    print(f"{saved.id}: {saved.outcome}{changes}")
+    return saved
 
 
 def main() -> None:

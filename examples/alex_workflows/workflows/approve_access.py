@@ -1,4 +1,4 @@
-"""Ask a person before access is given; without an answer in a day it is refused."""
+"""Ask a person before access is granted; without an answer in a day it is refused."""
 
 from aicflow_sdk import Workflow
 

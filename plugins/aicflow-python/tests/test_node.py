@@ -152,7 +152,7 @@ def test_the_operators_settings() -> None:
     ("name", "value", "said"),
     [
         ("BACKENDS", "docker", "'docker' is not a backend"),
-        ("BACKENDS", "process,trusted", "stands alone"),
+        ("BACKENDS", "process,trusted", "excludes the others"),
         ("MEMORY_MB", "lots", "'lots' is not a whole number above 0"),
         ("TIMEOUT", "-1", "'-1' is not a number above 0"),
         ("TIMEOUT", "nan", "'nan' is not a number above 0"),

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
-
-from aicflow.cli.say import OutputFormat
+from aicflow.cli.say import File, Output
 
 __all__ = ["diff_command"]
 
-_File = Annotated[str, Parameter(help="JSON or YAML; - is standard input", allow_leading_hyphen=True)]
-
 
 def diff_command(
-    old: _File,
-    new: _File,
+    old: File,
+    new: File,
     /,
     *,
-    output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",
+    output: Output = "text",
 ) -> int:
-    """Tell what changed in meaning between two workflow files: nodes, params, edges, triggers, vars and settings.
+    """Show what changed in meaning between two workflow files: nodes, params, edges, triggers, vars and settings.
 
     The order of nodes and edges, defaults written out and the spelling of expressions do not count. Leaves with 0 when
     nothing changed, 1 when something did, 2 when a file cannot be read.

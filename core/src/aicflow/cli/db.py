@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from aicflow.cli.say import OutputFormat, complain, print_json
+from aicflow.cli.say import Output, complain, print_json
 from aicflow.kernel.errors import AICFlowError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["db"]
 
-db = App(name="db", help="Look after the store: size, soundness, backup, retention.")
-_Output = Annotated[OutputFormat, Parameter(help="text or json")]
+db = App(name="db", help="Maintain the store: size, integrity, backup, retention.")
 _DataDir = Annotated[Path | None, Parameter(help="Folder of the database and the keys")]
-_Age = Annotated[str | None, Parameter(help="Keep for so long, such as 30d, or by status: succeeded=7d,failed=90d")]
+_Age = Annotated[str | None, Parameter(help="Keep for this long, such as 30d, or by status: succeeded=7d,failed=90d")]
 _Count = Annotated[
-    str | None, Parameter(help="Keep so many of each workflow, such as 1000, or by status: succeeded=100,failed=500")
+    str | None, Parameter(help="Keep this many of each workflow, such as 1000, or by status: succeeded=100,failed=500")
 ]
 
 
@@ -36,7 +35,7 @@ def doctor_command(
         bool, Parameter(help="Put damage right as far as possible; stop the server first", negative="")
     ] = False,
     data_dir: _DataDir = None,
-    output: _Output = "text",
+    output: Output = "text",
 ) -> int:
     """Show the size of each workflow, what retention would remove, and damage. Leaves with 1 when there is any.
 
@@ -110,9 +109,9 @@ def prune_command(
     *,
     age: _Age = None,
     count: _Count = None,
-    dry_run: Annotated[bool, Parameter(help="Only tell what would be removed", negative="")] = False,
+    dry_run: Annotated[bool, Parameter(help="Only show what would be removed", negative="")] = False,
     data_dir: _DataDir = None,
-    output: _Output = "text",
+    output: Output = "text",
 ) -> None:
     """Remove ended executions now, by these rules or else by the settings', and give their space back."""
     settings = _settings(data_dir)
@@ -138,7 +137,7 @@ def prune_command(
         return
     for workflow_id, many in sorted(done["workflows"].items()):
         print(f"{workflow_id}: {many} executions")
-    verb = "would be removed" if dry_run else f"removed, {_size(done['freed_bytes'])} given back"
+    verb = "would be removed" if dry_run else f"removed, {_size(done['freed_bytes'])} freed"
     print(f"{done['executions']} executions {verb}")
 
 
@@ -147,7 +146,7 @@ def _settings(data_dir: Path | None) -> Settings:
 
     settings = load_settings(data_dir=data_dir)
     if settings.store_url.startswith("memory:"):
-        raise AICFlowError("A store in memory is only in its server; there is nothing to look after.")
+        raise AICFlowError("A store in memory is only in its server; there is nothing to maintain.")
     return settings
 
 

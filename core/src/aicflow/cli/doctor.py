@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from cyclopts import Parameter
 
 from aicflow import __version__
-from aicflow.cli.say import OutputFormat, print_json
+from aicflow.cli.say import Output, print_json
 from aicflow.kernel.errors import AICFlowError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Finding:
 def doctor_command(
     *,
     data_dir: Annotated[Path | None, Parameter(help="Folder of the database and the keys")] = None,
-    output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",
+    output: Output = "text",
 ) -> int:
     """Check settings, data folder, store, engine, plugins and node types. Leaves with 1 when there is a problem."""
     from aicflow.cli.files import load_settings

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from aicflow.cli.say import OutputFormat
+from aicflow.cli.say import Input, Output
 
 __all__ = ["eval_command"]
 
@@ -17,12 +17,12 @@ def eval_command(
     expression: Annotated[str, Parameter(help="Such as 'input.n + 1', or a text with ${{ … }} in it")],
     /,
     *,
-    input: Annotated[str | None, Parameter(help="The input: JSON, or @FILE")] = None,
+    input: Input = None,
     scope: Annotated[str | None, Parameter(help="All names as one object: JSON, or @FILE")] = None,
     file: Annotated[str | None, Parameter(help="Take vars from this workflow, JSON or YAML")] = None,
     execution: Annotated[str | None, Parameter(help="Id of an execution on the running server")] = None,
     node: Annotated[str | None, Parameter(help="As this node would see it")] = None,
-    output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",
+    output: Output = "text",
 ) -> int:
     """Evaluate an expression and print its value.
 

@@ -11,7 +11,19 @@ from cyclopts import App, Parameter
 
 from aicflow.cli.files import read_input
 from aicflow.cli.progress import Lines, NoProgress, progress
-from aicflow.cli.say import OutputFormat, complain, note, print_fields, print_json, print_rows
+from aicflow.cli.say import (
+    EventOutput,
+    IdempotencyKey,
+    Input,
+    Output,
+    OutputFormat,
+    complain,
+    note,
+    print_execution_id,
+    print_fields,
+    print_json,
+    print_rows,
+)
 from aicflow.cli.server import Server
 from aicflow.cli.workflows import Labels, labels_of
 
@@ -21,10 +33,7 @@ executions = App(name="executions", help="Executions on a server: list, show, st
 type Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
 type Kind = Literal["api", "trigger", "rerun", "workflow", "failure"]
 _Id = Annotated[str, Parameter(help="The execution's id")]
-_Output = Annotated[OutputFormat, Parameter(help="text or json")]
-_Input = Annotated[str | None, Parameter(help="The input: JSON, or @FILE")]
 _Wait = Annotated[bool, Parameter(help="Show it until it has ended, and print its output", negative="")]
-_Key = Annotated[str | None, Parameter(help="Repeating the command with the same key starts nothing new")]
 _COLUMNS = ("id", "workflow_id", "version", "status", "created_at", "finished_at")
 
 
@@ -38,8 +47,8 @@ def list_command(
     created_before: Annotated[datetime | None, Parameter(help="Made before this time")] = None,
     label: Labels = None,
     q: Annotated[str | None, Parameter(name=("-q", "--query"), help="Part of input, output, error or label")] = None,
-    limit: Annotated[int, Parameter(help="At most so many")] = 20,
-    output: _Output = "text",
+    limit: Annotated[int, Parameter(help="At most this many")] = 20,
+    output: Output = "text",
 ) -> None:
     """List executions, newest first. Times are ISO 8601, in local time unless they say otherwise."""
     found = Server().api.executions.list(
@@ -56,7 +65,7 @@ def list_command(
 
 
 @executions.command(name="show")
-def show_command(execution: _Id, /, *, output: _Output = "text") -> None:
+def show_command(execution: _Id, /, *, output: Output = "text") -> None:
     """Show an execution and its steps."""
     api = Server().api
     found, done = api.executions.get(execution), api.executions.steps(execution, outputs=output == "json")
@@ -73,12 +82,12 @@ def start_command(
     workflow: Annotated[str, Parameter(help="The workflow's id")],
     /,
     *,
-    input: _Input = None,
+    input: Input = None,
     version: Annotated[int | None, Parameter(help="The newest when not given")] = None,
     priority: Annotated[int, Parameter(help="Higher is claimed first")] = 0,
-    idempotency_key: _Key = None,
+    idempotency_key: IdempotencyKey = None,
     wait: _Wait = False,
-    output: _Output = "text",
+    output: Output = "text",
 ) -> int:
     """Start an execution and print its id, or with --wait its output."""
     at = Server()
@@ -93,12 +102,12 @@ def rerun_command(
     execution: _Id,
     /,
     *,
-    input: _Input = None,
+    input: Input = None,
     version: Annotated[str, Parameter(help="pinned, latest or a number")] = "pinned",
     from_node: Annotated[str | None, Parameter(help="Reuse what is not downstream of this node")] = None,
-    idempotency_key: _Key = None,
+    idempotency_key: IdempotencyKey = None,
     wait: _Wait = False,
-    output: _Output = "text",
+    output: Output = "text",
 ) -> int:
     """Make a new execution from an old one, with its input unless another is given."""
     at = Server()
@@ -117,7 +126,7 @@ def watch_command(
     execution: Annotated[str | None, Parameter(help="Its id; all executions when not given")] = None,
     /,
     *,
-    output: Annotated[OutputFormat, Parameter(help="text, or json with an event a line")] = "text",
+    output: EventOutput = "text",
 ) -> int:
     """Show an execution as it happens until it has ended, then print its output; Ctrl-C only stops watching.
 
@@ -142,7 +151,7 @@ def logs_command(
     *,
     node: Annotated[str | None, Parameter(help="Only of this node")] = None,
     follow: Annotated[bool, Parameter(help="Go on until it has ended", negative="")] = False,
-    output: Annotated[OutputFormat, Parameter(help="text, or json with an event a line")] = "text",
+    output: EventOutput = "text",
 ) -> None:
     """Print what the steps logged, and their errors."""
     for event in Server().events(execution, follow=follow):
@@ -176,7 +185,7 @@ def answer_command(
     action: Annotated[
         Literal["answered", "retry", "skip", "fail"], Parameter(help="Settle the step otherwise than by an answer")
     ] = "answered",
-    output: _Output = "text",
+    output: Output = "text",
 ) -> None:
     """Answer a step that waits, so that its execution goes on."""
     found = Server().api.executions.resume(execution, read_input(value), node_id=node, action=action)
@@ -193,7 +202,7 @@ def output_command(execution: _Id, node: Annotated[str, Parameter(help="The node
 
 
 @executions.command(name="why")
-def why_command(execution: _Id, /, *, output: _Output = "text") -> None:
+def why_command(execution: _Id, /, *, output: Output = "text") -> None:
     """Say what it is doing, or why it ended as it did."""
     sentence = Server().api.executions.why(execution)
     if output == "json":
@@ -205,10 +214,7 @@ def why_command(execution: _Id, /, *, output: _Output = "text") -> None:
 def _started(at: Server, execution: dict[str, Any], wait: bool, output: OutputFormat) -> int:
     if wait:
         return _watch(at, execution["id"], output)
-    if output == "json":
-        print_json(execution)
-    else:
-        print(execution["id"])
+    print_execution_id(execution, output)
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from aicflow.cli.say import OutputFormat, note, print_json
+from aicflow.cli.say import Output, note, print_json
 from aicflow.kernel.errors import AICFlowError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["keys"]
 
 keys = App(name="keys", help="Create, list and revoke API keys.")
-_Output = Annotated[OutputFormat, Parameter(help="text or json")]
 _DataDir = Annotated[Path | None, Parameter(help="Folder of the database and the keys")]
 
 
@@ -32,9 +31,9 @@ def create_command(
     scope: Annotated[
         list[str] | None, Parameter(help="read, write, execute or admin; may be repeated", negative="")
     ] = None,
-    expires_in_days: Annotated[float | None, Parameter(help="Days until it stops to count")] = None,
+    expires_in_days: Annotated[float | None, Parameter(help="Days until it expires")] = None,
     data_dir: _DataDir = None,
-    output: _Output = "text",
+    output: Output = "text",
 ) -> None:
     """Create an API key and print it. It cannot be shown again."""
     from aicflow.host.requests import CreateApiKey
@@ -66,7 +65,7 @@ def create_command(
 
 
 @keys.command(name="list")
-def list_command(*, data_dir: _DataDir = None, output: _Output = "text") -> None:
+def list_command(*, data_dir: _DataDir = None, output: Output = "text") -> None:
     """List API keys, newest first; never the keys themselves."""
     settings, server = _settings(data_dir)
     if server is not None:

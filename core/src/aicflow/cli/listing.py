@@ -7,19 +7,17 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from aicflow.cli.say import OutputFormat, print_json, print_table
+from aicflow.cli.say import Output, print_json, print_table
 from aicflow.kernel.errors import AICFlowError
 
 __all__ = ["nodes_command", "openapi_command", "plugins_command", "show_node", "version_command"]
-
-_Output = Annotated[OutputFormat, Parameter(help="text or json")]
 
 
 def nodes_command(
     type_id: Annotated[str | None, Parameter(help="A node type to show, such as http.request")] = None,
     /,
     *,
-    output: _Output = "text",
+    output: Output = "text",
 ) -> None:
     """List the installed node types, or show one with its params."""
     from aicflow.cli.plugins import quiet_plugins
@@ -98,7 +96,7 @@ def _default(schema: Any) -> str:
     return repr(schema["default"]) if isinstance(schema, dict) and schema.get("default") is not None else ""
 
 
-def plugins_command(*, output: _Output = "text") -> int:
+def plugins_command(*, output: Output = "text") -> int:
     """List the installed plugins; leaves with 1 when one of them failed."""
     from aicflow.cli.plugins import quiet_plugins
     from aicflow.host.views import plugin_view

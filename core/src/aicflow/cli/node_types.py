@@ -7,24 +7,23 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from aicflow.cli.listing import show_node
-from aicflow.cli.say import OutputFormat, note, print_json, print_rows
+from aicflow.cli.say import Output, note, print_json, print_rows
 from aicflow.cli.server import Server
 
 __all__ = ["node_types"]
 
 node_types = App(name="node-types", help="Node types on a server: list, show, enable, disable.")
 _Type = Annotated[str, Parameter(help="Such as http.request")]
-_Output = Annotated[OutputFormat, Parameter(help="text or json")]
 
 
 @node_types.command(name="list")
-def list_command(*, output: _Output = "text") -> None:
+def list_command(*, output: Output = "text") -> None:
     """List the node types."""
     print_rows(list(Server().api.node_types.list()), ("type_id", "version", "enabled", "summary"), output)
 
 
 @node_types.command(name="show")
-def show_command(type_id: _Type, /, *, output: _Output = "text") -> None:
+def show_command(type_id: _Type, /, *, output: Output = "text") -> None:
     """Show a node type with its params."""
     view = Server().api.node_types.get(type_id)
     if output == "json":

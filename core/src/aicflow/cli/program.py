@@ -26,9 +26,9 @@ INTERRUPTED: Final = 130
 _COMMANDS: Final = {
     "serve": ("aicflow.cli.serving:serve_command", "Serve the REST and WebSocket API."),
     "run": ("aicflow.cli.running:run_command", "Run a workflow file here, without a server."),
-    "demo": ("aicflow.cli.demo:demo_command", "See the main job from end to end."),
+    "demo": ("aicflow.cli.demo:demo_command", "Run the main job from start to end."),
     "validate": ("aicflow.cli.validating:validate_command", "Check workflow files."),
-    "diff": ("aicflow.cli.comparing:diff_command", "Tell what changed between two workflow files."),
+    "diff": ("aicflow.cli.comparing:diff_command", "Show what changed between two workflow files."),
     "eval": ("aicflow.cli.evaluating:eval_command", "Evaluate an expression, here or against an execution's data."),
     "nodes": ("aicflow.cli.listing:nodes_command", "List the installed node types, or show one."),
     "plugins": ("aicflow.cli.listing:plugins_command", "List the installed plugins and their problems."),
@@ -39,7 +39,7 @@ _COMMANDS: Final = {
     "deliveries": ("aicflow.cli.triggers:deliveries", "What arrived for a trigger."),
     "node-types": ("aicflow.cli.node_types:node_types", "Node types on a server."),
     "keys": ("aicflow.cli.keys:keys", "Create, list and revoke API keys."),
-    "db": ("aicflow.cli.db:db", "Look after the store: size, soundness, backup, retention."),
+    "db": ("aicflow.cli.db:db", "Maintain the store: size, integrity, backup, retention."),
     "doctor": ("aicflow.cli.doctor:doctor_command", "Check this installation and its data folder."),
     "openapi": (
         "aicflow.cli.listing:openapi_command",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from aicflow.cli.say import OutputFormat, complain, print_json
+from aicflow.cli.say import File, Input, Output, complain, print_json
 
 if TYPE_CHECKING:
     from aicflow.engine import Executions
@@ -24,16 +24,14 @@ __all__ = ["run_command"]
 
 
 def run_command(
-    file: Annotated[
-        str, Parameter(help="The workflow, JSON, YAML or Python; - is standard input", allow_leading_hyphen=True)
-    ],
+    file: File,
     /,
     *,
-    input: Annotated[str | None, Parameter(help="Its input: JSON, or @FILE")] = None,
+    input: Input = None,
     engine: Annotated[str | None, Parameter(help="auto, langgraph or native")] = None,
     keep: Annotated[bool, Parameter(help="Keep the execution in runs.db in the data folder", negative="")] = False,
     store: Annotated[str | None, Parameter(help="Keep it in this store, such as sqlite:///runs.db")] = None,
-    output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",
+    output: Output = "text",
 ) -> int:
     """Run a workflow file here and show its steps as they happen.
 

@@ -1,18 +1,40 @@
-"""Saying things: results on standard output, everything else on standard error."""
+"""What commands share: their common options, and printing: results to standard output, all else to standard error."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["OutputFormat", "complain", "console", "note", "print_fields", "print_json", "print_rows", "print_table"]
+__all__ = [
+    "EventOutput",
+    "File",
+    "IdempotencyKey",
+    "Input",
+    "Output",
+    "OutputFormat",
+    "complain",
+    "console",
+    "note",
+    "print_execution_id",
+    "print_fields",
+    "print_json",
+    "print_rows",
+    "print_table",
+]
 
 type OutputFormat = Literal["text", "json"]
+Output = Annotated[OutputFormat, Parameter(help="text or json")]
+EventOutput = Annotated[OutputFormat, Parameter(help="text, or json with an event a line")]
+Input = Annotated[str | None, Parameter(help="The input: JSON, or @FILE")]
+File = Annotated[str, Parameter(help="JSON, YAML or Python; - is standard input", allow_leading_hyphen=True)]
+IdempotencyKey = Annotated[str | None, Parameter(help="Repeating the command with the same key starts nothing new")]
 
 
 def complain(message: str, *, hint: str | None = None) -> None:
@@ -54,6 +76,11 @@ def print_fields(item: Mapping[str, Any], output: OutputFormat, *, without: Sequ
     width = max(map(len, shown), default=0)
     for name, text in shown.items():
         print(f"{name:{width}}  {text}")
+
+
+def print_execution_id(execution: Mapping[str, Any], output: OutputFormat) -> None:
+    """What was started: its id, or whole as JSON."""
+    print_json(execution) if output == "json" else print(execution["id"])
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

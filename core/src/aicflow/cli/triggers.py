@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from aicflow.cli.files import read_input
-from aicflow.cli.say import OutputFormat, note, print_fields, print_json, print_rows
+from aicflow.cli.say import IdempotencyKey, Output, note, print_execution_id, print_fields, print_rows
 from aicflow.cli.server import Server
 
 __all__ = ["deliveries", "triggers"]
@@ -16,13 +16,11 @@ triggers = App(name="triggers", help="Triggers of the workflows on a server: lis
 deliveries = App(name="deliveries", help="What arrived for a trigger: list, show, replay.")
 _Id = Annotated[str, Parameter(help="The trigger: WORKFLOW:TRIGGER")]
 _Delivery = Annotated[str, Parameter(help="The delivery's id")]
-_Output = Annotated[OutputFormat, Parameter(help="text or json")]
-_Key = Annotated[str | None, Parameter(help="Repeating the command with the same key starts nothing new")]
 
 
 @triggers.command(name="list")
 def list_command(
-    *, workflow: Annotated[str | None, Parameter(help="Of this workflow")] = None, output: _Output = "text"
+    *, workflow: Annotated[str | None, Parameter(help="Of this workflow")] = None, output: Output = "text"
 ) -> None:
     """List the triggers of enabled workflows; those that cannot fire too, with the reason."""
     found = list(Server().api.triggers.list(workflow_id=workflow))
@@ -35,7 +33,7 @@ def next_command(
     /,
     *,
     count: Annotated[int, Parameter(help="How many")] = 5,
-    output: _Output = "text",
+    output: Output = "text",
 ) -> None:
     """Tell when a trigger will fire next."""
     found = Server().api.triggers.next_fires(trigger, count=count)
@@ -60,11 +58,13 @@ def fire_command(
     /,
     *,
     payload: Annotated[str | None, Parameter(help="JSON, or @FILE")] = None,
-    idempotency_key: _Key = None,
-    output: _Output = "text",
+    idempotency_key: IdempotencyKey = None,
+    output: Output = "text",
 ) -> None:
     """Fire a trigger now, also when it is paused, and print the execution's id."""
-    _started(Server().api.triggers.fire(trigger, read_input(payload), idempotency_key=idempotency_key), output)
+    print_execution_id(
+        Server().api.triggers.fire(trigger, read_input(payload), idempotency_key=idempotency_key), output
+    )
 
 
 @deliveries.command(name="list")
@@ -72,8 +72,8 @@ def deliveries_command(
     trigger: _Id,
     /,
     *,
-    limit: Annotated[int, Parameter(help="At most so many")] = 20,
-    output: _Output = "text",
+    limit: Annotated[int, Parameter(help="At most this many")] = 20,
+    output: Output = "text",
 ) -> None:
     """List what arrived for a trigger, newest first."""
     found = list(Server().api.triggers.deliveries(trigger, limit=limit))
@@ -81,21 +81,14 @@ def deliveries_command(
 
 
 @deliveries.command(name="show")
-def delivery_command(trigger: _Id, delivery: _Delivery, /, *, output: _Output = "text") -> None:
+def delivery_command(trigger: _Id, delivery: _Delivery, /, *, output: Output = "text") -> None:
     """Show something that arrived, with its payload."""
     print_fields(Server().api.triggers.delivery(trigger, delivery), output)
 
 
 @deliveries.command(name="replay")
 def replay_command(
-    trigger: _Id, delivery: _Delivery, /, *, idempotency_key: _Key = None, output: _Output = "text"
+    trigger: _Id, delivery: _Delivery, /, *, idempotency_key: IdempotencyKey = None, output: Output = "text"
 ) -> None:
     """Start an execution of today's version with a payload that arrived before, and print its id."""
-    _started(Server().api.triggers.replay(trigger, delivery, idempotency_key=idempotency_key), output)
-
-
-def _started(execution: Any, output: OutputFormat) -> None:
-    if output == "json":
-        print_json(execution)
-    else:
-        print(execution["id"])
+    print_execution_id(Server().api.triggers.replay(trigger, delivery, idempotency_key=idempotency_key), output)

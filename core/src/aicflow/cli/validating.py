@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
-
-from aicflow.cli.say import OutputFormat
+from aicflow.cli.say import File, Output
 
 __all__ = ["validate_command"]
 
 
 def validate_command(
-    *files: Annotated[str, Parameter(help="JSON or YAML; - is standard input", allow_leading_hyphen=True)],
-    output: Annotated[OutputFormat, Parameter(help="text or json")] = "text",
+    *files: File,
+    output: Output = "text",
 ) -> int:
     """Check workflow files against what is installed and tell everything that is wrong, with its place.
 

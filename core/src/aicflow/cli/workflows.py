@@ -8,7 +8,7 @@ from aicflow_sdk.build.yaml_text import to_yaml
 from cyclopts import App, Parameter
 
 from aicflow.cli.files import list_errors, read_workflow
-from aicflow.cli.say import OutputFormat, note, print_fields, print_json, print_rows
+from aicflow.cli.say import File, Output, OutputFormat, note, print_fields, print_json, print_rows
 from aicflow.cli.server import Server
 from aicflow.kernel.errors import AICFlowError
 
@@ -16,7 +16,6 @@ __all__ = ["Labels", "deploy_command", "labels_of", "workflows"]
 
 workflows = App(name="workflows", help="Workflows on a server: list, show, deploy, enable, disable, delete, compare.")
 _Id = Annotated[str, Parameter(help="The workflow's id")]
-_Output = Annotated[OutputFormat, Parameter(help="text or json")]
 Labels = Annotated[
     list[str] | None,
     Parameter(help="With this label: team=billing, or team with any value; may be repeated", negative=""),
@@ -36,8 +35,8 @@ def list_command(
     name: Annotated[str | None, Parameter(help="A part of the name")] = None,
     enabled: Annotated[bool | None, Parameter(help="Only those that are on, or off")] = None,
     label: Labels = None,
-    limit: Annotated[int | None, Parameter(help="At most so many; all when not given")] = None,
-    output: _Output = "text",
+    limit: Annotated[int | None, Parameter(help="At most this many; all when not given")] = None,
+    output: Output = "text",
 ) -> None:
     """List workflows, newest first."""
     found = Server().api.workflows.list(name=name, enabled=enabled, labels=labels_of(label), limit=limit)
@@ -45,15 +44,15 @@ def list_command(
 
 
 @workflows.command(name="show")
-def show_command(workflow: _Id, /, *, output: _Output = "text") -> None:
+def show_command(workflow: _Id, /, *, output: Output = "text") -> None:
     """Show a workflow; `aicflow workflows export` prints its document."""
     print_fields(Server().api.workflows.get(workflow), output, without=("document", "issues"))
 
 
 def deploy_command(
-    *files: Annotated[str, Parameter(help="JSON, YAML or Python; - is standard input", allow_leading_hyphen=True)],
+    *files: File,
     id: Annotated[str | None, Parameter(help="The id; it follows from the workflow's name when not given")] = None,
-    output: _Output = "text",
+    output: Output = "text",
 ) -> None:
     """Create workflows on the server, or update those that exist, and say which: created, updated or unchanged.
 
@@ -117,7 +116,7 @@ def export_command(
 
 
 @workflows.command(name="versions")
-def versions_command(workflow: _Id, /, *, output: _Output = "text") -> None:
+def versions_command(workflow: _Id, /, *, output: Output = "text") -> None:
     """List a workflow's versions, newest first."""
     print_rows(list(Server().api.workflows.versions(workflow)), ("version", "created_at"), output)
 
@@ -129,9 +128,9 @@ def diff_command(
     new: Annotated[int | None, Parameter(help="Another; the newest when not given")] = None,
     /,
     *,
-    output: _Output = "text",
+    output: Output = "text",
 ) -> int:
-    """Tell what changed in meaning between two versions; leaves with 1 when something did."""
+    """Show what changed in meaning between two versions; leaves with 1 when something did."""
     found = Server().diff(workflow, old, new)
     if output == "json":
         print_json({"same": not found, **found.to_dict()})

@@ -50,7 +50,7 @@ def preview_expression(source: str, scope: Mapping[str, Any]) -> Preview:
             return Preview(compile_template(source).resolve(scope))
         value = compile_expression(source).evaluate(scope)
         if isinstance(value, Secret):
-            hint = "It would be revealed to the node when its step runs."
+            hint = "Only the node sees it, when its step runs."
             whole = (0, len(source))
             return Preview(
                 error=ExpressionError("secret.not-allowed", f"The secret '{value.name}' is not shown.", whole, hint)

@@ -71,11 +71,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         limits = self._limits
         if len(self.connections) > limits.connections:
-            self._refuse("unavailable", "The server has as many connections as it may.")
+            self._refuse("unavailable", "The server has reached its limit of connections.")
         elif len(self.connections) > limits.per_address and self.client and self.client[0] not in limits.proxies:
             address = self.client[0]
             if sum(_address(connection) == address for connection in self.connections) > limits.per_address:
-                self._refuse("rate-limited", f"{address} has as many connections as it may ({limits.per_address}).")
+                self._refuse("rate-limited", f"{address} has reached its limit of connections ({limits.per_address}).")
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():

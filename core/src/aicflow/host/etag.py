@@ -33,7 +33,7 @@ def expected_revision(header: str | None, record: WorkflowRecord, *, required: b
             raise Problem(
                 "precondition-required",
                 "A change needs If-Match with the ETag of the workflow that was read.",
-                hint="Read the workflow and send its ETag back, or send `If-Match: *` to overwrite whatever is there.",
+                hint="Read the workflow and send its ETag back, or `If-Match: *` to overwrite the current version.",
             )
         return None
     if header.strip() == "*":
@@ -118,7 +118,7 @@ def _tags(header: str, name: str) -> set[str]:
                 f"{header[:80]!r} is not a list of entity tags",
                 name=name,
                 where="header",
-                hint='Send the ETag as it was given, quotes included: If-Match: "18f-3".',
+                hint='Send the ETag as it was received, quotes included: If-Match: "18f-3".',
             )
         tags.add(found[1])
         position = found.end()

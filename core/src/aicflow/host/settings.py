@@ -64,13 +64,13 @@ class Settings(BaseSettings):
     )
     max_wait: float = Field(default=60.0, ge=0, le=600, description="Longest `?wait=` of a request, in seconds")
     grace: float = Field(
-        default=10.0, ge=0, le=600, description="Seconds that running steps are given when the host stops"
+        default=10.0, ge=0, le=600, description="Seconds that running steps have to end when the host stops"
     )
     teardown: float = Field(
         default=60.0,
         gt=0,
         le=3600,
-        description="Seconds that nodes with `run: always` are given once an execution was stopped",
+        description="Seconds that nodes with `run: always` have once an execution was stopped",
     )
     cors_origins: Names = Field(
         default=(), description="Origins whose pages may call the API from a browser; none by default"
@@ -90,7 +90,7 @@ class Settings(BaseSettings):
         "All when not set",
     )
     idempotency_age: str = Field(
-        default="7d", description="How long an `Idempotency-Key` is remembered, whatever becomes of what it made"
+        default="7d", description="How long an `Idempotency-Key` is remembered, even when what it made is gone"
     )
     fire_age: str = Field(
         default="90d",

@@ -40,4 +40,4 @@ def check_shape(document: Any) -> None:
 
 
 def _unusable(error: NotADocument) -> AICFlowError:
-    return AICFlowError(f"This is not a workflow document: {error}.", hint="`aicflow validate` tells all problems.")
+    return AICFlowError(f"This is not a workflow document: {error}.", hint="`aicflow validate` lists all problems.")

@@ -31,7 +31,7 @@ class StockOutput(Output):
 class Stock(Node[StockParams, StockOutput]):
     """Ask how many of an article are left.
 
-    An article that nobody knows is a permanent error; a service that does not answer is tried again by the node's
+    An unknown article is a permanent error; a service that does not answer is tried again by the node's
     `retry`.
     """
 
@@ -53,7 +53,7 @@ class Stock(Node[StockParams, StockOutput]):
         url = os.environ.get("ACME_STOCK_URL")
         if not url:
             raise PermanentError(
-                "Nobody has said where the stock service is.", hint="Set ACME_STOCK_URL for the server."
+                "The address of the stock service is not set.", hint="Set ACME_STOCK_URL for the server."
             )
         try:
             answer = await self._client.get(f"{url}/stock/{params.sku}")

@@ -77,7 +77,7 @@ class Frame:
         if self.fuel < 0:
             raise EvaluationError(
                 "eval.limit",
-                "The expression does too much work on this data",
+                "The expression takes too many steps on this data",
                 span,
                 "Work on fewer or shorter values, or use a code node.",
             )

@@ -219,7 +219,7 @@ def _unknown(source: str, reference: Reference) -> ExpressionError:
     start = reference.span[0]
     error = missing_root(reference.root, (start, start + len(reference.root)))
     if start > 1 and source[start - 1] == "-" and (source[start - 2].isalnum() or source[start - 2] == "_"):
-        hint = "A name with '-' stands in brackets: nodes[\"my-node\"].output."
+        hint = "Write a name with '-' in brackets: nodes[\"my-node\"].output."
         return ExpressionError(error.code, error.message, error.span, hint)
     return error
 

@@ -120,7 +120,7 @@ def _no_stream(content: bytes, media: str) -> NodeError:
         return TransientError(
             f"The model's address answered with a web page: {one_line(plain)}",
             code="model-reply",
-            hint="Check base_url: it goes up to and with /v1, and a proxy or a login page may stand before it.",
+            hint="Check base_url: it goes up to and with /v1, and a proxy or a login page may be in front of it.",
         )
     return TransientError(
         f"The model's answer is no stream of chat completions but {media or 'of no type'}: "

@@ -94,7 +94,7 @@ class Guard:
                 return ModelResponse(response.result, self.structured)
             request = request.override(messages=[*request.messages, *_correction(message, problem)])
         raise PermanentError(
-            f"The model gave no usable answer in {1 + _SECOND_CHANCES} attempts: {self._mask(problem)}",
+            f"The model returned no usable answer in {1 + _SECOND_CHANCES} attempts: {self._mask(problem)}",
             code="agent-answer",
             pointer="/output_schema" if self._params.output_schema is not None else None,
             hint="Simplify output_schema or the prompt, or use a more capable model.",
@@ -194,7 +194,7 @@ def _answer(response: ModelResponse[Any]) -> AIMessage:
     for message in response.result:
         if isinstance(message, AIMessage):
             return message
-    raise TransientError("The model gave no message.", code="model-reply")
+    raise TransientError("The model returned no message.", code="model-reply")
 
 
 def _correction(message: AIMessage, problem: str) -> Sequence[AnyMessage]:

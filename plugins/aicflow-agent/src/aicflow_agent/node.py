@@ -66,7 +66,7 @@ class Agent(Node[AgentParams, AgentOutput]):
         "agent-cap": "A cap stopped the agent",
         "agent-answer": "The answer never fitted output_schema",
         "agent-tool-errors": "Too many tool calls failed",
-        "agent-failed": "The agent failed in a way of its own",
+        "agent-failed": "The agent failed for another reason",
         "answer-too-long": "The model's answer is too long",
     }
 

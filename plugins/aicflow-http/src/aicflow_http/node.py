@@ -48,7 +48,7 @@ class HttpRequest(Node[HttpRequestParams, HttpResponse]):
         "http-header": "A header cannot be sent",
         "http-body": "The body cannot be written",
         "http-protocol": "The request cannot be written as HTTP",
-        "http-redirect": "Redirects in a loop, or to a place that cannot be gone to",
+        "http-redirect": "Redirects in a loop, or to a URL that cannot be followed",
         "http-pagination": "The next page cannot be asked for",
         "http-too-large": "The response is too large",
         "http-encoding": "The response's compressed body is damaged",

@@ -285,7 +285,7 @@ def _redirected(first: httpx2.URL, hop: _Hop, reply: Reply) -> _Hop:
         target = parse_url(str(request.url.join(location)))
     except (PermanentError, httpx2.InvalidURL, ValueError):
         raise PermanentError(
-            f"{shown_url(request.url)} redirects to a place that cannot be gone to: {location[:100]!r}.",
+            f"{shown_url(request.url)} redirects to a URL that cannot be followed: {location[:100]!r}.",
             code="http-redirect",
             hint="Set redirects.follow to false to look at the response itself.",
         ) from None

@@ -30,7 +30,7 @@ ERRORS: Final[Mapping[str, str]] = {
     "inputs-invalid": "The inputs are no JSON",
     "limit-above-ceiling": "The node asks for more than the operator allows",
     "sandbox-crashed": "The process died",
-    "sandbox-forged": "The code took hold of its channel",
+    "sandbox-forged": "The code got access to the sandbox's own channel",
     "sandbox-unavailable": "There is no sandbox that the operator allows",
 }
 HINTS = {

@@ -29,7 +29,7 @@ VARIABLES = {
     "AICFLOW_PYTHON_WARM": "Spare processes for each environment",
     "AICFLOW_PYTHON_MAX_PROCESSES": "Most processes at work or kept for executions",
     "AICFLOW_PYTHON_TOTAL_MEMORY_MB": "Most memory of all processes together; half of the machine's when not set",
-    "AICFLOW_PYTHON_IDLE_TIMEOUT": "Seconds until an idle process goes",
+    "AICFLOW_PYTHON_IDLE_TIMEOUT": "Seconds until an idle process ends",
 }
 
 
@@ -73,7 +73,9 @@ class PythonSettings:
             if unknown:
                 raise problem("BACKENDS", f"{unknown[0]!r} is not a backend", f"Backends are {', '.join(BACKENDS)}.")
             if "trusted" in backends and len(backends) > 1:
-                raise problem("BACKENDS", "trusted means no sandbox at all and stands alone", "Write only: trusted")
+                raise problem(
+                    "BACKENDS", "trusted means no sandbox at all and excludes the others", "Write only: trusted"
+                )
             given["backends"] = backends
         given["require"] = words(env, "REQUIRE")
         for name in given["require"]:

@@ -32,9 +32,9 @@ class CronParams(Params):
     overlap: Literal["skip", "queue", "cancel_other", "allow"] = Field(
         default="skip", description="What a fire does while the last execution has not ended"
     )
-    catchup: CatchUp = Field(default="latest", description="Which fires that were missed are made up for")
+    catchup: CatchUp = Field(default="latest", description="Which missed fires are caught up on")
     window: float = Field(default=86_400, gt=0, le=31_536_000, description="How far back `catchup: all` reaches")
-    jitter: float = Field(default=0, ge=0, le=3_600, description="Put each fire off by up to this long")
+    jitter: float = Field(default=0, ge=0, le=3_600, description="Delay each fire by up to this long")
 
 
 class CronPayload(Output):
@@ -104,7 +104,9 @@ class CronTrigger(Trigger[CronParams, CronPayload]):
                 self._arm(old)
                 return
             if more:
-                _log.warning("Trigger %s was changed while it made up for missed fires; the rest is let go", binding.id)
+                _log.warning(
+                    "Trigger %s was changed while it caught up on missed fires; the rest is skipped", binding.id
+                )
             else:
                 entry.last = old.last
         elif old is None and not binding.paused:

@@ -113,7 +113,7 @@ def _count_hint(count: int, first: str) -> str:
     if first.upper().startswith(("TZ=", "CRON_TZ=")):
         return "Give the time zone as the schedule's timezone, not inside the expression"
     if count == 7:
-        return "Years are not supported: leave the seventh field away"
+        return "Years are not supported: leave out the seventh field"
     return (
         "Write `minute hour day-of-month month day-of-week`, with `second` in front when seconds matter, "
         "an alias such as @daily, or @every 15m"

@@ -189,7 +189,7 @@ def _parameter(pattern: str, text: str, position: int) -> str | None:
         raise _fail(
             pattern,
             position + bad.start(),
-            f"{bad.group()!a} cannot stand in a path",
+            f"{bad.group()!a} is not allowed in a path",
             "Use letters, digits, - . _ ~ and the like",
         )
     return None

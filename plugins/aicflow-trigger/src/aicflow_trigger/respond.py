@@ -103,7 +103,7 @@ class Respond(Node[RespondParams, RespondOutput]):
 
     type_id = "webhook.respond"
     variables: ClassVar[Mapping[str, str]] = {
-        "AICFLOW_WEBHOOK_ALLOW_HEADERS": "Security headers and `set-cookie` that answers may set all the same"
+        "AICFLOW_WEBHOOK_ALLOW_HEADERS": "Security headers and `set-cookie` that responses may set nevertheless"
     }
     title = "Respond to a webhook"
     category = "flow"

@@ -211,7 +211,7 @@ def _read_alias(alias: re.Match[str]) -> str:
     word, rest = alias[1].lower(), alias[2]
     if word in ALIASES and not rest:
         return ALIASES[word]
-    problem = f"{word!r} stands alone, without {rest!r}" if word in ALIASES else f"{word!r} is not an alias"
+    problem = f"{word!r} is a whole schedule, remove {rest!r}" if word in ALIASES else f"{word!r} is not an alias"
     raise ScheduleError(
         "@reboot names no time" if word == "@reboot" else problem,
         field="expression",

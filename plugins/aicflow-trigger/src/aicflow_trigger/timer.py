@@ -78,7 +78,7 @@ class Timer:
                     self._set_back(now)
                 self._call_due(now)
             except Exception:
-                _log.exception("The timer of schedules stumbled and goes on")
+                _log.exception("The timer of schedules failed and continues")
             seen = now
             left = self._heap[0][0] - now if self._heap else LONGEST_SLEEP
             await self._wait(self._changed, min(max(left, 0.0), LONGEST_SLEEP))

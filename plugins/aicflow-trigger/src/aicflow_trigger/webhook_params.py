@@ -30,7 +30,7 @@ class ApiKeyAuth(Params):
     type: Literal["api_key"]
     header: str = Field(default="X-API-Key", max_length=128, pattern=_TOKEN)
     keys: list[_Secret] = Field(min_length=1, max_length=10)
-    prefix: str = Field(default="", max_length=40, description="What stands before the key, such as `Bearer `")
+    prefix: str = Field(default="", max_length=40, description="Text before the key, such as `Bearer `")
 
 
 class BasicAuth(Params):

@@ -63,7 +63,7 @@ def render_text(text: str) -> str:
         if _is_secret(sources[0]):
             if len(parts) > 1:
                 raise BuildError(
-                    "A secret with nothing but space around it cannot be told from the secret alone.",
+                    "A secret with only space around it cannot be distinguished from the secret alone.",
                     hint="Leave the space out, or put it into the secret.",
                 )
             return hole(sources[0])

@@ -78,7 +78,7 @@ class Observers:
         while self._queue and loop.time() < deadline:
             self._deliver()
         if self._queue:
-            _logger.warning("Observers were not told of the last %d events: they took too long", len(self._queue))
+            _logger.warning("The last %d events were not delivered to observers: they took too long", len(self._queue))
             self._queue.clear()
         for method in ("flush", "stop"):
             await asyncio.gather(*(self._call(observer, method) for observer in self._observers))

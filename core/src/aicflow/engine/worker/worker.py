@@ -201,10 +201,10 @@ class Worker:
 
     async def _no_progress(self, run: ExecutionRun, fault: str | None) -> None:
         error = PermanentError(
-            f"It was taken up {run.stalled + 1} times in a row and got no further"
+            f"It was started {run.stalled + 1} times in a row without progress"
             + (f"; the engine failed with {fault}" if fault else ": its workers died"),
             code="no-progress",
-            hint="The server's log tells more. Once the cause is mended, rerun it.",
+            hint="See the server's log. Rerun it once the cause is fixed.",
         )
         await self._cannot_run(run.execution, error, run)
 

@@ -167,7 +167,7 @@ async def _send_all(socket: WebSocket, runtime: HostRuntime, batches: Batches) -
     except _Closing:
         return 1012, "the server stops; come back with after=SEQ"
     except _Revoked:
-        return 1008, "the API key no longer counts"
+        return 1008, "the API key is no longer valid"
     except AICFlowError as error:
         return 1011, error.message[:120]
     return 1000, ""

@@ -184,7 +184,7 @@ class _Checker:
 
     def _identity(self, path: Path, word: str, value: str) -> None:
         if path:
-            self._say((*path, word), f"{word} may stand only at the root: a schema here is one document")
+            self._say((*path, word), f"{word} is allowed only at the root: a schema here is one document")
         elif word == "$schema" and value.rstrip("#") not in _DIALECTS:
             self._say((word,), f"'{value[:80]}' is not a dialect that is read here; write {_DIALECTS[0]}")
 

@@ -42,7 +42,7 @@ def check_unreachable(subject: Subject, paths: Paths, report: Report) -> None:
             "graph.unreachable",
             f"/nodes/{index}",
             f"{name} can never run: every edge into it leaves by a port that does not exist.",
-            hint="Mend the port of one of its edges.",
+            hint="Correct the port of one of its edges.",
         )
 
 

@@ -110,7 +110,7 @@ class Inference(Typing):
     def condition(self, node: Node, at: Environment, where: str) -> SchemaView:
         """The type of an expression that must be true or false; tells when it is not."""
         view = self.type_of(node, at)
-        self.need(view, frozenset(("boolean",)), node.span, f"What stands {where} must be true or false", _CONDITION)
+        self.need(view, frozenset(("boolean",)), node.span, f"The value {where} must be true or false", _CONDITION)
         return view
 
     # Each sort of expression

@@ -151,7 +151,7 @@ class SiteRoots:
         if paths.is_before(here, index):
             own = self._name(here)
             message = f"'{name}' comes after '{own}', so it has not run yet."
-            return "ref.downstream", message, "Refer to nodes before it, or turn the edges round."
+            return "ref.downstream", message, "Refer to nodes before it, or reverse the edges."
         if self._is_loose(here):
             return None  # an edge is missing that was meant to be there, which has been told
         message = f"'{name}' is not before '{self._name(here)}': nothing says which of them runs first."

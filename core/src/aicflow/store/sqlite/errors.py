@@ -17,7 +17,7 @@ _MESSAGES: Final = {
     sqlite3.SQLITE_READONLY: ("cannot be written to", "Check the owner and mode of the file and its folder."),
     sqlite3.SQLITE_IOERR: ("cannot be read or written", "Check the disk that it is on."),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check that its folder exists and may be written to."),
-    sqlite3.SQLITE_CORRUPT: ("is damaged", "Restore a backup; `PRAGMA integrity_check` tells what is damaged."),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "Restore a backup; `PRAGMA integrity_check` shows what is damaged."),
     sqlite3.SQLITE_NOTADB: ("is not an SQLite database", "Check the path, or restore a backup."),
     sqlite3.SQLITE_NOMEM: ("needs more memory than there is", "Give the process more memory."),
     sqlite3.SQLITE_TOOBIG: ("cannot keep a value this large", "Values are limited to about one gigabyte."),

@@ -23,7 +23,7 @@ START_TIMEOUT: Final = 30.0
 CHUNK: Final = 1 << 18
 ASSURANCE: Final = {
     "restricted": "RestrictedPython in a subprocess: keeps honest mistakes in, is no boundary against attackers",
-    "trusted": "no sandbox: code may do whatever the server's user may do",
+    "trusted": "no sandbox: code may do everything that the server's user may do",
 }
 NOT_HERE: Final = {"seccomp": "not used by this backend", "landlock": "not used by this backend"}
 

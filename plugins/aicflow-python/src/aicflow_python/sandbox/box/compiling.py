@@ -155,7 +155,7 @@ def input_problems(nodes: Sequence[ast.AST], inputs: Sequence[str]) -> Iterator[
             name = node.slice.value
             near = difflib.get_close_matches(name, inputs, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            message = f"The node is given no input {name!r}.{hint}"
+            message = f"The node has no input {name!r}.{hint}"
             yield problem(message, node.lineno, node.col_offset + 1, warning=True)
 
 

@@ -60,7 +60,7 @@ def class_name(cls: type) -> str:
 
 
 def clip(text: Any, limit: int = MESSAGE) -> str:
-    """At most so many characters of real text that can be sent."""
+    """At most this many characters of real text that can be sent."""
     if not isinstance(text, str):
         return ""
     plain = "".join((text,))

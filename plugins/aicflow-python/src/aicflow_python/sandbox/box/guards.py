@@ -16,7 +16,7 @@ __all__ = ["forbid_events", "guarded_builtins", "import_problem"]
 
 REMOVED: Final = {
     "open": "there are no files in the sandbox; data comes in through `inputs` and leaves by `return`",
-    "input": "nobody is there to answer; data comes in through `inputs`",
+    "input": "there is no terminal to read from; data comes in through `inputs`",
     "breakpoint": "there is no debugger in the sandbox; use `log(…)`",
     "help": "there is no terminal in the sandbox",
     "exit": "use `return` to end the node, `raise` to fail it",
