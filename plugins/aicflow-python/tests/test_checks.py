@@ -113,7 +113,7 @@ def test_an_input_that_is_not_given_is_a_warning() -> None:
     code = "total = inputs['total']\nreturn [inputs.get('other'), inputs['totl'], {'a': 1}['b']]"
     (issue,) = PythonCode.check({"code": code, "inputs": {"total": 1}})
     assert issue.severity == "warning"
-    assert issue.message == "The node has no input 'totl'.. Did you mean 'total'? (line 2)"
+    assert issue.message == "The node has no input 'totl'. Did you mean 'total'? (line 2)"
     assert PythonCode.check({"code": code, "inputs": "${{ input }}"}) == []
     assert PythonCode.check({"code": f"inputs = {{}}\n{code}", "inputs": {}}) == []
 
