@@ -22,7 +22,7 @@ _log = logging.getLogger("aicflow.host")
 PATHS = ("/livez", "/readyz")
 
 
-@routes.get("/livez", summary="Whether the process lives")
+@routes.get("/livez", summary="Whether the process is alive")
 async def livez(query: NoQuery) -> Response:
     """Answers as long as the event loop turns."""
     return json_response({"status": "alive"})

@@ -290,7 +290,7 @@ async def restore_version(request: Request, workflow_id: Id, version: Version, q
 @routes.get(
     "/workflows/{workflow_id}/diff",
     operation_id="diff_workflow_versions",
-    summary="Tell what changed between two versions of a workflow",
+    summary="Show what changed between two versions of a workflow",
     **call("read", "WorkflowDiff", 404),
 )
 async def diff_versions(request: Request, workflow_id: Id, query: Annotated[DiffQuery, Query()]) -> Response:
