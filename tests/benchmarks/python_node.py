@@ -182,15 +182,48 @@ async def measure(calls: int) -> dict[str, float]:
     return figures | baselines(calls)
 
 
+async def at_once(count: int) -> tuple[float, float]:
+    """Executions of ten Python nodes a second, so many at once, and milliseconds of CPU of this process for each."""
+    from aicflow_python import PythonCode
+
+    from tests.benchmarks.lab import engine_on_sqlite, save
+
+    async with engine_on_sqlite("native", types=[PythonCode]) as executions:
+        params = {"code": "return inputs['n'] + 1", "inputs": {"n": 1}}
+        await save(executions, "code", [{"id": f"n{i}", "type": "python.code", "params": params} for i in range(10)])
+
+        async def one() -> None:
+            started = await executions.start("code")
+            ended = await executions.wait(started.execution_id, 300)
+            assert ended is not None
+            assert ended.status == "succeeded"
+
+        await one()
+        before, began = time.process_time(), time.perf_counter()
+        for _ in range(max(200 // count, 1)):
+            await asyncio.gather(*(one() for _ in range(count)))
+        done = max(200 // count, 1) * count
+        return done / (time.perf_counter() - began), (time.process_time() - before) * 1000 / done
+
+
 async def run() -> Sequence[Row]:
     """The same as rows of the table that all benchmarks share."""
     from tests.benchmarks.lab import Row
 
     figures = await measure(300)
     base = figures["baseline: exec in the same process"]
+    many = {count: await at_once(count) for count in (10, 50, 1000, 2000)}
+    found = [
+        Row("python node", f"ten nodes, {count} at once", value[i], unit, "10 at once", value[i] / many[10][i])
+        for count, value in many.items()
+        for i, unit in enumerate(("executions/s", "ms of CPU an execution"))
+    ]
     return [
-        Row("python node", name, value, "/s" if "a second" in name else "ms", *comparison(name, value, base))
-        for name, value in figures.items()
+        *found,
+        *(
+            Row("python node", name, value, "/s" if "a second" in name else "ms", *comparison(name, value, base))
+            for name, value in figures.items()
+        ),
     ]
 
 
