@@ -35,6 +35,8 @@ REFUSED_NEVERTHELESS = {
     "list_workflow_versions": "a cursor",
     "list_executions": "a cursor",
     "list_api_keys": "a cursor",
+    "list_steps": "a cursor",
+    "get_step_output": "If-None-Match is a list of entity tags, as If-Match is",
     "list_deliveries": "a cursor",
     "list_node_types": "a cursor",
     "list_trigger_types": "a cursor",

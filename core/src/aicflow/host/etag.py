@@ -13,7 +13,15 @@ from starlette.responses import Response
 from aicflow.host.problems import Problem, request_invalid
 from aicflow.kernel.ports.tables import WorkflowRecord
 
-__all__ = ["BYTES_HEADERS", "BYTES_PARAMETERS", "bytes_response", "etag_of", "expected_revision", "is_unchanged"]
+__all__ = [
+    "BYTES_HEADERS",
+    "BYTES_PARAMETERS",
+    "TAGS",
+    "bytes_response",
+    "etag_of",
+    "expected_revision",
+    "is_unchanged",
+]
 
 _TAG: Final = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|\Z)')
 
@@ -57,17 +65,19 @@ def is_unchanged(header: str | None, etag: str) -> bool:
 
 
 _RANGE: Final = re.compile(r"bytes[ \t]*=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*\Z", re.IGNORECASE | re.ASCII)
+TAGS: Final = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'}
+"""The schema of a header with entity tags."""
 _HASHED_ON_THE_LOOP: Final = 256 * 1024
 BYTES_HEADERS: Final[dict[str, Any]] = {
     "ETag": {"schema": {"type": "string"}},
     "Accept-Ranges": {"schema": {"type": "string", "const": "bytes"}},
 }
 BYTES_PARAMETERS: Final[list[dict[str, Any]]] = [
-    {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-    for name, text in (
-        ("Range", "One range of bytes, such as `bytes=0-1048575`; several, or another unit, are answered with all"),
-        ("If-Range", "The ETag that the range is of; when it has changed, all is sent"),
-        ("If-None-Match", "ETags that the caller has"),
+    {"name": name, "in": "header", "required": False, "description": text, "schema": schema}
+    for name, text, schema in (
+        ("Range", "One range, such as `bytes=0-1048575`; several, or another unit, return all", {"type": "string"}),
+        ("If-Range", "The ETag that the range is of; when it has changed, all is sent", {"type": "string"}),
+        ("If-None-Match", "ETags that the caller has", TAGS),
     )
 ]
 

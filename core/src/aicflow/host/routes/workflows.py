@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from aicflow.host import requests
 from aicflow.host.bodies import document_body, json_body
-from aicflow.host.etag import etag_of, expected_revision, is_unchanged
+from aicflow.host.etag import TAGS, etag_of, expected_revision, is_unchanged
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, once
 from aicflow.host.pages import LABELS, PageQuery, json_response, labels_of, page_response
 from aicflow.host.problems import request_invalid
@@ -47,8 +47,7 @@ _ANY_DOCUMENT: dict[str, Any] = _body("Any value; the response lists what is wro
 
 
 def _if_match(*, required: bool) -> dict[str, Any]:
-    schema = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'}
-    return {"parameters": [{"name": "If-Match", "in": "header", "required": required, "schema": schema}]}
+    return {"parameters": [{"name": "If-Match", "in": "header", "required": required, "schema": TAGS}]}
 
 
 _ETAG: dict[str, Any] = {"ETag": {"schema": {"type": "string"}, "description": "The revision, for If-Match"}}
