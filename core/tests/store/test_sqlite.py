@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aicflow.kernel.errors import Conflict, EventsDamaged
+from aicflow.kernel.errors import Conflict, EventsDamaged, StaleClaim
 from aicflow.kernel.events import encode_event
 from aicflow.kernel.execution import EVENT_TYPES
-from aicflow.kernel.ports.executions import EventBatch, ExecutionFilter, Fire, Idempotency, SlotLimit
+from aicflow.kernel.ports.executions import EventBatch, ExecutionFilter, Fire, Idempotency, Projection, SlotLimit
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.tables import ApiKeyRecord
 from aicflow.kernel.values import dumps, loads
@@ -156,7 +156,9 @@ async def test_the_queue_never_reads_more_than_it_needs(store: SQLiteStore) -> N
 async def test_the_file_shrinks_when_executions_go(store: SQLiteStore) -> None:
     for i in range(40):
         await start(store.executions, f"ex_{i}")
-        await store.executions.append(f"ex_{i}", 1, batch(2, "step.succeeded"), outputs={"a": dumps("x" * 100_000)})
+        await store.executions.append(
+            f"ex_{i}", 1, batch(2, "step.succeeded"), outputs={"a": dumps(f"{i}" + "x" * 100_000)}
+        )
         await end(store.executions, f"ex_{i}", seq=3)
     await store.maintenance.reclaim_space()
     before = store.path.stat().st_size
@@ -300,7 +302,11 @@ HALF = '{"seq":2,"type":"execution.started","data":{}}\n{"seq":3,"type":"step.'
             ["execution.started", "step.log"],
         ),
         ("UPDATE executions SET last_seq = 3", "4 events could be read", ["execution.started", "step.log"]),
-        ("INSERT INTO payloads VALUES ('ex_no', 'a', '1')", "1 rows of payloads", ["execution.started", "step.log"]),
+        (
+            "INSERT INTO payloads (execution_id, name, body) VALUES ('ex_no', 'a', '1')",
+            "1 rows of payloads",
+            ["execution.started", "step.log"],
+        ),
     ],
 )
 async def test_damage_is_repaired_as_far_as_it_can_be(
@@ -386,3 +392,43 @@ def test_packed_events_come_back_to_the_byte(seconds: float) -> None:
     assert len(packed) < 0.8 * sum(map(len, events))
     with pytest.raises(EventsDamaged):
         unpack("ex_2", 2, len(events), packed)
+
+
+async def test_equal_large_values_are_kept_once_and_go_with_the_last_that_has_them(store: SQLiteStore) -> None:
+    value, other = "v" * 100_000, dumps("w" * 50_000)
+    executions = store.executions
+
+    async def contents() -> list[int]:
+        sql = "SELECT json_group_array(size) FROM (SELECT length(body) AS size FROM contents ORDER BY size)"
+        return list(loads((await read_row(store, sql))[0]))
+
+    for i in range(2):
+        await start(executions, f"ex_{i}", input=value, at=NOW + i)
+        both = {"a": dumps(value), "b": dumps(value)}
+        await executions.append(f"ex_{i}", 1, batch(2, "step.succeeded"), outputs=both)
+    assert await contents() == [100_002]
+    with pytest.raises(StaleClaim):
+        await executions.append("ex_0", 7, batch(3, "step.succeeded"), outputs={"c": other})
+    assert await contents() == [100_002]
+    await executions.append("ex_0", 1, batch(3, "step.succeeded"), outputs={"b": other})
+    assert await contents() == [50_002, 100_002]
+    await executions.append("ex_0", 1, batch(4, "step.succeeded"), outputs={"b": b"1"})
+    assert await contents() == [100_002]
+    # what an earlier version wrote lies in its row
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute(
+            "UPDATE payloads SET body = (SELECT body FROM contents), hash = NULL WHERE execution_id = 'ex_1'"
+        )
+    for i, output in ((0, b"1"), (1, dumps(value))):
+        projection = Projection("succeeded", NOW, NOW + i, dumps(value))
+        await executions.append(f"ex_{i}", 1, batch(5 - 2 * i, "execution.succeeded"), projection)
+        got = await executions.get(f"ex_{i}")
+        assert (got.input, got.output) == (value, value)
+        assert await executions.outputs(f"ex_{i}") == {"a": dumps(value), "b": output}
+    assert await contents() == [100_002]
+    assert [one.id for one in (await executions.list(ExecutionFilter(text="vvv"), limit=9)).items] == ["ex_1", "ex_0"]
+    assert await store.maintenance.integrity() == []
+    for left in ([100_002], []):
+        assert await store.maintenance.remove([RetentionRule("succeeded", max_count=len(left))], now=NOW) == 1
+        assert await contents() == left
+    assert await store.maintenance.integrity() == []

@@ -8,6 +8,7 @@ import sqlite3
 from asyncio import Future
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from importlib.resources import files
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,9 @@ __all__ = ["INLINE", "Append", "Batch", "Create", "repeated"]
 
 INLINE: Final = 1024
 """Inputs and triggers up to so many bytes stay in the execution's row, which is written again when it ends."""
+
+LARGE: Final = 16_384
+"""From so many bytes on a value is kept once, however often it is stored."""
 
 _CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP = 1, 2, 3, 4, 5, 6, 7
 _STALE, _CANCEL = 1, 2
@@ -73,6 +77,7 @@ class _Row(NamedTuple):
     delivery_id: str | None = None
     received_at: int | None = None
     delivered: bytes | None = None
+    hash: bytes | None = None
 
 
 _COLUMNS: Final = len(_Row._fields)
@@ -213,7 +218,7 @@ class Batch:
             else:
                 if book is None or op.execution_id in book:
                     return True
-                rows += 1 + len(op.outputs or ()) + len(op.consumed)
+                rows += 1 + len(op.outputs or ()) + len(op.consumed) + _is_large(op.projection)
         return rows > _MOST_ROWS
 
     def write(self, connection: sqlite3.Connection, group: Sequence[Create | Append]) -> None:
@@ -378,7 +383,7 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
         payloads["$input"] = new.input
     if len(new.trigger) > INLINE:
         payloads["$trigger"] = new.trigger
-    rows.extend(_Row(_PAYLOAD, i, new.id, name=name, body=body) for name, body in payloads.items())
+    rows.extend(_Row(_PAYLOAD, i, new.id, name=name, body=body, hash=_hash(body)) for name, body in payloads.items())
     return rows
 
 
@@ -399,6 +404,9 @@ def _skip_row(i: int, fire: Fire, *, created: float) -> _Row:
 def _append_rows(i: int, op: Append) -> list[_Row]:
     first_seq, projection = op.batch.first_seq, op.projection
     last_seq = first_seq + len(op.batch.events) - 1
+    outputs = op.outputs
+    if projection is not None and projection.output is not None and _is_large(projection):
+        outputs = {**(outputs or {}), "$output": projection.output}
     if projection is None:
         row = _Row(_PROGRESS, i, op.execution_id, first_seq, last_seq, op.body, op.epoch)
     else:
@@ -414,17 +422,26 @@ def _append_rows(i: int, op: Append) -> list[_Row]:
             started_at=micros(projection.started_at),
             finished_at=micros(projection.finished_at),
             wake_at=micros(projection.wake_at),
-            output=projection.output,
+            output=None if outputs is not op.outputs else projection.output,
             error=projection.error,
         )
-    if not op.outputs and not op.consumed:
+    if not outputs and not op.consumed:
         return [row]
     part = partial(_Row, i=i, id=op.execution_id, first_seq=first_seq, epoch=op.epoch)
     return [
-        *(part(_OUTPUT, name=name, body=output) for name, output in (op.outputs or {}).items()),
+        *(part(_OUTPUT, name=name, body=output, hash=_hash(output)) for name, output in (outputs or {}).items()),
         *(part(_CONSUME, name=node_id, call=call) for node_id, call in op.consumed),
         row,
     ]
+
+
+def _is_large(projection: Projection | None) -> bool:
+    return projection is not None and projection.output is not None and len(projection.output) >= LARGE
+
+
+def _hash(body: bytes) -> bytes | None:
+    # in the writer's thread; hashlib lets go of the interpreter lock
+    return sha256(body).digest() if len(body) >= LARGE else None
 
 
 def _is_written(connection: sqlite3.Connection, op: Append) -> bool:
@@ -456,7 +473,7 @@ SELECT 1 FROM executions AS e JOIN events AS v ON v.execution_id = e.id
 _CREATED = """
 SELECT status = 'running' AND worker IS ?, admitted FROM executions AS e JOIN events AS v ON v.execution_id = e.id
   WHERE e.id = ? AND v.first_seq = 1 AND v.body = ?
-    AND coalesce(input, (SELECT body FROM payloads WHERE execution_id = e.id AND name = '$input')) = ?
+    AND coalesce(input, (SELECT body FROM stored WHERE execution_id = e.id AND name = '$input')) = ?
 """
 _PROMOTE = """
 UPDATE executions SET admitted = 1, due_at = CASE WHEN cancel_requested THEN -1 ELSE available_at END

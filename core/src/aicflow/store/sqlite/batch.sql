@@ -74,13 +74,20 @@ END;
 
 -- what is large of a new execution
 CREATE TEMP TRIGGER batch_payload INSTEAD OF INSERT ON batch WHEN NEW.kind = 4 BEGIN
-  INSERT INTO payloads VALUES (NEW.id, NEW.name, NEW.body);
+  INSERT OR IGNORE INTO contents SELECT NEW.hash, NEW.body WHERE NEW.hash IS NOT NULL;
+  INSERT INTO payloads (execution_id, name, body, hash) VALUES (
+    NEW.id, NEW.name, CASE WHEN NEW.hash IS NULL THEN NEW.body ELSE x'' END, NEW.hash);
 END;
 
 -- the next two go before their append and hold if it will: an append that is refused keeps and removes nothing
 CREATE TEMP TRIGGER batch_output INSTEAD OF INSERT ON batch WHEN NEW.kind = 5 BEGIN
-  INSERT OR REPLACE INTO payloads SELECT NEW.id, NEW.name, NEW.body FROM executions
-    WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1 AND status = 'running';
+  INSERT OR IGNORE INTO contents SELECT NEW.hash, NEW.body FROM executions
+    WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1 AND status = 'running'
+      AND NEW.hash IS NOT NULL;
+  INSERT INTO payloads (execution_id, name, body, hash)
+    SELECT NEW.id, NEW.name, CASE WHEN NEW.hash IS NULL THEN NEW.body ELSE x'' END, NEW.hash FROM executions
+      WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1 AND status = 'running'
+    ON CONFLICT (execution_id, name) DO UPDATE SET body = excluded.body, hash = excluded.hash;
 END;
 
 CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN NEW.kind = 6 BEGIN

@@ -290,7 +290,7 @@ _MORE = f"""
 SELECT n,
   (SELECT {EVENT_ROWS} FROM (
     SELECT first_seq, last_seq, body FROM events WHERE execution_id = e.id ORDER BY first_seq)),
-  (SELECT json_group_object(name, CAST(body AS TEXT)) FROM payloads WHERE execution_id = e.id),
+  (SELECT json_group_object(name, CAST(body AS TEXT)) FROM stored WHERE execution_id = e.id),
   (SELECT json_group_array(json_array(node_id, call, kind, CAST(value AS TEXT))) FROM answers WHERE execution_id = e.id)
 FROM executions AS e WHERE n IN (SELECT value FROM json_each(?))
 """  # noqa: S608
@@ -309,9 +309,10 @@ SELECT min(due) FROM (
   SELECT min(due_at) FROM executions INDEXED BY executions_queued_due WHERE status = 'queued' AND due_at IS NOT NULL)
 """
 _WHOLE = f"""
-SELECT {ROW}, input, output,
-  (SELECT body FROM payloads WHERE execution_id = id AND name = '$input'),
-  (SELECT body FROM payloads WHERE execution_id = id AND name = '$trigger')
+SELECT {ROW}, input,
+  coalesce(output, (SELECT body FROM stored WHERE execution_id = id AND name = '$output')),
+  (SELECT body FROM stored WHERE execution_id = id AND name = '$input'),
+  (SELECT body FROM stored WHERE execution_id = id AND name = '$trigger')
 FROM executions WHERE id = ?
 """  # noqa: S608
 _EVENTS = f"""
@@ -322,7 +323,7 @@ SELECT last_seq, (SELECT {EVENT_ROWS} FROM (
     AND last_seq > :after ORDER BY first_seq)) FROM executions WHERE id = :id
 """  # noqa: S608
 _OUTPUTS = """
-SELECT name, body FROM payloads WHERE execution_id = :id
+SELECT name, body FROM stored WHERE execution_id = :id
   AND (:wanted IS NULL AND name NOT LIKE '$%' OR name IN (SELECT value FROM json_each(:wanted)))
 """
 _HOLDERS = """

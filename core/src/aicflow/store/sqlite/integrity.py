@@ -59,6 +59,16 @@ def _check_batch(execution_id: str, first_seq: int, last_seq: int, body: bytes, 
 
 _CHECKS: Final = (
     (
+        """SELECT execution_id, name FROM payloads WHERE hash IS NOT NULL AND NOT EXISTS (
+             SELECT 1 FROM contents WHERE hash = payloads.hash) LIMIT ?""",
+        "Execution {0}: the value {1} is missing.",
+    ),
+    (
+        """SELECT lower(hex(hash)) FROM contents WHERE NOT EXISTS (
+             SELECT 1 FROM payloads WHERE hash = contents.hash) LIMIT ?""",
+        "The value {0} belongs to no execution.",
+    ),
+    (
         """SELECT id, last_seq FROM executions AS e WHERE NOT EXISTS (
              SELECT 1 FROM events WHERE execution_id = e.id) LIMIT ?""",
         "Execution {0}: none of its {1} events is there.",

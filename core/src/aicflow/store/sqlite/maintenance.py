@@ -201,6 +201,6 @@ _SIZES = """
 SELECT workflow_id, count(*), sum(last_seq), sum(
     coalesce(length(trigger), 0) + coalesce(length(input), 0) + coalesce(length(output), 0) + coalesce(length(error), 0)
     + (SELECT coalesce(sum(length(body)), 0) FROM events WHERE execution_id = id)
-    + (SELECT coalesce(sum(length(body)), 0) FROM payloads WHERE execution_id = id)) AS bytes
+    + (SELECT coalesce(sum(length(body)), 0) FROM stored WHERE execution_id = id)) AS bytes
   FROM executions GROUP BY workflow_id ORDER BY bytes DESC, workflow_id
 """

@@ -171,7 +171,8 @@ def of_every_kind(condition: str, order: str) -> str:
 
 
 _LIKE: Final = "LIKE ? ESCAPE '\\'"
-_LARGE_INPUT: Final = f"""input IS NULL AND EXISTS (SELECT 1 FROM payloads WHERE execution_id = e.id AND name = '$input'
+_LARGE_INPUT: Final = f"""(input IS NULL OR output IS NULL) AND EXISTS (
+  SELECT 1 FROM stored WHERE execution_id = e.id AND name IN ('$input', '$output')
   AND CAST(substr(body, 1, {_BYTES}) AS TEXT) {_LIKE})"""  # noqa: S608
 _LABELLED: Final = f"""workflow_id IN (
   SELECT w.id FROM workflows AS w, json_each(w.labels) AS h WHERE h.key || '=' || h.value {_LIKE})"""  # noqa: S608
