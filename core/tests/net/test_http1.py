@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
-from aicflow.net import Guard, HostRules, HttpSettings, Pool, Progress, http_client
+import trustme
+from aicflow.net import Guard, HostRules, HttpSettings, Pool, Progress, ProxyChoice, http_client
 
 type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -140,3 +142,28 @@ async def test_a_client_sends_a_body_that_comes_in_pieces_and_hears_one_in_piece
         http_client(HttpSettings(allow=HostRules.parse("127.0.0.1"))) as client,
     ):
         assert (await client.post(url, content=pieces())).text == "one,two"
+
+
+@pytest.mark.parametrize("extra", [b"", HEAD + b"wrong"])
+async def test_what_comes_before_tls_begins_is_not_taken_for_what_tls_protects(extra: bytes) -> None:
+    authority = trustme.CA()
+    ours, theirs = (ssl.SSLContext(kind) for kind in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER))
+    authority.configure_trust(ours)
+    authority.issue_cert("api.example").configure_cert(theirs)
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"CONNECT api.example:443 ")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + extra)
+        await writer.start_tls(theirs)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(HEAD + b"right")
+        await reader.read()
+
+    async with talking_to(proxy) as (_, url):
+        pool = Pool(Guard(HostRules()), ours, ProxyChoice(str(url), operators=True))
+        if extra:
+            with pytest.raises(httpx2.ConnectError):
+                await ask(pool, httpx2.URL("https://api.example/"))
+        else:
+            assert await ask(pool, httpx2.URL("https://api.example/")) == (b"right", True)
+        pool.close()

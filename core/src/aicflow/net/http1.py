@@ -186,7 +186,8 @@ class Pool:
                     if proxy_scheme == "https":
                         await connection.start_tls(public_context(), proxy_host)
                     if scheme == "https":
-                        await self._tunnel(connection, f"{host}:{port}".encode("ascii"))
+                        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+                        await self._tunnel(connection, where.encode("ascii"))
                 if scheme == "https":
                     await connection.start_tls(self._context or public_context(), host)
         except BaseException as error:
@@ -264,6 +265,8 @@ class _Connection(asyncio.Protocol):
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Speak TLS from now on. Raises OSError, ssl.SSLError among them."""
+        if self._came or self._messages.trailing_data[0]:  # it would be taken for what TLS protects
+            raise ConnectionResetError("something came before TLS began")
         context.set_alpn_protocols(["http/1.1"])
         loop = asyncio.get_running_loop()
         transport = await loop.start_tls(self._transport, self, context, server_hostname=host.strip("[]"))
