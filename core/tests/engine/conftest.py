@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aicflow import Context, Exit, Node, Params, PermanentError, StartChild, TransientError, Wait, node
 from aicflow.engine import EngineOptions, EnvironmentSecrets, Executions, Secrets, Started
-from aicflow.engine.builtins import WaitNode, WorkflowCall
+from aicflow.engine.builtins import GroupNode, MapNode, RepeatNode, WaitNode, WorkflowCall
 from aicflow.engine.plugin import aicflow_engines
 from aicflow.kernel.events import decode_event
 from aicflow.kernel.execution import Event, Execution
@@ -244,6 +244,9 @@ def node_types(ledger: Ledger) -> list[Any]:
         AsksTwice,
         WaitNode,
         WorkflowCall,
+        MapNode,
+        RepeatNode,
+        GroupNode,
     ]
 
 

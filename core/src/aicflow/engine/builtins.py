@@ -1,4 +1,4 @@
-"""Node types that belong to the engine itself: waiting, and calling another workflow."""
+"""Node types that belong to the engine itself: waiting, calling another workflow, and nodes with a body."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aicflow.kernel.context import Context
 from aicflow.kernel.errors import PermanentError
 from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
 
-__all__ = ["WaitNode", "WorkflowCall"]
+__all__ = ["GroupNode", "MapNode", "RepeatNode", "WaitNode", "WorkflowCall"]
 
 
 class WaitParams(Params):
@@ -156,3 +156,96 @@ class WorkflowCall(Node[WorkflowCallParams, WorkflowCallOutput]):
                 details={"execution_id": result.execution_id, "failed": failed, "error": cause},
             )
         return result
+
+
+class _BodyNode[P: Params, O](Node[P, O]):
+    """What the types of nodes with a body share: the engine runs their bodies."""
+
+    category = "flow"
+    pure = True
+
+    async def run(self, ctx: Context, params: P) -> O:
+        """Only what is written as a type comes here."""
+        name = self.type_id
+        raise PermanentError(f"A {name} has a body: write `{name}:` with its nodes in place of `type: {name}`.")
+
+
+class MapParams(Params):
+    """What a map runs over, resolved."""
+
+    over: list[JsonValue]
+
+
+class FailedItem(Output):
+    """An item that failed. `key` is null where the map has none."""
+
+    index: int
+    key: str | float | int | None = None
+    error: dict[str, JsonValue]
+
+
+class MapOutput(Output):
+    """What a map has done. `items` has an entry for each item (batch) in the order of `over`, null for one that failed;
+    by `collect` only the last one, or none."""
+
+    items: list[Any]
+    failed: list[FailedItem]
+    count: int
+    succeeded: int
+
+
+class MapNode(_BodyNode[MapParams, MapOutput]):
+    """Run a body of nodes once for each item of a list.
+
+    Written as `map:` in place of `type:`. Items run `concurrency` at once, each result is durable by itself, and an
+    item that has finished never runs again.
+    """
+
+    type_id = "map"
+    title = "Map"
+    errors: ClassVar[Mapping[str, str]] = {
+        "item-failed": "An item failed, or more than are tolerated; details say which",
+        "too-many-items": "The list is longer than max_items",
+        "duplicate-key": "Two items have the same key",
+    }
+
+
+class RepeatParams(Params):
+    """What the first pass gets as `carry`, resolved."""
+
+    carry: JsonValue = None
+
+
+class RepeatOutput(Output):
+    """What the last pass gave, how many passes there were, and whether `while` ended them (or `max`)."""
+
+    carry: Any
+    passes: int
+    done: bool
+
+
+class RepeatNode(_BodyNode[RepeatParams, RepeatOutput]):
+    """Run a body of nodes again and again while a condition holds.
+
+    Written as `repeat:` in place of `type:`. The body's output is what the next pass gets as `carry`. It ends when
+    `while` is false, which is asked after each pass, or after `max` passes.
+    """
+
+    type_id = "repeat"
+    title = "Repeat"
+    errors: ClassVar[Mapping[str, str]] = {"pass-failed": "A node in the body failed; details say in which pass"}
+
+
+class GroupParams(Params):
+    """A group takes no params."""
+
+
+class GroupNode(_BodyNode[GroupParams, Any]):
+    """Run a body of nodes as one, with one timeout, one retry and one way to handle errors.
+
+    Written as `group:` in place of `type:`. Its output is the body's.
+    """
+
+    type_id = "group"
+    title = "Group"
+    errors: ClassVar[Mapping[str, str]] = {"group-failed": "A node in the body failed; details say which"}

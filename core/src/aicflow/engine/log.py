@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,8 +13,8 @@ from aicflow.engine.environment import Environment
 from aicflow.engine.masking import Mask
 from aicflow.kernel.errors import StaleClaim, StoreUnavailable
 from aicflow.kernel.events import History, encode_event, fold
-from aicflow.kernel.execution import Execution
-from aicflow.kernel.ports.executions import Appended, EventBatch, ExecutionStore, Projection
+from aicflow.kernel.execution import SETTLED_EVENTS, Execution
+from aicflow.kernel.ports.executions import Appended, EventBatch, ExecutionStore, ItemResult, Projection
 from aicflow.kernel.values import dumps
 
 __all__ = ["SEALED", "ExecutionLog", "read_events", "read_history", "retry_while_unavailable"]
@@ -73,6 +74,8 @@ class ExecutionLog:
         self._pending: list[bytes] = []
         self._outputs: dict[str, bytes] = {}
         self._consumed: list[tuple[str, int]] = []
+        self._items: list[ItemResult] = []
+        self._progress: dict[str, tuple[int, Mapping[str, Any]]] = {}
         self._projection: Projection | None = None
         self._sealed = False
         self._appended: Appended | None = None
@@ -92,6 +95,8 @@ class ExecutionLog:
         `real` is what stands behind `data` when that is masked already."""
         if self.closed or self._sealed:
             return
+        if self._progress:
+            self._say_progress(event_type, node_id)
         body = data if type(data) is bytes else dumps(data)
         shown = self.mask.event(body)
         self.last_seq += 1
@@ -101,8 +106,38 @@ class ExecutionLog:
         self._pending.append(
             encode_event(self.last_seq, self._env.clock.now(), event_type, self._execution.id, node_id, attempt, shown)
         )
+        self._flush_later()
+
+    def _flush_later(self) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._env.options.flush_after, self._due)
+
+    def keep_item(self, item: ItemResult) -> None:
+        """Commit the result of an item beside the pending events. Where it held a secret, what is kept is masked, and
+        the real output sealed beside it."""
+        if self.closed or self._sealed:
+            return
+        if item.output is not None and (shown := self.mask.json(item.output)) is not item.output:
+            self._keep_sealed(f"{SEALED}:{item.step_id}[{item.index}]", item.output, 0)
+            item = replace(item, output=shown)
+        if item.error is not None:
+            item = replace(item, error=self.mask.json(item.error))
+        self._items.append(item)
+        self._flush_later()
+
+    def show_progress(self, step_id: str, attempt: int, data: Mapping[str, Any]) -> None:
+        """Say how far the step is, with the next flush; what was to be said before is not."""
+        self._progress[step_id] = (attempt, data)
+        self._flush_later()
+
+    def _say_progress(self, before: str = "execution.", step_id: str | None = None) -> None:
+        """What comes before the turn's last event; a step that is settled says no more."""
+        if before in SETTLED_EVENTS and step_id is not None:
+            self._progress.pop(step_id, None)
+        if before.startswith("execution."):
+            progress, self._progress = self._progress, {}
+            for name, (attempt, data) in progress.items():
+                self.add("step.progress", name, attempt, data)
 
     def keep_output(self, node_id: str, encoded: bytes) -> None:
         """Commit this output beside the pending events: it is too large to stand in one."""
@@ -130,7 +165,7 @@ class ExecutionLog:
 
     def _due(self) -> None:
         self._timer = None
-        if self._pending and not self.closed and self._task is None:
+        if (self._pending or self._items) and not self.closed and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._flush_in_background())
 
     async def _flush_in_background(self) -> None:
@@ -149,6 +184,7 @@ class ExecutionLog:
     async def flush(self, projection: Projection | None = None) -> Appended | None:
         """Commit every pending event, with `projection` as the execution's row after them; then no event is taken any
         more. Raises StaleClaim."""
+        self._say_progress()
         if projection is not None:
             # whichever flush takes the pending events takes it along: an end and its status are never apart
             self._projection, self._sealed = projection, True
@@ -160,7 +196,7 @@ class ExecutionLog:
         if self.closed:
             raise StaleClaim(self._execution.id)
         projection, self._projection = self._projection, None
-        if not self._pending and projection is None:
+        if not self._pending and not self._items and projection is None:
             return None
         if self._timer is not None:
             self._timer.cancel()
@@ -171,6 +207,7 @@ class ExecutionLog:
         events, self._pending = self._pending, []
         outputs, self._outputs = self._outputs, {}
         consumed, self._consumed = self._consumed, []
+        items, self._items = self._items, []
         busy = self._busy = asyncio.get_running_loop().create_future()
         try:
             batch = EventBatch(self.committed + 1, events)
@@ -182,6 +219,7 @@ class ExecutionLog:
                 projection,
                 outputs,
                 consumed,
+                items,
             )
             appended = await retry_while_unavailable(append, self._execution.id)
         except BaseException:

@@ -46,9 +46,9 @@ def aicflow_engines() -> Sequence[EngineType]:
 @hookimpl
 def aicflow_nodes() -> Sequence[NodeType]:
     """The engine's own node types."""
-    from aicflow.engine.builtins import WaitNode, WorkflowCall
+    from aicflow.engine.builtins import GroupNode, MapNode, RepeatNode, WaitNode, WorkflowCall
 
-    return [WaitNode, WorkflowCall]
+    return [WaitNode, WorkflowCall, MapNode, RepeatNode, GroupNode]
 
 
 @hookimpl

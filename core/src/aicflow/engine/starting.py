@@ -166,9 +166,8 @@ class Starter:
         env, worker = self._env, self._worker
         if engine is not None:
             env.engine(engine)
-        for node in plan.nodes:
-            if not node.enabled:
-                raise node_type_disabled(Conflict, node.entry.type)
+        if plan.disabled is not None:
+            raise node_type_disabled(Conflict, plan.disabled)
         if plan.input_validator is not None:
             violations = plan.input_validator.validate(input, limit=20)
             if violations:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from aicflow.kernel.execution import WhenFull
 
 __all__ = [
     "FORMAT_VERSION",
+    "BodyEntry",
     "Concurrency",
+    "Delay",
     "Edge",
+    "Group",
+    "Map",
     "NodeEntry",
+    "Repeat",
     "Retry",
     "Settings",
+    "Tolerance",
+    "Tolerate",
     "TriggerEntry",
     "WorkflowDocument",
 ]
@@ -50,13 +57,17 @@ class Retry(_Part):
 
 
 class NodeEntry(_Part):
-    """One box: an instance of a node type. `timeout` is seconds for one attempt, `step_timeout` for all of them."""
+    """One box: an instance of a node type, or a body of nodes of its own (`map`, `repeat` or `group`). `timeout` is
+    seconds for one attempt, `step_timeout` for all of them."""
 
     id: Identifier
-    type: str
+    type: str | None = None
     version: int | None = Field(default=None, ge=1)
     name: str | None = Field(default=None, max_length=200)
     description: str | None = Field(default=None, max_length=10_000)
+    map: Map | None = None
+    repeat: Repeat | None = None
+    group: Group | None = None
     params: dict[str, JsonValue] = Field(default_factory=dict)
     output_schema: Schema | None = None
     retry: Retry | None = None
@@ -69,6 +80,29 @@ class NodeEntry(_Part):
         description="`always`: run once the nodes before it are settled in any way, also when the execution has "
         "failed, was cancelled or timed out; the result of the execution stays",
     )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> NodeEntry:
+        if [self.type, self.map, self.repeat, self.group].count(None) != 3:
+            raise ValueError("a node has one of type, map, repeat and group")
+        return self
+
+    @property
+    def body(self) -> BodyEntry | None:
+        """The nodes inside it, None for a node with a type."""
+        return self.map or self.repeat or self.group
+
+    @property
+    def type_id(self) -> str:
+        """Its node type; bodies have one of the engine's own: `map`, `repeat`, `group`."""
+        return self.type or ("map" if self.map else "repeat" if self.repeat else "group")
+
+    @property
+    def type_params(self) -> dict[str, JsonValue]:
+        """What its node type is configured with, as written."""
+        if self.map is not None:
+            return {"over": self.map.over}
+        return {"carry": self.repeat.carry} if self.repeat is not None else self.params
 
 
 class TriggerEntry(_Part):
@@ -91,6 +125,72 @@ class Edge(_Part):
     target: Identifier = Field(alias="to")
 
 
+class BodyEntry(_Part):
+    """Nodes and edges inside a node, and what one run of them gives. They may refer to what the node itself may refer
+    to; nothing outside refers to them."""
+
+    nodes: list[NodeEntry] = Field(min_length=1)
+    edges: list[Edge] = Field(default_factory=list)
+    output: JsonValue = None
+
+
+class Tolerance(_Part):
+    """How many items may fail before the whole fails: more than `count`, or more than `percent` of all, are too
+    many."""
+
+    count: int | None = Field(default=None, ge=0)
+    percent: float | None = Field(default=None, ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _some(self) -> Tolerance:
+        if self.count is None and self.percent is None:
+            raise ValueError("give count or percent")
+        return self
+
+
+class Tolerate(_Part):
+    tolerate: Tolerance
+
+
+class Map(BodyEntry):
+    """The body once for each item of a list. Inside, the item is called by `as`, and `index` counts from 0."""
+
+    over: JsonValue
+    as_: Identifier = Field(default="item", alias="as")
+    concurrency: int = Field(default=10, ge=1, le=1_000, description="Items at work at once")
+    batch: int = Field(default=1, ge=1, le=10_000, description="Above 1, `as` is a list of up to so many items")
+    on_item_error: Literal["fail", "continue"] | Tolerate = "fail"
+    key: JsonValue = Field(default=None, description="What tells items apart over reruns: text or a number, unique")
+    max_items: int = Field(default=100_000, ge=1, le=1_000_000)
+    collect: Literal["items", "last", "none"] = "items"
+    isolate: bool = Field(default=False, description="Each item is an execution of its own")
+
+
+class Delay(_Part):
+    """Seconds between two passes; grows by `multiplier` up to `max`."""
+
+    initial: float = Field(default=1.0, ge=0, le=86_400)
+    multiplier: float = Field(default=1.0, ge=1, le=100)
+    max: float = Field(default=60.0, ge=0, le=86_400)
+
+
+class Repeat(BodyEntry):
+    """The body again and again while a condition holds, at most `max` times. Inside, `carry` is what the pass before
+    gave (at first, what is written here), and `index` counts passes from 0."""
+
+    while_: JsonValue = Field(alias="while")
+    max: int = Field(ge=1, le=100_000)
+    carry: JsonValue = None
+    delay: Delay | float = Field(default=0.0)
+
+
+class Group(BodyEntry):
+    """The body as one: with one timeout, one retry and one way to handle errors. `concurrency` is how many of its
+    nodes may run at once."""
+
+    concurrency: int | None = Field(default=None, ge=1, le=1_000)
+
+
 class Concurrency(_Part):
     """At most `limit` executions with the same key at once; `when_full` says what becomes of one more."""
 
@@ -107,6 +207,10 @@ class Settings(_Part):
     fail_fast: bool = False
     engine: str | None = None
     concurrency: Concurrency | None = None
+    history: Literal["full", "compact"] | None = Field(
+        default=None,
+        description="`compact`: pure nodes inside of maps leave no events; by default in maps of more than 1,000 items",
+    )
     on_failure: str | None = Field(
         default=None, description="Id of the workflow to start with the failure report as its input"
     )

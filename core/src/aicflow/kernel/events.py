@@ -123,7 +123,12 @@ def _apply(
     step.attempt = attempt
     if kind == "step.log":
         step.logs += 1
+    elif kind == "step.progress":
+        step.progress = data
     elif kind == "step.started":
+        if data.get("again"):  # the whole body: what was in it counts no more
+            for inner in [name for name in steps if name.startswith(node_id + ".")]:
+                del steps[inner]
         step.status, step.finished_at, step.error, step.retry_at, step.wait = "running", None, None, None, None
         step.started_at = step.started_at or event["time"]
     elif kind == "step.retrying":

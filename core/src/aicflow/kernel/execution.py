@@ -55,6 +55,7 @@ EVENT_TYPES: Final = (
     "execution.cancelled",
     "step.started",
     "step.log",
+    "step.progress",
     "step.retrying",
     "step.waiting",
     "step.succeeded",
@@ -179,7 +180,7 @@ class Started:
 class Step(Record):
     """One node's turn in one execution, made from its events. `logs` counts its log lines."""
 
-    may_be_absent: ClassVar = frozenset({"output"})
+    may_be_absent: ClassVar = frozenset({"output", "progress"})
 
     node_id: str
     status: StepStatus
@@ -191,6 +192,8 @@ class Step(Record):
     error: FailureReport | None = None
     retry_at: Instant | None = None
     wait: dict[str, Any] | None = None
+    progress: dict[str, Any] | None = None
+    """Of a map: how many items there are, have ended, have failed."""
     logs: int = 0
     masked: Internal[bool] = False
     stored: Internal[int] = 0

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aicflow_language.template import Template, Types, compile_template
 
-from aicflow.kernel.document import NodeEntry, Retry, WorkflowDocument
+from aicflow.kernel.document import BodyEntry, Edge, Map, NodeEntry, Repeat, Retry, WorkflowDocument
 from aicflow.kernel.graph import Graph
 from aicflow.kernel.node import NodeType, OnRecovery
 from aicflow.kernel.registry import RegisteredNode, Registry
 from aicflow.language.schema import SchemaValidator
 
-__all__ = ["Plan", "PlannedNode", "build_plan"]
+__all__ = ["Body", "Plan", "PlannedBody", "PlannedNode", "body_names", "build_plan"]
+
+
+def body_names(entry: BodyEntry) -> tuple[str, ...]:
+    """The names that expressions inside the body may use besides the roots."""
+    if isinstance(entry, Map):
+        return (entry.as_, "index")
+    return ("carry", "index") if isinstance(entry, Repeat) else ()
 
 
 class PlannedNode:
@@ -24,11 +31,13 @@ class PlannedNode:
 
     __slots__ = (
         "_given",
+        "_names",
         "_output_validator",
         "_params",
         "_schema",
         "_types",
         "always",
+        "body",
         "cls",
         "enabled",
         "entry",
@@ -44,7 +53,13 @@ class PlannedNode:
     )
 
     def __init__(
-        self, index: int, entry: NodeEntry, registered: RegisteredNode, schema: dict[str, Any], types: Types
+        self,
+        index: int,
+        entry: NodeEntry,
+        registered: RegisteredNode,
+        schema: dict[str, Any],
+        types: Types,
+        names: Sequence[str] = (),
     ) -> None:
         cls, defaults = registered.cls, registered.setting.default_params
         self.index = index
@@ -60,7 +75,10 @@ class PlannedNode:
         self.always = entry.run == "always"
         self.has_error_edge = False
         self.fixed_params: Any = None
-        self._given = {**defaults, **entry.params} if defaults else entry.params
+        self.body: PlannedBody | None = None
+        self._names = names
+        params = entry.type_params
+        self._given = {**defaults, **params} if defaults else params
         self._schema = schema
         self._types = types
         self._params: Template | None = None
@@ -70,7 +88,7 @@ class PlannedNode:
     def params(self) -> Template:
         """The params, default params included, as a template."""
         if self._params is None:
-            self._params = compile_template(self._given, self._schema, self._types)
+            self._params = compile_template(self._given, self._schema, self._types, self._names)
         return self._params
 
     def compile(self) -> None:
@@ -82,7 +100,7 @@ class PlannedNode:
     @property
     def only_port(self) -> str | None:
         """The port by which the node is left, None when there are several."""
-        ports = self.cls.ports_for(self.entry.params)
+        ports = self.cls.ports_for(self.entry.type_params)
         return ports[0] if len(ports) == 1 else None
 
     @property
@@ -94,51 +112,104 @@ class PlannedNode:
 
 
 @dataclass(slots=True)
-class Plan:
+class Body:
+    """Nodes and the edges between them, ready to run; `output` is what one run of them gives. `tasks` are the nodes
+    whose type asks for a LangGraph task."""
+
+    graph: Graph
+    nodes: tuple[PlannedNode, ...]
+    index: Mapping[str, int]
+    output: Template | None
+    tasks: frozenset[int]
+
+
+@dataclass(slots=True)
+class PlannedBody(Body):
+    """The body of a `map`, a `repeat` or a `group`. `rule` is a map's `key`, or a repeat's `while`."""
+
+    entry: BodyEntry
+    rule: Template | None
+    pure: bool
+    """Whether every node in it is pure, those of bodies inside included."""
+
+
+@dataclass(slots=True)
+class Plan(Body):
     """One version of a workflow, ready to run. Shared by all its executions, so nothing of an execution is in it."""
 
     workflow_id: str
     version: int
     document: WorkflowDocument
-    graph: Graph
-    nodes: tuple[PlannedNode, ...]
-    index: Mapping[str, int]
-    output: Template | None
     vars: Mapping[str, Any]
     input_validator: SchemaValidator | None
-    tasks: frozenset[int]
-    """Nodes whose type asks for a LangGraph task."""
+    disabled: str | None
+    """A node type in it that the operator has switched off."""
 
 
 def build_plan(document: WorkflowDocument, registry: Registry, *, workflow_id: str = "", version: int = 0) -> Plan:
     """The plan of a valid document. Raises NotFound for a node type that is not installed (any more) and GraphError
     for a cycle; run validation first to get all problems at once."""
-    index = {entry.id: i for i, entry in enumerate(document.nodes)}
-    graph = Graph.build(
-        [entry.id for entry in document.nodes],
-        [(index[edge.source], edge.port, index[edge.target]) for edge in document.edges],
-        [i for i, entry in enumerate(document.nodes) if entry.run == "always"],
-    )
-    schemas: dict[NodeType, dict[str, Any]] = {}
-    nodes: list[PlannedNode] = []
-    for i, entry in enumerate(document.nodes):
-        registered = registry.node(entry.type, entry.version)
-        cls = registered.cls
-        schema = schemas.get(cls)
-        if schema is None:
-            schema = schemas[cls] = cls.params_schema()
-        node = PlannedNode(i, entry, registered, schema, registry.params_schema)
-        node.has_error_edge = graph.catches_errors(i)
-        nodes.append(node)
+    builder = _Builder(registry)
+    graph, nodes, index, tasks = builder.parts(document.nodes, document.edges, ())
     return Plan(
         workflow_id=workflow_id,
         version=version,
         document=document,
         graph=graph,
-        nodes=tuple(nodes),
+        nodes=nodes,
         index=index,
         output=None if document.output is None else compile_template(document.output),
         vars=document.vars,
         input_validator=None if document.input_schema in (None, True) else SchemaValidator(document.input_schema),
-        tasks=frozenset(node.index for node in nodes if node.cls.in_langgraph_task),
+        disabled=builder.disabled,
+        tasks=tasks,
     )
+
+
+class _Builder:
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._schemas: dict[NodeType, dict[str, Any]] = {}
+        self.disabled: str | None = None
+
+    def parts(
+        self, entries: Sequence[NodeEntry], edges: Sequence[Edge], names: tuple[str, ...]
+    ) -> tuple[Graph, tuple[PlannedNode, ...], dict[str, int], frozenset[int]]:
+        """Graph, nodes, index and tasks of a document or a body, in whose expressions `names` may be used."""
+        registry, schemas = self._registry, self._schemas
+        index = {entry.id: i for i, entry in enumerate(entries)}
+        graph = Graph.build(
+            [entry.id for entry in entries],
+            [(index[edge.source], edge.port, index[edge.target]) for edge in edges],
+            [i for i, entry in enumerate(entries) if entry.run == "always"],
+        )
+        nodes: list[PlannedNode] = []
+        for i, entry in enumerate(entries):
+            registered = registry.node(entry.type_id, entry.version)
+            cls = registered.cls
+            if not registered.setting.enabled:
+                self.disabled = self.disabled or entry.type_id
+            schema = schemas.get(cls)
+            if schema is None:
+                schema = schemas[cls] = cls.params_schema()
+            node = PlannedNode(i, entry, registered, schema, registry.params_schema, names)
+            node.has_error_edge = graph.catches_errors(i)
+            if entry.body is not None:
+                node.body = self._body(entry.body, names)
+            nodes.append(node)
+        return graph, tuple(nodes), index, frozenset(node.index for node in nodes if node.cls.in_langgraph_task)
+
+    def _body(self, entry: BodyEntry, outer: tuple[str, ...]) -> PlannedBody:
+        names = (*outer, *body_names(entry))
+        graph, nodes, index, tasks = self.parts(entry.nodes, entry.edges, names)
+        rule = entry.key if isinstance(entry, Map) else entry.while_ if isinstance(entry, Repeat) else None
+        return PlannedBody(
+            graph=graph,
+            nodes=nodes,
+            index=index,
+            output=None if entry.output is None else compile_template(entry.output, names=names),
+            tasks=tasks,
+            entry=entry,
+            rule=None if rule is None else compile_template(rule, names=names),
+            pure=all(node.pure if node.body is None else node.body.pure for node in nodes),
+        )

@@ -22,13 +22,13 @@ __all__ = [
     "compile_chain",
     "field",
     "index",
+    "local",
     "method",
     "missing_root",
     "no_secret",
     "path",
     "root",
     "slice_of",
-    "unknown",
     "variable_path",
 ]
 
@@ -225,11 +225,14 @@ def method(implementation: Callable[..., object], site: Site, arguments: Sequenc
     return apply
 
 
-def unknown(name: str, span: Span) -> Run:
-    """The closure for a name that is no root: an error always, for what is misspelt has no default."""
+def local(name: str, span: Span) -> Run:
+    """The closure for a name that is no root: where it is not known it is misspelt, and what is misspelt has no
+    default."""
 
     def run(scope: object, frame: Frame) -> object:
-        raise missing_root(name, span)
+        if not isinstance(scope, Mapping) or name not in scope:
+            raise missing_root(name, span)
+        return scope[name]
 
     return run
 

@@ -93,7 +93,7 @@ class Compiler:
         if node.name == "secrets":
             return chains.no_secret(node.span)
         if node.name not in ROOTS:
-            return chains.unknown(node.name, node.span)
+            return chains.local(node.name, node.span)
         return chains.compile_chain(Chain(node, (), node.span), chains.root(node.name), (), soft)
 
     def _chain(self, node: Chain, soft: bool, is_value: bool) -> Run:
@@ -102,7 +102,7 @@ class Compiler:
         if is_root and isinstance(base, Name) and base.name == "secrets" and not (is_value and _is_secret(node)):
             return chains.no_secret(node.span)
         if is_root and isinstance(base, Name):
-            start = chains.root(base.name) if base.name in ROOTS else chains.unknown(base.name, base.span)
+            start = chains.root(base.name) if base.name in ROOTS else chains.local(base.name, base.span)
         else:
             # without a question mark behind it, a base that leads nowhere is an error of its own
             start = self.compile(base, soft=soft or node.steps[0].optional)
@@ -110,9 +110,9 @@ class Compiler:
         keys = [step.name for step in node.steps if isinstance(step, Field) and not step.optional]
         if soft or len(keys) < len(node.steps) or not isinstance(base, Name):
             return careful
-        if is_root and base.name in ROOTS:
+        if is_root:
             return path((base.name, *keys), careful)
-        return careful if is_root else variable_path(self._bound[base.name], tuple(keys), careful)
+        return variable_path(self._bound[base.name], tuple(keys), careful)
 
     def _step(self, step: Step) -> chains.Apply:
         match step:

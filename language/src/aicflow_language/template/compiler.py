@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from aicflow_language.expr import ExpressionError, Reference, compile_expression
@@ -25,16 +25,18 @@ _MAX_DEPTH: Final = 128
 type Path = tuple[str | int, ...]
 
 
-def compile_template(value: Any, schema: object = None, types: Types | None = None) -> Template:
+def compile_template(
+    value: Any, schema: object = None, types: Types | None = None, names: Collection[str] = ()
+) -> Template:
     """The template of a JSON value: `params`, `output`, a trigger's `input`. Never raises for what the value holds.
 
     `schema` is the JSON Schema of the value; its `x-aicflow` keywords say which strings are code, URLs or headers, and
-    which take secrets; `types` knows the schemas of node types whose params it holds. The value is not copied and must
-    not be changed afterwards.
+    which take secrets; `types` knows the schemas of node types whose params it holds. `names` may be used besides the
+    roots. The value is not copied and must not be changed afterwards.
     """
     if not _holds_opening(value):
         return Template(value, None)
-    compiler = _Compiler(schema, value, types)
+    compiler = _Compiler(schema, value, types, names)
     texts = list(compiler.texts(value))
     parts = {path: compiler.text(path, text) for path, text in texts}
     constants = {path: part for path, text in texts if isinstance(part := parts[path], str) and part != text}
@@ -48,10 +50,11 @@ _MOST_NOTICES: Final = 20
 
 
 class _Compiler:
-    def __init__(self, schema: object, value: object, types: Types | None) -> None:
+    def __init__(self, schema: object, value: object, types: Types | None, names: Collection[str]) -> None:
         self._schema = schema
         self._value = value
         self._types = types
+        self._names = names
         self.expressions: list[TemplateExpression] = []
         self.problems: list[TemplateProblem] = []
         self.notices: list[TemplateProblem] = []
@@ -143,7 +146,8 @@ class _Compiler:
 
     def _reference(self, place: TemplateExpression, reference: Reference) -> None:
         if reference.root not in ROOTS:
-            self._report(place, _unknown(place.source, reference))
+            if reference.root not in self._names:
+                self._report(place, _unknown(place.source, reference))
         elif reference.root == "secrets":
             problem = _wrong_secret(place, reference)
             if problem is not None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from aicflow.engine.nodes.context import StepContext, StepRun
 from aicflow.engine.nodes.outputs import checked_output
@@ -17,7 +17,7 @@ from aicflow.kernel.errors import OutputInvalid, PermanentError, StaleClaim, Ste
 from aicflow.kernel.node import Exit, StartChild, Wait
 from aicflow.language.plan import PlannedNode
 
-__all__ = ["Attempt", "Failed", "Interrupted", "Outcome", "Succeeded"]
+__all__ = ["Attempt", "Failed", "Frame", "Interrupted", "Outcome", "Succeeded"]
 
 
 @dataclass(slots=True)
@@ -44,6 +44,17 @@ class Interrupted:
 type Outcome = Succeeded | Failed | Interrupted | Wait | StartChild
 
 
+class Frame(Protocol):
+    """The run of a body that a step belongs to."""
+
+    scope: dict[str, Any]
+    """What references see, by root."""
+
+    def stops(self, node: PlannedNode) -> bool:
+        """Whether the node has to stop."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Attempt:
     """One attempt of the step `step_id`, and what it is given: the answer to its last wait and what became of the
@@ -56,6 +67,7 @@ class Attempt:
     answer: Answer | None
     children: Sequence[Mapping[str, Any]]
     deadline: float | None
+    frame: Frame
     task: asyncio.Task[Any] | None = None
 
     async def run(self, run: StepRun) -> Outcome:
@@ -65,11 +77,12 @@ class Attempt:
         try:
             if not node.enabled:
                 raise node_type_disabled(PermanentError, cls.type_id)
-            run.scope["execution"]["attempt"] = self.number
+            scope = self.frame.scope
+            scope["execution"]["attempt"] = self.number
             try:
-                params = step_params(node, run.scope, run.secrets.value)
+                params = step_params(node, scope, run.secrets.value)
             except SecretNotLoaded:
-                params = await self._interruptible(run.secrets.resolve(partial(step_params, node, run.scope)))
+                params = await self._interruptible(run.secrets.resolve(partial(step_params, node, scope)))
             run.used.add(cls)
             ctx = StepContext(run, self.step_id, self.number, self.answer, self.children)
             timeout = node.timeout
@@ -84,7 +97,7 @@ class Attempt:
         except asyncio.CancelledError:
             task = asyncio.current_task()
             assert task is not None
-            if run.stops(node):
+            if self.frame.stops(node):
                 task.uncancel()
                 return Interrupted()
             if task.cancelling():
@@ -97,7 +110,7 @@ class Attempt:
         except StaleClaim:
             raise
         except Exception as error:
-            if run.stops(node):
+            if self.frame.stops(node):
                 return Interrupted()
             return Failed(error)
 
@@ -119,7 +132,7 @@ class Attempt:
                 ctx.cancelled = True
                 if not done:
                     task.add_done_callback(_forget)
-                elif not task.cancelled() and task.exception() is None and not run.stops(self.node):
+                elif not task.cancelled() and task.exception() is None and not self.frame.stops(self.node):
                     return task.result()  # it finished while it was being asked to stop
                 raise StepTimeout(
                     f"The attempt did not end within {timeout:g} s.",
@@ -142,7 +155,7 @@ def _result(node: PlannedNode, result: Any) -> Succeeded | Wait | StartChild:
     if isinstance(result, Wait | StartChild):
         return result
     port, value = (result.port, result.output) if isinstance(result, Exit) else (None, result)
-    ports = node.cls.ports_for(node.entry.params)
+    ports = node.cls.ports_for(node.entry.type_params)
     if port is None:
         port = ports[0]
     elif port not in ports:

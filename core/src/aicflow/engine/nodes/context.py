@@ -20,7 +20,6 @@ from aicflow.kernel.params import checked_params
 from aicflow.kernel.ports.tables import WorkflowStore
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.values import dumps
-from aicflow.language.plan import PlannedNode
 from aicflow.language.schema import Bundle, SchemaView
 
 __all__ = ["StepContext", "StepRun"]
@@ -38,14 +37,8 @@ class StepRun(Protocol):
     workflows: WorkflowStore
     options: EngineOptions
     mask: Mask
-    scope: dict[str, Any]
-    """What references see, by root."""
     used: set[NodeType]
     """Node types to release when the execution ends."""
-
-    def stops(self, node: PlannedNode) -> bool:
-        """Whether the node has to stop."""
-        ...
 
     def add_event(self, event_type: str, node_id: str, attempt: int, data: bytes | Mapping[str, Any]) -> None: ...
 

@@ -12,15 +12,18 @@ from typing import Any, Final, Literal
 from aicflow.engine.environment import Environment
 from aicflow.engine.log import ExecutionLog
 from aicflow.engine.masking import DeltaMask, Mask
+from aicflow.engine.nodes.attempt import Outcome
+from aicflow.engine.run.bodies import Bodies
 from aicflow.engine.run.children import Children
 from aicflow.engine.run.failure import report_of, report_to_json
-from aicflow.engine.run.outcome import execution_output
+from aicflow.engine.run.open_steps import OpenStep, OpenSteps
+from aicflow.engine.run.outcome import body_output
 from aicflow.engine.run.recovery import first_failure, resume_from
 from aicflow.engine.run.step import StepRunner
 from aicflow.engine.secrets import SecretsView
 from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import NodeError, StaleClaim
-from aicflow.kernel.events import report_from_json
+from aicflow.kernel.events import History, report_from_json
 from aicflow.kernel.node import NodeType
 from aicflow.kernel.ports.executions import Claimed, Projection, StoredAnswer
 from aicflow.kernel.values import dumps, loads
@@ -58,6 +61,8 @@ class ExecutionRun:
         self._resumption = resume_from(plan, claimed, env.seal)
         self.mask.add(*self._resumption.hidden)
         self.stalled = self._resumption.stalled
+        self.waits = self._resumption.waits
+        self._bodies = Bodies(self, self._resumption, claimed.items)
         self.fault: Exception | None = None
         self._again = asyncio.Event()
         self._ending = False
@@ -69,16 +74,20 @@ class ExecutionRun:
         self.on_abandoned: Callable[[], None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._background: set[asyncio.Task[None]] = set()
-        self.scope: dict[str, Any] = {
+        scope: dict[str, Any] = {
             "input": execution.input,
             "trigger": execution.trigger.payload,
-            "nodes": self._resumption.outputs,
+            "nodes": self._resumption.state.outputs,
             "vars": plan.vars,
             "secrets": SecretsView(),
             "execution": {"id": execution.id, "started_at": None, "attempt": 1},
         }
         self._started = begun is not None
-        self.steps = StepRunner(self, self._resumption, claimed.answers, begun or ())
+        self.open = OpenSteps(self.log, env.clock, self.options.park_after)
+        self.steps = StepRunner(self, plan, self.open, self._resumption.state, scope)
+        self.steps.announce(begun or ())
+        for answer in claimed.answers:
+            self.open.deliver(answer)
 
     async def advance(self) -> None:
         """Go on until the execution ends, waits or is handed back. Raises nothing: what goes wrong outside a node is
@@ -130,11 +139,11 @@ class ExecutionRun:
                 "execution.resumed",
                 data={"reason": "recovered" if self._was_running(history) else "due", "claim": execution.epoch},
             )
-        self.scope["execution"]["started_at"] = iso(execution.started_at)
+        self.steps.scope["execution"]["started_at"] = iso(execution.started_at)
         if execution.cancel_requested:
             self.stop("cancelled")
             return
-        if self._resumption.failures and self.plan.document.settings.fail_fast:
+        if self._resumption.state.failures and self.plan.document.settings.fail_fast:
             self.stop("failed")  # a crash came between the failure and the end
             return
         timeout = self.plan.document.settings.timeout
@@ -145,8 +154,11 @@ class ExecutionRun:
             else:
                 self._timers.append(asyncio.get_running_loop().call_later(left, self.stop, "timeout"))
 
-    def _was_running(self, history: Any) -> bool:
-        return any(step.status == "running" for step in history.steps.values())
+    def _was_running(self, history: History) -> bool:
+        """Whether a node was at work when the execution was left; one with a body is only while what is inside is."""
+        inside = (prefix[:-1] for prefix in self._resumption.inside)
+        bodies = {name[: name.rindex("[")] if name.endswith("]") else name for name in inside}
+        return any(step.status == "running" and step.node_id not in bodies for step in history.steps.values())
 
     # What steps ask of their execution
 
@@ -179,18 +191,22 @@ class ExecutionRun:
             return
         if self.stop_reason in _TORN_DOWN and reason == "shutdown" and not self._finishing:
             self.stop_reason, self._tearing_down = reason, False  # the next start goes on with the teardown
-            self.steps.interrupt()
+            self.open.interrupt()
             return
         if self.stop_reason is not None or self._finishing:
             return
         self.stop_reason = reason
-        self.steps.interrupt()
+        self.open.interrupt()
         loop = asyncio.get_running_loop()
         self._timers.append(loop.call_later(self.options.cancel_grace, self._abandon))
 
     @property
     def is_stopping(self) -> bool:
         return self.stop_reason is not None
+
+    async def run_body(self, frame: StepRunner, step: OpenStep, deadline: float | None) -> Outcome | None:
+        """Run the body of a step of this frame: its outcome, None when it is parked."""
+        return await self._bodies.run(frame, step, deadline)
 
     def fail_fast(self) -> None:
         """A step has failed, and nothing is to go on beside it."""
@@ -202,14 +218,11 @@ class ExecutionRun:
             node.always and self._tearing_down and self.stop_reason in _TORN_DOWN
         )
 
-    def _node(self, node_id: str) -> PlannedNode:
-        return self.plan.nodes[self.plan.index[node_id]]
-
     def _abandon(self) -> None:
         """The nodes had their time: end the execution without them."""
         if self._ending:
             return
-        if stuck := [node_id for node_id in self.steps.running_ids() if self.stops(self._node(node_id))]:
+        if stuck := [step.id for step in self.open.running() if step.frame.stops(step.node)]:
             names = ", ".join(stuck)
             _logger.warning("Execution %s ends without waiting for %s, which did not stop", self.execution_id, names)
         self._spawn(self._finish_alone())
@@ -239,16 +252,16 @@ class ExecutionRun:
             self.fault = error
         if self.stop_reason is None:
             self.stop_reason = "lost"
-            self.steps.interrupt()
+            self.open.interrupt()
 
     def clock_moved(self) -> None:
         """The wall clock was moved: look again at when what waits is due."""
-        self.steps.sleepers.clock_moved()
+        self.open.sleepers.clock_moved()
 
     def drain(self) -> None:
         """Let the steps under way end and begin no other; what is left is handed back."""
         self._draining = True
-        self.steps.sleepers.park()
+        self.open.sleepers.park()
 
     def adopt(self, epoch: int) -> bool:
         """This worker claimed the execution again while it holds it, because its lease had run out unnoticed: go on
@@ -285,9 +298,9 @@ class ExecutionRun:
         nodes = self.steps.teardown()
         if not nodes:
             return
-        for node_id, _ in self.steps.unfinished():
-            if self.stops(self._node(node_id)):
-                await self.children.cancel(self.execution_id, node_id)
+        for step in list(self.open.by_id.values()):
+            if step.frame.stops(step.node):
+                await self.children.cancel(self.execution_id, step.id)
 
         async def settle_all() -> None:
             for index in nodes:
@@ -298,10 +311,10 @@ class ExecutionRun:
         try:
             done, _ = await asyncio.wait({task}, timeout=self.options.teardown)
             if not done:
-                left = ", ".join(self.steps.running_ids())
+                left = ", ".join(step.id for step in self.open.running())
                 _logger.warning("The teardown of execution %s took too long: %s", self.execution_id, left)
                 self._tearing_down = False
-                self.steps.interrupt()
+                self.open.interrupt()
                 done, _ = await asyncio.wait({task}, timeout=self.options.cancel_grace)
             if done:
                 task.result()
@@ -318,11 +331,11 @@ class ExecutionRun:
         reason = self.stop_reason
         if reason == "lost":
             return
-        if reason == "shutdown" or (reason is None and self._draining and self.steps.sleepers.postponed):
+        if reason == "shutdown" or (reason is None and self._draining and self.open.sleepers.postponed):
             await self.log.flush()
             await self.env.store.executions.hand_back(self.env.worker, self.execution_id, self.execution.epoch)
             return
-        if reason is None and self.steps.sleepers.left:
+        if reason is None and self.open.sleepers.left:
             await self._park()
             return
         if reason is not None:
@@ -333,7 +346,7 @@ class ExecutionRun:
         report = self._failure(reason)
         if report is None:
             try:
-                output = execution_output(self.plan, self.scope, self.steps.ran)
+                output = body_output(self.plan, self.steps.scope, self.steps.ran)
                 encoded = dumps(output)
             except NodeError as error:
                 report = report_to_json(report_of(error, "", 1))
@@ -389,8 +402,8 @@ class ExecutionRun:
         execution = self.execution
         finished = round(self.env.clock.now(), 6)
         # in one batch with the end: a crash leaves both or none
-        for node_id, attempt in self.steps.unfinished():
-            self.log.add("step.cancelled", node_id, attempt)
+        for step in self.open.by_id.values():
+            self.log.add("step.cancelled", step.id, step.attempt)
         self.log.add(f"execution.{status}", data=data)
         appended = await self.log.flush(
             Projection(status, started_at=execution.started_at, finished_at=finished, output=output, error=error)
@@ -401,7 +414,7 @@ class ExecutionRun:
         self.children.ended(execution)
 
     async def _park(self) -> None:
-        wake_at, nodes = self.steps.sleepers.due()
+        wake_at, nodes = self.open.sleepers.due()
         deadline = self.plan.document.settings.timeout
         if deadline is not None and self.execution.started_at is not None:
             end = self.execution.started_at + deadline
@@ -422,9 +435,11 @@ class ExecutionRun:
         """It is over, and nobody calls it any more. Without what refers back to it, the values of its steps are freed
         now; the garbage collector would find them after some hundred executions, and stop the loop for it."""
         if not self._background:
-            del self.steps
+            self.open.by_id.clear()
+            self.open.idle.clear()
+            del self.steps, self.open, self._bodies
         self.on_abandoned = None
 
     def deliver(self, answer: StoredAnswer) -> None:
         """An answer to a waiting step arrived while this worker holds the execution."""
-        self.steps.deliver(answer)
+        self.open.deliver(answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,14 +15,15 @@ from aicflow.kernel.execution import Step
 from aicflow.kernel.ports.engine import Settlement
 from aicflow.kernel.ports.executions import Claimed
 from aicflow.kernel.values import loads
-from aicflow.language.plan import Plan
+from aicflow.language.plan import Body, Plan
 
-__all__ = ["Resumption", "Waits", "resume_from", "settlement_of", "stalled", "unseal"]
+__all__ = ["FrameState", "Resumption", "Waits", "frame_state", "resume_from", "settlement_of", "stalled", "unseal"]
 
 _DATA: Final = b'"data":'
 _PROGRESS: Final = frozenset(
     ("step.succeeded", "step.failed", "step.skipped", "step.waiting", "step.retrying", "execution.waiting")
 )
+_FEW: Final = 8
 _TURNS: Final = frozenset(("step.started", "step.waiting", "step.retrying"))
 
 
@@ -50,17 +51,30 @@ class Waits:
 
 
 @dataclass(slots=True)
-class Resumption:
-    """Where to go on. `settled` by node index; `open` are the steps that began and are not settled, by node id, and
-    `waits` theirs; `hidden` are values that its nodes masked, `stalled` says how many claims in a row
-    came to nothing before this one."""
+class FrameState:
+    """What is known of one run of a body, the workflow's own or one inside: `settled` by node index; `outputs` are the
+    entries of `nodes.<id>`; `open` are the steps that began and are not settled; both by node id."""
 
     settled: list[Settlement]
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     open: dict[str, Step] = field(default_factory=dict)
-    waits: dict[str, Waits] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
     failures: list[Step] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Resumption:
+    """Where to go on. `waits` are those of the open steps, by step id. `inside` are the steps inside of bodies: by what
+    the ids of one run of a body begin with (`each[3].`), and then by node id; `begun` the items that have begun, by the
+    step of their map; `items` the real outputs of items that are masked.
+    `hidden` are values that its nodes masked, `stalled` says how many claims in a row came to
+    nothing before this one."""
+
+    state: FrameState
+    waits: dict[str, Waits] = field(default_factory=dict)
+    inside: dict[str, dict[str, Step]] = field(default_factory=dict)
+    begun: dict[str, set[int]] = field(default_factory=dict)
+    items: dict[str, bytes] = field(default_factory=dict)
     history: History = field(default_factory=History)
     hidden: set[str] = field(default_factory=set)
     stalled: int = 0
@@ -77,7 +91,7 @@ def resume_from(plan: Plan, claimed: Claimed, seal: Seal) -> Resumption:
     """Read an execution's history back. Its finished steps never run again, and what they said is what it really was.
     Raises RecordDamaged when some of it was lost, since what had finished could run again, and PermanentError when the
     real values cannot be opened any more."""
-    resumption = Resumption(settled=[None] * len(plan.nodes))
+    resumption = Resumption(FrameState([None] * len(plan.nodes)))
     resumption.stalled = stalled(claimed.execution.epoch, claimed.events)
     if not claimed.events:
         return resumption
@@ -87,23 +101,59 @@ def resume_from(plan: Plan, claimed: Claimed, seal: Seal) -> Resumption:
     events = _unsealed(claimed, seal, resumption)
     if events is not claimed.events:
         resumption.history = history = fold(events, claimed.outputs)
-    for node_id, step in history.steps.items():
-        index = plan.index.get(node_id)
+    resumption.waits = _waits(claimed.events, history.steps)
+    top = history.steps
+    if any("." in step_id for step_id in top):
+        top = _divide(history.steps, claimed.items, resumption)
+    resumption.state = frame_state(plan, top)
+    resumption.state.failures = [shown.steps[step.node_id] for step in resumption.state.failures]
+    return resumption
+
+
+def _divide(
+    steps: Mapping[str, Step], ended: Mapping[str, Mapping[int, bool]], resumption: Resumption
+) -> dict[str, Step]:
+    """The steps of the workflow itself; those inside of bodies go into the resumption, but for items that have
+    ended."""
+    top: dict[str, Step] = {}
+    for step_id, step in steps.items():
+        prefix, dot, node_id = step_id.rpartition(".")
+        if not dot:
+            top[step_id] = step
+        elif not (items := list(_items_of(prefix))) or not any(index in ended.get(at, ()) for at, index in items):
+            resumption.inside.setdefault(prefix + ".", {})[node_id] = step
+            for at, index in items:
+                resumption.begun.setdefault(at, set()).add(index)
+    return top
+
+
+def _items_of(prefix: str) -> Iterator[tuple[str, int]]:
+    """The items that a body's run is in, as the step of each map and the index: `each[3].inner[7]`."""
+    end = 0
+    while (start := prefix.find("[", end)) >= 0:
+        end = prefix.index("]", start)
+        yield prefix[:start], int(prefix[start + 1 : end])
+
+
+def frame_state(body: Body, steps: Mapping[str, Step]) -> FrameState:
+    """What its steps, by node id, mean for going on with one run of a body."""
+    state = FrameState([None] * len(body.nodes))
+    for node_id, step in steps.items():
+        index = body.index.get(node_id)
         if index is None:
             continue
         if step.status == "skipped" and step.port is None:
-            resumption.skipped.add(node_id)
+            state.skipped.add(node_id)
             continue
         settlement = settlement_of(step)
         if settlement is None:
-            resumption.open[node_id] = step
-            resumption.waits[node_id] = _waits(claimed.events, node_id)
+            state.open[node_id] = step
             continue
-        resumption.settled[index] = settlement
-        resumption.outputs[node_id] = scope_entry(step)
+        state.settled[index] = settlement
+        state.outputs[node_id] = scope_entry(step)
         if step.status == "failed" and step.port is None:
-            resumption.failures.append(shown.steps[node_id])
-    return resumption
+            state.failures.append(step)
+    return state
 
 
 def stalled(epoch: int, events: Sequence[bytes]) -> int:
@@ -127,6 +177,9 @@ def _unsealed(claimed: Claimed, seal: Seal, resumption: Resumption) -> list[byte
                 events = list(events)
             seq, values, body = unseal(seal, claimed.execution.id, name, sealed)
             resumption.hidden.update(values)
+            if not seq:
+                resumption.items[name.removeprefix(f"{SEALED}:")] = body
+                continue
             head = events[seq - 1]
             events[seq - 1] = head[: head.index(_DATA)] + _DATA + body + b"}"
     return events
@@ -140,16 +193,17 @@ def unseal(seal: Seal, execution_id: str, name: str, sealed: bytes) -> tuple[int
     return int(seq), loads(hidden), real
 
 
-def _waits(events: Sequence[bytes], node_id: str) -> Waits:
-    """A step's waits, as its events tell them."""
-    waits = Waits()
-    mark = f'"node_id":"{node_id}"'.encode()
-    for encoded in events:
-        # the mark alone may stand in the output of another node
-        if mark not in encoded or event_type(encoded) not in _TURNS:
+def _waits(events: Sequence[bytes], steps: Mapping[str, Step]) -> dict[str, Waits]:
+    """The waits of the steps that are not settled, as their events tell them."""
+    found = {step_id: Waits() for step_id, step in steps.items() if settlement_of(step) is None}
+    marks = [f'"node_id":"{step_id}"'.encode() for step_id in found] if len(found) < _FEW else []
+    for encoded in events if found else ():
+        # a mark may stand in the output of another node too
+        if event_type(encoded) not in _TURNS or (marks and not any(mark in encoded for mark in marks)):
             continue
         event = decode_event(encoded)
-        if event.node_id != node_id:
+        waits = found.get(event.node_id or "")
+        if waits is None:
             continue
         waits.number = max(waits.number, event.data.get("call", 0))
         if event.type == "step.waiting":
@@ -160,7 +214,7 @@ def _waits(events: Sequence[bytes], node_id: str) -> Waits:
         waits.woken = event.data
         if "child" in event.data:
             waits.started[event.data["child"]] = event.data["woken"] == "detached"
-    return waits
+    return found
 
 
 def scope_entry(step: Step) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,8 +15,8 @@ from aicflow.engine.nodes.context import StepRun
 from aicflow.engine.nodes.outputs import as_event
 from aicflow.engine.run.children import Children
 from aicflow.engine.run.failure import backoff, forget_frames, report_of, report_to_json, retryable
-from aicflow.engine.run.recovery import Resumption, Waits
-from aicflow.engine.run.waiting import Sleepers
+from aicflow.engine.run.open_steps import OpenStep, OpenSteps
+from aicflow.engine.run.recovery import FrameState, Waits, frame_state
 from aicflow.kernel.clock import iso
 from aicflow.kernel.context import Answer
 from aicflow.kernel.errors import NodeError, PermanentError
@@ -25,7 +25,7 @@ from aicflow.kernel.node import StartChild, Wait
 from aicflow.kernel.ports.engine import Settlement
 from aicflow.kernel.ports.executions import StoredAnswer
 from aicflow.kernel.values import dumps, loads
-from aicflow.language.plan import Plan, PlannedNode
+from aicflow.language.plan import Body, Plan, PlannedNode
 
 __all__ = ["StepRunner", "SteppedRun"]
 
@@ -49,34 +49,22 @@ class SteppedRun(StepRun, Protocol):
         """The attempt is over: show what was held back of its deltas."""
         ...
 
+    def stops(self, node: PlannedNode) -> bool:
+        """Whether a node of the workflow itself has to stop."""
+        ...
+
+    @property
+    def waits(self) -> dict[str, Waits]:
+        """What an earlier turn wrote of the waits of steps that are not settled, by step id."""
+        ...
+
+    async def run_body(self, frame: StepRunner, step: OpenStep, deadline: float | None) -> Outcome | None:
+        """Run the body of a step of this frame: its outcome, None when it is parked."""
+        ...
+
     def fail_fast(self) -> None:
         """A step has failed, and nothing is to go on beside it."""
         ...
-
-
-@dataclass(slots=True, eq=False)
-class _OpenStep:
-    """A step that is not settled. `begun` is what an earlier turn wrote of it, `attempt` the last one that began (0:
-    none has), `current` the one that runs now, `answer` an answer that it has not taken yet. `is_announced`: the start
-    of its first attempt is durable already."""
-
-    id: str
-    node: PlannedNode
-    waits: Waits
-    begun: Step | None = None
-    attempt: int = 0
-    current: Attempt | None = None
-    answer: StoredAnswer | None = None
-    is_announced: bool = False
-
-    @property
-    def running(self) -> asyncio.Task[Any] | None:
-        """The task of its node's code."""
-        return self.current.task if self.current is not None else None
-
-    def take_answer(self) -> StoredAnswer | None:
-        answer, self.answer = self.answer, None
-        return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,52 +75,84 @@ class _Ended:
     again: bool = False
 
 
+class _Layered(dict[str, Any]):
+    """The entries of `nodes` inside a body, over those outside."""
+
+    def __init__(self, inner: Mapping[str, Any], outer: Mapping[str, Any]) -> None:
+        super().__init__(inner)
+        self._outer = outer
+
+    def __missing__(self, key: str) -> Any:
+        return self._outer[key]
+
+
 class StepRunner:
-    """The steps of one execution: which are settled, which run, which wait. Its `run` and `skip` are what the engine
-    calls."""
+    """The steps of one run of a body: of the workflow itself, or of what is inside of a node, whose steps' ids begin
+    with `prefix`. Which are settled, which run, which wait. Its `run` and `skip` are what the engine calls."""
 
     def __init__(
-        self, run: SteppedRun, resumption: Resumption, answers: Sequence[StoredAnswer], begun: Sequence[str]
+        self,
+        run: SteppedRun,
+        body: Body,
+        steps: OpenSteps,
+        state: FrameState,
+        scope: dict[str, Any],
+        *,
+        prefix: str = "",
+        outer: tuple[StepRunner, PlannedNode] | None = None,
+        quiet: bool = False,
+        woken: Callable[[], None] | None = None,
     ) -> None:
         self._run = run
-        self._settled = resumption.settled
-        self._skipped = resumption.skipped
-        self._open = {
-            step_id: _OpenStep(
-                step_id, run.plan.nodes[run.plan.index[step_id]], resumption.waits[step_id], step, step.attempt
-            )
-            for step_id, step in resumption.open.items()
-        }
-        for step_id in begun:
-            node = run.plan.nodes[run.plan.index[step_id]]
-            self._open[step_id] = _OpenStep(step_id, node, Waits(), attempt=1, is_announced=True)
-        self._since_yield = 0
+        self.body = body
+        self.open = steps
+        self.sleepers = steps.sleepers
+        self.scope = scope
+        self.prefix = prefix
+        self.failures = state.failures
+        self.ran = set(state.outputs)
+        self.stopped = False
+        self.postponed = False
+        self._settled = state.settled
+        self._skipped = state.skipped
+        self._outer = outer
+        self._quiet = quiet
+        self._woken = woken
         self._effects_pending = False
-        self.failures = resumption.failures
-        self.ran = set(resumption.outputs)
         self._teardown: dict[int, asyncio.Task[Settlement]] = {}
-        self.sleepers = Sleepers(run.env.clock, run.options.park_after)
-        for answer in answers:
-            self.deliver(answer)
+        for node_id, begun in state.open.items():
+            node, step_id = body.nodes[body.index[node_id]], prefix + node_id
+            waits = run.waits.pop(step_id, None) or Waits()
+            steps.add(OpenStep(step_id, node, self, waits, begun, begun.attempt))
+
+    def inside(
+        self,
+        node: PlannedNode,
+        body: Body,
+        prefix: str,
+        names: Mapping[str, Any],
+        steps: Mapping[str, Step],
+        *,
+        quiet: bool = False,
+        woken: Callable[[], None] | None = None,
+    ) -> StepRunner:
+        """A run of the body of `node`, where expressions see `names` too, and `steps` are what was written of it by
+        node id. `quiet`: pure steps are not written down. With `woken` a step that waits for long does not hold it; it
+        ends for now, and `woken` is called when it can go on."""
+        state = frame_state(body, steps)
+        scope = {**self.scope, **names, "nodes": _Layered(state.outputs, self.scope["nodes"])}
+        return StepRunner(
+            self._run, body, self.open, state, scope, prefix=prefix, outer=(self, node), quiet=quiet, woken=woken
+        )
 
     # For the execution
 
-    def running_ids(self) -> list[str]:
-        """Ids of the steps whose code runs now."""
-        return [step.id for step in self._open.values() if step.running is not None]
-
-    def unfinished(self) -> list[tuple[str, int]]:
-        """Steps that began and have not settled, with their attempts."""
-        return [(step.id, step.attempt) for step in self._open.values()]
-
-    def interrupt(self) -> None:
-        """Interrupt what runs and wake what waits; `run` is stopping already, which nodes that always run may
-        outlive."""
-        spared = {node.id for node in self._run.plan.nodes if not self._run.stops(node)}
-        for step in list(self._open.values()):
-            if (task := step.running) is not None and step.node.id not in spared:
-                task.cancel()
-        self.sleepers.stop(spared)
+    def announce(self, node_ids: Sequence[str]) -> None:
+        """The starts of these steps are durable already."""
+        for node_id in node_ids:
+            self.open.add(
+                OpenStep(node_id, self.body.nodes[self.body.index[node_id]], self, attempt=1, is_announced=True)
+            )
 
     def leave(self) -> None:
         """Wait for nothing any more."""
@@ -141,49 +161,56 @@ class StepRunner:
 
     def teardown(self) -> list[int]:
         """The nodes that always run and have not, in the order of the graph; none when no step has begun."""
-        if not (self.ran or self._open):
+        if not (self.ran or self.open.by_id):
             return []
-        graph = self._run.plan.graph
+        graph = self.body.graph
         return [index for index in graph.order if index in graph.always and self._settled[index] is None]
 
-    def deliver(self, answer: StoredAnswer) -> None:
-        """An answer for a step that waits here, or that is about to. One for a wait that is over is dropped."""
-        step = self._open.get(answer.node_id)
-        if step is None or step.waits.number != answer.call:
-            self._run.log.consume_answer(answer.node_id, answer.call)
-        elif not self.sleepers.wake(answer.node_id, answer):
-            step.answer = answer
+    def stops(self, node: PlannedNode) -> bool:
+        """Whether the node has to stop."""
+        if self.stopped:
+            return True
+        return self._run.stops(node) if self._outer is None else self._outer[0].stops(self._outer[1])
+
+    def _begins_no_more(self, node: PlannedNode) -> bool:
+        # what always runs of the workflow itself is the teardown's when the execution stops
+        return self._run.is_stopping if self._outer is None else self.stops(node)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing of it is left to run."""
+        by_id, prefix = self.open.by_id, self.prefix
+        return not self.postponed and not any(prefix + node.id in by_id for node in self.body.nodes)
 
     # For the engine
 
     def skip(self, index: int) -> None:
         """The node is skipped."""
-        run = self._run
-        node_id = run.plan.nodes[index].id
-        if not run.is_stopping and node_id not in self._skipped:
-            self._skipped.add(node_id)
-            run.log.add("step.skipped", node_id)
+        node = self.body.nodes[index]
+        if not (self._quiet or node.id in self._skipped or self._begins_no_more(node)):
+            self._skipped.add(node.id)
+            self._run.log.add("step.skipped", self.prefix + node.id)
 
     async def run(self, index: int) -> Settlement:
         """Run the node's step to its settlement. What settled before a recovery settles at once."""
         settled = self._settled[index]
         if settled is not None:
             return settled
-        if self._run.is_stopping:
-            return ()  # what always runs is the teardown's then
+        if self._begins_no_more(self.body.nodes[index]):
+            return ()
         if self.sleepers.parking:
-            self.sleepers.postponed = True
+            self.sleepers.postponed = self.postponed = True
             return None
-        self._since_yield += 1
-        if self._since_yield >= _YIELD_EVERY:
+        self.open.since_yield += 1
+        if self.open.since_yield >= _YIELD_EVERY:
             # a long chain of quick nodes would keep everybody else off the event loop
-            self._since_yield = 0
+            self.open.since_yield = 0
             await asyncio.sleep(0)
         return await self.settle(index)
 
     async def settle(self, index: int) -> Settlement:
         """Run the node's step, or join in waiting for it when it runs."""
-        node = self._run.plan.nodes[index]
+        node = self.body.nodes[index]
         if not node.always:
             return await self._settle(node)
         task = self._teardown.get(index)
@@ -193,17 +220,41 @@ class StepRunner:
         return await asyncio.shield(task)
 
     async def _settle(self, node: PlannedNode) -> Settlement:
-        step = self._open.get(node.id)
+        step_id = self.prefix + node.id
+        step = self.open.by_id.get(step_id)
         if step is None:
-            step = self._open[node.id] = _OpenStep(node.id, node, Waits())
+            step = self.open.add(OpenStep(step_id, node, self))
         self.sleepers.begin()
         try:
-            settlement = self._settled[node.index] = await self._run_to_its_end(step)
+            end = self._run_to_its_end if node.body is None else self._run_body
+            settlement = self._settled[node.index] = await end(step)
             return settlement
         finally:
             self.sleepers.end()
 
-    async def _run_to_its_end(self, step: _OpenStep) -> Settlement:
+    async def _run_body(self, step: OpenStep) -> Settlement:
+        node, run = step.node, self._run
+        if step.begun is None and not step.is_announced:
+            step.attempt = 1
+            run.log.add("step.started", step.id, step.attempt)
+        deadline = None if node.step_timeout is None else self._deadline(node.step_timeout, step.begun)
+        while True:
+            outcome = await run.run_body(self, step, deadline)
+            match outcome:
+                case None:
+                    return None
+                case Succeeded():
+                    return self._succeeded(step, outcome)
+                case Failed(error):
+                    ended = await self._after_failure(step, error, deadline)
+                case _:
+                    return ()
+            if not ended.again:
+                return ended.settlement
+            self._begin_again(step)
+            run.log.add("step.started", step.id, step.attempt, {"again": True})
+
+    async def _run_to_its_end(self, step: OpenStep) -> Settlement:
         node, waits, begun = step.node, step.waits, step.begun
         answer: Answer | None = None
         if begun is None:
@@ -242,7 +293,7 @@ class StepRunner:
             self._begin_again(step)
             answer = None
 
-    def _begin_again(self, step: _OpenStep) -> None:
+    def _begin_again(self, step: OpenStep) -> None:
         """The next attempt runs from the step's beginning."""
         step.attempt += 1
         step.waits.forget()
@@ -255,10 +306,12 @@ class StepRunner:
             seconds -= max(0.0, self._run.env.clock.now() - began)
         return asyncio.get_running_loop().time() + seconds
 
-    async def _attempt(self, step: _OpenStep, answer: Answer | None, deadline: float | None) -> Outcome:
+    async def _attempt(self, step: OpenStep, answer: Answer | None, deadline: float | None) -> Outcome:
         run, node, waits = self._run, step.node, step.waits
         if step.is_announced:
             step.is_announced = must_flush = False
+        elif self._is_quiet(step):
+            must_flush = False
         else:
             run.log.add("step.started", step.id, step.attempt, waits.woken if answer is not None else b"{}")
             must_flush = not node.pure
@@ -266,20 +319,20 @@ class StepRunner:
             # before a step with effects everything is durable, and its result before anything after it
             self._effects_pending = False
             await run.log.flush()
-            if run.stops(node):
+            if self.stops(node):
                 return Interrupted()
-        step.current = Attempt(node, step.id, step.attempt, answer, waits.children, deadline)
+        step.current = Attempt(node, step.id, step.attempt, answer, waits.children, deadline, self)
         outcome = await step.current.run(run)
         run.end_deltas(step.id, step.attempt)
         if not node.pure:
             self._effects_pending = True
-            if len(self._open) > 1:
+            if len(self.open.by_id) > 1:
                 run.log.flush_soon()  # what runs beside it may take long; alone, what comes next flushes at once
         return outcome
 
     # Going on after a restart or a wait
 
-    async def _resume(self, step: _OpenStep, begun: Step) -> Answer | _Ended | None:
+    async def _resume(self, step: OpenStep, begun: Step) -> Answer | _Ended | None:
         """Go on with a step that began in an earlier turn: what its next attempt is given, or how it settles."""
         waits, on_recovery = step.waits, step.node.on_recovery
         if begun.status == "retrying":
@@ -288,7 +341,7 @@ class StepRunner:
                 return woken
             step.attempt += 1
             return None
-        for child, detached in waits.started.items():
+        for child, detached in waits.started.items() if not waits.children else ():
             result = None if detached else await self._run.children.result(child)
             waits.children.append(result or _detached(child))
         wait = begun.wait if begun.status == "waiting" else None
@@ -322,7 +375,7 @@ class StepRunner:
         self._begin_again(step)
         return None
 
-    def _answered_before(self, step: _OpenStep) -> Answer | None:
+    def _answered_before(self, step: OpenStep) -> Answer | None:
         """What had ended the wait after which the interrupted attempt ran; the next one is given it again."""
         waits = step.waits
         match waits.woken.get("woken"):
@@ -334,7 +387,7 @@ class StepRunner:
                 return Answer("answered", loads(kept.value))
         return None
 
-    async def _resume_wait(self, step: _OpenStep, wait: dict[str, Any]) -> Answer | _Ended:
+    async def _resume_wait(self, step: OpenStep, wait: dict[str, Any]) -> Answer | _Ended:
         answer = step.take_answer()
         if wait.get("child") is not None:
             return await self._follow_child(step, wait["child"], answer)
@@ -342,7 +395,7 @@ class StepRunner:
             return self._take(step, answer)
         return await self._until(step, wait.get("until_seconds"))
 
-    async def _wait(self, step: _OpenStep, wanted: Wait | StartChild) -> Answer | Failed | _Ended:
+    async def _wait(self, step: OpenStep, wanted: Wait | StartChild) -> Answer | Failed | _Ended:
         run, waits = self._run, step.waits
         waits.number += 1
         if isinstance(wanted, StartChild):
@@ -355,6 +408,7 @@ class StepRunner:
                 return Answer("answered", waits.children[-1])
             data: dict[str, Any] = {"reason": "child", "child": child, "call": waits.number}
             run.log.add("step.waiting", step.id, step.attempt, data)
+            step.begun = Step(step.id, "waiting", step.attempt, wait=data)
             return await self._follow_child(step, child)
         data = {"reason": "time" if wanted.answer_schema is None else "answer", "call": waits.number}
         until = wanted.until
@@ -367,9 +421,10 @@ class StepRunner:
         if wanted.message is not None:
             data["message"] = wanted.message
         run.log.add("step.waiting", step.id, step.attempt, data)
+        step.begun = Step(step.id, "waiting", step.attempt, wait=data)
         return await self._until(step, until, wanted.seconds)
 
-    async def _follow_child(self, step: _OpenStep, child: str, answer: StoredAnswer | None = None) -> Answer | _Ended:
+    async def _follow_child(self, step: OpenStep, child: str, answer: StoredAnswer | None = None) -> Answer | _Ended:
         run = self._run
         while True:
             if answer is not None and answer.kind in ("skip", "fail"):
@@ -389,7 +444,7 @@ class StepRunner:
                 return woken
             answer = woken
 
-    async def _until(self, step: _OpenStep, until: float | None, seconds: float | None = None) -> Answer | _Ended:
+    async def _until(self, step: OpenStep, until: float | None, seconds: float | None = None) -> Answer | _Ended:
         woken = await self._sleep(step, until, seconds)
         if isinstance(woken, _Ended):
             return woken
@@ -398,7 +453,7 @@ class StepRunner:
         step.waits.wake("timeout")
         return Answer("timeout")
 
-    def _take(self, step: _OpenStep, answer: StoredAnswer) -> Answer | _Ended:
+    def _take(self, step: OpenStep, answer: StoredAnswer) -> Answer | _Ended:
         """What an answer means: the value for the node, another attempt, or a settlement."""
         if answer.kind == "answered":
             step.waits.wake("answer")
@@ -419,12 +474,17 @@ class StepRunner:
         return _Ended((port,))
 
     async def _sleep(
-        self, step: _OpenStep, until: float | None, seconds: float | None = None
+        self, step: OpenStep, until: float | None, seconds: float | None = None
     ) -> StoredAnswer | _Ended | None:
         """Wait for an instant or an answer: None when the time came."""
         answer = step.take_answer()
         if answer is not None:
             return answer
+        if self.stops(step.node):
+            return _Ended(())
+        if self._woken is not None and not self.sleepers.parking and self.sleepers.is_long(until):
+            self.sleepers.doze(step.id, until, self._woken)
+            return _Ended(None)
         woken = await self.sleepers.sleep(step.id, until, seconds)
         if isinstance(woken, StoredAnswer):
             return woken
@@ -432,7 +492,7 @@ class StepRunner:
 
     # How a step ends
 
-    async def _after_failure(self, step: _OpenStep, error: BaseException, deadline: float | None) -> _Ended:
+    async def _after_failure(self, step: OpenStep, error: BaseException, deadline: float | None) -> _Ended:
         """Wait for the next attempt when there is to be one; else the step has failed."""
         run, retry = self._run, step.node.retry
         if retry is None or step.attempt >= retry.max_attempts or not retryable(error, retry.on):
@@ -444,12 +504,16 @@ class StepRunner:
         report = report_to_json(report_of(error, step.id, step.attempt), run.mask)
         data = {"retry_at": retry_at, "delay": round(delay, 3), "error": report}
         run.log.add("step.retrying", step.id, step.attempt, data)
+        step.begun = Step(step.id, "retrying", step.attempt, retry_at=retry_at)
         if delay > 0 and isinstance(woken := await self._sleep(step, retry_at, delay), _Ended):
             return woken
         return _Ended((), again=True)
 
-    def _succeeded(self, step: _OpenStep, outcome: Succeeded) -> Settlement:
+    def _succeeded(self, step: OpenStep, outcome: Succeeded) -> Settlement:
         run = self._run
+        if self._is_quiet(step):
+            self._close(step, {"output": outcome.output})
+            return (outcome.port,)
         data, large, real = as_event(outcome.port, outcome.encoded, run.mask, run.options)
         if large is not None:
             run.log.keep_output(step.id, large)
@@ -457,7 +521,7 @@ class StepRunner:
         self._close(step, {"output": outcome.output})
         return (outcome.port,)
 
-    def _failed(self, step: _OpenStep, error: BaseException) -> Settlement:
+    def _failed(self, step: OpenStep, error: BaseException) -> Settlement:
         run, node = self._run, step.node
         report = report_of(error, step.id, step.attempt)
         port: str | None = None
@@ -473,15 +537,19 @@ class StepRunner:
         if port is not None:
             return (port,)
         self.failures.append(Step(step.id, "failed", step.attempt, error=FailureReport(**shown)))
-        if run.plan.document.settings.fail_fast:
+        if self._outer is None and run.plan.document.settings.fail_fast:
             run.fail_fast()
         return ()
 
-    def _close(self, step: _OpenStep, entry: dict[str, Any]) -> None:
+    def _close(self, step: OpenStep, entry: dict[str, Any]) -> None:
         """The step is settled; `entry` is what `nodes.<id>` is from now on."""
-        self._run.scope["nodes"][step.id] = entry
-        self.ran.add(step.id)
-        del self._open[step.id]
+        self.scope["nodes"][step.node.id] = entry
+        self.ran.add(step.node.id)
+        del self.open.by_id[step.id]
+
+    def _is_quiet(self, step: OpenStep) -> bool:
+        """Whether nothing is written of the step: it can run again, and nothing has happened to it."""
+        return self._quiet and step.node.pure and step.attempt == 1 and not step.waits.number
 
 
 def _detached(child: str) -> dict[str, Any]:

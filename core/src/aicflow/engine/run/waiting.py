@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,8 +26,10 @@ turn) or stopped."""
 class _Sleeper:
     until: float | None
     seconds: float | None
-    future: asyncio.Future[Wakeup]
+    woken: Callable[[Wakeup], None]
     timer: asyncio.TimerHandle | None = None
+    is_over: bool = False
+    listed: bool = True
 
 
 class Sleepers:
@@ -37,11 +40,11 @@ class Sleepers:
         self._clock = clock
         self._park_after = park_after
         self._sleeping: dict[str, _Sleeper] = {}
+        self._dozing: dict[str, _Sleeper] = {}
         self._parked: dict[str, float | None] = {}
         self._busy = 0
         self._check: asyncio.TimerHandle | None = None
         self._stopped = False
-        self._spared: Collection[str] = ()
         self.parking = False
         self.postponed = False
 
@@ -55,27 +58,62 @@ class Sleepers:
         if self._busy == 0 and self._sleeping:
             self._check_soon()
 
-    async def sleep(self, step_id: str, until: float | None, seconds: float | None = None) -> Wakeup:
-        """Wait until the instant or an answer, whichever comes first. With `seconds` it lasts so long while this
-        process holds it, however the wall clock is moved; `until` counts once it is parked."""
-        if self._stopped and step_id not in self._spared:
-            return "stopped"
-        if self.parking:
-            self._parked[step_id] = until
-            return "parked"
-        loop = asyncio.get_running_loop()
-        sleeper = self._sleeping[step_id] = _Sleeper(until, seconds, loop.create_future())
-        self._arm(step_id, sleeper)
-        self._busy -= 1
-        if self._busy == 0:
-            self._check_soon()
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Around the body of a busy step: its own steps count instead."""
+        self.end()
         try:
-            return await sleeper.future
+            yield
         finally:
-            self._busy += 1
+            self.begin()
+
+    async def sleep(
+        self, step_id: str, until: float | None, seconds: float | None = None, *, listed: bool = True
+    ) -> Wakeup:
+        """Wait until the instant or an answer, whichever comes first. With `seconds` it lasts so long while this
+        process holds it, however the wall clock is moved; `until` counts once it is parked. What waits only for steps
+        inside of it is not `listed` among what waits."""
+        if self.parking:
+            if listed:
+                self._parked[step_id] = until
+            return "parked"
+        future: asyncio.Future[Wakeup] = asyncio.get_running_loop().create_future()
+
+        def woken(by: Wakeup) -> None:
+            if not future.done():
+                future.set_result(by)
+
+        sleeper = self._sleeping[step_id] = _Sleeper(until, seconds, woken, listed=listed)
+        self._arm(step_id, sleeper)
+        self.end()
+        try:
+            return await future
+        finally:
+            self.begin()
             self._sleeping.pop(step_id, None)
             if sleeper.timer is not None:
                 sleeper.timer.cancel()
+
+    def is_long(self, until: float | None) -> bool:
+        """Whether a wait is too long for a task to sit through it."""
+        return until is None or until - self._clock.now() > self._park_after
+
+    def doze(self, step_id: str, until: float | None, wake: Callable[[], None]) -> None:
+        """The step waits and holds no task meanwhile; `wake` is called when its time or an answer comes. It is parked
+        already when the execution is."""
+
+        def woken(by: Wakeup) -> None:
+            if by == "parked" or by == "stopped":
+                return
+            self._dozing.pop(step_id, None)
+            self._parked.pop(step_id, None)
+            wake()
+
+        if (before := self._dozing.get(step_id)) is not None and before.timer is not None:
+            before.timer.cancel()
+        self._parked[step_id] = until
+        sleeper = self._dozing[step_id] = _Sleeper(until, None, woken)
+        self._arm(step_id, sleeper)
 
     def _arm(self, step_id: str, sleeper: _Sleeper) -> None:
         if sleeper.until is None:
@@ -93,20 +131,31 @@ class Sleepers:
 
     @staticmethod
     def _resolve(sleeper: _Sleeper, result: Wakeup) -> None:
-        if not sleeper.future.done():
-            sleeper.future.set_result(result)
+        if not sleeper.is_over:
+            sleeper.is_over = True
+            if sleeper.timer is not None:
+                sleeper.timer.cancel()
+            sleeper.woken(result)
 
     def wake(self, step_id: str, answer: StoredAnswer) -> bool:
-        """Hand an answer to the step if it sleeps here."""
+        """Hand an answer to the step if it sleeps here. One that dozes is woken, and takes it when it goes on."""
+        if (dozing := self._dozing.get(step_id)) is not None:
+            self._resolve(dozing, answer)
+            return False
         sleeper = self._sleeping.get(step_id)
-        if sleeper is None or sleeper.future.done():
+        if sleeper is None or sleeper.is_over:
             return False
         self._resolve(sleeper, answer)
         return True
 
+    def finish(self, step_id: str) -> None:
+        """What the step slept for has come."""
+        if (sleeper := self._sleeping.get(step_id)) is not None:
+            self._resolve(sleeper, "due")
+
     def clock_moved(self) -> None:
         """The wall clock was moved."""
-        for step_id, sleeper in self._sleeping.items():
+        for step_id, sleeper in [*self._sleeping.items(), *self._dozing.items()]:
             if sleeper.seconds is None and sleeper.timer is not None:
                 sleeper.timer.cancel()
                 self._arm(step_id, sleeper)
@@ -115,9 +164,12 @@ class Sleepers:
         """Park every step that sleeps, and every one that is about to."""
         self.parking = True
         for step_id, sleeper in self._sleeping.items():
-            if not sleeper.future.done():
-                self._parked[step_id] = sleeper.until
+            if not sleeper.is_over:
+                if sleeper.listed:
+                    self._parked[step_id] = sleeper.until
                 self._resolve(sleeper, "parked")
+        for sleeper in self._dozing.values():
+            self._resolve(sleeper, "parked")
 
     @property
     def left(self) -> bool:
@@ -126,10 +178,18 @@ class Sleepers:
 
     def stop(self, spared: Collection[str] = ()) -> None:
         """Wake everyone but these: the execution stops."""
-        self._stopped, self._spared = True, spared
-        for step_id, sleeper in list(self._sleeping.items()):
+        self._stopped = True
+        for step_id, sleeper in [*self._sleeping.items(), *self._dozing.items()]:
             if step_id not in spared:
                 self._resolve(sleeper, "stopped")
+
+    def stop_inside(self, prefix: str) -> None:
+        """Wake every step whose id begins with this: the body that they are in is stopped."""
+        for step_id, sleeper in [*self._sleeping.items(), *self._dozing.items()]:
+            if step_id.startswith(prefix):
+                self._resolve(sleeper, "stopped")
+                self._dozing.pop(step_id, None)
+                self._parked.pop(step_id, None)
 
     def _check_soon(self) -> None:
         # a moment later: the engine may be about to start a successor of the step that just settled
@@ -140,9 +200,10 @@ class Sleepers:
         self._check = None
         if self._busy or not self._sleeping or self._stopped or self.parking:
             return
-        if any(sleeper.future.done() for sleeper in self._sleeping.values()):
+        if any(sleeper.is_over for sleeper in self._sleeping.values()):
             return  # woken already, and about to go on
-        due = [s.until for s in self._sleeping.values() if s.until is not None]
+        waiting = (*self._sleeping.values(), *self._dozing.values())
+        due = [sleeper.until for sleeper in waiting if sleeper.until is not None]
         if due and min(due) - self._clock.now() <= self._park_after:
             return
         self.park()

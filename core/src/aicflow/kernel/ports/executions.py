@@ -18,6 +18,7 @@ __all__ = [
     "ExecutionStore",
     "Fire",
     "Idempotency",
+    "ItemResult",
     "Labels",
     "NewExecution",
     "Page",
@@ -86,6 +87,19 @@ class Idempotency:
     owner: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """How an item of a map, or a pass of a repeat, ended. `step_id` is the step of the map, such as `each`; inside of
+    an item of another, `each[3].inner`. `output` is encoded JSON, `error` an encoded failure report."""
+
+    step_id: str
+    index: int
+    succeeded: bool
+    key: str | None = None
+    output: bytes | None = None
+    error: bytes | None = None
+
+
 @dataclass(slots=True)
 class NewExecution:
     """An accepted execution. `input` and `trigger` are encoded JSON. `events` holds its first events, from seq 1;
@@ -110,6 +124,7 @@ class NewExecution:
     parent_call: int = 0
     outputs: Mapping[str, bytes] = field(default_factory=dict)
     started_at: float | None = None
+    items: Sequence[ItemResult] = ()
 
 
 @dataclass(slots=True)
@@ -151,14 +166,16 @@ class StoredAnswer:
 @dataclass(slots=True)
 class Claimed:
     """An execution this worker holds now, with all it needs to go on: its row (without output), its encoded events
-    (empty when only the first event exists), outputs kept outside the events, and answers that arrived. With `damage`
-    its history cannot be read, so it can only be ended."""
+    (empty when only the first event exists), outputs kept outside the events (without those of steps inside of bodies,
+    whose ids have a `.`), answers that arrived, and the items that have ended: step id of the map → index → whether it
+    succeeded. With `damage` its history cannot be read, so it can only be ended."""
 
     execution: Execution
     events: list[bytes]
     outputs: dict[str, bytes]
     answers: list[StoredAnswer]
     damage: EventsDamaged | None = None
+    items: dict[str, dict[int, bool]] = field(default_factory=dict)
 
 
 type Labels = tuple[tuple[str, str | None], ...]
@@ -215,14 +232,15 @@ class ExecutionStore(Protocol):
         projection: Projection | None = None,
         outputs: Mapping[str, bytes] | None = None,
         consumed: Sequence[tuple[str, int]] = (),
+        items: Sequence[ItemResult] = (),
     ) -> Appended:
         """Append the batch, if the claim `epoch` still holds and `batch.first_seq` follows the last event, and update
         the projection. `outputs` are step outputs too large for events, by node id; `consumed` are the waits, as node
-        id and call, whose answers are removed (a terminal projection removes all of them). A waiting or terminal
-        projection ends the claim; an execution that becomes waiting while it has an answer or a cancel request is
-        claimable at once. The terminal projection of an execution with a `parent_node_id` gives the wait `parent_call`
-        of that step of its parent, unless the parent has ended, the answer `{"child": id}` in the same transaction,
-        which makes the parent claimable if it waits.
+        id and call, whose answers are removed (a terminal projection removes all of them); `items` are items that have
+        ended. A waiting or terminal projection ends the claim; an execution that becomes waiting while it has an answer
+        or a cancel request is claimable at once. The terminal projection of an execution with a `parent_node_id` gives
+        the wait `parent_call` of that step of its parent, unless the parent has ended, the answer `{"child": id}` in
+        the same transaction, which makes the parent claimable if it waits.
         Raises StaleClaim; then nothing was written. A repeat, with the same epoch and the same events as are stored
         under their numbers, does nothing and returns: so a store, or its caller, that lost the answer to a write just
         writes again."""
@@ -290,6 +308,19 @@ class ExecutionStore(Protocol):
         """Encoded step outputs that were kept outside the events. Names that begin with `$` are not step outputs:
         they come with a claim, or when they are asked for by name. `$sealed:…` is removed when the execution ends,
         `$sealed`, its own output for the parent that waits for it, when that parent does."""
+        ...
+
+    async def items(
+        self,
+        execution_id: str,
+        step_id: str,
+        *,
+        after: int = -1,
+        limit: int = 1000,
+        succeeded: bool | None = None,
+    ) -> Sequence[ItemResult]:
+        """Items of a map that have ended, with index > `after`, in order; with `succeeded` only those that did, or did
+        not."""
         ...
 
     async def slot_holders(self, key: str) -> Sequence[str]:

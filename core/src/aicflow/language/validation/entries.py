@@ -26,9 +26,9 @@ def check_entries(subject: Subject, report: Report) -> None:
         registered = None
         if node is not None:
             try:
-                registered = subject.registry.node(node.type, node.version)
+                registered = subject.registry.node(node.type_id, node.version)
             except NotFound as error:
-                _unknown_type(report, pointer("nodes", i), node.version is not None, node.type, subject, error)
+                _unknown_type(report, pointer("nodes", i), node.version is not None, node.type_id, subject, error)
         subject.types.append(registered)
         subject.ports.append(_ports(node, registered))
     for i, trigger in enumerate(subject.triggers):

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.execution import TERMINAL_STATUSES, TRIGGER_KINDS
-from aicflow.kernel.ports.executions import Appended, Created, EventBatch, Fire, NewExecution, Projection
+from aicflow.kernel.ports.executions import Appended, Created, EventBatch, Fire, ItemResult, NewExecution, Projection
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.concurrency import ConcurrencyLimiter, limits_from_json, limits_to_json
 from aicflow.store.instants import micros, now
@@ -29,7 +29,7 @@ INLINE: Final = 1024
 LARGE: Final = 16_384
 """From so many bytes on a value is kept once, however often it is stored."""
 
-_CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP = 1, 2, 3, 4, 5, 6, 7
+_CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP, _ITEMS = 1, 2, 3, 4, 5, 6, 7, 8
 _STALE, _CANCEL = 1, 2
 _MOST_ROWS: Final = 256
 
@@ -42,7 +42,7 @@ class _Row(NamedTuple):
     id: str | None = None
     first_seq: int | None = None
     last_seq: int | None = None
-    body: bytes | None = None
+    body: bytes | str | None = None
     epoch: int | None = None
     status: str | None = None
     started_at: int | None = None
@@ -104,7 +104,8 @@ class Append:
     """An `append` that waits for its commit."""
 
     __slots__ = (
-        "batch", "body", "consumed", "epoch", "error", "execution_id", "future", "outputs", "projection", "result",
+        "batch", "body", "consumed", "epoch", "error", "execution_id", "future", "items", "outputs", "projection",
+        "result",
     )  # fmt: skip
 
     def __init__(
@@ -115,6 +116,7 @@ class Append:
         projection: Projection | None,
         outputs: Mapping[str, bytes] | None,
         consumed: Sequence[tuple[str, int]],
+        items: Sequence[ItemResult],
     ) -> None:
         self.execution_id = execution_id
         self.epoch = epoch
@@ -123,6 +125,7 @@ class Append:
         self.projection = projection
         self.outputs = outputs
         self.consumed = consumed
+        self.items = _items_text(items) if items else None
         self.future: Future[Any] | None = None
         self.result: Appended | None = None
         self.error: BaseException | None = None
@@ -214,11 +217,17 @@ class Batch:
             if isinstance(op, Create):
                 if op.new.limits:
                     return True
-                rows += 1 + len(op.new.outputs) + (len(op.new.input) > INLINE) + (len(op.new.trigger) > INLINE)
+                rows += (
+                    1
+                    + len(op.new.outputs)
+                    + bool(op.new.items)
+                    + (len(op.new.input) > INLINE)
+                    + (len(op.new.trigger) > INLINE)
+                )
             else:
                 if book is None or op.execution_id in book:
                     return True
-                rows += 1 + len(op.outputs or ()) + len(op.consumed) + _is_large(op.projection)
+                rows += 1 + len(op.outputs or ()) + len(op.consumed) + (op.items is not None) + _is_large(op.projection)
         return rows > _MOST_ROWS
 
     def write(self, connection: sqlite3.Connection, group: Sequence[Create | Append]) -> None:
@@ -232,7 +241,7 @@ class Batch:
         cancel: list[str] = []
         for i, op in enumerate(group):
             if type(op) is Append:
-                if op.projection is None and not op.outputs and not op.consumed:
+                if op.projection is None and not op.outputs and not op.consumed and op.items is None:
                     batch = op.batch
                     last_seq = batch.first_seq + len(batch.events) - 1
                     narrow.append((_PROGRESS, i, op.execution_id, batch.first_seq, last_seq, op.body, op.epoch))
@@ -384,6 +393,8 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
     if len(new.trigger) > INLINE:
         payloads["$trigger"] = new.trigger
     rows.extend(_Row(_PAYLOAD, i, new.id, name=name, body=body, hash=_hash(body)) for name, body in payloads.items())
+    if new.items:
+        rows.append(_Row(_ITEMS, i, new.id, body=_items_text(new.items)))
     return rows
 
 
@@ -425,12 +436,13 @@ def _append_rows(i: int, op: Append) -> list[_Row]:
             output=None if outputs is not op.outputs else projection.output,
             error=projection.error,
         )
-    if not outputs and not op.consumed:
+    if not outputs and not op.consumed and op.items is None:
         return [row]
     part = partial(_Row, i=i, id=op.execution_id, first_seq=first_seq, epoch=op.epoch)
     return [
         *(part(_OUTPUT, name=name, body=output, hash=_hash(output)) for name, output in (outputs or {}).items()),
         *(part(_CONSUME, name=node_id, call=call) for node_id, call in op.consumed),
+        *([part(_ITEMS, body=op.items)] if op.items is not None else ()),
         row,
     ]
 
@@ -442,6 +454,16 @@ def _is_large(projection: Projection | None) -> bool:
 def _hash(body: bytes) -> bytes | None:
     # in the writer's thread; hashlib lets go of the interpreter lock
     return sha256(body).digest() if len(body) >= LARGE else None
+
+
+def _items_text(items: Sequence[ItemResult]) -> str:
+    def text(encoded: bytes | None) -> str | None:
+        return None if encoded is None else encoded.decode()
+
+    fields = [
+        (item.step_id, item.index, item.succeeded, item.key, text(item.output), text(item.error)) for item in items
+    ]
+    return dumps(fields).decode()
 
 
 def _is_written(connection: sqlite3.Connection, op: Append) -> bool:

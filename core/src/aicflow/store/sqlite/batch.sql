@@ -79,7 +79,7 @@ CREATE TEMP TRIGGER batch_payload INSTEAD OF INSERT ON batch WHEN NEW.kind = 4 B
     NEW.id, NEW.name, CASE WHEN NEW.hash IS NULL THEN NEW.body ELSE x'' END, NEW.hash);
 END;
 
--- the next two go before their append and hold if it will: an append that is refused keeps and removes nothing
+-- the next three go before their append and hold if it will: an append that is refused keeps and removes nothing
 CREATE TEMP TRIGGER batch_output INSTEAD OF INSERT ON batch WHEN NEW.kind = 5 BEGIN
   INSERT OR IGNORE INTO contents SELECT NEW.hash, NEW.body FROM executions
     WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1 AND status = 'running'
@@ -88,6 +88,14 @@ CREATE TEMP TRIGGER batch_output INSTEAD OF INSERT ON batch WHEN NEW.kind = 5 BE
     SELECT NEW.id, NEW.name, CASE WHEN NEW.hash IS NULL THEN NEW.body ELSE x'' END, NEW.hash FROM executions
       WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1 AND status = 'running'
     ON CONFLICT (execution_id, name) DO UPDATE SET body = excluded.body, hash = excluded.hash;
+END;
+
+-- items as a JSON array, so that thousands of them are one row here; without an epoch they are a new execution's
+CREATE TEMP TRIGGER batch_items INSTEAD OF INSERT ON batch WHEN NEW.kind = 8 BEGIN
+  INSERT OR REPLACE INTO items SELECT NEW.id, a.value ->> 0, a.value ->> 1, a.value ->> 2, a.value ->> 3, a.value ->> 4, a.value ->> 5
+    FROM json_each(NEW.body) AS a WHERE NEW.epoch IS NULL OR EXISTS (
+    SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1
+      AND status = 'running');
 END;
 
 CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN NEW.kind = 6 BEGIN

@@ -14,6 +14,7 @@ from aicflow.kernel.ports.executions import (
     Created,
     EventBatch,
     ExecutionFilter,
+    ItemResult,
     NewExecution,
     Page,
     Projection,
@@ -58,9 +59,11 @@ class SQLiteExecutions(Part):
         projection: Projection | None = None,
         outputs: Mapping[str, bytes] | None = None,
         consumed: Sequence[tuple[str, int]] = (),
+        items: Sequence[ItemResult] = (),
     ) -> Appended:
         check_append(batch, projection)
-        result: Appended = await self.writer.submit(Append(execution_id, epoch, batch, projection, outputs, consumed))
+        append = Append(execution_id, epoch, batch, projection, outputs, consumed, items)
+        result: Appended = await self.writer.submit(append)
         return result
 
     @writes
@@ -94,7 +97,9 @@ class SQLiteExecutions(Part):
             if execution.last_seq > 1 or has_more:
                 more.append(n)
         if more:
-            for n, events, payloads, answers in connection.execute(_MORE, (dumps(more).decode(),)).fetchall():
+            for n, events, payloads, answers, items in connection.execute(_MORE, (dumps(more).decode(),)).fetchall():
+                for step_id, index, succeeded in loads(items):
+                    claimed[n].items.setdefault(step_id, {})[index] = bool(succeeded)
                 try:
                     _complete(claimed[n], events, payloads, answers)
                 except EventsDamaged as damage:
@@ -206,6 +211,23 @@ class SQLiteExecutions(Part):
         wanted = None if node_ids is None else dumps(node_ids).decode()
         return dict(connection.execute(_OUTPUTS, {"id": execution_id, "wanted": wanted}).fetchall())
 
+    @reads
+    def items(
+        self,
+        connection: sqlite3.Connection,
+        execution_id: str,
+        step_id: str,
+        *,
+        after: int = -1,
+        limit: int = 1000,
+        succeeded: bool | None = None,
+    ) -> Sequence[ItemResult]:
+        values = {"id": execution_id, "step": step_id, "after": after, "limit": limit, "succeeded": succeeded}
+        return [
+            ItemResult(step_id, i, bool(done), key, output and output.encode(), error and error.encode())
+            for i, done, key, output, error in connection.execute(_ITEMS, values).fetchall()
+        ]
+
     async def slot_holders(self, key: str) -> list[str]:
         return [id for (id,) in await self.rows(_HOLDERS, key)]
 
@@ -290,8 +312,11 @@ _MORE = f"""
 SELECT n,
   (SELECT {EVENT_ROWS} FROM (
     SELECT first_seq, last_seq, body FROM events WHERE execution_id = e.id ORDER BY first_seq)),
-  (SELECT json_group_object(name, CAST(body AS TEXT)) FROM stored WHERE execution_id = e.id),
-  (SELECT json_group_array(json_array(node_id, call, kind, CAST(value AS TEXT))) FROM answers WHERE execution_id = e.id)
+  (SELECT json_group_object(name, CAST(body AS TEXT)) FROM stored
+    WHERE execution_id = e.id AND (name LIKE '$%' OR instr(name, '.') = 0)),
+  (SELECT json_group_array(json_array(node_id, call, kind, CAST(value AS TEXT))) FROM answers
+    WHERE execution_id = e.id),
+  (SELECT json_group_array(json_array(step_id, i, succeeded)) FROM items WHERE execution_id = e.id)
 FROM executions AS e WHERE n IN (SELECT value FROM json_each(?))
 """  # noqa: S608
 _RENEW = """
@@ -325,6 +350,11 @@ SELECT last_seq, (SELECT {EVENT_ROWS} FROM (
 _OUTPUTS = """
 SELECT name, body FROM stored WHERE execution_id = :id
   AND (:wanted IS NULL AND name NOT LIKE '$%' OR name IN (SELECT value FROM json_each(:wanted)))
+"""
+_ITEMS = """
+SELECT i, succeeded, key, output, error FROM items
+  WHERE execution_id = :id AND step_id = :step AND i > :after AND (:succeeded IS NULL OR succeeded = :succeeded)
+  ORDER BY i LIMIT :limit
 """
 _HOLDERS = """
 SELECT id FROM executions WHERE limits IS NOT NULL AND finished_at IS NULL AND admitted = 1

@@ -86,7 +86,8 @@ _CHECKS: Final = (
     ),
     (
         """SELECT DISTINCT execution_id FROM (SELECT execution_id FROM events
-             UNION ALL SELECT execution_id FROM payloads UNION ALL SELECT execution_id FROM answers) AS o
+             UNION ALL SELECT execution_id FROM payloads
+             UNION ALL SELECT execution_id FROM items UNION ALL SELECT execution_id FROM answers) AS o
              WHERE NOT EXISTS (SELECT 1 FROM executions WHERE id = o.execution_id) LIMIT ?""",
         "Events or outputs of an execution {0} that does not exist.",
     ),

@@ -58,7 +58,7 @@ class SQLiteMaintenance(Part):
     def _remove(self, connection: sqlite3.Connection, found: dict[str, list[int]]) -> int:
         # an end is for ever, so what was found may still go, unless another call took it
         ids = connection.execute(_IDS, (dumps([n for some in found.values() for n in some]).decode(),)).fetchone()
-        tables = dict.fromkeys(("events", "payloads", "answers", "deliveries"), "execution_id")
+        tables = dict.fromkeys(("events", "payloads", "items", "answers", "deliveries"), "execution_id")
         for table, column in {**tables, "idempotency_keys": "owner", "executions": "id"}.items():
             removed = connection.execute(
                 f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))",  # noqa: S608
@@ -201,6 +201,7 @@ _SIZES = """
 SELECT workflow_id, count(*), sum(last_seq), sum(
     coalesce(length(trigger), 0) + coalesce(length(input), 0) + coalesce(length(output), 0) + coalesce(length(error), 0)
     + (SELECT coalesce(sum(length(body)), 0) FROM events WHERE execution_id = id)
-    + (SELECT coalesce(sum(length(body)), 0) FROM stored WHERE execution_id = id)) AS bytes
+    + (SELECT coalesce(sum(length(body)), 0) FROM stored WHERE execution_id = id)
+    + (SELECT coalesce(sum(length(output)), 0) FROM items WHERE execution_id = id)) AS bytes
   FROM executions GROUP BY workflow_id ORDER BY bytes DESC, workflow_id
 """

@@ -28,7 +28,7 @@ def repair(connection: sqlite3.Connection, now: float) -> list[str]:
         connection.execute("REINDEX")
         sound = connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok"
         done.append("Made all indexes again." if sound else "Pages are damaged: restore a backup; indexes were remade.")
-    for table in ("events", "payloads", "answers"):
+    for table in ("events", "payloads", "items", "answers"):
         gone = connection.execute(
             f"DELETE FROM {table} WHERE NOT EXISTS (SELECT 1 FROM executions WHERE id = execution_id)"  # noqa: S608
         ).rowcount

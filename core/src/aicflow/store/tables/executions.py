@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
 from aicflow.kernel.execution import TERMINAL_STATUSES, TRIGGER_KINDS, Execution, ExecutionStatus
@@ -14,6 +15,7 @@ from aicflow.kernel.ports.executions import (
     EventBatch,
     ExecutionFilter,
     Fire,
+    ItemResult,
     NewExecution,
     Page,
     Projection,
@@ -58,6 +60,11 @@ class ExecutionRow:
     wake_at: float | None = None
     cancel_requested: bool = False
     answers: dict[tuple[str, int], StoredAnswer] = field(default_factory=dict)
+    items: dict[str, dict[int, ItemResult]] = field(default_factory=dict)
+
+    def keep(self, items: Sequence[ItemResult]) -> None:
+        for item in items:
+            self.items.setdefault(item.step_id, {})[item.index] = item
 
     @property
     def place(self) -> tuple[int, int]:
@@ -141,6 +148,7 @@ class TableExecutions(Part):
             trigger_kind=trigger.kind if trigger.kind in TRIGGER_KINDS else "api",
             binding_id=fire.binding_id if fire else binding_id,
         )
+        self.rows[new.id].keep(new.items)
         self._idempotency.add(key, new.id, new.created_at)
         if fire is not None:
             self._keep_fire(fire, new.id, new.created_at)
@@ -164,6 +172,7 @@ class TableExecutions(Part):
         projection: Projection | None = None,
         outputs: Mapping[str, bytes] | None = None,
         consumed: Sequence[tuple[str, int]] = (),
+        items: Sequence[ItemResult] = (),
     ) -> Appended:
         check_append(batch, projection)
         row = self.rows.get(execution_id)
@@ -174,6 +183,7 @@ class TableExecutions(Part):
             raise StaleClaim(execution_id)
         row.events.extend(batch.events)
         row.outputs.update(outputs or {})
+        row.keep(items)
         for wait in consumed:
             row.answers.pop(wait, None)
         admitted: tuple[str, ...] = ()
@@ -236,8 +246,9 @@ class TableExecutions(Part):
                 Claimed(
                     _execution(row, whole=True, output=False),
                     list(row.events) if len(row.events) > 1 else [],
-                    dict(row.outputs),
+                    {name: body for name, body in row.outputs.items() if name.startswith("$") or "." not in name},
                     [row.answers[wait] for wait in sorted(row.answers)],
+                    items={step: {i: item.succeeded for i, item in ended.items()} for step, ended in row.items.items()},
                 )
             )
         return claimed
@@ -326,6 +337,20 @@ class TableExecutions(Part):
         if node_ids is None:
             return {name: body for name, body in kept.items() if not name.startswith("$")}
         return {name: kept[name] for name in node_ids if name in kept}
+
+    async def items(
+        self,
+        execution_id: str,
+        step_id: str,
+        *,
+        after: int = -1,
+        limit: int = 1000,
+        succeeded: bool | None = None,
+    ) -> Sequence[ItemResult]:
+        row = self.rows.get(execution_id)
+        ended = row.items.get(step_id, {}) if row else {}
+        fitting = (ended[i] for i in sorted(ended) if i > after and succeeded in (None, ended[i].succeeded))
+        return list(islice(fitting, limit))
 
     async def slot_holders(self, key: str) -> list[str]:
         return [*self._limiter.holders(key)]

@@ -99,4 +99,5 @@ class TableMaintenance(Part):
 
 def _bytes(row: ExecutionRow) -> int:
     parts = [row.new.input, row.new.trigger, row.output or b"", row.error or b"", *row.events, *row.outputs.values()]
+    parts += [item.output or b"" for ended in row.items.values() for item in ended.values()]
     return sum(map(len, parts))

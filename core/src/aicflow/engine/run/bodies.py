@@ -1,0 +1,569 @@
+"""Running the bodies of nodes: the items of a map, the passes of a repeat, a group.
+
+They run inside the execution, by the rule of the graph, each as a frame of its own whose steps are called
+`each[17].get`. A map holds a window of items: `concurrency` tasks, and one that waits for long holds none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol
+
+from aicflow.engine.log import retry_while_unavailable
+from aicflow.engine.native import walk_graph
+from aicflow.engine.nodes.attempt import Failed, Interrupted, Outcome, Succeeded
+from aicflow.engine.nodes.outputs import checked_output
+from aicflow.engine.nodes.params import resolved, step_params
+from aicflow.engine.run.failure import report_of, report_to_json
+from aicflow.engine.run.open_steps import OpenStep
+from aicflow.engine.run.outcome import body_output
+from aicflow.engine.run.recovery import Resumption, settlement_of
+from aicflow.engine.run.step import SteppedRun, StepRunner
+from aicflow.kernel.clock import iso
+from aicflow.kernel.document import Delay, Group, Map, Repeat
+from aicflow.kernel.errors import NodeError, PermanentError, StepTimeout, TransientError
+from aicflow.kernel.execution import Step
+from aicflow.kernel.ports.engine import Settlement
+from aicflow.kernel.ports.executions import ItemResult
+from aicflow.kernel.values import dumps, loads
+from aicflow.language.plan import PlannedBody
+
+__all__ = ["Bodies"]
+
+_COMPACT_ABOVE = 1_000
+_PAGE = 1_000
+
+
+class Bodies:
+    """What one turn of an execution knows of its bodies: steps inside that an earlier turn began, items that ended."""
+
+    def __init__(self, run: SteppedRun, resumption: Resumption, ended: Mapping[str, Mapping[int, bool]]) -> None:
+        self.run_of = run
+        self.inside = resumption.inside
+        self.begun = resumption.begun
+        self.ended = ended
+        self.real = resumption.items
+
+    async def run(self, frame: StepRunner, step: OpenStep, deadline: float | None) -> Outcome | None:
+        """Run the body of the step: its outcome, or None when it is parked."""
+        body = step.node.body
+        assert body is not None
+        match body.entry:
+            case Map() as entry:
+                runner: _Body = _MapBody(self, frame, step, body, entry)
+            case Repeat() as entry:
+                runner = _RepeatBody(self, frame, step, body, entry)
+            case Group() as entry:
+                runner = _GroupBody(self, frame, step, body, entry)
+            case _:
+                raise AssertionError(body.entry)
+        return await _within(runner, step, deadline)
+
+
+class _Body(Protocol):
+    def stop(self) -> None:
+        """Interrupt everything inside."""
+        ...
+
+    async def run(self) -> Outcome | None: ...
+
+
+async def _within(body: _Body, step: OpenStep, deadline: float | None) -> Outcome | None:
+    """Run it within its time limit."""
+    loop = asyncio.get_running_loop()
+    seconds = step.node.timeout
+    if deadline is not None:
+        left = max(deadline - loop.time(), 0.0)
+        seconds = left if seconds is None else min(seconds, left)
+    if seconds is None:
+        return await body.run()
+    limit, late = seconds, False
+
+    def time_out() -> None:
+        nonlocal late
+        late = True
+        body.stop()
+
+    timer = loop.call_later(limit, time_out)
+    try:
+        outcome = await body.run()
+    finally:
+        timer.cancel()
+    if late and isinstance(outcome, Interrupted | None):
+        hint = "Raise its timeout, or make its work smaller."
+        return Failed(StepTimeout(f"{step.id} did not end within {limit:g} s.", hint=hint))
+    return outcome
+
+
+class _Frames:
+    """What the kinds of bodies share: making frames, stopping them, and what one run of the body gives."""
+
+    def __init__(self, bodies: Bodies, frame: StepRunner, step: OpenStep, body: PlannedBody) -> None:
+        self._bodies = bodies
+        self._run = bodies.run_of
+        self._frame = frame
+        self._step = step
+        self._node = step.node
+        self._body = body
+        self._live: set[StepRunner] = set()
+        self._stopped = False
+
+    @property
+    def _stops(self) -> bool:
+        return self._stopped or self._frame.stops(self._node)
+
+    async def _start(self, prefix: str, names: Mapping[str, Any], **options: Any) -> StepRunner:
+        """A frame for one run of the body, going on where an earlier turn left it."""
+        steps = self._bodies.inside.pop(prefix, {})
+        # outputs too large for events are not read with a claim
+        if stored := [prefix + node_id for node_id, step in steps.items() if _may_be_stored(step)]:
+            read = partial(self._run.env.store.executions.outputs, self._run.execution_id, stored)
+            for step_id, output in (await retry_while_unavailable(read)).items():
+                steps[step_id.removeprefix(prefix)].output = loads(output)
+        return self._frame.inside(self._node, self._body, prefix, names, steps, **options)
+
+    async def _walk(self, inner: StepRunner, limit: int | None = None) -> None:
+        """Run what can run of the frame."""
+        self._live.add(inner)
+        inner.stopped = self._stopped
+        run = inner.run
+        if limit is not None:
+            places = asyncio.Semaphore(limit)
+
+            async def run(index: int) -> Settlement:
+                async with places:
+                    return await inner.run(index)
+
+        try:
+            await walk_graph(self._body.graph, run, inner.skip)
+        finally:
+            self._live.discard(inner)
+
+    def stop(self) -> None:
+        """Interrupt everything inside."""
+        self._stopped = True
+        for inner in self._live:
+            inner.stopped = True
+        self._frame.open.interrupt_inside(self._step.id + ".")
+        self._frame.open.interrupt_inside(self._step.id + "[")
+
+    async def _close(self, prefix: str) -> None:
+        """What is open inside will not go on."""
+        for step in self._frame.open.interrupt_inside(prefix):
+            self._run.log.add("step.cancelled", step.id, step.attempt)
+            self._frame.open.by_id.pop(step.id, None)
+            if step.begun is not None and (step.begun.wait or {}).get("child"):
+                await self._run.children.cancel(self._run.execution_id, step.id)
+
+    def _cause(self, inner: StepRunner) -> dict[str, Any] | None:
+        """The report of the failure in the frame that came first."""
+        error = next((step.error for step in inner.failures if step.error is not None), None)
+        return None if error is None else report_to_json(error)
+
+    def _output(self, inner: StepRunner) -> Any:
+        return body_output(self._body, inner.scope, inner.ran)
+
+    def _done(self, value: Any) -> Outcome:
+        try:
+            output, encoded = checked_output(self._node, value)
+        except NodeError as error:
+            return Failed(error)
+        return Succeeded("main", output, encoded)
+
+    async def _earlier(self, after: int, succeeded: bool | None = None) -> Sequence[ItemResult]:
+        """A page of items that ended in an earlier turn."""
+        read = partial(
+            self._run.env.store.executions.items,
+            self._run.execution_id,
+            self._step.id,
+            after=after,
+            limit=_PAGE,
+            succeeded=succeeded,
+        )
+        page = await retry_while_unavailable(read)
+        real, step_id = self._bodies.real, self._step.id
+        return (
+            [replace(item, output=real.get(f"{step_id}[{item.index}]", item.output)) for item in page] if real else page
+        )
+
+
+def _may_be_stored(step: Step) -> bool:
+    return step.output is None and settlement_of(step) is not None and step.status == "succeeded"
+
+
+class _GroupBody(_Frames):
+    def __init__(self, bodies: Bodies, frame: StepRunner, step: OpenStep, body: PlannedBody, entry: Group) -> None:
+        super().__init__(bodies, frame, step, body)
+        self._limit = entry.concurrency
+
+    async def run(self) -> Outcome | None:
+        prefix = self._step.id + "."
+        inner = await self._start(prefix, {})
+        with self._frame.sleepers.aside():
+            await self._walk(inner, self._limit)
+        if self._stops:
+            await self._close(prefix)
+            return Interrupted()
+        if (cause := self._cause(inner)) is not None:
+            await self._close(prefix)
+            message = f"{self._step.id} failed at {cause.get('node_id')}: {cause['message']}"
+            details = {"error": cause}
+            return Failed(TransientError(message, code="group-failed", hint=cause.get("hint"), details=details))
+        if not inner.is_settled:
+            return None
+        try:
+            return self._done(self._output(inner))
+        except NodeError as error:
+            return Failed(error)
+
+
+class _RepeatBody(_Frames):
+    def __init__(self, bodies: Bodies, frame: StepRunner, step: OpenStep, body: PlannedBody, entry: Repeat) -> None:
+        super().__init__(bodies, frame, step, body)
+        self._entry = entry
+
+    async def run(self) -> Outcome | None:
+        passes = len(self._bodies.ended.get(self._step.id, ()))
+        try:
+            if passes:
+                carry = loads((await self._earlier(passes - 2))[0].output or b"null")
+            else:
+                carry = step_params(self._node, self._frame.scope, self._run.secrets.value).carry  # type: ignore[attr-defined]
+            while True:
+                done = passes > 0 and not self._goes_on(carry, passes)
+                if done or passes >= self._entry.max:
+                    return self._done({"carry": carry, "passes": passes, "done": done})
+                if passes and (woken := await self._pause(passes)) is not None:
+                    return None if woken == "parked" else Interrupted()
+                prefix = f"{self._step.id}[{passes}]."
+                inner = await self._start(prefix, {"carry": carry, "index": passes})
+                with self._frame.sleepers.aside():
+                    await self._walk(inner)
+                if self._stops:
+                    await self._close(prefix)
+                    return Interrupted()
+                if (cause := self._cause(inner)) is not None:
+                    await self._close(prefix)
+                    return Failed(_failure("Pass", "pass-failed", passes, None, cause))
+                if not inner.is_settled:
+                    return None
+                carry = self._output(inner)
+                self._run.log.keep_item(ItemResult(self._step.id, passes, True, output=dumps(carry)))
+                passes += 1
+        except NodeError as error:
+            return Failed(error)
+
+    def _goes_on(self, carry: Any, passes: int) -> bool:
+        if self._body.rule is None:
+            return bool(self._entry.while_)
+        scope = {**self._frame.scope, "carry": carry, "index": passes - 1}
+        return bool(resolved(self._body.rule, scope, None, "while"))
+
+    async def _pause(self, passes: int) -> str | None:
+        """Wait before the next pass: None when the time came."""
+        step, sleepers, clock = self._step, self._frame.sleepers, self._run.env.clock
+        if step.begun is not None and step.begun.status == "waiting" and step.begun.wait is not None:
+            until, seconds = step.begun.wait.get("until_seconds"), None
+            step.begun = None
+        else:
+            delay = self._entry.delay
+            if isinstance(delay, Delay):
+                seconds = min(delay.max, delay.initial * min(delay.multiplier ** min(passes - 1, 64), 1e18))
+            else:
+                seconds = delay
+            if seconds <= 0:
+                return None
+            until = clock.now() + seconds
+            if sleepers.is_long(until):
+                step.waits.number += 1
+                wait = {"reason": "time", "call": step.waits.number, "until": iso(until), "until_seconds": until}
+                self._run.log.add("step.waiting", step.id, step.attempt, wait)
+        woken = await sleepers.sleep(step.id, until, seconds)
+        if woken in ("parked", "stopped"):
+            return str(woken)
+        if step.waits.number:
+            self._run.log.add("step.started", step.id, step.attempt, {"woken": "timeout", "call": step.waits.number})
+        return None
+
+
+class _MapBody(_Frames):
+    def __init__(self, bodies: Bodies, frame: StepRunner, step: OpenStep, body: PlannedBody, entry: Map) -> None:
+        super().__init__(bodies, frame, step, body)
+        self._entry = entry
+        self._items: Sequence[Any] = ()
+        self._keys: Sequence[str | float | None] | None = None
+        self._values: dict[int, Any] = {}
+        self._failures: dict[int, dict[str, Any]] = {}
+        self._ready: deque[int] = deque()
+        self._fresh: Iterator[int] = iter(())
+        self._more = True
+        self._resting: dict[int, StepRunner | None] = {}
+        """Items all of whose steps wait; None for one that this turn has not taken up."""
+        self._woken: set[int] = set()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._ended = 0
+        self._failed = 0
+        self._quiet = False
+        self._error: NodeError | None = None
+        self._fault: BaseException | None = None
+
+    async def run(self) -> Outcome | None:
+        step, sleepers = self._step, self._frame.sleepers
+        try:
+            self._read_items()
+        except NodeError as error:
+            return Failed(error)
+        ended = self._bodies.ended.get(step.id, {})
+        begun = self._bodies.begun.pop(step.id, set()) - ended.keys()
+        self._ended, self._failed = len(ended), sum(not succeeded for succeeded in ended.values())
+        self._ready.extend(index for index in sorted(begun) if not self._rests(index))
+        self._fresh = (index for index in range(len(self._items)) if index not in ended and index not in begun)
+        try:
+            if self._ended < len(self._items):
+                self._fill()
+                woken = await sleepers.sleep(step.id, None, listed=False)
+                if woken == "stopped":
+                    self.stop()
+            while self._workers:
+                await asyncio.wait(self._workers)
+        finally:
+            for worker in self._workers:
+                worker.cancel()
+        return await self._outcome()
+
+    def _read_items(self) -> None:
+        """The list, in batches where it has them, and their keys. Raises NodeError."""
+        entry = self._entry
+        over = step_params(self._node, self._frame.scope, self._run.secrets.value).over  # type: ignore[attr-defined]
+        if len(over) > entry.max_items:
+            raise PermanentError(
+                f"The list has {len(over):,} items, more than max_items: {entry.max_items:,}.",
+                code="too-many-items",
+                hint="Raise max_items, or make the list smaller.",
+            )
+        size = entry.batch
+        self._items = over if size == 1 else [over[at : at + size] for at in range(0, len(over), size)]
+        history = self._run.plan.document.settings.history
+        self._quiet = history == "compact" or (history is None and len(self._items) > _COMPACT_ABOVE)
+        if self._body.rule is None:
+            return
+        keys = [resolved(self._body.rule, self._scope(index), None, "key") for index in range(len(self._items))]
+        seen: dict[Any, int] = {}
+        for index, key in enumerate(keys):
+            if not isinstance(key, str | int | float) or isinstance(key, bool):
+                raise PermanentError(f"The key of item {index} is neither text nor a number.", pointer="/key")
+            if seen.setdefault(key, index) != index:
+                raise PermanentError(
+                    f"Items {seen[key]} and {index} have the same key {key!r}.",
+                    code="duplicate-key",
+                    hint="A key must be unique; leave it out to tell items apart by their index.",
+                )
+        self._keys = keys
+
+    def _names(self, index: int) -> dict[str, Any]:
+        return {self._entry.as_: self._items[index], "index": index}
+
+    def _scope(self, index: int) -> dict[str, Any]:
+        return {**self._frame.scope, **self._names(index)}
+
+    def _prefix(self, index: int) -> str:
+        return f"{self._step.id}[{index}]."
+
+    def _rests(self, index: int) -> bool:
+        """Whether all that is left of an item of an earlier turn waits; then it is left alone until something comes."""
+        prefix, sleepers, steps = self._prefix(index), self._frame.sleepers, self._frame.open
+        left = {
+            prefix + node_id: step
+            for node_id, step in self._bodies.inside.get(prefix, {}).items()
+            if settlement_of(step) is None
+        }
+        for step_id, step in left.items():
+            wait = step.wait or {}
+            until = step.retry_at if step.status == "retrying" else wait.get("until_seconds")
+            watched = wait.get("child") is not None and not self._run.env.store.exclusive
+            if step.status not in ("waiting", "retrying") or watched or step_id in steps.early:
+                return False
+            if not sleepers.is_long(until):
+                return False
+        if not left:
+            return False
+        wake = partial(self._wake, index)
+        for step_id, step in left.items():
+            until = step.retry_at if step.status == "retrying" else (step.wait or {}).get("until_seconds")
+            sleepers.doze(step_id, until, wake)
+        steps.idle[prefix] = wake
+        self._resting[index] = None
+        return True
+
+    # The window
+
+    def _fill(self) -> None:
+        """Have as many workers as there is work for."""
+        while len(self._workers) < self._entry.concurrency and (self._ready or self._more) and not self._is_over:
+            if not self._ready:
+                index = next(self._fresh, None)
+                self._more = index is not None
+                if index is None:
+                    return
+                self._ready.append(index)
+            worker = asyncio.get_running_loop().create_task(self._work(self._ready.popleft()))
+            self._workers.add(worker)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._stops or self._fault is not None or self._frame.sleepers.parking
+
+    def _next(self) -> int | None:
+        if self._is_over:
+            return None
+        if self._ready:
+            return self._ready.popleft()
+        index = next(self._fresh, None)
+        self._more = index is not None
+        return index
+
+    async def _work(self, first: int) -> None:
+        """Run items, one after another."""
+        worker = asyncio.current_task()
+        index: int | None = first
+        try:
+            while index is not None:
+                await self._run_item(index)
+                index = self._next()
+        except BaseException as error:
+            self._fault = self._fault or error
+        finally:
+            self._workers.discard(worker)
+            if not self._workers and (self._ended == len(self._items) or self._stopped or self._fault is not None):
+                self._frame.sleepers.finish(self._step.id)
+
+    def _wake(self, index: int) -> None:
+        """Something that the item waited for has come."""
+        if index not in self._resting:
+            self._woken.add(index)  # it is about to rest
+            return
+        self._frame.open.idle.pop(self._prefix(index), None)
+        self._ready.append(index)
+        self._fill()
+
+    async def _run_item(self, index: int) -> None:
+        prefix = self._prefix(index)
+        inner = self._resting.pop(index, None)
+        if inner is None:
+            wake = partial(self._wake, index)
+            inner = await self._start(prefix, self._names(index), quiet=self._quiet, woken=wake)
+        await self._walk(inner)
+        if self._stops:
+            return
+        if (cause := self._cause(inner)) is not None:
+            await self._close(prefix)
+            self._item_failed(index, cause)
+        elif inner.is_settled:
+            try:
+                self._item_succeeded(index, self._output(inner))
+            except NodeError as error:
+                self._item_failed(index, report_to_json(report_of(error, prefix[:-1], 1)))
+        elif not inner.postponed:
+            self._resting[index] = inner
+            if index in self._woken:
+                self._woken.discard(index)
+                self._wake(index)
+
+    def _item_succeeded(self, index: int, output: Any) -> None:
+        collect = self._entry.collect
+        kept = collect == "items" or (collect == "last" and index == len(self._items) - 1)
+        if kept:
+            self._values[index] = output
+        self._keep(index, ItemResult(self._step.id, index, True, self._key(index), dumps(output) if kept else None))
+
+    def _item_failed(self, index: int, cause: dict[str, Any]) -> None:
+        self._failures[index] = cause
+        self._failed += 1
+        self._keep(index, ItemResult(self._step.id, index, False, self._key(index), error=dumps(cause)))
+        rule = self._entry.on_item_error
+        if rule == "continue":
+            return
+        if rule != "fail":
+            most = rule.tolerate.count, rule.tolerate.percent
+            too_many = (most[0] is not None and self._failed > most[0]) or (
+                most[1] is not None and self._failed * 100 > most[1] * len(self._items)
+            )
+            if not too_many:
+                return
+        key = None if self._keys is None else self._keys[index]
+        self._error = _failure("Item", "item-failed", index, key, cause, self._failed if rule != "fail" else None)
+        self.stop()
+
+    def _keep(self, index: int, result: ItemResult) -> None:
+        self._ended += 1
+        self._run.log.keep_item(result)
+        progress = {"count": len(self._items), "ended": self._ended, "failed": self._failed}
+        self._run.log.show_progress(self._step.id, self._step.attempt, progress)
+
+    def _key(self, index: int) -> str | None:
+        return None if self._keys is None else str(self._keys[index])
+
+    def stop(self) -> None:
+        """Interrupt everything inside."""
+        super().stop()
+        if not self._workers:
+            self._frame.sleepers.finish(self._step.id)
+
+    # The end
+
+    async def _outcome(self) -> Outcome | None:
+        if self._fault is not None:
+            raise self._fault
+        if self._error is not None or self._stops:
+            await self._close(self._step.id + "[")
+            return Failed(self._error) if self._error is not None else Interrupted()
+        if self._ended < len(self._items):
+            if self._ready or next(self._fresh, None) is not None:
+                self._frame.sleepers.postponed = True
+            return None
+        return self._done(await self._collected())
+
+    async def _collected(self) -> dict[str, Any]:
+        """The map's output; what earlier turns have done is read from the store."""
+        values, failures, total = self._values, self._failures, len(self._items)
+        if len(values) + len(failures) < (total if self._entry.collect == "items" else min(total, 1)):
+            after = -1
+            while page := await self._earlier(after):
+                for item in page:
+                    if item.succeeded and item.output is not None:
+                        values.setdefault(item.index, loads(item.output))
+                    elif not item.succeeded and item.error is not None:
+                        failures.setdefault(item.index, loads(item.error))
+                after = page[-1].index
+        match self._entry.collect:
+            case "items":
+                items = [values.get(index) for index in range(total)]
+            case "last":
+                items = [values.get(total - 1)] if total else []
+            case _:
+                items = []
+        keys = self._keys
+        failed = [
+            {"index": index, "key": None if keys is None else keys[index], "error": error}
+            for index, error in sorted(failures.items())
+        ]
+        return {"items": items, "failed": failed, "count": total, "succeeded": total - len(failures)}
+
+
+def _failure(
+    what: str, code: str, index: int, key: str | float | None, cause: dict[str, Any], failed: int | None = None
+) -> PermanentError:
+    """Why a map or a repeat failed: which item or pass, and what happened in it."""
+    name = f"{what} {index}" + (f" (key {key!r})" if key is not None else "")
+    where = f" at {cause['node_id']}" if cause.get("node_id") else ""
+    before = f"{failed} items failed, more than are tolerated; the last one: " if failed is not None else ""
+    details: dict[str, Any] = {"index": index, "error": cause}
+    if key is not None:
+        details["key"] = key
+    return PermanentError(
+        f"{before}{name} failed{where}: {cause['message']}", code=code, hint=cause.get("hint"), details=details
+    )
