@@ -6,6 +6,7 @@ from aicflow_language.lazy import lazy_names
 from aicflow_language.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from aicflow.function import node
     from aicflow.kernel.context import Answer, Context
     from aicflow.kernel.document import WorkflowDocument
     from aicflow.kernel.errors import (
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
         WorkflowInvalid,
     )
     from aicflow.kernel.execution import Event, Execution, FailureReport, Step
-    from aicflow.kernel.function import node
     from aicflow.kernel.hookspecs import hookimpl
     from aicflow.kernel.issues import Issue
     from aicflow.kernel.markers import Code, HeaderText, SecretHeaderText, SecretText, Url
@@ -101,7 +101,7 @@ if not TYPE_CHECKING:  # for type checkers, a name that does not exist is an err
             "kernel.errors": "AICFlowError Conflict InputInvalid NodeError NotFound PermanentError StepTimeout"
             " StoreUnavailable TransientError WorkflowInvalid",
             "kernel.execution": "Event Execution FailureReport Step",
-            "kernel.function": "node",
+            "function": "node",
             "kernel.hookspecs": "hookimpl",
             "kernel.issues": "Issue",
             "kernel.markers": "Code HeaderText SecretHeaderText SecretText Url",

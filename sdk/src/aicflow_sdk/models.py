@@ -194,6 +194,7 @@ class Step:
     wait: Json | None = None
     logs: int
     output: Any = None
+    progress: Json | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

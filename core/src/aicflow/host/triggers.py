@@ -19,13 +19,13 @@ from aicflow.kernel.document import TriggerEntry, WorkflowDocument
 from aicflow.kernel.errors import AICFlowError, Conflict, NotFound, StoreUnavailable
 from aicflow.kernel.issues import Issue, Related
 from aicflow.kernel.node import Params
-from aicflow.kernel.params import checked_params
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.records import DraftTrigger
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.trigger import Binding, Trigger, TriggerType
 from aicflow.kernel.values import pointer
+from aicflow.language.params import checked_params
 
 __all__ = ["ActiveTrigger", "TriggerService"]
 

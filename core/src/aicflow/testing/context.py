@@ -11,7 +11,7 @@ from typing import Any
 from aicflow.kernel.context import Answer, LogLevel
 from aicflow.kernel.errors import NotFound, PermanentError
 from aicflow.kernel.node import Exit, NodeType, StartChild, Wait, output_adapter
-from aicflow.kernel.params import checked_params
+from aicflow.language.params import checked_params
 
 __all__ = ["LogLine", "NodeTable", "RecordingContext", "run_node"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import pytest
-from aicflow.kernel.function import node
+from aicflow.function import node
 from aicflow.kernel.markers import SecretText
 from aicflow.kernel.node import Node, Output, Params
 from aicflow.kernel.registry import Registry

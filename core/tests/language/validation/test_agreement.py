@@ -16,11 +16,11 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
+from aicflow.function import node
 from aicflow.kernel.errors import ParamsInvalid, WorkflowInvalid
-from aicflow.kernel.function import node
 from aicflow.kernel.node import Node, Params
-from aicflow.kernel.params import checked_params
 from aicflow.kernel.registry import Registry
+from aicflow.language.params import checked_params
 from aicflow.language.validation import validate
 from aicflow.testing import run_workflow
 from pydantic import BaseModel, ConfigDict, create_model

@@ -73,7 +73,7 @@ def test_params_that_the_operator_has_set_may_be_left_out():
 
 
 def test_each_version_has_its_params():
-    from aicflow.kernel.function import node
+    from aicflow.function import node
 
     @node("t.add", version=2)
     def add(number: int) -> int:

@@ -16,10 +16,10 @@ from aicflow.engine.secrets import Secrets
 from aicflow.kernel.context import Answer, LogLevel
 from aicflow.kernel.errors import NodeError, NotFound, PermanentError, node_type_disabled
 from aicflow.kernel.node import Exit, NodeType, StartChild, Wait
-from aicflow.kernel.params import checked_params
 from aicflow.kernel.ports.tables import WorkflowStore
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.values import dumps
+from aicflow.language.params import checked_params
 from aicflow.language.schema import Bundle, SchemaView
 
 __all__ = ["StepContext", "StepRun"]

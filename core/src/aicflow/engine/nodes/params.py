@@ -9,7 +9,7 @@ from aicflow_language.template import ResolutionError, Template
 
 from aicflow.kernel.errors import ReferenceFailed
 from aicflow.kernel.node import Params
-from aicflow.kernel.params import checked_params
+from aicflow.language.params import checked_params
 from aicflow.language.plan import PlannedNode
 
 __all__ = ["resolved", "step_params"]

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.node import NodeType, Params
-from aicflow.kernel.params import MOST_LISTED, Location, location_in, read_params
 from aicflow.kernel.trigger import TriggerType
 from aicflow.kernel.values import pointer
+from aicflow.language.params import MOST_LISTED, Location, location_in, read_params
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Site, Subject
 

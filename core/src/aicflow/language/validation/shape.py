@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from aicflow.kernel.document import Concurrency, Edge, NodeEntry, Retry, Settings, TriggerEntry, WorkflowDocument
-from aicflow.kernel.params import MOST_LISTED, location_in
 from aicflow.kernel.values import pointer
+from aicflow.language.params import MOST_LISTED, location_in
 from aicflow.language.schema import check as check_schema
 from aicflow.language.validation.limits import Limits
 from aicflow.language.validation.report import Report
