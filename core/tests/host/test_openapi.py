@@ -28,9 +28,7 @@ def api() -> dict[str, Any]:
 
 def test_the_exported_document_is_the_codes() -> None:
     exported = ROOT / "docs" / "openapi" / "openapi.json"
-    assert exported.read_text("utf-8") == text(), (
-        "Write it again: python -m aicflow.host.openapi > docs/openapi/openapi.json"
-    )
+    assert exported.read_text("utf-8") == text(create_app(Settings())), "Write it again: make openapi"
 
 
 def test_every_reference_leads_somewhere_and_every_schema_is_one(api: dict[str, Any]) -> None:

@@ -130,13 +130,16 @@ def openapi_command(file: Path | None = None, /) -> None:
     file
         Where to write it; standard output when not given.
     """
+    from aicflow.host.app import create_app
     from aicflow.host.openapi import text
+    from aicflow.host.settings import Settings
 
+    shown = text(create_app(Settings()))
     if file is None:
-        print(text(), end="")
+        print(shown, end="")
         return
     try:
-        file.write_text(text(), encoding="utf-8")
+        file.write_text(shown, encoding="utf-8")
     except OSError as error:
         raise AICFlowError(f"{file} cannot be written: {error.strerror}.") from None
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-if TYPE_CHECKING:
-    from aicflow.host.runtime import HostRuntime
+from aicflow.engine.executions import Executions
+from aicflow.engine.worker.watchdog import LoopWatchdog
 
 __all__ = ["MEDIA_TYPE", "Metrics"]
 
@@ -20,7 +19,7 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class Metrics:
     """What `/metrics` shows. `loop_lag` receives how late the event loop was."""
 
-    def __init__(self, runtime: HostRuntime) -> None:
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         lag = Histogram(
@@ -30,7 +29,10 @@ class Metrics:
             registry=self._registry,
         )
         self.loop_lag = lag.observe
-        self._registry.register(_Runtime(runtime))
+
+    def watch(self, executions: Executions, watchdog: LoopWatchdog) -> None:
+        """Show the figures of these too."""
+        self._registry.register(_Runtime(executions, watchdog))
 
     def text(self) -> bytes:
         """The figures in Prometheus' text format."""
@@ -40,16 +42,17 @@ class Metrics:
 class _Runtime(Collector):
     """Read when somebody asks, so that it costs nothing otherwise."""
 
-    def __init__(self, runtime: HostRuntime) -> None:
-        self._runtime = runtime
+    def __init__(self, executions: Executions, watchdog: LoopWatchdog) -> None:
+        self._executions = executions
+        self._watchdog = watchdog
 
     def collect(self) -> Iterator[Metric]:
-        worker = self._runtime.executions.worker
+        worker = self._executions.worker
         yield GaugeMetricFamily("aicflow_running", "Executions that this process runs", value=worker.running)
         blocked = CounterMetricFamily(
             "aicflow_loop_blocked", "Times that a node blocked the event loop", labels=["node_type"]
         )
-        for node_type, count in self._runtime.watchdog.blocked.items():
+        for node_type, count in self._watchdog.blocked.items():
             blocked.add_metric([node_type or "(none)"], count)
         yield blocked
         yield CounterMetricFamily(

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the API. `python -m aicflow.host.openapi` prints it."""
+"""The OpenAPI 3.1 document of the API. `aicflow openapi` prints it."""
 
 from __future__ import annotations
 
@@ -74,13 +74,6 @@ def document(app: FastAPI) -> dict[str, Any]:
     return out
 
 
-def text() -> str:
+def text(app: FastAPI) -> str:
     """The document of this version as it is in docs/openapi/openapi.json."""
-    from aicflow.host.app import create_app
-    from aicflow.host.settings import Settings
-
-    return json.dumps(document(create_app(Settings())), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-
-
-if __name__ == "__main__":
-    print(text(), end="")  # noqa: T201 - it is what the command is for
+    return json.dumps(document(app), indent=2, ensure_ascii=False, sort_keys=True) + "\n"

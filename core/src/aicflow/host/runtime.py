@@ -88,8 +88,9 @@ class HostRuntime:
             prepare=self.executions.prepare,
         )
         self.keys = KeyRing(store.keys, server_secret, self.clock)
-        self.metrics = Metrics(self)
+        self.metrics = Metrics()
         self.watchdog = LoopWatchdog(lag=self.metrics.loop_lag)
+        self.metrics.watch(self.executions, self.watchdog)
         self.closing = asyncio.Event()
         self.configuring = asyncio.Lock()
         self.new_admin_key: str | None = None

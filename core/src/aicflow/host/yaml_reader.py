@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from aicflow.host.documents import Limits, Position, Positions, position_at, too_deep
+from aicflow.host.positions import Limits, Position, Positions, position_at, too_deep
 from aicflow.kernel.errors import DocumentUnreadable
 from aicflow.kernel.values import escape_pointer
 
