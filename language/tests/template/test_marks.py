@@ -3,6 +3,7 @@
 import pytest
 from aicflow_language.expr import Secret
 from aicflow_language.template import ResolutionError, compile_template
+from aicflow_language.template.marks import place_of
 
 SECRET = {"type": "string", "x-aicflow": {"secret": True}}
 HEADER = {"type": "string", "x-aicflow": {"kind": "header", "secret": True}}
@@ -240,3 +241,13 @@ def test_params_of_another_type_have_the_marks_of_that_type() -> None:
     assert problems(nested) == [("secret.not-allowed", "/tools/0/params/tools/0/params/body")]
     code = compile_template({"tools": [{"node": "code", "params": {"code": "x = '${{ input.n }}'"}}]}, outer, known.get)
     assert code.is_static
+
+
+def test_a_schema_is_read_once_for_all_its_values():
+    tree = {"properties": {"a": {"$ref": "#"}, "h": HEADER}, "items": {"$ref": "#"}}
+    root = place_of(tree)
+    assert place_of(tree) is root
+    assert root.inside("a") is root.inside("a") is root.inside("a").inside("a")
+    assert root.inside(3) is root.inside(70) is root.inside("a").inside(0)
+    assert root.inside("x") is root.inside("y")
+    assert root.inside("a").inside("h").mark.kind == "header"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aicflow.language.schema import Compatibility, ReasonKind, SchemaView, Verdict, compatible
+from aicflow.language.schema.compile import Compiler
 
 YES, NO, MAYBE, UNKNOWN = Verdict
 NULL = {"type": "null"}
@@ -325,3 +326,30 @@ def test_large_and_tangled_schemas_end_as_unknown(producer: Any, consumer: Any) 
 
 def test_ordinary_recursion_with_different_periods_is_decided() -> None:
     assert compatible(ring(5), ring(7)).verdict is YES
+
+
+def test_no_schema_is_compiled_for_values_of_a_type_that_it_refuses(monkeypatch):
+    """A consumer that takes any JSON value lists null, true and false; each is asked of every list on the way down."""
+    producer: Any = {"type": "integer", "minimum": 3}
+    for _ in range(30):
+        producer = {"type": "array", "prefixItems": [producer], "minItems": 1, "maxItems": 1}
+    anything = {
+        "$ref": "#/$defs/J",
+        "$defs": {
+            "J": {
+                "anyOf": [
+                    {"type": "null"},
+                    {"type": "boolean"},
+                    {"items": {"$ref": "#/$defs/J"}, "type": "array"},
+                    {"type": "integer"},
+                ]
+            }
+        },
+    }
+    compiled: list[Any] = []
+    compile_it = Compiler.compile
+    monkeypatch.setattr(
+        Compiler, "compile", lambda self, schema: (compiled.append(schema), compile_it(self, schema))[1]
+    )
+    assert compatible(producer, anything).verdict is Verdict.YES
+    assert [schema for schema in compiled if "prefixItems" in schema] == []

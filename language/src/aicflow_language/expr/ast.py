@@ -3,10 +3,11 @@ long sum or a long path is wide and not deep."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Final
 
 from aicflow_language.expr.errors import Span
+from aicflow_language.records import record
 
 __all__ = [
     "Arithmetic",
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Literal:
     """A number, a text, true, false or null."""
 
@@ -41,7 +42,7 @@ class Literal:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Name:
     """A root such as `input`, or the variable of a comprehension around it."""
 
@@ -49,7 +50,7 @@ class Name:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListDisplay:
     """`[a, b]`"""
 
@@ -57,7 +58,7 @@ class ListDisplay:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DictDisplay:
     """`{"a": 1}`"""
 
@@ -65,7 +66,7 @@ class DictDisplay:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Comprehension:
     """`[element for variable in iterable if condition]`"""
 
@@ -76,7 +77,7 @@ class Comprehension:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """`function(arguments)`"""
 
@@ -85,7 +86,7 @@ class Call:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Field:
     """The step `.name` or `?.name`."""
 
@@ -94,7 +95,7 @@ class Field:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Index:
     """The step `[index]` or `?[index]`."""
 
@@ -103,7 +104,7 @@ class Index:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slice:
     """The step `[lower:upper]` or `?[lower:upper]`."""
 
@@ -113,7 +114,7 @@ class Slice:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Method:
     """The step `.name(arguments)` or `?.name(arguments)`."""
 
@@ -126,7 +127,7 @@ class Method:
 type Step = Field | Index | Slice | Method
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Chain:
     """A value and the steps that lead on from it."""
 
@@ -135,7 +136,7 @@ class Chain:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unary:
     """`-a` or `+a`"""
 
@@ -144,7 +145,7 @@ class Unary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Arithmetic:
     """`a + b - c`, or `a * b / c // d % e`"""
 
@@ -153,7 +154,7 @@ class Arithmetic:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Comparison:
     """`a < b <= c`, also `in` and `not in`; chained as in Python: each neighbouring pair must hold."""
 
@@ -162,7 +163,7 @@ class Comparison:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Not:
     """`not a`"""
 
@@ -170,7 +171,7 @@ class Not:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Logic:
     """`a and b and c`, or `a or b`; the operator is spelled `and` or `or`."""
 
@@ -179,7 +180,7 @@ class Logic:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Coalesce:
     """`a ?? b ?? c`: the first that is neither missing nor null, else the last."""
 
@@ -187,7 +188,7 @@ class Coalesce:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Conditional:
     """`then if test else otherwise`"""
 
@@ -215,44 +216,28 @@ type Node = (
 )
 
 
-_INSIDE: Final[dict[type, tuple[str, ...]]] = {
-    Literal: (),
-    Name: (),
-    ListDisplay: ("items",),
-    DictDisplay: ("items",),
-    Comprehension: ("element", "iterable", "condition"),
-    Call: ("arguments",),
-    Chain: ("base", "steps"),
-    Unary: ("operand",),
-    Arithmetic: ("first", "rest"),
-    Comparison: ("first", "rest"),
-    Not: ("operand",),
-    Logic: ("operands",),
-    Coalesce: ("operands",),
-    Conditional: ("then", "test", "otherwise"),
-    Field: (),
-    Index: ("index",),
-    Slice: ("lower", "upper"),
-    Method: ("arguments",),
+_CHILDREN: Final[dict[type, Callable[[Any], list[Node]]]] = {
+    Literal: lambda node: [],
+    Name: lambda node: [],
+    ListDisplay: lambda node: [*node.items],
+    DictDisplay: lambda node: [part for pair in node.items for part in pair],
+    Comprehension: lambda node: [node.element, node.iterable, *([] if node.condition is None else [node.condition])],
+    Call: lambda node: [*node.arguments],
+    Chain: lambda node: [node.base, *(child for step in node.steps for child in children(step))],
+    Unary: lambda node: [node.operand],
+    Arithmetic: lambda node: [node.first, *(right for _, right in node.rest)],
+    Comparison: lambda node: [node.first, *(right for _, right in node.rest)],
+    Not: lambda node: [node.operand],
+    Logic: lambda node: [*node.operands],
+    Coalesce: lambda node: [*node.operands],
+    Conditional: lambda node: [node.then, node.test, node.otherwise],
+    Field: lambda step: [],
+    Index: lambda step: [step.index],
+    Slice: lambda step: [bound for bound in (step.lower, step.upper) if bound is not None],
+    Method: lambda step: [*step.arguments],
 }
-"""The fields that hold expressions, in the order in which they are written."""
-_STEPS: Final = frozenset({Field, Index, Slice, Method})
 
 
 def children(node: Node | Step) -> list[Node]:
     """The expressions directly inside this one, in the order in which they are written."""
-    found: list[Node] = []
-    for name in _INSIDE[type(node)]:
-        _collect(getattr(node, name), found)
-    return found
-
-
-def _collect(part: Any, found: list[Node]) -> None:
-    kind = type(part)
-    if kind is tuple:
-        for one in part:
-            _collect(one, found)
-    elif kind in _STEPS:
-        found += children(part)
-    elif kind in _INSIDE:
-        found.append(part)
+    return _CHILDREN[type(node)](node)

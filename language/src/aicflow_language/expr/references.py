@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from aicflow_language.expr.ast import (
@@ -20,6 +19,7 @@ from aicflow_language.expr.ast import (
     children,
 )
 from aicflow_language.expr.errors import Span
+from aicflow_language.records import record
 
 __all__ = ["ROOTS", "Reference", "references_of"]
 
@@ -27,7 +27,7 @@ ROOTS: Final = ("input", "trigger", "nodes", "vars", "secrets", "execution")
 """The names that a scope may hold."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reference:
     """One use of a root.
 

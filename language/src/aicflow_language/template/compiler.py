@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from aicflow_language.expr import ExpressionError, Reference, compile_expression
@@ -10,7 +10,7 @@ from aicflow_language.expr.chains import missing_root
 from aicflow_language.expr.references import ROOTS
 from aicflow_language.json_values import pointer
 from aicflow_language.template.errors import TemplateProblem
-from aicflow_language.template.marks import PLAIN, Mark, Types, mark_at
+from aicflow_language.template.marks import PLAIN, Mark, Place, Types, place_of
 from aicflow_language.template.scanner import MAX_HOLES, OPENING, Hole, scan
 from aicflow_language.template.template import Branch, Part, Template, TemplateExpression, Text
 
@@ -32,17 +32,12 @@ def compile_template(
 
     `schema` is the JSON Schema of the value; its `x-aicflow` keywords say which strings are code, URLs or headers, and
     which take secrets; `types` knows the schemas of node types whose params it holds. `names` may be used besides the
-    roots. The value is not copied and must not be changed afterwards.
+    roots. The value is not copied; neither it nor the schemas may be changed afterwards.
     """
     if not _holds_opening(value):
         return Template(value, None)
-    compiler = _Compiler(schema, value, types, names)
-    texts = list(compiler.texts(value))
-    parts = {path: compiler.text(path, text) for path, text in texts}
-    constants = {path: part for path, text in texts if isinstance(part := parts[path], str) and part != text}
-    constant = _with_constants(value, (), constants, _inner_paths(constants)) if constants else value
-    changing = {path: part for path, part in parts.items() if isinstance(part, Text)}
-    root = _plan(constant, (), changing, _inner_paths(changing)) if changing else None
+    compiler = _Compiler(types, names)
+    constant, root = compiler.compile(value, (), None if schema is None else place_of(schema))
     return Template(constant, root, tuple(compiler.expressions), tuple(compiler.problems), tuple(compiler.notices))
 
 
@@ -50,9 +45,7 @@ _MOST_NOTICES: Final = 20
 
 
 class _Compiler:
-    def __init__(self, schema: object, value: object, types: Types | None, names: Collection[str]) -> None:
-        self._schema = schema
-        self._value = value
+    def __init__(self, types: Types | None, names: Collection[str]) -> None:
         self._types = types
         self._names = names
         self.expressions: list[TemplateExpression] = []
@@ -61,34 +54,40 @@ class _Compiler:
         self.full = False
         """There were more expressions than may be; the rest is not looked at."""
 
-    def texts(self, value: object) -> Iterator[tuple[Path, str]]:
-        """Every string that holds an expression, in document order."""
-        waiting: list[tuple[Path, object]] = [((), value)]
-        while waiting:
-            path, item = waiting.pop()
-            if isinstance(item, str):
-                yield path, item
+    def compile(self, value: Any, path: Path, place: Place | None) -> tuple[Any, Part | None]:
+        """The value as far as it is constant, copied where it differs from what is written, and what is to be
+        resolved in it. `place` is where it stands in its schema."""
+        if isinstance(value, str):
+            text = self.text(path, value, PLAIN if place is None else place.mark)
+            return (text, None) if isinstance(text, str) else (value, text)
+        if isinstance(value, dict):
+            self._check_keys(value, path, place)
+            inside: Iterable[tuple[Any, Any]] = value.items()
+        else:
+            inside = enumerate(value)
+        constant = value
+        changes: list[tuple[str | int, Part]] = []
+        for key, child in inside:
+            if not (OPENING in child if isinstance(child, str) else isinstance(child, dict | list) and child):
                 continue
-            inside: list[tuple[Path, object]] = []
-            if isinstance(item, dict):
-                for key, child in item.items():
-                    if OPENING in key and self._mark((*path, key)).kind != "code":
-                        self._bad_key((*path, key))
-                    if _interesting(child):
-                        inside.append(((*path, key), child))
-            elif isinstance(item, list):
-                inside = [((*path, index), child) for index, child in enumerate(item) if _interesting(child)]
-            if inside and len(path) >= _MAX_DEPTH:
+            if len(path) >= _MAX_DEPTH:
                 message = f"The value is nested deeper than {_MAX_DEPTH} levels"
                 self._problem("template.too-deep", message, None, path, (0, 0))
-                continue
-            waiting.extend(reversed(inside))
+                break
+            at = None if place is None else place.entered(key, value, self._types)
+            made, part = self.compile(child, (*path, key), at)
+            if part is not None:
+                changes.append((key, part))
+            if made is not child:
+                if constant is value:
+                    constant = value.copy()
+                constant[key] = made
+        return constant, Branch(constant, tuple(changes)) if changes else None
 
-    def text(self, path: Path, text: str) -> Text | str:
+    def text(self, path: Path, text: str, mark: Mark) -> Text | str:
         """The string as a text to resolve, or as a constant when it holds no expression."""
         if self.full:
             return text
-        mark = self._mark(path)
         found = scan(text)
         if mark.kind == "code":
             for part in found.parts:
@@ -125,7 +124,6 @@ class _Compiler:
         except ExpressionError as caught:
             error = caught
         made = TemplateExpression(
-            pointer=pointer(*path),
             path=path,
             source=hole.source,
             span=hole.span,
@@ -173,8 +171,10 @@ class _Compiler:
             hint = "Give the value to the code by another param, such as inputs."
             self.notices.append(TemplateProblem("template.in-code", message, hint, pointer(*path), hole.span))
 
-    def _mark(self, path: Path) -> Mark:
-        return PLAIN if self._schema is None else mark_at(self._schema, path, self._value, self._types)
+    def _check_keys(self, value: dict[str, Any], path: Path, place: Place | None) -> None:
+        for key in value:
+            if OPENING in key and (place is None or place.entered(key, value, self._types).mark.kind != "code"):
+                self._bad_key((*path, key))
 
     def _bad_key(self, path: Path) -> None:
         hint = "Write the whole object as one expression: ${{ {input.name: 1} }}."
@@ -214,11 +214,6 @@ def _holds_opening(value: object) -> bool:
     return False
 
 
-def _interesting(value: object) -> bool:
-    """Whether an expression may stand in the value."""
-    return OPENING in value if isinstance(value, str) else isinstance(value, dict | list) and bool(value)
-
-
 def _unknown(source: str, reference: Reference) -> ExpressionError:
     start = reference.span[0]
     error = missing_root(reference.root, (start, start + len(reference.root)))
@@ -240,34 +235,3 @@ def _wrong_secret(place: TemplateExpression, reference: Reference) -> tuple[str,
     if not place.secret:
         return "This param takes no secrets", "Use a param that takes secrets, such as an authentication param."
     return None
-
-
-def _inner_paths(paths: dict[Path, Any]) -> dict[Path, list[str | int]]:
-    """For each container on the way to one of the paths, the keys to go on with, in order."""
-    inner: dict[Path, list[str | int]] = {}
-    for path in paths:
-        for depth in range(len(path) - 1, -1, -1):
-            keys = inner.setdefault(path[:depth], [])
-            if path[depth] in keys[-1:]:
-                break
-            keys.append(path[depth])
-    return inner
-
-
-def _with_constants(value: Any, path: Path, constants: dict[Path, str], inner: dict[Path, list[str | int]]) -> Any:
-    """The value with some strings replaced; only what holds them is copied."""
-    if path in constants:
-        return constants[path]
-    if path not in inner:
-        return value
-    made = value.copy()
-    for key in inner[path]:
-        made[key] = _with_constants(value[key], (*path, key), constants, inner)
-    return made
-
-
-def _plan(value: Any, path: Path, texts: dict[Path, Text], inner: dict[Path, list[str | int]]) -> Part:
-    if path in texts:
-        return texts[path]
-    changes = tuple((key, _plan(value[key], (*path, key), texts, inner)) for key in inner[path])
-    return Branch(value, changes)

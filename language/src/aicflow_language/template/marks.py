@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from aicflow_language.json_values import pointer_keys
+from aicflow_language.records import record
 
-__all__ = ["PLAIN", "Kind", "Mark", "Types", "mark_at"]
+__all__ = ["PLAIN", "Kind", "Mark", "Place", "Types", "mark_at", "place_of"]
 
 type Kind = Literal["text", "code", "url", "header"]
 type Types = Callable[[str], object]
 """The params schema of a node type by its id; None when it is not known."""
+type _Schemas = tuple[Mapping[str, object], ...]
 
 _STRICTEST_FIRST: Final[tuple[Kind, ...]] = ("code", "header", "url")
 _COMBINING: Final = ("anyOf", "oneOf", "allOf")
 _MOST_SCHEMAS: Final = 1_000
+_MOST_KEPT: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mark:
     """What may be done with a text: its kind, and whether secrets may be used in it."""
 
@@ -30,43 +32,78 @@ class Mark:
 PLAIN: Final = Mark("text", False)
 
 
-def mark_at(schema: object, path: Sequence[str | int], value: object = None, types: Types | None = None) -> Mark:
-    """The mark of the value at this path. A mark holds for everything inside the value too, unless a deeper one
-    says otherwise; where several schemas apply, the strictest kind wins and one that takes secrets suffices.
+class Place:
+    """A place in the values of one schema, and its mark. A mark holds for everything inside the value too, unless a
+    deeper one says otherwise; where several schemas apply, the strictest kind wins and one that takes secrets
+    suffices. Places where the same schemas apply are one, so that a schema is read once for all its values."""
 
-    `{"params_of": KEY}` marks the params of another node type, which stands under KEY beside them in `value`; `types`
-    knows its schema, and only that counts inside them."""
-    schemas = list(_applying(schema, [schema]))
-    mark = _marked(schemas, PLAIN)
+    __slots__ = ("_inside", "_known", "_names", "_prefix", "_root", "_schemas", "mark", "params_of")
+
+    def __init__(
+        self, root: object, schemas: _Schemas, around: Mark, known: dict[tuple[Mark, frozenset[int]], Place]
+    ) -> None:
+        self._root = root
+        self._schemas = schemas
+        self._known = known
+        self._inside: dict[str | int | None, Place] = {}
+        fields = [named for schema in schemas if isinstance(named := schema.get("properties"), Mapping)]
+        self._names = frozenset(name for named in fields for name in named)
+        prefixes = [first for schema in schemas if isinstance(first := schema.get("prefixItems"), list)]
+        self._prefix = max(map(len, prefixes), default=0)
+        marks = [mark for schema in schemas if isinstance(mark := schema.get("x-aicflow"), Mapping)]
+        self.mark = _mark(marks, around) if marks else around
+        names = (mark.get("params_of") for mark in marks)
+        self.params_of = next((name for name in names if isinstance(name, str)), None)
+        """The value is the params of a node type, whose id stands under this key beside it: only that type's schema
+        counts."""
+
+    def inside(self, key: str | int) -> Place:
+        """The place of a field or item."""
+        same = min(key, self._prefix) if isinstance(key, int) else key if key in self._names else None
+        found = self._inside.get(same)
+        if found is None:
+            inner = [part for schema in self._schemas for part in _inner(schema, key)]
+            schemas = tuple(_applying(self._root, inner))
+            mark = self.mark
+            known = (mark, frozenset(map(id, schemas)))
+            found = self._known.get(known)
+            if found is None:
+                found = self._known[known] = Place(self._root, schemas, mark, self._known)
+            self._inside[same] = found
+        return found
+
+    def entered(self, key: str | int, value: object, types: Types | None) -> Place:
+        """The same inside `value`, where params of another node type may stand."""
+        place = self.inside(key)
+        if place.params_of is None:
+            return place
+        name = value.get(place.params_of) if isinstance(value, Mapping) else None
+        return place_of(types(name) if types is not None and isinstance(name, str) else None)
+
+
+_places: Final[dict[int, tuple[object, Place]]] = {}
+
+
+def place_of(schema: object) -> Place:
+    """The place of whole values of a JSON Schema, which must not be changed afterwards."""
+    found = _places.get(id(schema))
+    if found is None:
+        if len(_places) >= _MOST_KEPT:
+            _places.clear()
+        found = schema, Place(schema, tuple(_applying(schema, [schema])), PLAIN, {})
+        _places[id(schema)] = found  # with the schema, so that its id stays its own
+    return found[1]
+
+
+def mark_at(schema: object, path: Sequence[str | int]) -> Mark:
+    """The mark of the value at this path."""
+    place = place_of(schema)
     for key in path:
-        schemas = list(_applying(schema, [inner for outer in schemas for inner in _inner(outer, key)]))
-        beside = _params_of(schemas)
-        if beside is not None:
-            name = value.get(beside) if isinstance(value, Mapping) else None
-            schema = types(name) if types is not None and isinstance(name, str) else None
-            schemas = list(_applying(schema, [schema]))
-            mark = PLAIN
-        mark = _marked(schemas, mark)
-        value = _part(value, key)
-    return mark
+        place = place.inside(key)
+    return place.mark
 
 
-def _params_of(schemas: Sequence[Mapping[str, object]]) -> str | None:
-    marks = (schema.get("x-aicflow") for schema in schemas)
-    named = (mark.get("params_of") for mark in marks if isinstance(mark, Mapping))
-    return next((name for name in named if isinstance(name, str)), None)
-
-
-def _part(value: object, key: str | int) -> object:
-    if isinstance(value, Mapping):
-        return value.get(key)
-    return value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
-
-
-def _marked(schemas: Sequence[Mapping[str, object]], around: Mark) -> Mark:
-    marks = [mark for schema in schemas if isinstance(mark := schema.get("x-aicflow"), Mapping)]
-    if not marks:
-        return around
+def _mark(marks: Sequence[Mapping[str, object]], around: Mark) -> Mark:
     kinds = {mark.get("kind") for mark in marks if isinstance(mark.get("kind"), str)}
     kind = next((known for known in _STRICTEST_FIRST if known in kinds), around.kind)
     return Mark(kind, around.secret or any(mark.get("secret") is True for mark in marks))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from aicflow_language.expr import Span
 from aicflow_language.expr.limits import MAX_CHARACTERS
+from aicflow_language.records import record
 
 __all__ = ["MAX_HOLES", "OPENING", "Hole", "Scan", "scan"]
 
@@ -24,7 +24,7 @@ _QUOTED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hole:
     """One `${{ … }}`: where it stands, the expression inside, and where the expression starts in the text."""
 
@@ -33,7 +33,7 @@ class Hole:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scan:
     """A text taken apart. `unclosed` is where a `${{` stands that no `}}` follows, `too_many` where the first hole
     too many does; the text from there on is not looked at."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, final
 
 from aicflow_language.expr import EvaluationError, Expression, ExpressionError, Secret, Span
 from aicflow_language.expr.limits import MAX_FUEL, MAX_INTEGER, MAX_STEPS, Frame
+from aicflow_language.json_values import pointer
+from aicflow_language.records import record
 from aicflow_language.template.errors import ResolutionError, TemplateProblem
 from aicflow_language.template.marks import Kind
 from aicflow_language.template.url import Piece, UrlError, assemble, check_whole
@@ -19,13 +20,12 @@ MAX_RESOLVED_TEXT: Final = 16 * 1024 * 1024
 """Characters that one resolution may put together from text and data."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TemplateExpression:
-    """One `${{ … }}` of a template. `pointer` and `path` lead to its string from the value of the template; `span`
-    is where it stands in the string, braces included, and `offset` where the source of the expression starts. Just
-    one of `expression` and `error` is there. `whole`: it is the whole string, so its value keeps its type."""
+    """One `${{ … }}` of a template. `path` leads to its string from the value of the template; `span` is where it
+    stands in the string, braces included, and `offset` where the source of the expression starts. Just one of
+    `expression` and `error` is there. `whole`: it is the whole string, so its value keeps its type."""
 
-    pointer: str
     path: tuple[str | int, ...]
     source: str
     span: Span
@@ -35,6 +35,11 @@ class TemplateExpression:
     secret: bool
     expression: Expression | None
     error: ExpressionError | None
+
+    @property
+    def pointer(self) -> str:
+        """The path as a JSON pointer."""
+        return pointer(*self.path)
 
 
 class _Resolution(Frame):

@@ -444,8 +444,10 @@ class Normaliser:
 
 
 def _fits(view: SchemaView, value: Any, formats: bool) -> bool:
-    types = plain_atoms((view,))
-    if types is not None:
-        return atom(value) in types
-    simple = isinstance(view.schema, dict) and is_leaf(view.schema) and "format" not in view.schema
-    return Compiler.of(view.document, formats=formats or simple).fits(view.schema, value, ValueBudget(value))
+    schema = view.schema
+    if isinstance(schema, dict) and atom(value) not in atoms_of(schema):
+        return False  # most questions end here, before a schema is compiled for one value
+    if plain_atoms((view,)) is not None:
+        return True
+    simple = isinstance(schema, dict) and is_leaf(schema) and "format" not in schema
+    return Compiler.of(view.document, formats=formats or simple).fits(schema, value, ValueBudget(value))
