@@ -191,6 +191,9 @@ class Group(BodyEntry):
     concurrency: int | None = Field(default=None, ge=1, le=1_000)
 
 
+NodeEntry.model_rebuild()  # it names classes that come after it
+
+
 class Concurrency(_Part):
     """At most `limit` executions with the same key at once; `when_full` says what becomes of one more."""
 

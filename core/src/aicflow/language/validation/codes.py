@@ -40,6 +40,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "ref.downstream": "a reference to a node that runs later",
         "ref.not-upstream": "a reference to a node that may run at any time",
         "ref.not-on-every-path": "a reference to a node that does not always run before this is read",
+        "ref.inside-map": "a reference from outside to a node inside of a map, repeat or group",
         "ref.whole-graph": "nodes used as a whole",
         "type.mismatch": "a value that cannot fit where it goes",
         "type.unknown-field": "a field that cannot be there",

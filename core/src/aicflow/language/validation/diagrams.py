@@ -23,8 +23,8 @@ type _Pair = tuple[int, int]
 class Diagrams:
     """All diagrams of one graph. A unit of the budget is about a microsecond and 100 bytes."""
 
-    def __init__(self, budget: int) -> None:
-        self._charge = Budget(budget).charge
+    def __init__(self, budget: Budget) -> None:
+        self._charge = budget.charge
         self._decision = [-1, -1]
         self._rest = [FALSE, TRUE]
         self._cases: list[_Cases] = [(), ()]

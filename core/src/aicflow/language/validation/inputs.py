@@ -15,7 +15,7 @@ from aicflow.language.validation.sources import Sources
 from aicflow.language.validation.subject import Site, Subject
 from aicflow.language.validation.views import ANYTHING, STRING, constant, fixed_list, object_with
 
-__all__ = ["check_inputs", "check_mapped_input"]
+__all__ = ["check_declared", "check_inputs", "check_mapped_input", "type_of_template"]
 
 _MOST = 20
 
@@ -23,8 +23,9 @@ type _Path = tuple[str | int, ...]
 type _Types = Mapping[_Path, SchemaView]
 
 
-def check_inputs(subject: Subject, sources: Sources, report: Report) -> None:
-    """Inputs without expressions, payloads that are the input as they are, and declared outputs."""
+def check_inputs(sources: Sources, report: Report) -> None:
+    """Inputs without expressions, and payloads that are the input as they are."""
+    subject = sources.subject
     if sources.input is not ANYTHING:
         for index, trigger in enumerate(subject.triggers):
             if trigger is None:
@@ -33,6 +34,11 @@ def check_inputs(subject: Subject, sources: Sources, report: Report) -> None:
                 _check_payload(index, sources, report)
             elif not _has_site(subject, index):
                 _check_constant(index, trigger.input, sources, report)
+
+
+def check_declared(sources: Sources, report: Report) -> None:
+    """Declared outputs against what the nodes' types say of them. Raises TooCostly."""
+    subject = sources.subject
     for index in range(len(subject.nodes)):
         declared = sources.declared_output(index)
         own = sources.own_output(index) if declared is not None else None
@@ -41,7 +47,7 @@ def check_inputs(subject: Subject, sources: Sources, report: Report) -> None:
         found = sources.effort.compare(own, declared)
         if found.verdict is Verdict.NO:
             message = f"The node's output never fits this schema: it {found.reason}."
-            report.error("type.mismatch", pointer("nodes", index, "output_schema"), message)
+            report.error("type.mismatch", subject.pointer("nodes", index, "output_schema"), message)
 
 
 def _has_site(subject: Subject, index: int) -> bool:
@@ -72,8 +78,7 @@ def check_mapped_input(subject: Subject, site: Site, types: _Types, sources: Sou
     trigger = subject.triggers[site.index]
     if sources.input is ANYTHING or trigger is None:
         return
-    on_the_way = {path[:length] for path in types for length in range(len(path))}
-    found = misfit(_type_of(trigger.input, (), types, on_the_way), sources.input, sources.effort)
+    found = misfit(type_of_template(trigger.input, types), sources.input, sources.effort)
     if found is not None:
         report.add(Issue(found.code, found.severity, site.pointer + _written(trigger.input, found), _told(found)))
 
@@ -81,6 +86,12 @@ def check_mapped_input(subject: Subject, site: Site, types: _Types, sources: Sou
 def _told(found: Misfit) -> str:
     doubt = "may not" if found.severity == "warning" else "does not"
     return f"The input {doubt} fit input_schema: it {found.reason}{f' (at {found.path})' if found.path else ''}."
+
+
+def type_of_template(value: Any, types: _Types) -> SchemaView:
+    """The type of a value with expressions, whose types are known by their paths."""
+    on_the_way = {path[:length] for path in types for length in range(len(path))}
+    return _type_of(value, (), types, on_the_way)
 
 
 def _type_of(value: Any, path: _Path, types: _Types, on_the_way: Collection[_Path]) -> SchemaView:

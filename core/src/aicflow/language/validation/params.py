@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from aicflow_language.suggest import did_you_mean
 from aicflow_language.template import Template, compile_template
@@ -16,9 +16,9 @@ from aicflow.kernel.trigger import TriggerType
 from aicflow.kernel.values import pointer
 from aicflow.language.params import MOST_LISTED, Location, location_in, read_params
 from aicflow.language.validation.report import Report
-from aicflow.language.validation.subject import Site, Subject
+from aicflow.language.validation.subject import Body, Site, Subject
 
-__all__ = ["ask", "check_params", "check_templates"]
+__all__ = ["ask", "check_params", "check_templates", "keys_of"]
 
 
 @cache
@@ -32,15 +32,17 @@ def check_params(subject: Subject, report: Report) -> None:
         registered = subject.types[i]
         if node is None:
             continue
-        at = pointer("nodes", i, *(("params",) if "params" in node.model_fields_set else ()))
+        params = node.type_params
+        inside = node.type_id if node.body is not None else "params" if "params" in node.model_fields_set else None
+        at = subject.pointer("nodes", i, *((inside,) if inside else ()))
         if registered is None:
-            _add_site(subject, report, Site("node", at, compile_template(node.params), i))
+            _add_site(subject, report, Site("node", at, compile_template(params, names=subject.names), i))
             continue
         schema = _schema(registered.cls)
-        template = compile_template(node.params, schema, subject.registry.params_schema)
+        template = compile_template(params, schema, subject.registry.params_schema, subject.names)
         _add_site(subject, report, Site("node", at, template, i, schema))
-        given = {**registered.setting.default_params, **node.params}
-        _check(report, at, registered.cls, given, node.params, template)
+        given = {**registered.setting.default_params, **params}
+        _check(report, at, registered.cls, given, params, template)
     for i, trigger in enumerate(subject.triggers):
         found = subject.trigger_types[i]
         if trigger is None or found is None:
@@ -55,7 +57,11 @@ def check_params(subject: Subject, report: Report) -> None:
 def check_templates(subject: Subject, report: Report) -> None:
     """Templates outside params: the output, the inputs of triggers, the concurrency key."""
     if subject.output is not None:
-        _add_site(subject, report, Site("output", "/output", compile_template(subject.output)))
+        template = compile_template(subject.output, names=subject.names)
+        _add_site(subject, report, Site("output", subject.pointer("output"), template))
+    if subject.body is not None:
+        _check_rule(subject, subject.body, report)
+        return
     for i, trigger in enumerate(subject.triggers):
         if trigger is not None and "input" in trigger.model_fields_set:
             schema = subject.input_schema if isinstance(subject.input_schema, dict) else None
@@ -65,6 +71,22 @@ def check_templates(subject: Subject, report: Report) -> None:
     if rule is not None:
         at = "/settings/concurrency/key"
         _add_site(subject, report, Site("concurrency", at, compile_template(rule.key)))
+
+
+def _check_rule(subject: Subject, body: Body, report: Report) -> None:
+    """The `key` of a map, the `while` of a repeat."""
+    owner = body.outer.nodes[body.owner]
+    if owner is None or (owner.map is None and owner.repeat is None):
+        return
+    key: Literal["key", "while"] = "key" if owner.map is not None else "while"
+    rule = owner.map.key if owner.map is not None else owner.repeat.while_ if owner.repeat is not None else None
+    template, at = compile_template(rule, names=subject.names), subject.pointer(key)
+    _add_site(subject, report, Site(key, at, template))
+    if key == "while" and template.is_static and not isinstance(rule, bool):
+        report.error("param.type", at, "`while` must be true or false.", hint="Write a condition: ${{ carry.more }}.")
+    elif key == "key" and template.is_static and rule is not None:
+        hint = "Write what differs: ${{ item.id }}; or leave it out, to tell items apart by their index."
+        report.error("param.invalid", at, "The key is the same for every item.", hint=hint)
 
 
 def _add_site(subject: Subject, report: Report, site: Site) -> None:
@@ -143,7 +165,7 @@ def _tell(
         parent = location_in(given, full[:-1])
         report.error("param.missing", at + pointer(*parent), f"The param {str(full[-1])!r} is missing.")
     elif kind == "extra_forbidden":
-        known = sorted(set(_keys(model, loc[:-1])))
+        known = sorted(set(keys_of(model, loc[:-1])))
         hint = did_you_mean(str(loc[-1]), known) or (f"Known params: {', '.join(known)}." if known else None)
         report.error("param.unknown", at + pointer(*loc), f"There is no param {str(loc[-1])!r}.", hint=hint)
     elif kind.endswith(("_type", "_parsing")):
@@ -152,7 +174,7 @@ def _tell(
         report.error("param.invalid", at + pointer(*loc), message)
 
 
-def _keys(model: type[BaseModel], loc: Location) -> Iterator[str]:
+def keys_of(model: type[BaseModel], loc: Location) -> Iterator[str]:
     """Keys that the model takes at a place; of every member where a union may stand."""
     if not loc:
         for name, field in model.model_fields.items():
@@ -161,7 +183,7 @@ def _keys(model: type[BaseModel], loc: Location) -> Iterator[str]:
     for name, field in model.model_fields.items():
         if loc[0] in (name, field.alias):
             for inner in _models(field.annotation):
-                yield from _keys(inner, tuple(part for part in loc[1:] if isinstance(part, str)))
+                yield from keys_of(inner, tuple(part for part in loc[1:] if isinstance(part, str)))
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

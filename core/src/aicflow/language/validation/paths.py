@@ -15,7 +15,7 @@ from typing import Final, Literal
 from aicflow.kernel.graph import Graph
 from aicflow.language.validation.diagrams import FALSE, TRUE, Diagrams
 from aicflow.language.validation.dominance import Dominators
-from aicflow.language.work import TooCostly
+from aicflow.language.work import Budget, TooCostly
 
 __all__ = ["END", "Answer", "Paths", "Way"]
 
@@ -42,9 +42,10 @@ class _Exits:
 class Paths:
     """The run conditions of one graph. `ports[i]` are the ports of node i without `error`, None when not known."""
 
-    def __init__(self, graph: Graph, ports: Sequence[tuple[str, ...] | None], budget: int = _BUDGET) -> None:
+    def __init__(self, graph: Graph, ports: Sequence[tuple[str, ...] | None], budget: int | Budget = _BUDGET) -> None:
         self._graph = graph
-        self._diagrams = Diagrams(budget)
+        self.budget = budget if isinstance(budget, Budget) else Budget(budget)
+        self._diagrams = Diagrams(self.budget)
         self._position = [0] * len(graph.names)
         for position, node in enumerate(graph.order):
             self._position[node] = position

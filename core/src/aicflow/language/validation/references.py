@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -12,11 +12,11 @@ from aicflow_language.suggest import did_you_mean
 
 from aicflow.language.validation.facts import Environment, constant_key
 from aicflow.language.validation.finding import Finding
-from aicflow.language.validation.paths import END, Answer, Paths, Way
+from aicflow.language.validation.paths import END, Answer, Way
 from aicflow.language.validation.rules import Start
 from aicflow.language.validation.sources import ERROR, EXECUTION, Sources
-from aicflow.language.validation.subject import Place, Site, Subject
-from aicflow.language.validation.views import NULL, OBJECT, STRING
+from aicflow.language.validation.subject import Place, Site
+from aicflow.language.validation.views import ANYTHING, NULL, OBJECT, STRING
 
 __all__ = ["PLACES", "SiteRoots"]
 
@@ -26,6 +26,8 @@ PLACES: Final[Mapping[Place, tuple[tuple[str, ...], str]]] = {
     "trigger": (("trigger", "vars"), "a trigger's input"),
     "trigger-params": (("vars", "secrets"), "a trigger's params"),
     "concurrency": (("input", "trigger", "vars"), "the concurrency key"),
+    "key": (("input", "trigger", "nodes", "vars", "execution"), "the key of a map"),
+    "while": (("input", "trigger", "nodes", "vars", "execution"), "the condition of a repeat"),
 }
 """Which names may be used in each place, and what the place is called."""
 
@@ -38,12 +40,17 @@ type Tell = Callable[[Finding], None]
 class SiteRoots:
     """The meaning of names in the expressions of one site."""
 
-    def __init__(self, subject: Subject, sources: Sources, paths: Paths | None, site: Site) -> None:
-        self._subject = subject
+    def __init__(self, sources: Sources, site: Site) -> None:
+        self._subject = subject = sources.subject
         self._sources = sources
-        self._paths = paths
+        self._paths = subject.paths
         self._site = site
         self._here = site.index if site.place == "node" else END
+        self._outside: SiteRoots | None = None
+        """What is meant by the names of nodes outside of the body: what the node it belongs to may refer to."""
+        if sources.outer is not None and subject.body is not None:
+            owner = Site("node", subject.body.pointer, site.template, subject.body.owner)
+            self._outside = SiteRoots(sources.outer, owner)
 
     def enter(
         self, name: Name, steps: tuple[Step, ...], environment: Environment, tell: Tell, soft: bool
@@ -51,11 +58,14 @@ class SiteRoots:
         """The beginning of a path from a root; None when it leads nowhere, which has been told."""
         root = name.name
         if root not in ROOTS:
-            return None  # the template has told
+            if root not in self._subject.names:
+                return None  # the template has told
+            return Start(self._sources.names.get(root, ANYTHING))
         allowed, place = PLACES[self._site.place]
         if root not in allowed:
             message = f"'{root}' is not known in {place}."
-            tell(Finding("ref.unknown-name", message, name.span, f"Available names: {', '.join(allowed)}."))
+            names = ", ".join((*allowed, *self._subject.names))
+            tell(Finding("ref.unknown-name", message, name.span, f"Available names: {names}."))
             return None
         match root:
             case "nodes":
@@ -126,18 +136,43 @@ class SiteRoots:
             tell(Finding("ref.whole-graph", message, span, "Name one node: nodes.ID.output."))
             return None
         span = (name.span[0], steps[0].span[1])
-        index = self._subject.index.get(str(key)) if isinstance(key, str) else None
-        if index is None:
-            near = did_you_mean(str(key), self._subject.index)
-            if near is None and key in self._subject.trigger_ids:
-                near = "It is a trigger; what it received is called trigger."
-            tell(Finding("ref.unknown-node", f"There is no node '{key}'.", span, near))
+        name_of_node, roots = str(key), self
+        while name_of_node not in roots._subject.index and roots._outside is not None:
+            roots = roots._outside
+        index = roots._subject.index.get(name_of_node) if isinstance(key, str) else None
+        if index is None or (roots is self and self._site.place in ("key", "while")):
+            tell(self._unreadable(name_of_node, span))
             return None
-        problem = self._order_problem(index, str(key))
+        problem = roots._order_problem(index, name_of_node)
         if problem is not None:
             tell(Finding(*problem[:2], span, problem[2]))
             return None
-        return self._entry(index, str(key), name, steps, environment, tell)
+        return roots._entry(index, name_of_node, name, steps, environment, tell)
+
+    def _unreadable(self, name: str, span: Span) -> Finding:
+        """There is no such node, or it is inside of a body and this is outside."""
+        around = [self, *self._around()]
+        own = self._subject.body
+        if own is not None and name in self._subject.index:
+            message = f"'{name}' is inside of '{own.name}', and the {self._site.place} is asked outside of its body."
+            hint = "Make the key of the item." if self._site.place == "key" else "Read carry: what the body gives."
+            return Finding("ref.inside-map", message, span, hint)
+        for roots in around:
+            holder = roots._subject.holder(name)
+            if holder is not None:
+                message = f"'{name}' is inside of '{holder.name}', and cannot be read outside of it."
+                hint = f"Read {holder.result}: what its body gives."
+                return Finding("ref.inside-map", message, span, hint)
+        near = did_you_mean(name, [known for roots in around for known in roots._subject.index])
+        if near is None and name in self._subject.trigger_ids:
+            near = "It is a trigger; what it received is called trigger."
+        return Finding("ref.unknown-node", f"There is no node '{name}'.", span, near)
+
+    def _around(self) -> Iterator[SiteRoots]:
+        roots = self._outside
+        while roots is not None:
+            yield roots
+            roots = roots._outside
 
     def _order_problem(self, index: int, name: str) -> tuple[str, str, str | None] | None:
         """Why the node's result cannot be known here: code, message, hint."""

@@ -8,7 +8,6 @@ from typing import Final
 from aicflow_language.suggest import did_you_mean
 
 from aicflow.kernel import errors
-from aicflow.kernel.values import pointer
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Subject
 
@@ -28,7 +27,7 @@ def check_retries(subject: Subject, report: Report) -> None:
         if node is None or registered is None or node.retry is None or not node.retry.on:
             continue
         try:
-            own = registered.cls.errors_for(node.params)
+            own = registered.cls.errors_for(node.type_params)
         except Exception:  # params of the wrong shape have their own issues
             own = None
         codes = sorted(errors.ATTEMPT_CODES.union(own or ()))
@@ -38,10 +37,10 @@ def check_retries(subject: Subject, report: Report) -> None:
             near = did_you_mean(name, [*codes, *sorted(_TYPES)])
             (report.warning if own is None else report.error)(
                 "node.unknown-error",
-                pointer("nodes", i, "retry", "on", position),
-                f"{node.type} does not fail with {name[:80]!r}."
+                subject.pointer("nodes", i, "retry", "on", position),
+                f"{node.type_id} does not fail with {name[:80]!r}."
                 if own is not None
-                else f"{node.type} does not declare its errors, so {name[:80]!r} may never match.",
+                else f"{node.type_id} does not declare its errors, so {name[:80]!r} may never match.",
                 hint=near
                 or f"Codes: {', '.join(codes[:40])}; or an exception type, or * for all but permanent errors.",
             )

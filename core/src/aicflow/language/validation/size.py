@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aicflow_language.expr.limits import MAX_CHARACTERS
@@ -10,6 +10,7 @@ from aicflow_language.expr.limits import MAX_CHARACTERS
 from aicflow.kernel.values import pointer
 from aicflow.language.validation.limits import Limits
 from aicflow.language.validation.report import Report
+from aicflow.language.validation.subject import BODIES
 
 __all__ = ["check_size", "deeper_than"]
 
@@ -31,18 +32,16 @@ def deeper_than(value: Any, limit: int) -> str | None:
 
 def check_size(raw: Mapping[str, Any], report: Report, limits: Limits) -> bool:
     """False when the document is over a limit, which is then told."""
-    for key, most in (("nodes", limits.nodes), ("edges", limits.edges), ("triggers", limits.triggers)):
-        part = raw.get(key)
-        if isinstance(part, list) and len(part) > most:
-            report.error(
-                "doc.too-large", pointer(key), f"The workflow has {len(part)} {key}; at most {most} are taken."
-            )
-            return False
     texts: list[str] = []
     if _is_deep(raw, limits.depth, texts):
         deep = deeper_than(raw, limits.depth) or ""
         report.error("doc.too-deep", deep, f"The document is nested deeper than {limits.depth} levels here.")
         return False
+    for key, most in (("nodes", limits.nodes), ("edges", limits.edges), ("triggers", limits.triggers)):
+        count = sum(len(part[key]) for part in _parts(raw) if isinstance(part.get(key), list))
+        if count > most:
+            report.error("doc.too-large", pointer(key), f"The workflow has {count} {key}; at most {most} are taken.")
+            return False
     expressions = sum(text.count(_OPENING) for text in texts)
     characters = sum(map(len, texts))
     if characters > limits.characters:
@@ -56,6 +55,16 @@ def check_size(raw: Mapping[str, Any], report: Report, limits: Limits) -> bool:
             report.error("doc.too-large", "", message, hint="Split it, and join the parts with workflow.call.")
             return False
     return True
+
+
+def _parts(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The document and the bodies of its nodes."""
+    waiting = [raw]
+    for part in waiting:  # grows while it is read
+        yield part
+        nodes = part.get("nodes")
+        entries = (entry for entry in nodes if isinstance(entry, dict)) if isinstance(nodes, list) else ()
+        waiting += [entry[kind] for entry in entries for kind in BODIES if isinstance(entry.get(kind), dict)]
 
 
 def _is_deep(raw: Any, limit: int, texts: list[str]) -> bool:

@@ -14,7 +14,6 @@ from aicflow.kernel.trigger import Trigger, TriggerType
 from aicflow.kernel.values import dumps
 from aicflow.language.schema import SchemaView, check, conjunction
 from aicflow.language.validation.effort import Effort
-from aicflow.language.validation.limits import Limits
 from aicflow.language.validation.subject import Subject
 from aicflow.language.validation.views import ANYTHING, NULL, constant, merged
 
@@ -103,11 +102,19 @@ def _payload_view(cls: TriggerType) -> SchemaView | None:
 
 
 class Sources:
-    """The types of what one document's expressions can read."""
+    """The types of what the expressions of one document, or of one body inside of it, can read."""
 
-    def __init__(self, subject: Subject, limits: Limits) -> None:
-        self._subject = subject
-        self.effort = Effort(limits.parts)
+    def __init__(
+        self,
+        subject: Subject,
+        effort: Effort,
+        outer: Sources | None = None,
+        names: Mapping[str, SchemaView] | None = None,
+    ) -> None:
+        self.subject = subject
+        self.effort = effort
+        self.outer = outer
+        self.names = names or {}
         self._afforded: dict[int, SchemaView] = {}
         self._outputs: dict[int, SchemaView] = {}
         self._nullable: dict[int, SchemaView] = {}
@@ -116,8 +123,10 @@ class Sources:
     @cached_property
     def input(self) -> SchemaView:
         """The execution's input."""
-        schema = self._subject.input_schema
-        if schema is None or "/input_schema" in self._subject.unusable_schemas:
+        if self.outer is not None:
+            return self.outer.input
+        schema = self.subject.input_schema
+        if schema is None or "/input_schema" in self.subject.unusable_schemas:
             return ANYTHING
         if isinstance(schema, bool):
             return ANYTHING
@@ -126,12 +135,14 @@ class Sources:
     @cached_property
     def trigger(self) -> SchemaView:
         """The payload of whichever trigger; null when the execution was started in another way."""
-        payloads = [self.payload(index) for index in range(len(self._subject.triggers))]
+        if self.outer is not None:
+            return self.outer.trigger
+        payloads = [self.payload(index) for index in range(len(self.subject.triggers))]
         return merged([*payloads, NULL])
 
     def payload(self, index: int) -> SchemaView:
         """The payload of one trigger."""
-        trigger, registered = self._subject.triggers[index], self._subject.trigger_types[index]
+        trigger, registered = self.subject.triggers[index], self.subject.trigger_types[index]
         if trigger is None or registered is None:
             return ANYTHING
         cls = registered.cls
@@ -157,23 +168,23 @@ class Sources:
 
     def own_output(self, index: int) -> SchemaView | None:
         """What the node's type says of its output."""
-        node, registered = self._subject.nodes[index], self._subject.types[index]
+        node, registered = self.subject.nodes[index], self.subject.types[index]
         if node is None or registered is None:
             return None
         cls = registered.cls
         if _is_same(cls, Node, "output_schema_for"):
             return _output_view(cls)
         try:
-            return self._own(cls.output_schema_for(node.params))
+            return self._own(cls.output_schema_for(node.type_params))
         except Exception:  # params of the wrong shape have their own issues
             return None
 
     def declared_output(self, index: int) -> SchemaView | None:
         """What the document says of the node's output."""
-        node = self._subject.nodes[index]
+        node = self.subject.nodes[index]
         if node is None or node.output_schema is None or isinstance(node.output_schema, bool):
             return None
-        if f"/nodes/{index}/output_schema" in self._subject.unusable_schemas:
+        if self.subject.pointer("nodes", index, "output_schema") in self.subject.unusable_schemas:
             return None
         return self._own(node.output_schema)
 
@@ -198,6 +209,8 @@ class Sources:
         """The type of a part of the document's `vars`, which live as long as this."""
         if not isinstance(value, list | dict):
             return constant(value)
+        if self.outer is not None:
+            return self.outer.constant(value)
         found = self._constants.get(id(value))
         if found is None:
             found = self._constants[id(value)] = constant(value)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from aicflow_language.template import Template
 
 from aicflow.kernel.document import Edge, NodeEntry, Settings, TriggerEntry
 from aicflow.kernel.graph import Graph
 from aicflow.kernel.registry import RegisteredNode, RegisteredTrigger, Registry
+from aicflow.kernel.values import pointer
+from aicflow.language.validation.paths import Paths
 
-__all__ = ["Place", "Site", "Subject"]
+__all__ = ["BODIES", "Body", "Place", "Site", "Subject"]
 
-type Place = Literal["node", "output", "trigger", "trigger-params", "concurrency"]
+type Place = Literal["node", "output", "trigger", "trigger-params", "concurrency", "key", "while"]
+
+BODIES: Final = ("map", "repeat", "group")
+"""The keys under which a node has a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +61,56 @@ class Subject:
     unusable_schemas: set[str] = field(default_factory=set)
     """Pointers of declared schemas that are not JSON Schemas."""
     sites: list[Site] = field(default_factory=list)
+    paths: Paths | None = None
+    body: Body | None = None
+    """Whose body this is; None for the document itself."""
+    names: tuple[str, ...] = ()
+    """What expressions may use besides the roots."""
+    bodies: dict[int, Subject] = field(default_factory=dict)
+    """The bodies of its nodes."""
+    homes: dict[str, Subject] = field(default_factory=dict)
+    """Where each node of the whole document stands, by id."""
+    ids: dict[str, str] = field(default_factory=dict)
+    """The pointer of each id of the whole document."""
+
+    def pointer(self, *keys: str | int) -> str:
+        """The pointer of a part of it, from the top of the document."""
+        return pointer(*keys) if self.body is None else self.body.pointer + pointer(*keys)
+
+    def holder(self, name: str) -> Body | None:
+        """The body directly in it that holds the node, however deep inside."""
+        home = self.homes.get(name)
+        while home is not None and home.body is not None:
+            if home.body.outer is self:
+                return home.body
+            home = home.body.outer
+        return None
+
+    def parts(self) -> Iterator[Subject]:
+        """Itself and all bodies inside, in document order."""
+        yield self
+        for body in self.bodies.values():
+            yield from body.parts()
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Where a body stands: under which key (`map`, `repeat`, `group`) of which node of what is around it."""
+
+    outer: Subject
+    owner: int
+    kind: str
+
+    @property
+    def pointer(self) -> str:
+        return self.outer.pointer("nodes", self.owner, self.kind)
+
+    @property
+    def name(self) -> str:
+        """The id of the node that it is the body of."""
+        return next((name for name, at in self.outer.index.items() if at == self.owner), f"node {self.owner}")
+
+    @property
+    def result(self) -> str:
+        """How expressions outside read what the body gives."""
+        return f"nodes.{self.name}.output" + {"map": ".items[*]", "repeat": ".carry"}.get(self.kind, "")

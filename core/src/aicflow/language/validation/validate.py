@@ -9,15 +9,16 @@ from aicflow_language.suggest import bounded_suggestions
 
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.registry import Registry
+from aicflow.language.validation.effort import Effort
 from aicflow.language.validation.entries import check_entries, check_graph
-from aicflow.language.validation.expressions import check_expressions, check_unreachable, paths_of
+from aicflow.language.validation.expressions import check_expressions, check_unreachable, find_paths
 from aicflow.language.validation.inputs import check_inputs
 from aicflow.language.validation.limits import Limits
 from aicflow.language.validation.params import check_params, check_templates
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.retries import check_retries
+from aicflow.language.validation.scope import Scope
 from aicflow.language.validation.shape import check_schemas, read_shape
-from aicflow.language.validation.sources import Sources
 from aicflow.language.validation.subject import Subject
 from aicflow.language.validation.ways import check_triggers
 
@@ -47,17 +48,20 @@ def _validate(document: Any, registry: Registry, secret_names: Collection[str] |
         return report.in_order(document)
     subject = Subject(document, registry, secret_names)
     if read_shape(subject, report, limits):
-        check_schemas(subject, report)
-        check_entries(subject, report)
-        check_graph(subject, report)
-        check_retries(subject, report)
-        check_params(subject, report)
-        check_templates(subject, report)
-        paths = paths_of(subject)
-        if paths is not None:
-            check_unreachable(subject, paths, report)
-        check_triggers(subject, paths, report)
-        sources = Sources(subject, limits)
-        check_inputs(subject, sources, report)
-        check_expressions(subject, sources, paths, limits, report)
+        parts = list(subject.parts())
+        for part in parts:
+            check_schemas(part, report)
+            check_entries(part, report)
+        for part in parts:
+            check_graph(part, report)
+            check_retries(part, report)
+            check_params(part, report)
+            check_templates(part, report)
+        find_paths(subject)
+        for part in parts:
+            check_unreachable(part, report)
+        check_triggers(subject, report)
+        scope = Scope(subject, Effort(limits.parts))
+        check_inputs(scope, report)
+        check_expressions(scope, limits, report)
     return report.in_order(document)

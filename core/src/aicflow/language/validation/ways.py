@@ -16,9 +16,9 @@ __all__ = ["check_triggers"]
 _SHOWN = 4
 
 
-def check_triggers(subject: Subject, paths: Paths | None, report: Report) -> None:
+def check_triggers(subject: Subject, report: Report) -> None:
     """What the type of each trigger says of its params beside the nodes and edges."""
-    ways = None if paths is None or subject.loose else _Ways(subject, paths)
+    ways = None if subject.paths is None or subject.loose else _Ways(subject, subject.paths)
     for i, trigger in enumerate(subject.triggers):
         found = subject.trigger_types[i]
         if trigger is not None and found is not None:
