@@ -27,6 +27,7 @@ PORTS = (
     ports.KeyStore,
     ports.IdempotencyStore,
     ports.NodeSettingStore,
+    ports.StateStore,
     ports.Maintenance,
     ports.SignalBus,
 )

@@ -6,6 +6,7 @@ secret source `SecretSource` (`aicflow_secrets`), an observer `Observer` (`aicfl
 suites are in `aicflow.testing`."""
 
 from aicflow.kernel.clock import Clock, iso
+from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import (
     AICFlowError,
     Conflict,
@@ -53,6 +54,7 @@ from aicflow.kernel.ports.tables import (
     KeyStore,
     NodeSetting,
     NodeSettingStore,
+    StateStore,
     TriggerStore,
     WorkflowRecord,
     WorkflowStore,
@@ -120,6 +122,8 @@ __all__ = [
     "Skip",
     "SlotLimit",
     "StaleClaim",
+    "StateEntry",
+    "StateStore",
     "Step",
     "Store",
     "StoreType",

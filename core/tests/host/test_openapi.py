@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from aicflow.host.app import create_app
 from aicflow.host.openapi import document, text
-from aicflow.host.routes import catalogue, executions, keys, preview, streams, triggers, workflows
+from aicflow.host.routes import catalogue, executions, keys, preview, state, streams, triggers, workflows
 from aicflow.host.settings import Settings, settings_table
 from aicflow.problems import TITLES
 
@@ -34,7 +34,7 @@ def test_the_exported_document_is_the_codes() -> None:
 def test_every_reference_leads_somewhere_and_every_schema_is_one(api: dict[str, Any]) -> None:
     assert api["openapi"].startswith("3.1")
     known = {f"#/components/schemas/{name}" for name in api["components"]["schemas"]}
-    assert set(re.findall(r'"\$ref": ?"([^"]+)"', text())) <= known
+    assert set(re.findall(r'"\$ref": ?"([^"]+)"', text(create_app(Settings())))) <= known
     for schema in api["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
     ids = [call["operationId"] for path in api["paths"].values() for call in path.values()]
@@ -54,7 +54,7 @@ def test_every_route_is_documented_and_asks_for_a_scope(api: dict[str, Any]) -> 
                 assert {"401", "403"} <= set(call["responses"])
     scoped = [
         route
-        for module in (workflows, preview, executions, streams, catalogue, triggers, keys)
+        for module in (workflows, preview, executions, streams, catalogue, triggers, state, keys)
         for route in [*module.routes.routes, *([executions.start_route] if module is executions else [])]
         if any(getattr(one.dependency, "aicflow_scope", None) for one in route.dependencies)  # type: ignore[attr-defined]
     ]
@@ -90,6 +90,8 @@ def test_answers_are_as_the_document_says(host: Host, api: dict[str, Any]) -> No
         "PluginPage": host.client.get("/plugins").json(),
         "TriggerPage": host.client.get("/triggers").json(),
         "ApiKeyPage": host.client.get("/api-keys").json(),
+        "StateEntry": host.client.put(f"/workflows/{workflow['id']}/state/a", json={"value": [1]}).json(),
+        "StatePage": host.client.get(f"/workflows/{workflow['id']}/state").json(),
         "ApiKeyCreated": host.client.post("/api-keys", json={"name": "x", "scopes": ["read"]}).json(),
         "ValidationResult": host.client.post("/workflows/validate", json={**ECHO, "nodes": []}).json(),
         "ProblemDocument": host.client.get("/workflows/none").json(),

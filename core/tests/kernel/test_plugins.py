@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aicflow import Context, Node, Params, Trigger, hookimpl, node
+from aicflow.definition import definition_problem
 from aicflow.host.plugins import Plugins, load_plugins
 from aicflow.kernel.errors import NotFound, PluginError
 from aicflow.kernel.ports.tables import NodeSetting
@@ -304,5 +305,5 @@ def bad_definitions() -> list[tuple[type, str]]:
 @pytest.mark.parametrize(("cls", "words"), bad_definitions(), ids=lambda value: getattr(value, "__name__", ""))
 def test_a_wrong_definition_says_what_is_wrong(cls: type, words: str) -> None:
     with pytest.raises(PluginError, match=words) as error:
-        Registry().register(cls)  # type: ignore[arg-type]
+        Registry(definition_problem).register(cls)  # type: ignore[arg-type]
     assert error.value.code == "bad-type"

@@ -13,11 +13,12 @@ from typing import Any, Concatenate, Self, overload
 from aicflow_sdk.models import Page
 from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
+from aicflow_sdk.resources.state import AsyncState
 from aicflow_sdk.resources.triggers import AsyncTriggers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
 from aicflow_sdk.session import AsyncItems, AsyncPages
 
-__all__ = ["ApiKeys", "Executions", "Host", "NodeTypes", "Plugins", "TriggerTypes", "Triggers", "Workflows"]
+__all__ = ["ApiKeys", "Executions", "Host", "NodeTypes", "Plugins", "State", "TriggerTypes", "Triggers", "Workflows"]
 
 
 def run[T](coroutine: Coroutine[Any, Any, T]) -> T:
@@ -188,6 +189,15 @@ class Triggers(Blocking[AsyncTriggers]):
     deliveries = _pages(AsyncTriggers.deliveries)
     delivery = _runs(AsyncTriggers.delivery)
     replay = _runs(AsyncTriggers.replay)
+
+
+class State(Blocking[AsyncState]):
+    """What workflows keep between their executions."""
+
+    list = _pages(AsyncState.list)
+    get = _runs(AsyncState.get)
+    put = _runs(AsyncState.put)
+    delete = _runs(AsyncState.delete)
 
 
 class ApiKeys(Blocking[AsyncApiKeys]):

@@ -6,10 +6,21 @@ import os
 import ssl
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from aicflow_sdk.blocking import ApiKeys, Executions, Host, NodeTypes, Plugins, Triggers, TriggerTypes, Workflows
+from aicflow_sdk.blocking import (
+    ApiKeys,
+    Executions,
+    Host,
+    NodeTypes,
+    Plugins,
+    State,
+    Triggers,
+    TriggerTypes,
+    Workflows,
+)
 from aicflow_sdk.config import find_address
 from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
+from aicflow_sdk.resources.state import AsyncState
 from aicflow_sdk.resources.triggers import AsyncTriggers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
 from aicflow_sdk.retry import Retry
@@ -87,6 +98,7 @@ class AICFlow(_Client["httpx2.Client", "BlockingTransport"], Host):
         self.plugins = Plugins(AsyncPlugins(session))
         self.triggers = Triggers(AsyncTriggers(session))
         self.api_keys = ApiKeys(AsyncApiKeys(session))
+        self.state = State(AsyncState(session))
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +130,7 @@ class AsyncAICFlow(_Client["httpx2.AsyncClient", "AsyncTransport"], AsyncHost):
         self.plugins = AsyncPlugins(session)
         self.triggers = AsyncTriggers(session)
         self.api_keys = AsyncApiKeys(session)
+        self.state = AsyncState(session)
 
     async def __aenter__(self) -> Self:
         return self

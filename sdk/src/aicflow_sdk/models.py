@@ -339,6 +339,17 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateEntry:
+    """A value that a workflow keeps under a key. `version` is 1 at first and grows with each change."""
+
+    key: str
+    value: Any = None
+    version: int
+    updated_at: datetime
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """An API key; never the key itself."""
 

@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from aicflow.engine.environment import Environment
 from aicflow.engine.masking import Mask
-from aicflow.kernel.errors import StaleClaim, StoreUnavailable
+from aicflow.engine.unavailable import retry_while_unavailable
+from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.events import History, encode_event, fold
 from aicflow.kernel.execution import SETTLED_EVENTS, Execution
 from aicflow.kernel.ports.executions import Appended, EventBatch, ExecutionStore, ItemResult, Projection
 from aicflow.kernel.values import dumps
 
-__all__ = ["SEALED", "ExecutionLog", "read_events", "read_history", "retry_while_unavailable"]
+__all__ = ["SEALED", "ExecutionLog", "read_events", "read_history"]
 
 _logger = logging.getLogger("aicflow.engine")
 SEALED = "$sealed"
 _PAGE = 2_000
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 # What goes on after a crash needs of these what the node really said; the others are only read by people.
 _NEEDED = frozenset({"step.succeeded", "step.failed", "step.waiting"})
-
-
-async def retry_while_unavailable[T](call: Callable[[], Awaitable[T]], who: str = "The engine") -> T:
-    """The result of `call`, however long the store is full or locked: an execution waits, it does not fail."""
-    pause = _FIRST_PAUSE
-    while True:
-        try:
-            return await call()
-        except StoreUnavailable as error:
-            _logger.warning("%s waits for the store: %s", who, error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 async def read_events(store: ExecutionStore, execution_id: str) -> list[bytes]:

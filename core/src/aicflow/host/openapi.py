@@ -25,6 +25,7 @@ _READ_BY_ROUTES: Final = (
     requests.PatchNodeType,
     requests.FireTrigger,
     requests.CreateApiKey,
+    requests.PutState,
     WorkflowDocument,
 )
 _DESCRIPTION: Final = """\
@@ -36,8 +37,8 @@ Every call but health needs an API key: `Authorization: Bearer aicf_…` or `X-A
 
 A request that fits its schema is refused with 422 nevertheless when a cursor is none of the list, a workflow document
 has errors that validation finds, an input or an answer does not fit the schema that the workflow declares, default
-params are none of the node type, a bulk call has no condition, an API key would end in the past, or an idempotency key
-was used for another request.
+params are none of the node type, a bulk call has no condition, an API key would end in the past, a value is too large
+to be kept, or an idempotency key was used for another request.
 
 Calls that make something take an `Idempotency-Key`: the same request with the same key finds what the first one made
 and makes nothing.

@@ -161,10 +161,10 @@ def _admit(plugins: Plugins, info: PluginInfo, load: Callable[[], Any]) -> None:
 
 
 def _register_types(plugins: Plugins) -> None:
-    from aicflow.kernel.definition import advice
+    from aicflow.definition import advice, definition_problem
     from aicflow.kernel.registry import Provider, Registry
 
-    plugins.registry = Registry()
+    plugins.registry = Registry(definition_problem)
     for info in plugins.infos:
         if info.status != "loaded":
             continue

@@ -31,6 +31,7 @@ __all__ = [
     "PatchNodeType",
     "PatchWorkflow",
     "PreviewExpression",
+    "PutState",
     "RerunExecution",
     "ResumeExecution",
     "StartExecution",
@@ -99,6 +100,13 @@ class StartExecution(_Request):
     version: Number | None = None
     priority: Whole = Field(default=0, ge=-1000, le=1000)
     engine: str | None = Field(default=None, max_length=64)
+
+
+class PutState(_Request):
+    """A value to keep."""
+
+    value: JsonValue = Field(description="Any JSON, up to 256 kB")
+    lifetime: float | None = Field(default=None, gt=0, le=315_360_000, description="Seconds until it is forgotten")
 
 
 class PreviewExpression(_Request):

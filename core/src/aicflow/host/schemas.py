@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from aicflow.kernel.context import StateEntry
 from aicflow.kernel.execution import Event, Execution, Step
 from aicflow.kernel.ports.tables import ApiKeyRecord, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Provider
@@ -252,6 +253,7 @@ PAGES: Final = {
     "ExecutionPage": "Execution",
     "NodeTypePage": "NodeType",
     "PluginPage": "Plugin",
+    "StatePage": "StateEntry",
     "TriggerPage": "Trigger",
     "TriggerTypePage": "TriggerType",
     "WorkflowPage": "WorkflowSummary",
@@ -261,7 +263,7 @@ PAGES: Final = {
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, BulkResult, Delivery, Event, Events, Execution, ExpressionPreview, Fires, Issue, NodeType, Plugin,
-    ProblemDocument, Ready, Step, StreamEvent, Trigger, TriggerType, ValidationResult, Why, WorkflowDiff,
+    ProblemDocument, Ready, StateEntry, Step, StreamEvent, Trigger, TriggerType, ValidationResult, Why, WorkflowDiff,
     WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 

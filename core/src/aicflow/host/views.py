@@ -11,6 +11,7 @@ from aicflow.engine.bulk import BulkOutcome
 from aicflow.engine.masking import Mask
 from aicflow.engine.run.failure import report_to_json
 from aicflow.host.plugins import PluginInfo
+from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.execution import Execution, Step, TriggerInfo
 from aicflow.kernel.issues import Issue
@@ -21,7 +22,8 @@ from aicflow.kernel.trigger import Delivery
 from aicflow.problems import problem_of
 
 __all__ = [
-    "api_key_view", "bulk_view", "delivery_view", "execution_view", "node_type_view", "plugin_view", "step_view",
+    "api_key_view", "bulk_view", "delivery_view", "execution_view", "node_type_view", "plugin_view", "state_view",
+    "step_view",
     "trigger_type_view", "version_view", "workflow_view",
 ]  # fmt: skip
 
@@ -33,6 +35,7 @@ _TRIGGER: Final = shower(TriggerInfo)
 _VERSION: Final = shower(WorkflowVersion)
 _WORKFLOW: Final = shower(WorkflowRecord)
 api_key_view: Final = shower(ApiKeyRecord)
+state_view: Final = shower(StateEntry)
 
 
 def workflow_view(

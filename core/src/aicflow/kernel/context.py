@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-__all__ = ["Answer", "Context", "LogLevel", "NodeCaller"]
+from aicflow.kernel.serialization import Instant, Record
+
+__all__ = ["Answer", "Context", "LogLevel", "NodeCaller", "State", "StateEntry"]
 
 type LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -35,6 +37,40 @@ class NodeCaller(Protocol):
         """Run the node type once as part of this step; returns its output as JSON. `untrusted`: somebody other than
         the workflow's author, such as a model, chose params and is told the output: the node sees it as
         `ctx.untrusted`, and secrets are masked in the output and in errors. Raises NodeError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StateEntry(Record):
+    """A value that a workflow keeps under a key. `version` is 1 at first and grows with each change."""
+
+    key: str
+    value: Any
+    version: int
+    updated_at: Instant
+    expires_at: Instant | None = None
+
+
+class State(Protocol):
+    """What the workflow keeps between its executions, by key."""
+
+    async def get(self, key: str) -> StateEntry | None:
+        """What is kept, None when there is nothing (any more)."""
+        ...
+
+    async def put(
+        self, key: str, value: Any, *, lifetime: float | None = None, version: int | None = None
+    ) -> StateEntry:
+        """Keep a value, for `lifetime` seconds when that is given. With `version`, only if the entry has it (0: only if
+        there is none). Raises PermanentError (`state-changed`, `state-invalid`)."""
+        ...
+
+    async def add(self, key: str, by: float, *, lifetime: float | None = None) -> StateEntry:
+        """Add to a number, 0 at first; once for the step, however often it is tried. Raises PermanentError."""
+        ...
+
+    async def delete(self, key: str, *, version: int | None = None) -> bool:
+        """Whether there was one. Raises PermanentError (`state-changed`)."""
         ...
 
 
@@ -76,6 +112,8 @@ class Context(Protocol):
 
     @property
     def nodes(self) -> NodeCaller: ...
+    @property
+    def state(self) -> State: ...
 
     def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
         """Keep a line in the execution's history (`step.log`)."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aicflow_language.suggest import did_you_mean
 
-from aicflow.kernel.definition import definition_problem
 from aicflow.kernel.errors import NotFound, PluginError
 from aicflow.kernel.node import NodeType
 from aicflow.kernel.ports.tables import NodeSetting
@@ -59,7 +58,9 @@ class Registry:
     Changed by one thread, read by any: what readers walk through is never changed but replaced.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[type], str | None] = lambda cls: None) -> None:
+        """`check` says what is wrong with the definition of a type."""
+        self._check = check
         self._nodes: dict[str, dict[int, tuple[NodeType, Provider]]] = {}
         self._triggers: dict[str, dict[int, tuple[TriggerType, Provider]]] = {}
         self._settings: dict[str, NodeSetting] = {}
@@ -69,8 +70,7 @@ class Registry:
         """Add a node or trigger type. Raises PluginError: `bad-type` for a wrong definition, `clash` when the id and
         version are taken by another class."""
         provider = provider or Provider(plugin="(embedded)")
-        problem = definition_problem(cls)
-        if problem is not None:
+        if (problem := self._check(cls)) is not None:
             raise PluginError("bad-type", problem)
         self._add(self._triggers if issubclass(cls, Trigger) else self._nodes, cls, provider)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from aicflow.kernel.context import StateEntry
+from aicflow.kernel.errors import Conflict
 from aicflow.kernel.execution import TERMINAL_STATUSES
 from aicflow.kernel.ports.executions import EventBatch, Labels, Projection
 from aicflow.kernel.values import dumps
+from aicflow.store.instants import now
 
-__all__ = ["check_append", "check_events", "check_limit", "has_labels", "spellings"]
+__all__ = ["check_append", "check_events", "check_limit", "has_labels", "next_state", "spellings"]
 
 _SETTLED = TERMINAL_STATUSES | {"waiting", "running"}
 
@@ -35,6 +39,21 @@ def check_append(batch: EventBatch, projection: Projection | None) -> None:
         raise ValueError(f"A batch cannot leave an execution {status!r}.")
     if (projection.finished_at is not None) != (status in TERMINAL_STATUSES):
         raise ValueError(f"A projection to {status!r} cannot have finished_at={projection.finished_at!r}.")
+
+
+def next_state(
+    before: StateEntry | None, key: str, value: Any, *, lifetime: float | None = None, version: int | None = None
+) -> StateEntry:
+    """The entry that comes after `before`. Raises Conflict."""
+    current, instant = before.version if before is not None else 0, now()
+    if version not in (None, current):
+        there = f"is at version {current}" if current else "is not there"
+        raise Conflict(
+            f"The state {key!r} {there}, not at version {version}.",
+            code="state-changed",
+            hint="Read it again, and apply the change to what is there now.",
+        )
+    return StateEntry(key, value, current + 1, instant, None if lifetime is None else instant + lifetime)
 
 
 def check_limit(limit: int) -> None:

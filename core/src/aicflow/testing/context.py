@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aicflow.kernel.context import Answer, LogLevel
+from aicflow.kernel.context import Answer, LogLevel, StateEntry
 from aicflow.kernel.errors import NotFound, PermanentError
 from aicflow.kernel.node import Exit, NodeType, StartChild, Wait, output_adapter
 from aicflow.language.params import checked_params
@@ -63,6 +64,42 @@ class NodeTable:
         return result.output if isinstance(result, Exit) else result
 
 
+class RecordingState:
+    """What a workflow keeps, in a dictionary: `entries` by key."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, StateEntry] = {}
+
+    async def get(self, key: str) -> StateEntry | None:
+        """As `Context.state.get`."""
+        return self.entries.get(key)
+
+    async def put(
+        self, key: str, value: Any, *, lifetime: float | None = None, version: int | None = None
+    ) -> StateEntry:
+        """As `Context.state.put`. Raises PermanentError (`state-changed`)."""
+        before = self._at(key, version)
+        expires_at = None if lifetime is None else time.time() + lifetime
+        self.entries[key] = StateEntry(key, value, before + 1, time.time(), expires_at)
+        return self.entries[key]
+
+    async def add(self, key: str, by: float, *, lifetime: float | None = None) -> StateEntry:
+        """As `Context.state.add`."""
+        before = self.entries[key].value if key in self.entries else 0
+        return await self.put(key, before + by, lifetime=lifetime)
+
+    async def delete(self, key: str, *, version: int | None = None) -> bool:
+        """As `Context.state.delete`. Raises PermanentError (`state-changed`)."""
+        self._at(key, version)
+        return self.entries.pop(key, None) is not None
+
+    def _at(self, key: str, version: int | None) -> int:
+        current = self.entries[key].version if key in self.entries else 0
+        if version not in (None, current):
+            raise PermanentError(f"The state {key!r} is at version {current}, not {version}.", code="state-changed")
+        return current
+
+
 @dataclass
 class RecordingContext:
     """A context that keeps what the node said, for tests. Secrets come from the given mapping."""
@@ -85,6 +122,7 @@ class RecordingContext:
 
     def __post_init__(self) -> None:
         self.nodes = NodeTable(self.types, self)
+        self.state = RecordingState()
 
     def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
         """Record a log line."""

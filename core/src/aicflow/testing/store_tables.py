@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -259,6 +260,61 @@ class TableCases:
         assert used is not None
         assert (used.fingerprint, used.result) == ("print", "plan")
         assert await store.idempotency.find("other", "k") is None
+
+    async def test_state_of_workflows(self, store: Store) -> None:
+        state = store.state
+        assert await state.get("wf", "a") is None
+        first = await state.put("wf", "a", {"n": 1}, version=0)
+        assert (first.value, first.version, first.expires_at) == ({"n": 1}, 1, None)
+        assert (await state.put("wf", "a", [2])).version == 2
+        assert (await state.put("wf", "a", 3, version=2)).version == 3
+        kept = await state.get("wf", "a")
+        assert kept is not None
+        assert (kept.key, kept.value, kept.version) == ("a", 3, 3)
+        for wrong in (0, 2, 4):
+            with pytest.raises(Conflict) as changed:
+                await state.put("wf", "a", 4, version=wrong)
+            assert changed.value.code == "state-changed"
+            with pytest.raises(Conflict):
+                await state.delete("wf", "a", version=wrong)
+        with pytest.raises(Conflict, match="is not there"):
+            await state.put("wf", "b", 1, version=1)
+        assert await state.get("other", "a") is None
+        assert await state.delete("wf", "a", version=3)
+        assert not await state.delete("wf", "a")
+        assert (await state.put("wf", "a", 1)).version == 1
+
+        once = Idempotency("state", "ex:step:1", "", owner="ex")
+        assert (await state.put("wf", "n", 1, idempotency=once)).version == 1
+        with pytest.raises(KeyUsed) as used:
+            await state.put("wf", "n", 2, idempotency=once)
+        assert used.value.result == "1"
+        kept = await state.get("wf", "n")
+        assert kept is not None
+        assert kept.value == 1
+
+    async def test_state_that_expires_is_not_there(self, store: Store) -> None:
+        entry = await store.state.put("wf", "soon", 1, lifetime=0.01)
+        assert entry.expires_at is not None
+        await store.state.put("wf", "later", 1, lifetime=1000)
+        await asyncio.sleep(0.02)
+        assert await store.state.get("wf", "soon") is None
+        assert [one.key for one in (await store.state.list("wf", limit=10)).items] == ["later"]
+        assert (await store.state.put("wf", "soon", 2, version=0)).version == 1
+
+    async def test_state_is_listed_by_key_and_goes_with_its_workflow(self, store: Store) -> None:
+        await store.workflows.create("wf", _document("keeps"), now=NOW)
+        for key in ("b:2", "a:1", "b:1", "b:3", "c"):
+            await store.state.put("wf", key, key)
+        first = await store.state.list("wf", prefix="b:", limit=2)
+        assert [one.value for one in first.items] == ["b:1", "b:2"]
+        rest = await store.state.list("wf", prefix="b:", limit=2, cursor=first.next_cursor)
+        assert [one.key for one in rest.items] == ["b:3"]
+        assert rest.next_cursor is None
+        with pytest.raises(ValueError, match="cursor"):
+            await store.state.list("wf", limit=2, cursor="x")
+        await store.workflows.delete("wf")
+        assert list((await store.state.list("wf", limit=10)).items) == []
 
     async def test_settings_of_node_types(self, store: Store) -> None:
         off = NodeSetting("b.two", enabled=False)

@@ -1,4 +1,4 @@
-"""AIC Flow node types for data: records, formats, text, instants and chance."""
+"""AIC Flow node types for data: records, formats, text, state, instants and chance."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ __getattr__ = lazy_names(__name__)
 @hookimpl
 def aicflow_nodes() -> Sequence[type[Node[Any, Any]]]:
     """The node types."""
-    from aicflow_data import chance, formats, records, text
+    from aicflow_data import chance, formats, records, state, text
 
-    return [*records.NODES, *formats.NODES, *text.NODES, *chance.NODES]
+    return [*records.NODES, *formats.NODES, *text.NODES, *chance.NODES, *state.NODES]

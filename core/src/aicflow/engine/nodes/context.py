@@ -11,12 +11,13 @@ from typing import Any, Protocol, cast
 from aicflow.engine.masking import Mask
 from aicflow.engine.nodes.outputs import as_json
 from aicflow.engine.nodes.pool import NodePool
+from aicflow.engine.nodes.state import StepState
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.secrets import Secrets
 from aicflow.kernel.context import Answer, LogLevel
 from aicflow.kernel.errors import NodeError, NotFound, PermanentError, node_type_disabled
 from aicflow.kernel.node import Exit, NodeType, StartChild, Wait
-from aicflow.kernel.ports.tables import WorkflowStore
+from aicflow.kernel.ports.tables import StateStore, WorkflowStore
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.values import dumps
 from aicflow.language.params import checked_params
@@ -35,6 +36,7 @@ class StepRun(Protocol):
     registry: Registry
     secrets: Secrets
     workflows: WorkflowStore
+    state: StateStore
     options: EngineOptions
     mask: Mask
     used: set[NodeType]
@@ -52,6 +54,7 @@ class StepContext:
         "_calls",
         "_loop",
         "_run",
+        "_state",
         "answer",
         "attempt",
         "cancelled",
@@ -78,7 +81,16 @@ class StepContext:
         self.cancelled = False
         self.untrusted = False
         self._calls = 0
+        self._state: StepState | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def state(self) -> StepState:
+        """What the workflow keeps between its executions."""
+        if self._state is None:
+            run = self._run
+            self._state = StepState(run.state, run.workflow_id, run.execution_id, self.idempotency_key)
+        return self._state
 
     def enter_thread(self) -> None:
         """From now on it is used in another thread than the event loop's."""

@@ -13,7 +13,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
-from aicflow.engine.log import retry_while_unavailable
 from aicflow.engine.native import walk_graph
 from aicflow.engine.nodes.attempt import Failed, Interrupted, Outcome, Succeeded
 from aicflow.engine.nodes.outputs import checked_output
@@ -23,6 +22,7 @@ from aicflow.engine.run.open_steps import OpenStep
 from aicflow.engine.run.outcome import body_output
 from aicflow.engine.run.recovery import Resumption, settlement_of
 from aicflow.engine.run.step import SteppedRun, StepRunner
+from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.clock import iso
 from aicflow.kernel.document import Delay, Group, Map, Repeat
 from aicflow.kernel.errors import NodeError, PermanentError, StepTimeout, TransientError

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from aicflow.engine.environment import Environment
-from aicflow.engine.log import SEALED, retry_while_unavailable
+from aicflow.engine.log import SEALED
 from aicflow.engine.run.failure import report_to_json
 from aicflow.engine.run.recovery import unseal
+from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.errors import AICFlowError, NodeError, NotFound, PermanentError
 from aicflow.kernel.execution import ACTIVE_STATUSES, TERMINAL_STATUSES, Execution, Started, TriggerInfo
 from aicflow.kernel.node import StartChild

@@ -46,7 +46,7 @@ class ExecutionRun:
     ) -> None:
         self.env = env
         self.nodes, self.registry, self.options, self.secrets = env.nodes, env.registry, env.options, env.secrets
-        self.workflows = env.store.workflows
+        self.workflows, self.state = env.store.workflows, env.store.state
         self.plan = plan
         self.children = children
         self.execution = execution = claimed.execution

@@ -7,7 +7,14 @@ from typing import Protocol
 from aicflow.kernel.ports.executions import ExecutionStore
 from aicflow.kernel.ports.maintenance import Maintenance
 from aicflow.kernel.ports.signals import SignalBus
-from aicflow.kernel.ports.tables import IdempotencyStore, KeyStore, NodeSettingStore, TriggerStore, WorkflowStore
+from aicflow.kernel.ports.tables import (
+    IdempotencyStore,
+    KeyStore,
+    NodeSettingStore,
+    StateStore,
+    TriggerStore,
+    WorkflowStore,
+)
 
 __all__ = ["Store"]
 
@@ -30,6 +37,8 @@ class Store(Protocol):
     def idempotency(self) -> IdempotencyStore: ...
     @property
     def node_settings(self) -> NodeSettingStore: ...
+    @property
+    def state(self) -> StateStore: ...
     @property
     def maintenance(self) -> Maintenance: ...
     @property

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import KeyUsed
 from aicflow.kernel.ports.executions import Idempotency, Labels, Page
 from aicflow.kernel.serialization import Instant, Internal, Record
@@ -192,6 +193,36 @@ class NodeSetting:
     type_id: str
     enabled: bool = True
     default_params: JsonObject = field(default_factory=dict)
+
+
+class StateStore(Protocol):
+    """Values that workflows keep between executions. What has expired is not there."""
+
+    async def get(self, workflow_id: str, key: str) -> StateEntry | None: ...
+
+    async def put(
+        self,
+        workflow_id: str,
+        key: str,
+        value: Any,
+        *,
+        lifetime: float | None = None,
+        version: int | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> StateEntry:
+        """Keep a value, for `lifetime` seconds when that is given. With `version`, only if the entry has it (0: only if
+        there is none). Raises Conflict (`state-changed`); KeyUsed, whose result is the version that was written."""
+        ...
+
+    async def delete(self, workflow_id: str, key: str, *, version: int | None = None) -> bool:
+        """Whether there was one. Raises Conflict (`state-changed`)."""
+        ...
+
+    async def list(
+        self, workflow_id: str, *, prefix: str = "", limit: int, cursor: str | None = None
+    ) -> Page[StateEntry]:
+        """By key. Raises ValueError for a cursor that it did not make."""
+        ...
 
 
 class IdempotencyStore(Protocol):

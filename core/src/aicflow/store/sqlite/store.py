@@ -26,6 +26,7 @@ from aicflow.store.sqlite.maintenance import SQLiteMaintenance
 from aicflow.store.sqlite.migrate import migrate, migrations_in
 from aicflow.store.sqlite.node_settings import SQLiteNodeSettings
 from aicflow.store.sqlite.readers import Readers
+from aicflow.store.sqlite.state import SQLiteState
 from aicflow.store.sqlite.triggers import SQLiteTriggers
 from aicflow.store.sqlite.workflows import SQLiteWorkflows
 from aicflow.store.sqlite.writer import Writer
@@ -58,6 +59,7 @@ class SQLiteStore:
     keys: SQLiteKeys
     idempotency: SQLiteIdempotency
     node_settings: SQLiteNodeSettings
+    state: SQLiteState
     maintenance: SQLiteMaintenance
 
     def __init__(
@@ -146,6 +148,7 @@ class SQLiteStore:
         self.keys = SQLiteKeys(self._writer, self._readers)
         self.idempotency = SQLiteIdempotency(self._writer, self._readers)
         self.node_settings = SQLiteNodeSettings(self._writer, self._readers)
+        self.state = SQLiteState(self._writer, self._readers)
         self.maintenance = SQLiteMaintenance(self._writer, self._readers, self.path)
         self._writer.start()
         self._readers.start()

@@ -92,6 +92,7 @@ class SQLiteWorkflows(Part):
         bindings = (f"{workflow_id}:", f"{workflow_id};")  # ';' follows ':'
         connection.execute("DELETE FROM triggers WHERE binding_id >= ? AND binding_id < ?", bindings)
         connection.execute("DELETE FROM deliveries WHERE binding_id >= ? AND binding_id < ?", bindings)
+        connection.execute("DELETE FROM state WHERE workflow_id = ?", (workflow_id,))
         connection.execute("DELETE FROM workflows WHERE id = ?", (workflow_id,))
         forget_versions(connection, [workflow_id])
 

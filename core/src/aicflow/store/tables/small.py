@@ -1,21 +1,25 @@
-"""The smaller ports over tables: what triggers keep, API keys, settings of node types."""
+"""The smaller ports over tables: what triggers and workflows keep, API keys, settings of node types."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
+from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import Conflict, NotFound
 from aicflow.kernel.ports.executions import Idempotency, Page
 from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject, dumps, loads
-from aicflow.store.instants import micros
+from aicflow.store.checks import check_limit, next_state
+from aicflow.store.cursors import make_cursor, read_cursor
+from aicflow.store.instants import micros, now
 from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.pages import page_of
-from aicflow.store.tables.part import Part, Table, writes
+from aicflow.store.tables.part import Part, Table, key_of, writes
 
-__all__ = ["TableKeys", "TableNodeSettings", "TableTriggers"]
+__all__ = ["TableKeys", "TableNodeSettings", "TableState", "TableTriggers"]
 
 
 @dataclass(slots=True)
@@ -140,6 +144,60 @@ class TableKeys(Part):
     async def touch(self, key_id: str, *, now: float) -> None:
         if key_id in self._keys:
             self._keys[key_id] = replace(self._keys[key_id], last_used_at=now)
+
+
+class TableState(Part):
+    """What workflows keep between executions."""
+
+    def __init__(self, commit: Callable[[], Awaitable[None]], entries: Table, idempotency: TableIdempotency) -> None:
+        super().__init__(commit)
+        self._entries = entries
+        self._idempotency = idempotency
+
+    async def get(self, workflow_id: str, key: str) -> StateEntry | None:
+        entry: StateEntry | None = self._entries.get(key_of(workflow_id, key))
+        expired = entry is not None and entry.expires_at is not None and entry.expires_at <= now(None)
+        return None if expired else entry
+
+    @writes
+    async def put(
+        self,
+        workflow_id: str,
+        key: str,
+        value: Any,
+        *,
+        lifetime: float | None = None,
+        version: int | None = None,
+        idempotency: Idempotency | None = None,
+    ) -> StateEntry:
+        self._idempotency.check(idempotency)
+        before = await self.get(workflow_id, key)
+        entry = next_state(before, key, loads(dumps(value)), lifetime=lifetime, version=version)
+        self._entries[key_of(workflow_id, key)] = entry
+        self._idempotency.add(idempotency, str(entry.version), entry.updated_at)
+        return entry
+
+    @writes
+    async def delete(self, workflow_id: str, key: str, *, version: int | None = None) -> bool:
+        before = await self.get(workflow_id, key)
+        next_state(before, key, None, version=version)
+        return self._entries.pop(key_of(workflow_id, key), None) is not None and before is not None
+
+    def forget_workflow(self, workflow_id: str) -> None:
+        """Remove what a workflow kept."""
+        for name in [name for name in self._entries if loads(name)[0] == workflow_id]:
+            del self._entries[name]
+
+    async def list(
+        self, workflow_id: str, *, prefix: str = "", limit: int, cursor: str | None = None
+    ) -> Page[StateEntry]:
+        check_limit(limit)
+        after = str(read_cursor("state", cursor, str)[0]) if cursor is not None else ""
+        keys = sorted(key for mine, key in map(loads, self._entries) if mine == workflow_id)
+        entries = [await self.get(workflow_id, key) for key in keys if key > after and key.startswith(prefix)]
+        found = [entry for entry in entries if entry is not None]
+        more = len(found) > limit
+        return Page(found[:limit], make_cursor("state", found[limit - 1].key) if more else None)
 
 
 class TableNodeSettings(Part):

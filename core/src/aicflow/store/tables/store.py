@@ -10,7 +10,7 @@ from aicflow.store.tables.executions import TableExecutions
 from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.maintenance import TableMaintenance
 from aicflow.store.tables.part import Table
-from aicflow.store.tables.small import TableKeys, TableNodeSettings, TableTriggers
+from aicflow.store.tables.small import TableKeys, TableNodeSettings, TableState, TableTriggers
 from aicflow.store.tables.workflows import TableWorkflows
 
 __all__ = ["TableStore"]
@@ -44,11 +44,13 @@ class TableStore(ABC):
         self.executions = TableExecutions(
             self.commit, self.table("executions"), self.table("fires"), self.triggers, self.idempotency
         )
+        self.state = TableState(self.commit, self.table("state"), self.idempotency)
         self.workflows = TableWorkflows(
             self.commit,
             self.table("workflows"),
             self.table("versions"),
             self.triggers,
+            self.state,
             self.executions,
             self.idempotency,
         )

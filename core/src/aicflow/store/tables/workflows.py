@@ -15,7 +15,7 @@ from aicflow.store.instants import micros
 from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.pages import page_of
 from aicflow.store.tables.part import Part, Table, writes
-from aicflow.store.tables.small import TableTriggers
+from aicflow.store.tables.small import TableState, TableTriggers
 
 if TYPE_CHECKING:
     from aicflow.store.tables.executions import TableExecutions
@@ -53,12 +53,14 @@ class TableWorkflows(Part):
         rows: Table,
         versions: Table,
         triggers: TableTriggers,
+        state: TableState,
         executions: TableExecutions,
         idempotency: TableIdempotency,
     ) -> None:
         super().__init__(commit)
         self._idempotency = idempotency
         self._triggers = triggers
+        self._state = state
         self._executions = executions
         self._rows = rows
         self._versions = versions
@@ -114,6 +116,7 @@ class TableWorkflows(Part):
         _check_revision(self._row(workflow_id), expected_revision)
         del self._rows[workflow_id]
         self._triggers.forget_workflow(workflow_id)
+        self._state.forget_workflow(workflow_id)
         self.forget_versions({workflow_id})
 
     async def get(self, workflow_id: str) -> WorkflowRecord:
