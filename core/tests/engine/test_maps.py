@@ -265,3 +265,96 @@ async def test_crashes_at_many_moments_run_nothing_finished_twice(lab: Any, coun
     assert execution.output["items"] == [f"e{i}" for i in range(count)]
     assert set(lab.ledger.effects) == {f"e{i}" for i in range(count)}
     assert len(lab.ledger.effects) <= count + 4 * 7
+
+
+async def test_an_item_that_two_waits_wake_at_once_goes_on_once(lab: Any) -> None:
+    body = [
+        {"id": "first", "type": "lab.effect", "params": {"name": "${{ 'first' + str(item) }}"}},
+        {"id": "a", "type": "wait", "params": {"seconds": 0.2}},
+        {"id": "b", "type": "wait", "params": {"seconds": 0.2}},
+    ]
+    edges = [{"from": "first", "to": "a"}, {"from": "first", "to": "b"}]
+    hold = {"id": "hold", "type": "lab.hold", "params": {"name": "${{ str(item) }}"}}
+    node = each(*body, hold, edges=[*edges, {"from": "b", "to": "hold"}], concurrency=1)
+    execution_id = await lab.start([node], input=[0, 1, 2])
+    await lab.ledger.entered["0"].wait()  # the others are woken twice while this one has the only place
+    await asyncio.sleep(0.3)
+    for name in "012":
+        lab.ledger.gates[name].set()
+    await lab.end(execution_id)
+    assert sorted(lab.ledger.effects) == ["0", "1", "2", "first0", "first1", "first2"]
+
+
+async def test_a_map_does_not_forget_a_failed_item_in_a_crash(lab: Any) -> None:
+    lab.ledger.said["why"] = "full"
+    body = [
+        {"id": "odd", "type": "lab.pick", "params": {"port": "${{ 'left' if item else 'right' }}"}},
+        {"id": "f", "type": "lab.fail_with", "params": {"name": "why"}},
+        {"id": "d", "type": "lab.deaf"},
+    ]
+    edges = [{"from": "odd", "port": "left", "to": "f"}, {"from": "odd", "port": "right", "to": "d"}]
+    execution_id = await lab.start([each(*body, edges=edges)], input=[False, True, False])
+
+    async def kept() -> bool:
+        return bool(await lab.store.executions.items(execution_id, "each"))
+
+    await lab.eventually(kept)
+    await lab.crash()  # while what does not stop holds the map, which has failed
+    execution = await lab.end(execution_id)
+    assert (execution.status, execution.error.code) == ("failed", "item-failed")
+    assert execution.error.details["index"] == 1
+    types = await lab.types(execution_id)
+    assert {"step.cancelled each[0].d", "step.cancelled each[2].d"} <= set(types)
+
+
+async def test_steps_inside_are_settled_by_a_cancel_after_a_crash(lab: Any) -> None:
+    hold = {"id": "h", "type": "lab.hold", "params": {"name": "${{ str(item) }}"}}
+    execution_id = await lab.start([each(hold)], input=[0, 1])
+    await lab.ledger.entered["1"].wait()
+    await lab.store.executions.request_cancel(execution_id)
+    await lab.crash()
+    assert (await lab.end(execution_id)).status == "cancelled"
+    assert {"step.cancelled each[0].h", "step.cancelled each[1].h"} <= set(await lab.types(execution_id))
+
+
+async def test_a_map_of_one_at_a_time_is_not_parked_while_it_works(lab: Any) -> None:
+    execution = await lab.run([each(ADD, concurrency=1)], input=list(range(1_500)))
+    assert execution.output["count"] == 1_500
+    assert "execution.waiting" not in await lab.types(execution.id)
+
+
+async def test_an_error_beside_items_at_work_ends_them(lab: Any) -> None:
+    """An output that is no JSON is that item's failure, not the execution's."""
+    body = {"id": "n", "type": "lab.anything", "params": {"nan": True}}
+    execution = await lab.run([each(body, on_item_error="continue")], input=[1])
+    assert execution.output["failed"][0]["error"]["code"] == "output-invalid"
+
+
+async def test_a_retried_group_begins_anew_after_a_crash(lab: Any) -> None:
+    effect = {"id": "do", "type": "lab.effect", "params": {"name": "${{ 'a' + str(item) }}"}}
+    body = [
+        each(effect, over=[1, 2]),
+        {"id": "f", "type": "lab.fail", "params": {"times": 1}},
+        {"id": "h", "type": "lab.hold"},
+    ]
+    group = {"nodes": body, "edges": [{"from": "each", "to": "f"}, {"from": "f", "to": "h"}]}
+    retry = {"max_attempts": 3, "initial_delay": 0.4, "jitter": False}
+    execution_id = await lab.start([{"id": "g", "group": group, "retry": retry}])
+    await lab.until(execution_id, "waiting")
+    await lab.crash()  # while it waits for the second attempt
+    await lab.ledger.entered["hold"].wait()
+    assert lab.ledger.effects == ["a1", "a2", "a1", "a2"]
+    await lab.crash()
+    lab.ledger.gates["hold"].set()
+    execution = await lab.end(execution_id)
+    assert (execution.status, lab.ledger.calls["fail"]) == ("succeeded", 2)
+    assert lab.ledger.effects == ["a1", "a2", "a1", "a2", "hold"]
+
+
+async def test_the_timeout_of_a_body_goes_on_while_it_waits(lab: Any) -> None:
+    ask = {"id": "ok", "type": "wait", "params": {"answer_schema": True}}
+    execution_id = await lab.start([{**each(ask), "timeout": 0.4}], input=[1, 2])
+    await lab.until(execution_id, "waiting")
+    execution = await lab.end(execution_id)
+    assert (execution.status, execution.error.code) == ("failed", "timeout")
+    assert "each did not end within 0.4 s." in execution.error.message

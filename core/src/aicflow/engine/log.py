@@ -113,6 +113,11 @@ class ExecutionLog:
         self._items.append(item)
         self._flush_later()
 
+    def forget_items(self, prefix: str) -> None:
+        """What items of steps whose ids begin so came to counts no more."""
+        self._progress = {name: value for name, value in self._progress.items() if not name.startswith(prefix)}
+        self.keep_item(ItemResult(prefix, -1, False))
+
     def show_progress(self, step_id: str, attempt: int, data: Mapping[str, Any]) -> None:
         """Say how far the step is, with the next flush; what was to be said before is not."""
         self._progress[step_id] = (attempt, data)

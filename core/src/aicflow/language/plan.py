@@ -114,7 +114,7 @@ class PlannedNode:
 @dataclass(slots=True)
 class Body:
     """Nodes and the edges between them, ready to run; `output` is what one run of them gives. `tasks` are the nodes
-    whose type asks for a LangGraph task."""
+    whose type asks for a LangGraph task, and those with a body that has any."""
 
     graph: Graph
     nodes: tuple[PlannedNode, ...]
@@ -197,7 +197,16 @@ class _Builder:
             if entry.body is not None:
                 node.body = self._body(entry.body, names)
             nodes.append(node)
-        return graph, tuple(nodes), index, frozenset(node.index for node in nodes if node.cls.in_langgraph_task)
+        return (
+            graph,
+            tuple(nodes),
+            index,
+            frozenset(
+                node.index
+                for node in nodes
+                if node.cls.in_langgraph_task or (node.body is not None and node.body.tasks)
+            ),
+        )
 
     def _body(self, entry: BodyEntry, outer: tuple[str, ...]) -> PlannedBody:
         names = (*outer, *body_names(entry))

@@ -10,10 +10,10 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
-from aicflow.engine.native import walk_graph
 from aicflow.engine.nodes.attempt import Failed, Interrupted, Outcome, Succeeded
 from aicflow.engine.nodes.outputs import checked_output
 from aicflow.engine.nodes.params import resolved, step_params
@@ -25,7 +25,7 @@ from aicflow.engine.run.step import SteppedRun, StepRunner
 from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.clock import iso
 from aicflow.kernel.document import Delay, Group, Map, Repeat
-from aicflow.kernel.errors import NodeError, PermanentError, StepTimeout, TransientError
+from aicflow.kernel.errors import NodeError, OutputInvalid, PermanentError, StepTimeout, TransientError
 from aicflow.kernel.execution import Step
 from aicflow.kernel.ports.engine import Settlement
 from aicflow.kernel.ports.executions import ItemResult
@@ -41,12 +41,28 @@ _PAGE = 1_000
 class Bodies:
     """What one turn of an execution knows of its bodies: steps inside that an earlier turn began, items that ended."""
 
-    def __init__(self, run: SteppedRun, resumption: Resumption, ended: Mapping[str, Mapping[int, bool]]) -> None:
+    def __init__(self, run: SteppedRun, resumption: Resumption, ended: dict[str, dict[int, bool]]) -> None:
         self.run_of = run
         self.inside = resumption.inside
         self.begun = resumption.begun
         self.ended = ended
         self.real = resumption.items
+
+    def left(self, prefix: str = "") -> list[Step]:
+        """Take away the steps of an earlier turn whose ids begin so; those that are not settled."""
+        left: list[Step] = []
+        for at in [at for at in self.inside if at.startswith(prefix)]:
+            steps = self.inside.pop(at).values()
+            left += [step for step in steps if settlement_of(step) is None and step.status != "cancelled"]
+        return left
+
+    def forget(self, prefix: str) -> None:
+        """The body runs from its beginning: what is inside of it counts no more."""
+        self.left(prefix)
+        for known in (self.begun, self.ended, self.real):
+            for name in [name for name in known if name.startswith(prefix)]:
+                del known[name]
+        self.run_of.log.forget_items(prefix)
 
     async def run(self, frame: StepRunner, step: OpenStep, deadline: float | None) -> Outcome | None:
         """Run the body of the step: its outcome, or None when it is parked."""
@@ -61,7 +77,40 @@ class Bodies:
                 runner = _GroupBody(self, frame, step, body, entry)
             case _:
                 raise AssertionError(body.entry)
-        return await _within(runner, step, deadline)
+        return await self._within(runner, frame, step, deadline)
+
+    async def _within(self, body: _Body, frame: StepRunner, step: OpenStep, deadline: float | None) -> Outcome | None:
+        """Run it within its time limit, which counts from when it began: it goes on while what is inside waits."""
+        loop, clock, ends = asyncio.get_running_loop(), self.run_of.env.clock, frame.sleepers.ends
+        limit = seconds = step.node.timeout
+        if seconds is not None and step.begun is not None and step.attempt == 1 and step.begun.started_at is not None:
+            began = datetime.fromisoformat(step.begun.started_at).timestamp()
+            seconds = max(0.0, seconds - max(0.0, clock.now() - began))
+        if deadline is not None:
+            left = max(deadline - loop.time(), 0.0)
+            if seconds is None or left < seconds:
+                seconds, limit = left, step.node.step_timeout
+        if seconds is None:
+            return await body.run()
+        late = False
+
+        def time_out() -> None:
+            nonlocal late
+            late = True
+            body.stop()
+
+        ends[step.id] = clock.now() + seconds
+        timer = loop.call_later(seconds, time_out)
+        try:
+            outcome = await body.run()
+        finally:
+            timer.cancel()
+        if outcome is not None:
+            del ends[step.id]
+        if late and isinstance(outcome, Interrupted | None):
+            hint = "Raise its timeout, or make its work smaller."
+            return Failed(StepTimeout(f"{step.id} did not end within {limit:g} s.", hint=hint))
+        return outcome
 
 
 class _Body(Protocol):
@@ -70,33 +119,6 @@ class _Body(Protocol):
         ...
 
     async def run(self) -> Outcome | None: ...
-
-
-async def _within(body: _Body, step: OpenStep, deadline: float | None) -> Outcome | None:
-    """Run it within its time limit."""
-    loop = asyncio.get_running_loop()
-    seconds = step.node.timeout
-    if deadline is not None:
-        left = max(deadline - loop.time(), 0.0)
-        seconds = left if seconds is None else min(seconds, left)
-    if seconds is None:
-        return await body.run()
-    limit, late = seconds, False
-
-    def time_out() -> None:
-        nonlocal late
-        late = True
-        body.stop()
-
-    timer = loop.call_later(limit, time_out)
-    try:
-        outcome = await body.run()
-    finally:
-        timer.cancel()
-    if late and isinstance(outcome, Interrupted | None):
-        hint = "Raise its timeout, or make its work smaller."
-        return Failed(StepTimeout(f"{step.id} did not end within {limit:g} s.", hint=hint))
-    return outcome
 
 
 class _Frames:
@@ -127,7 +149,7 @@ class _Frames:
         return self._frame.inside(self._node, self._body, prefix, names, steps, **options)
 
     async def _walk(self, inner: StepRunner, limit: int | None = None) -> None:
-        """Run what can run of the frame."""
+        """Run what can run of the frame. Only the steps inside count as busy meanwhile."""
         self._live.add(inner)
         inner.stopped = self._stopped
         run = inner.run
@@ -139,7 +161,8 @@ class _Frames:
                     return await inner.run(index)
 
         try:
-            await walk_graph(self._body.graph, run, inner.skip)
+            with self._frame.sleepers.aside():
+                await self._run.walk(self._body, run, inner.skip, inner.prefix)
         finally:
             self._live.discard(inner)
 
@@ -158,14 +181,23 @@ class _Frames:
             self._frame.open.by_id.pop(step.id, None)
             if step.begun is not None and (step.begun.wait or {}).get("child"):
                 await self._run.children.cancel(self._run.execution_id, step.id)
+        for left in self._bodies.left(prefix):
+            self._run.log.add("step.cancelled", left.node_id, left.attempt)
+            if (left.wait or {}).get("child"):
+                await self._run.children.cancel(self._run.execution_id, left.node_id)
 
     def _cause(self, inner: StepRunner) -> dict[str, Any] | None:
         """The report of the failure in the frame that came first."""
         error = next((step.error for step in inner.failures if step.error is not None), None)
         return None if error is None else report_to_json(error)
 
-    def _output(self, inner: StepRunner) -> Any:
-        return body_output(self._body, inner.scope, inner.ran)
+    def _output(self, inner: StepRunner) -> tuple[Any, bytes]:
+        """What the run of the body gives, and encoded. Raises NodeError."""
+        output = body_output(self._body, inner.scope, inner.ran)
+        try:
+            return output, dumps(output)
+        except ValueError as error:
+            raise OutputInvalid(f"The output of {inner.prefix[:-1]} is not JSON: {error}") from None
 
     def _done(self, value: Any) -> Outcome:
         try:
@@ -203,8 +235,7 @@ class _GroupBody(_Frames):
     async def run(self) -> Outcome | None:
         prefix = self._step.id + "."
         inner = await self._start(prefix, {})
-        with self._frame.sleepers.aside():
-            await self._walk(inner, self._limit)
+        await self._walk(inner, self._limit)
         if self._stops:
             await self._close(prefix)
             return Interrupted()
@@ -216,7 +247,7 @@ class _GroupBody(_Frames):
         if not inner.is_settled:
             return None
         try:
-            return self._done(self._output(inner))
+            return self._done(self._output(inner)[0])
         except NodeError as error:
             return Failed(error)
 
@@ -241,8 +272,7 @@ class _RepeatBody(_Frames):
                     return None if woken == "parked" else Interrupted()
                 prefix = f"{self._step.id}[{passes}]."
                 inner = await self._start(prefix, {"carry": carry, "index": passes})
-                with self._frame.sleepers.aside():
-                    await self._walk(inner)
+                await self._walk(inner)
                 if self._stops:
                     await self._close(prefix)
                     return Interrupted()
@@ -251,9 +281,10 @@ class _RepeatBody(_Frames):
                     return Failed(_failure("Pass", "pass-failed", passes, None, cause))
                 if not inner.is_settled:
                     return None
-                carry = self._output(inner)
-                self._run.log.keep_item(ItemResult(self._step.id, passes, True, output=dumps(carry)))
+                carry, encoded = self._output(inner)
+                self._run.log.keep_item(ItemResult(self._step.id, passes, True, output=encoded))
                 passes += 1
+                self._run.log.show_progress(self._step.id, self._step.attempt, {"passes": passes})
         except NodeError as error:
             return Failed(error)
 
@@ -295,7 +326,7 @@ class _MapBody(_Frames):
         super().__init__(bodies, frame, step, body)
         self._entry = entry
         self._items: Sequence[Any] = ()
-        self._keys: Sequence[str | float | None] | None = None
+        self._keys: list[str | float] | None = None
         self._values: dict[int, Any] = {}
         self._failures: dict[int, dict[str, Any]] = {}
         self._ready: deque[int] = deque()
@@ -303,7 +334,10 @@ class _MapBody(_Frames):
         self._more = True
         self._resting: dict[int, StepRunner | None] = {}
         """Items all of whose steps wait; None for one that this turn has not taken up."""
+        self._queued: dict[int, StepRunner | None] = {}
+        """Those that go on as soon as a worker is free."""
         self._woken: set[int] = set()
+        """Items that are at work and go on at once when they come to rest."""
         self._workers: set[asyncio.Task[None]] = set()
         self._ended = 0
         self._failed = 0
@@ -314,16 +348,20 @@ class _MapBody(_Frames):
     async def run(self) -> Outcome | None:
         step, sleepers = self._step, self._frame.sleepers
         try:
-            self._read_items()
+            await self._read_items()
         except NodeError as error:
             return Failed(error)
         ended = self._bodies.ended.get(step.id, {})
         begun = self._bodies.begun.pop(step.id, set()) - ended.keys()
         self._ended, self._failed = len(ended), sum(not succeeded for succeeded in ended.values())
+        if self._failed and self._is_too_many():
+            failed = (await self._earlier(-1, succeeded=False))[-1]  # a crash came between its end and the map's
+            self._fail(failed.index, loads(failed.error or b"{}"))
+            return await self._outcome()
         self._ready.extend(index for index in sorted(begun) if not self._rests(index))
         self._fresh = (index for index in range(len(self._items)) if index not in ended and index not in begun)
         try:
-            if self._ended < len(self._items):
+            if self._ended < len(self._items) and not self._stops:
                 self._fill()
                 woken = await sleepers.sleep(step.id, None, listed=False)
                 if woken == "stopped":
@@ -335,7 +373,7 @@ class _MapBody(_Frames):
                 worker.cancel()
         return await self._outcome()
 
-    def _read_items(self) -> None:
+    async def _read_items(self) -> None:
         """The list, in batches where it has them, and their keys. Raises NodeError."""
         entry = self._entry
         over = step_params(self._node, self._frame.scope, self._run.secrets.value).over  # type: ignore[attr-defined]
@@ -351,18 +389,21 @@ class _MapBody(_Frames):
         self._quiet = history == "compact" or (history is None and len(self._items) > _COMPACT_ABOVE)
         if self._body.rule is None:
             return
-        keys = [resolved(self._body.rule, self._scope(index), None, "key") for index in range(len(self._items))]
-        seen: dict[Any, int] = {}
-        for index, key in enumerate(keys):
+        self._keys = []
+        seen: dict[str, int] = {}
+        for index in range(len(self._items)):
+            if index % _PAGE == _PAGE - 1:
+                await asyncio.sleep(0)
+            key = resolved(self._body.rule, self._scope(index), None, "key")
             if not isinstance(key, str | int | float) or isinstance(key, bool):
                 raise PermanentError(f"The key of item {index} is neither text nor a number.", pointer="/key")
-            if seen.setdefault(key, index) != index:
+            if seen.setdefault(str(key), index) != index:
                 raise PermanentError(
-                    f"Items {seen[key]} and {index} have the same key {key!r}.",
+                    f"Items {seen[str(key)]} and {index} have the same key {key!r}.",
                     code="duplicate-key",
                     hint="A key must be unique; leave it out to tell items apart by their index.",
                 )
-        self._keys = keys
+            self._keys.append(key)
 
     def _names(self, index: int) -> dict[str, Any]:
         return {self._entry.as_: self._items[index], "index": index}
@@ -410,6 +451,7 @@ class _MapBody(_Frames):
                 if index is None:
                     return
                 self._ready.append(index)
+            self._frame.sleepers.begin()
             worker = asyncio.get_running_loop().create_task(self._work(self._ready.popleft()))
             self._workers.add(worker)
 
@@ -436,23 +478,30 @@ class _MapBody(_Frames):
                 index = self._next()
         except BaseException as error:
             self._fault = self._fault or error
+            self.stop()
         finally:
+            self._frame.sleepers.end()
             self._workers.discard(worker)
             if not self._workers and (self._ended == len(self._items) or self._stopped or self._fault is not None):
                 self._frame.sleepers.finish(self._step.id)
 
     def _wake(self, index: int) -> None:
         """Something that the item waited for has come."""
-        if index not in self._resting:
+        if index in self._resting:
+            self._queue(index, self._resting.pop(index))
+        elif index not in self._queued:
             self._woken.add(index)  # it is about to rest
-            return
+
+    def _queue(self, index: int, inner: StepRunner | None) -> None:
         self._frame.open.idle.pop(self._prefix(index), None)
+        self._queued[index] = inner
         self._ready.append(index)
         self._fill()
 
     async def _run_item(self, index: int) -> None:
         prefix = self._prefix(index)
-        inner = self._resting.pop(index, None)
+        inner = self._queued.pop(index, None)
+        self._woken.discard(index)
         if inner is None:
             wake = partial(self._wake, index)
             inner = await self._start(prefix, self._names(index), quiet=self._quiet, woken=wake)
@@ -460,42 +509,49 @@ class _MapBody(_Frames):
         if self._stops:
             return
         if (cause := self._cause(inner)) is not None:
-            await self._close(prefix)
+            if not inner.is_settled:
+                await self._close(prefix)
             self._item_failed(index, cause)
         elif inner.is_settled:
             try:
-                self._item_succeeded(index, self._output(inner))
+                self._item_succeeded(index, *self._output(inner))
             except NodeError as error:
                 self._item_failed(index, report_to_json(report_of(error, prefix[:-1], 1)))
         elif not inner.postponed:
-            self._resting[index] = inner
             if index in self._woken:
-                self._woken.discard(index)
-                self._wake(index)
+                self._queue(index, inner)
+            else:
+                self._resting[index] = inner
 
-    def _item_succeeded(self, index: int, output: Any) -> None:
+    def _item_succeeded(self, index: int, output: Any, encoded: bytes) -> None:
         collect = self._entry.collect
         kept = collect == "items" or (collect == "last" and index == len(self._items) - 1)
         if kept:
             self._values[index] = output
-        self._keep(index, ItemResult(self._step.id, index, True, self._key(index), dumps(output) if kept else None))
+        self._keep(index, ItemResult(self._step.id, index, True, self._key(index), encoded if kept else None))
 
     def _item_failed(self, index: int, cause: dict[str, Any]) -> None:
         self._failures[index] = cause
         self._failed += 1
         self._keep(index, ItemResult(self._step.id, index, False, self._key(index), error=dumps(cause)))
+        if self._error is None and self._is_too_many():
+            self._fail(index, cause)
+
+    def _is_too_many(self) -> bool:
+        """Whether more items have failed than may."""
         rule = self._entry.on_item_error
-        if rule == "continue":
-            return
-        if rule != "fail":
-            most = rule.tolerate.count, rule.tolerate.percent
-            too_many = (most[0] is not None and self._failed > most[0]) or (
-                most[1] is not None and self._failed * 100 > most[1] * len(self._items)
-            )
-            if not too_many:
-                return
+        if isinstance(rule, str):
+            return rule == "fail"
+        count, percent = rule.tolerate.count, rule.tolerate.percent
+        return (count is not None and self._failed > count) or (
+            percent is not None and self._failed * 100 > percent * len(self._items)
+        )
+
+    def _fail(self, index: int, cause: dict[str, Any]) -> None:
+        """The map fails because of this item."""
+        failed = None if self._entry.on_item_error == "fail" else self._failed
         key = None if self._keys is None else self._keys[index]
-        self._error = _failure("Item", "item-failed", index, key, cause, self._failed if rule != "fail" else None)
+        self._error = _failure("Item", "item-failed", index, key, cause, failed)
         self.stop()
 
     def _keep(self, index: int, result: ItemResult) -> None:

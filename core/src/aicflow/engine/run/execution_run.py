@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from aicflow.engine.environment import Environment
 from aicflow.engine.log import ExecutionLog
 from aicflow.engine.masking import DeltaMask, Mask
+from aicflow.engine.native import walk_graph
 from aicflow.engine.nodes.attempt import Outcome
 from aicflow.engine.run.bodies import Bodies
 from aicflow.engine.run.children import Children
@@ -25,9 +26,10 @@ from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import NodeError, StaleClaim
 from aicflow.kernel.events import History, report_from_json
 from aicflow.kernel.node import NodeType
+from aicflow.kernel.ports.engine import RunStep, Skip
 from aicflow.kernel.ports.executions import Claimed, Projection, StoredAnswer
 from aicflow.kernel.values import dumps, loads
-from aicflow.language.plan import Plan, PlannedNode
+from aicflow.language.plan import Body, Plan, PlannedNode
 
 __all__ = ["ExecutionRun", "Stop"]
 
@@ -207,6 +209,18 @@ class ExecutionRun:
     async def run_body(self, frame: StepRunner, step: OpenStep, deadline: float | None) -> Outcome | None:
         """Run the body of a step of this frame: its outcome, None when it is parked."""
         return await self._bodies.run(frame, step, deadline)
+
+    def forget_body(self, prefix: str) -> None:
+        """A body runs from its beginning: steps whose ids begin so, and what they did, count no more."""
+        self._bodies.forget(prefix)
+
+    async def walk(self, body: Body, run: RunStep, skip: Skip, prefix: str) -> None:
+        """Run the nodes of a body as the execution's engine does."""
+        if not body.tasks:
+            await walk_graph(body.graph, run, skip)
+            return
+        engine = self.env.engine(self.execution.engine or self.options.engine)
+        await engine.run(body.graph, run, skip, thread_id=f"{self.execution_id}:{prefix}", tasks=body.tasks)
 
     def fail_fast(self) -> None:
         """A step has failed, and nothing is to go on beside it."""
@@ -404,6 +418,8 @@ class ExecutionRun:
         # in one batch with the end: a crash leaves both or none
         for step in self.open.by_id.values():
             self.log.add("step.cancelled", step.id, step.attempt)
+        for left in self._bodies.left():
+            self.log.add("step.cancelled", left.node_id, left.attempt)
         self.log.add(f"execution.{status}", data=data)
         appended = await self.log.flush(
             Projection(status, started_at=execution.started_at, finished_at=finished, output=output, error=error)

@@ -22,7 +22,7 @@ from aicflow.kernel.context import Answer
 from aicflow.kernel.errors import NodeError, PermanentError
 from aicflow.kernel.execution import Execution, FailureReport, Step
 from aicflow.kernel.node import StartChild, Wait
-from aicflow.kernel.ports.engine import Settlement
+from aicflow.kernel.ports.engine import RunStep, Settlement, Skip
 from aicflow.kernel.ports.executions import StoredAnswer
 from aicflow.kernel.values import dumps, loads
 from aicflow.language.plan import Body, Plan, PlannedNode
@@ -60,6 +60,14 @@ class SteppedRun(StepRun, Protocol):
 
     async def run_body(self, frame: StepRunner, step: OpenStep, deadline: float | None) -> Outcome | None:
         """Run the body of a step of this frame: its outcome, None when it is parked."""
+        ...
+
+    def forget_body(self, prefix: str) -> None:
+        """A body runs from its beginning: steps whose ids begin so, and what they did, count no more."""
+        ...
+
+    async def walk(self, body: Body, run: RunStep, skip: Skip, prefix: str) -> None:
+        """Run the nodes of a body as the execution's engine does."""
         ...
 
     def fail_fast(self) -> None:
@@ -238,6 +246,10 @@ class StepRunner:
             step.attempt = 1
             run.log.add("step.started", step.id, step.attempt)
         deadline = None if node.step_timeout is None else self._deadline(node.step_timeout, step.begun)
+        if step.begun is not None and step.begun.status == "retrying":
+            if isinstance(woken := await self._sleep(step, step.begun.retry_at), _Ended):
+                return woken.settlement
+            self._begin_body_again(step)
         while True:
             outcome = await run.run_body(self, step, deadline)
             match outcome:
@@ -251,8 +263,13 @@ class StepRunner:
                     return ()
             if not ended.again:
                 return ended.settlement
-            self._begin_again(step)
-            run.log.add("step.started", step.id, step.attempt, {"again": True})
+            self._begin_body_again(step)
+
+    def _begin_body_again(self, step: OpenStep) -> None:
+        self._begin_again(step)
+        step.begun = Step(step.id, "running", step.attempt)
+        self._run.forget_body(step.id + ".")
+        self._run.log.add("step.started", step.id, step.attempt, {"again": True})
 
     async def _run_to_its_end(self, step: OpenStep) -> Settlement:
         node, waits, begun = step.node, step.waits, step.begun
@@ -335,6 +352,7 @@ class StepRunner:
     async def _resume(self, step: OpenStep, begun: Step) -> Answer | _Ended | None:
         """Go on with a step that began in an earlier turn: what its next attempt is given, or how it settles."""
         waits, on_recovery = step.waits, step.node.on_recovery
+        self.sleepers.rouse(step.id)
         if begun.status == "retrying":
             woken = await self._sleep(step, begun.retry_at)
             if isinstance(woken, _Ended):

@@ -43,7 +43,10 @@ class Sleepers:
         self._dozing: dict[str, _Sleeper] = {}
         self._parked: dict[str, float | None] = {}
         self._busy = 0
-        self._check: asyncio.TimerHandle | None = None
+        self._begun = 0
+        self._check: asyncio.Handle | None = None
+        self.ends: dict[str, float] = {}
+        """When bodies are over at the latest, by the id of their step."""
         self._stopped = False
         self.parking = False
         self.postponed = False
@@ -51,6 +54,7 @@ class Sleepers:
     def begin(self) -> None:
         """A step is busy, until its `end`; sleeping does not count."""
         self._busy += 1
+        self._begun += 1
 
     def end(self) -> None:
         """The step is settled."""
@@ -148,6 +152,13 @@ class Sleepers:
         self._resolve(sleeper, answer)
         return True
 
+    def rouse(self, step_id: str) -> None:
+        """The step is taken up again: it dozes no more."""
+        if (dozing := self._dozing.pop(step_id, None)) is not None:
+            del self._parked[step_id]
+            if dozing.timer is not None:
+                dozing.timer.cancel()
+
     def finish(self, step_id: str) -> None:
         """What the step slept for has come."""
         if (sleeper := self._sleeping.get(step_id)) is not None:
@@ -194,23 +205,30 @@ class Sleepers:
     def _check_soon(self) -> None:
         # a moment later: the engine may be about to start a successor of the step that just settled
         if self._check is None:
-            self._check = asyncio.get_running_loop().call_later(_SETTLE_TIME, self._park_if_idle)
+            self._check = asyncio.get_running_loop().call_later(_SETTLE_TIME, self._look, self._begun)
 
-    def _park_if_idle(self) -> None:
+    def _look(self, begun: int) -> None:
+        # what is about to run on a busy event loop has its turn first
+        self._check = asyncio.get_running_loop().call_soon(self._park_if_idle, begun)
+
+    def _park_if_idle(self, begun: int) -> None:
         self._check = None
+        if begun != self._begun and not self._busy:
+            self._check_soon()
+            return
         if self._busy or not self._sleeping or self._stopped or self.parking:
             return
         if any(sleeper.is_over for sleeper in self._sleeping.values()):
             return  # woken already, and about to go on
         waiting = (*self._sleeping.values(), *self._dozing.values())
-        due = [sleeper.until for sleeper in waiting if sleeper.until is not None]
+        due = [*self.ends.values(), *(sleeper.until for sleeper in waiting if sleeper.until is not None)]
         if due and min(due) - self._clock.now() <= self._park_after:
             return
         self.park()
 
     def due(self) -> tuple[float | None, list[str]]:
         """When the earliest parked step is due, and which steps are parked. A step that was postponed is due now."""
-        times = [until for until in self._parked.values() if until is not None]
+        times = [*self.ends.values(), *(until for until in self._parked.values() if until is not None)]
         if self.postponed:
             times.append(self._clock.now())
         return (min(times) if times else None), list(self._parked)

@@ -90,7 +90,8 @@ class Idempotency:
 @dataclass(frozen=True, slots=True)
 class ItemResult:
     """How an item of a map, or a pass of a repeat, ended. `step_id` is the step of the map, such as `each`; inside of
-    an item of another, `each[3].inner`. `output` is encoded JSON, `error` an encoded failure report."""
+    an item of another, `each[3].inner`. `output` is encoded JSON, `error` an encoded failure report. One with the index
+    -1 removes those kept before it of every step whose id begins with its `step_id`: what held them begins again."""
 
     step_id: str
     index: int

@@ -29,7 +29,7 @@ INLINE: Final = 1024
 LARGE: Final = 16_384
 """From so many bytes on a value is kept once, however often it is stored."""
 
-_CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP, _ITEMS = 1, 2, 3, 4, 5, 6, 7, 8
+_CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP, _ITEMS, _NO_ITEMS = 1, 2, 3, 4, 5, 6, 7, 8, 9
 _STALE, _CANCEL = 1, 2
 _MOST_ROWS: Final = 256
 
@@ -104,8 +104,8 @@ class Append:
     """An `append` that waits for its commit."""
 
     __slots__ = (
-        "batch", "body", "consumed", "epoch", "error", "execution_id", "future", "items", "outputs", "projection",
-        "result",
+        "batch", "body", "consumed", "epoch", "error", "execution_id", "forgotten", "future", "items", "outputs",
+        "projection", "result",
     )  # fmt: skip
 
     def __init__(
@@ -125,7 +125,17 @@ class Append:
         self.projection = projection
         self.outputs = outputs
         self.consumed = consumed
-        self.items = _items_text(items) if items else None
+        self.items: str | None = None
+        self.forgotten: tuple[str, ...] = ()
+        if items:
+            last = max((at for at, item in enumerate(items, 1) if item.index < 0), default=0)
+            self.forgotten = tuple(item.step_id for item in items if item.index < 0)
+            kept = [
+                item
+                for at, item in enumerate(items)
+                if item.index >= 0 and (at >= last or not item.step_id.startswith(self.forgotten))
+            ]
+            self.items = _items_text(kept)
         self.future: Future[Any] | None = None
         self.result: Appended | None = None
         self.error: BaseException | None = None
@@ -442,6 +452,7 @@ def _append_rows(i: int, op: Append) -> list[_Row]:
     return [
         *(part(_OUTPUT, name=name, body=output, hash=_hash(output)) for name, output in (outputs or {}).items()),
         *(part(_CONSUME, name=node_id, call=call) for node_id, call in op.consumed),
+        *(part(_NO_ITEMS, name=name) for name in op.forgotten),
         *([part(_ITEMS, body=op.items)] if op.items is not None else ()),
         row,
     ]

@@ -98,6 +98,12 @@ CREATE TEMP TRIGGER batch_items INSTEAD OF INSERT ON batch WHEN NEW.kind = 8 BEG
       AND status = 'running');
 END;
 
+CREATE TEMP TRIGGER batch_no_items INSTEAD OF INSERT ON batch WHEN NEW.kind = 9 BEGIN
+  DELETE FROM items WHERE execution_id = NEW.id AND substr(step_id, 1, length(NEW.name)) = NEW.name AND EXISTS (
+    SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1
+      AND status = 'running');
+END;
+
 CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN NEW.kind = 6 BEGIN
   DELETE FROM answers WHERE execution_id = NEW.id AND node_id = NEW.name AND call = NEW.call AND EXISTS (
     SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1

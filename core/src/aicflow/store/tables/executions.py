@@ -64,6 +64,9 @@ class ExecutionRow:
 
     def keep(self, items: Sequence[ItemResult]) -> None:
         for item in items:
+            if item.index < 0:
+                self.items = {name: kept for name, kept in self.items.items() if not name.startswith(item.step_id)}
+                continue
             self.items.setdefault(item.step_id, {})[item.index] = item
 
     @property
