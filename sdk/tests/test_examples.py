@@ -121,7 +121,7 @@ def test_arun_serves_each_customer(place: Place) -> None:
     said = place.run("arun_service/service.py")
     assert "Hello from the bakery, your order of 10.00 is sent for 4.50." in said
     assert "Dear reader, your order of 60.00 is sent for free." in said
-    assert "shipping-bakery: ~ var free_from: value: 20 -> 5" in said
+    assert "shipping-bakery: updated\n~ var free_from: value: 20 -> 5" in said
     assert "shipping-bakery is at version 2" in said
 
 
@@ -138,11 +138,12 @@ def test_sarah_needs_only_http(place: Place) -> None:
 
 def test_alex_deploys_from_a_repository(place: Place) -> None:
     assert "cleanup: new" in place.run("alex_workflows/deploy.py", "--check", wanted=1)
-    assert "approve-access: new" in place.run("alex_workflows/deploy.py")
+    assert "approve-access: created" in place.run("alex_workflows/deploy.py")
     assert place.run("alex_workflows/deploy.py", "--check").splitlines()[-2:] == [
         "approve-access: no changes",
         "cleanup: no changes",
     ]
     module = place.folder / "alex_workflows" / "workflows" / "cleanup.py"
     module.write_text(module.read_text().replace('"limit_gb": 100', '"limit_gb": 50'))
-    assert "~ var limit_gb: value: 100 -> 50" in place.run("alex_workflows/deploy.py")
+    assert "~ var limit_gb: value: 100 -> 50" in place.run("alex_workflows/deploy.py", "--check", wanted=1)
+    assert "cleanup: updated" in place.run("alex_workflows/deploy.py")

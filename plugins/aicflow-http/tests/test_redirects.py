@@ -156,7 +156,7 @@ async def test_a_redirect_inwards_is_refused(send: Send, location: str) -> None:
 )
 async def test_a_redirect_to_nowhere(send: Send, location: str) -> None:
     async with serving(moving(302, lambda: location)) as server:
-        with pytest.raises(PermanentError, match="redirects to a place"):
+        with pytest.raises(PermanentError, match="redirects to a URL that cannot be followed"):
             await send(url=server.url("/start"))
 
 
