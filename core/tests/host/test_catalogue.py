@@ -55,7 +55,7 @@ def test_trigger_types_and_plugins(host: Host) -> None:
     assert bell["params_schema"]["properties"].keys() == {"tone", "broken"}
     assert [one["type_id"] for one in host.client.get("/trigger-types").json()["data"]] == ["test.bell"]
     plugins = {one["name"]: one for one in host.client.get("/plugins").json()["data"]}
-    assert plugins["aicflow-engine"]["node_types"] == ["wait", "workflow.call"]
+    assert plugins["aicflow-engine"]["node_types"] == ["wait", "workflow.call", "map", "repeat", "group"]
     assert host.client.get("/plugins/aicflow-engine").json() == plugins["aicflow-engine"]
 
 

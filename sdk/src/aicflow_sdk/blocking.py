@@ -146,6 +146,7 @@ class Executions(Blocking[AsyncExecutions]):
     stream_all = _items(AsyncExecutions.stream_all)
     events = _items(AsyncExecutions.events)
     steps = _runs(AsyncExecutions.steps)
+    items = _pages(AsyncExecutions.items)
     output = _runs(AsyncExecutions.output)
     why = _runs(AsyncExecutions.why)
     cancel = _runs(AsyncExecutions.cancel)

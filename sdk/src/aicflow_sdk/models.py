@@ -198,6 +198,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """An item of a map, or a pass of a repeat. `id` is where it stands, such as "each[17]"; `steps(parent=item.id)` are
+    the steps inside of it. `key` is its key as text, where the map has keys and it has ended. `output` is None unless
+    it was asked for."""
+
+    id: str
+    index: int
+    key: str | None = None
+    status: Literal["running", "waiting", "succeeded", "failed"]
+    error: FailureReport | None = None
+    output: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """A numbered fact about an execution. Live-only ones (`step.delta`: what a node emits while it runs) have neither
     `seq` nor `time`. `stream.lost` in the stream of all executions counts the events that were left out, and belongs to

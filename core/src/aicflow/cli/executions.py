@@ -10,7 +10,7 @@ from aicflow_sdk.resources.executions import SAME
 from cyclopts import App, Parameter
 
 from aicflow.cli.files import read_input
-from aicflow.cli.progress import Lines, NoProgress, progress
+from aicflow.cli.progress import Lines, NoProgress, progress, progress_text
 from aicflow.cli.say import (
     EventOutput,
     IdempotencyKey,
@@ -31,9 +31,12 @@ __all__ = ["executions"]
 
 executions = App(name="executions", help="Executions on a server: list, show, start, watch, answer, cancel, rerun.")
 type Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
+type StepStatus = Literal["running", "waiting", "retrying", "succeeded", "failed", "skipped", "cancelled"]
+type ItemStatus = Literal["running", "waiting", "succeeded", "failed"]
 type Kind = Literal["api", "trigger", "rerun", "workflow", "failure"]
 _Id = Annotated[str, Parameter(help="The execution's id")]
 _Wait = Annotated[bool, Parameter(help="Show it until it has ended, and print its output", negative="")]
+_STEP_COLUMNS = ("node_id", "status", "attempt", "started_at", "finished_at")
 _COLUMNS = ("id", "workflow_id", "version", "status", "created_at", "finished_at")
 
 
@@ -74,7 +77,54 @@ def show_command(execution: _Id, /, *, output: Output = "text") -> None:
         return
     print_fields(found, "text")
     print()
-    print_rows(done, ("node_id", "status", "attempt", "started_at", "finished_at"), "text")
+    print_rows(done, _STEP_COLUMNS, "text")
+    for step in done:
+        if step.get("progress"):
+            print(f"\n{step['node_id']}: {progress_text(step['progress'])}")
+
+
+@executions.command(name="steps")
+def steps_command(
+    execution: _Id,
+    /,
+    *,
+    parent: Annotated[
+        str | None, Parameter(help="Inside of this map, repeat or group, or of one item: each[17]")
+    ] = None,
+    status: Annotated[list[StepStatus] | None, Parameter(help="With this status; may be repeated", negative="")] = None,
+    failed: Annotated[bool, Parameter(help="The same as --status failed", negative="")] = False,
+    output: Output = "text",
+) -> None:
+    """List the steps of an execution, or those inside of one."""
+    wanted = [*(status or ()), *(["failed"] if failed else ())] or None
+    found = Server().api.executions.steps(execution, parent=parent, status=wanted, outputs=output == "json")
+    if output == "json":
+        print_json(found)
+        return
+    rows = [{**step, "error": (step["error"] or {}).get("message")} for step in found]
+    print_rows(rows, (*_STEP_COLUMNS, "error"), "text")
+
+
+@executions.command(name="items")
+def items_command(
+    execution: _Id,
+    node: Annotated[str, Parameter(help="The map or repeat, such as each")],
+    /,
+    *,
+    status: Annotated[list[ItemStatus] | None, Parameter(help="With this status; may be repeated", negative="")] = None,
+    failed: Annotated[bool, Parameter(help="The same as --status failed", negative="")] = False,
+    limit: Annotated[int | None, Parameter(help="At most this many; all when not given")] = None,
+    output: Output = "text",
+) -> None:
+    """List the items of a map, or the passes of a repeat."""
+    wanted = [*(status or ()), *(["failed"] if failed else ())] or None
+    read = Server().api.executions.items
+    found = list(read(execution, node, status=wanted, outputs=output == "json", limit=limit))
+    if output == "json":
+        print_json(found)
+        return
+    rows = [{**item, "error": (item["error"] or {}).get("message")} for item in found]
+    print_rows(rows, ("id", "key", "status", "error"), "text")
 
 
 @executions.command(name="start")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Lines", "LiveTable", "NoProgress", "Progress", "progress"]
+__all__ = ["Lines", "LiveTable", "NoProgress", "Progress", "progress", "progress_text"]
 
 _STYLES: Final = {
     "running": "cyan",
@@ -24,6 +25,8 @@ _STYLES: Final = {
     "": "dim",
 }
 _MOST_ROWS: Final = 40
+_MOST_TOLD: Final = 5
+"""Failures, and questions, inside of a map that get a line each."""
 _HERE: Final = "which only a server takes (Ctrl-C cancels)"
 
 
@@ -57,17 +60,42 @@ class NoProgress:
         return None
 
 
+def progress_text(data: Mapping[str, Any]) -> str:
+    """How far a map is: `1,204 of 10,000 items, 3 failed`."""
+    failed = f", {data['failed']:,} failed" if data.get("failed") else ""
+    return f"{data.get('ended', 0):,} of {data.get('count', 0):,} items{failed}"
+
+
 class Lines(NoProgress):
-    """A line for each event that matters to a person."""
+    """A line for each event that matters to a person. Of what is inside of maps and repeats: how far they are, at most
+    once a second, what the steps logged, and the first failures and questions."""
 
     def __init__(self, answered_by: str = _HERE) -> None:
         self._answered_by = answered_by
+        self._told: dict[tuple[str, str], int] = {}
+        self._progress: dict[str, datetime] = {}
 
     def event(self, event: dict[str, Any]) -> None:
         """Print the event's line."""
-        text = _line(event, self._answered_by)
+        text = _line(event, self._answered_by) if self._matters(event) else None
         if text:
             print(text, file=sys.stderr, flush=True)
+
+    def _matters(self, event: dict[str, Any]) -> bool:
+        kind, step_id = event["type"], event.get("node_id", "")
+        if kind == "step.progress":
+            now, data = datetime.fromisoformat(event["time"]), event["data"]
+            last = self._progress.get(step_id)
+            if last is not None and (now - last).total_seconds() < 1 and data.get("ended") != data.get("count"):
+                return False
+            self._progress[step_id] = now
+            return "[" not in step_id
+        if "[" not in step_id or kind == "step.log":
+            return True
+        if kind != "step.failed" and not (kind == "step.waiting" and event["data"].get("reason") == "answer"):
+            return False
+        told = self._told[kind, step_id.partition("[")[0]] = self._told.get((kind, step_id.partition("[")[0]), 0) + 1
+        return told <= _MOST_TOLD
 
 
 def _line(event: dict[str, Any], answered_by: str) -> str | None:
@@ -80,6 +108,8 @@ def _line(event: dict[str, Any], answered_by: str) -> str | None:
     word = kind.partition(".")[2]
     if kind == "step.log":
         return f"{time} {subject}: {data.get('message', '')}"
+    if kind == "step.progress":
+        return f"{time} {subject}: {progress_text(data)}"
     more = ""
     if (event.get("attempt") or 1) > 1:
         more += f" (attempt {event['attempt']})"
@@ -131,11 +161,19 @@ class LiveTable:
         if subject == "execution":
             self._status = {"started": "running", "resumed": "running"}.get(word, word)
             return
-        row = self._rows.get(event.get("node_id", ""))
+        step_id: str = event.get("node_id", "")
+        row = self._rows.get(re.split(r"[.\[]", step_id, maxsplit=1)[0])
         if row is None:
             return
         data = event["data"]
-        if word == "log":
+        if step_id not in self._rows:  # inside of the row's step
+            if word == "log" or (word == "waiting" and data.get("reason") == "answer"):
+                text = str(data.get("message", "")) if word == "log" else _waits_for(data, self._answered_by)
+                row["note"] = f"{step_id}: {text}"
+            return
+        if word == "progress":
+            row["note"] = progress_text(data)
+        elif word == "log":
             row["note"] = str(data.get("message", ""))
         elif word == "delta":
             row["note"] = (row["note"] + data)[-200:] if isinstance(data, str) else str(data)

@@ -150,7 +150,7 @@ async def _report(executions: Executions, execution: Execution, interrupted: boo
     from aicflow.host.views import execution_view, step_view
 
     if output == "json":
-        steps = [step_view(step) for step in await executions.steps(execution.id)]
+        steps = [step_view(step) for step in await executions.steps(execution.id, parent="")]
         print_json({**execution_view(execution, mask=executions.secrets.mask), "steps": steps})
     elif execution.status == "succeeded":
         print_json(execution.output)

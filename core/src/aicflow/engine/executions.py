@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from itertools import islice
 from os import getpid
 from typing import Any, Literal
 
@@ -13,7 +14,8 @@ from aicflow.engine.bulk import BulkItem, BulkOutcome, in_bulk
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
 from aicflow.engine.hub import Hub
-from aicflow.engine.log import SEALED, read_events, read_history
+from aicflow.engine.inside import ITEM_STATUSES, Item, read_items, read_steps
+from aicflow.engine.log import SEALED, read_events
 from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.run.children import Children
@@ -41,6 +43,7 @@ from aicflow.language.schema import SchemaValidator
 __all__ = ["Executions"]
 
 _logger = logging.getLogger("aicflow.engine")
+_SHOWN = 10
 
 
 class Executions(Starter):
@@ -157,11 +160,30 @@ class Executions(Starter):
         """Every event of an execution, encoded."""
         return await read_events(self.store.executions, execution_id)
 
-    async def steps(self, execution_id: str, *, outputs: bool = True) -> Sequence[Step]:
+    async def steps(
+        self, execution_id: str, *, outputs: bool = True, parent: str | None = None, around: str | None = None
+    ) -> Sequence[Step]:
         """The execution's steps, in the order they began, as its events tell them; large outputs, which are kept
-        outside the events, only with `outputs`. Raises NotFound."""
+        outside the events, only with `outputs`. With `parent` those directly inside of that step (`each`, `g`) or of
+        one item (`each[17]`), with "" those that are inside of none; with `around` only this step, what is inside of
+        it, and what it is inside of. Raises NotFound."""
         await self.store.executions.get(execution_id)
-        return list((await read_history(self.store.executions, execution_id, outputs=outputs)).steps.values())
+        return await read_steps(self.store.executions, execution_id, outputs=outputs, parent=parent, around=around)
+
+    async def items(
+        self,
+        execution_id: str,
+        step_id: str,
+        *,
+        after: int = -1,
+        limit: int = 100,
+        statuses: frozenset[str] = ITEM_STATUSES,
+    ) -> Sequence[Item]:
+        """Items of a map, or passes of a repeat, with index > `after`, in order: those that have ended, and while the
+        execution goes on those at work. Raises NotFound."""
+        execution = await self.get(execution_id)
+        read = read_items(self.store.executions, execution, step_id, after=after, limit=limit, statuses=statuses)
+        return await read
 
     async def cancel(self, execution_id: str) -> Execution:
         """Ask for the end of an execution; its work stops within two seconds whatever its nodes do, then
@@ -184,19 +206,22 @@ class Executions(Starter):
         """Answer a waiting step (the only one, when no node is named). Raises NotFound, Conflict (`not-waiting`,
         `ambiguous`), InputInvalid when the value does not fit what the step asked for."""
         execution = await self.get(execution_id)
-        waiting = {step.node_id: step for step in await self.steps(execution_id) if step.status == "waiting"}
+        waiting = await self._waiting(execution_id, node_id)
+        if node_id not in waiting:
+            waiting = await self._waiting(execution_id)
         if execution.status in TERMINAL_STATUSES or not waiting:
             raise Conflict(
                 f"Execution {execution_id} has no waiting step; it is {execution.status}.", code="not-waiting"
             )
         if node_id is None:
             if len(waiting) > 1:
-                names = ", ".join(waiting)
-                raise Conflict(f"Several steps wait: {names}.", code="ambiguous", hint="Say which one with node_id.")
+                raise Conflict(
+                    f"Several steps wait: {_named(waiting)}.", code="ambiguous", hint="Say which one with node_id."
+                )
             node_id = next(iter(waiting))
         step = waiting.get(node_id)
         if step is None:
-            raise Conflict(f"Step {node_id!r} does not wait. Waiting: {', '.join(waiting)}.", code="not-waiting")
+            raise Conflict(f"Step {node_id!r} does not wait. Waiting: {_named(waiting)}.", code="not-waiting")
         wait = step.wait or {}
         if wait.get("masked"):
             name = f"{SEALED}:{node_id}"
@@ -221,6 +246,10 @@ class Executions(Starter):
         self._worker.wake()  # it may be parking at this moment
         self._env.hint("answer", execution_id)
         return await self.get(execution_id)
+
+    async def _waiting(self, execution_id: str, around: str | None = None) -> dict[str, Step]:
+        steps = await self.steps(execution_id, outputs=False, around=around)
+        return {step.node_id: step for step in steps if step.status == "waiting"}
 
     async def wait(self, execution_id: str, timeout: float | None = None) -> Execution | None:
         """The execution once it has ended; None when it has not within `timeout` seconds. Raises NotFound."""
@@ -255,7 +284,7 @@ class Executions(Starter):
                         node_id = decode_event(event).node_id or ""
                         left.discard(node_id)
                         if node_id in node_ids and (event_type(event) == "step.succeeded" or not left):
-                            steps = {step.node_id: step for step in await self.steps(execution_id)}
+                            steps = {step.node_id: step for step in await self.steps(execution_id, around=node_id)}
                             return steps.get(node_id)
         except TimeoutError:
             pass
@@ -299,3 +328,9 @@ class Executions(Starter):
     async def why(self, execution_id: str) -> str:
         """In a sentence, what an execution waits for. Raises NotFound."""
         return await explain(await self.get(execution_id), self.store.executions, self._worker.status)
+
+
+def _named(step_ids: Collection[str]) -> str:
+    """The ids, the first few of many."""
+    more = f" and {len(step_ids) - _SHOWN:,} more" if len(step_ids) > _SHOWN else ""
+    return ", ".join(islice(step_ids, _SHOWN)) + more

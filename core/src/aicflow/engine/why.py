@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aicflow.engine.log import read_history
 from aicflow.engine.worker.worker import WorkerStatus
 from aicflow.kernel.clock import iso
@@ -9,6 +11,9 @@ from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step
 from aicflow.kernel.ports.executions import ExecutionStore
 
 __all__ = ["explain"]
+
+_TOLD = 3
+"""So many steps of a map that do the same are told one by one."""
 
 
 async def explain(execution: Execution, store: ExecutionStore, worker: WorkerStatus) -> str:
@@ -27,8 +32,8 @@ async def explain(execution: Execution, store: ExecutionStore, worker: WorkerSta
     if execution.cancel_requested:
         return "Its cancel was requested; it is being stopped."
     history = await read_history(store, execution.id)
-    steps = [step for step in history.steps.values() if step.finished_at is None]
-    sentences = [_step(step) for step in steps] or ["its next step is about to start"]
+    sentences = _steps([step for step in history.steps.values() if step.finished_at is None])
+    sentences = sentences or ["its next step is about to start"]
     return f"It is {execution.status}: " + "; ".join(sentences) + "."
 
 
@@ -53,6 +58,45 @@ def _holder(key: str) -> str:
     return f"the concurrency key {value!r}" if kind == "key" and value else "its workflow"
 
 
+def _steps(steps: Sequence[Step]) -> list[str]:
+    """A sentence for each, or for many of one map that do the same."""
+    alike: dict[tuple[str, str], list[Step]] = {}
+    for step in steps:
+        outer, bracket, _ = step.node_id.partition("[")
+        what = _does(step) if bracket else step.node_id
+        alike.setdefault((outer, what), []).append(step)
+    sentences: list[str] = []
+    for (outer, what), found in alike.items():
+        if len(found) <= _TOLD:
+            sentences.extend(map(_step, found))
+            continue
+        items = len({step.node_id[len(outer) :].partition("]")[0] for step in found})
+        verb = what if items > 1 else what.replace("wait ", "waits ", 1).replace("run", "runs", 1)
+        sentences.append(f"{outer}: {items:,} item{'s' * (items > 1)} {verb}, such as {found[0].node_id}")
+    return sentences
+
+
+def _does(step: Step) -> str:
+    """What steps of several items do."""
+    if step.status == "retrying":
+        return "wait to be tried again"
+    if step.status != "waiting":
+        return "run"
+    wait = step.wait or {}
+    if wait.get("child"):
+        return "wait for executions"
+    if wait.get("reason") == "recovery":
+        return "were interrupted by a crash and wait for retry, skip or fail"
+    return "wait for an answer" if wait.get("reason") == "answer" else "wait for their time"
+
+
+def _progress(step: Step) -> str:
+    """How far a map is: `1,204 of 10,000 items, 3 failed`."""
+    told = step.progress or {}
+    failed = f", {told['failed']:,} failed" if told.get("failed") else ""
+    return f"{told.get('ended', 0):,} of {told.get('count', 0):,} items{failed}"
+
+
 def _step(step: Step) -> str:
     if step.status == "retrying" and step.retry_at is not None:
         because = f" after: {step.error.message}" if step.error is not None else ""
@@ -66,4 +110,5 @@ def _step(step: Step) -> str:
         until = f" until {wait['until']}" if wait.get("until") else ""
         what = "an answer" if wait.get("reason") == "answer" else "its time"
         return f"{step.node_id} waits for {what}{until}"
-    return f"{step.node_id} runs (attempt {step.attempt}, since {step.started_at})"
+    done = f"{_progress(step)}, " if step.progress else ""
+    return f"{step.node_id} runs ({done}attempt {step.attempt}, since {step.started_at})"

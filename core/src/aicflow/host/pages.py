@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +12,10 @@ from aicflow.host.problems import Problem, request_invalid
 from aicflow.kernel.ports.executions import Labels, Page
 from aicflow.kernel.values import dumps
 
-__all__ = ["LABELS", "PageQuery", "json_response", "labels_of", "list_response", "page_of", "page_response"]
+__all__ = [
+    "LABELS", "PageQuery", "json_response", "known_statuses", "labels_of", "list_response", "no_cursor", "page_of",
+    "page_response", "statuses_pattern",
+]  # fmt: skip
 
 _LABEL = "[A-Za-z0-9][A-Za-z0-9_./-]*(=[^,=]+)?"
 LABELS = Annotated[
@@ -29,6 +32,19 @@ def labels_of(text: str | None) -> Labels:
     """`team=billing,urgent` as names and values."""
     found = [part.partition("=") for part in text.split(",")] if text else []
     return tuple((name, value if given else None) for name, given, value in found)
+
+
+def statuses_pattern(statuses: Sequence[str]) -> str:
+    """What a parameter with statuses looks like, for its documentation."""
+    return "^({0})(,({0}))*$".format("|".join(statuses))
+
+
+def known_statuses(value: str | None, statuses: Collection[str]) -> str | None:
+    """The text with statuses and commas as it is. Raises ValueError for one that there is not."""
+    for name in value.split(",") if value is not None else ():
+        if name not in statuses:
+            raise ValueError(f"{name!r} is not a status; available statuses: {', '.join(sorted(statuses))}")
+    return value
 
 
 class PageQuery(BaseModel):
@@ -54,7 +70,7 @@ async def page_response[T](read: Awaitable[Page[T]], view: Callable[[T], dict[st
     try:
         page = await read
     except ValueError as error:
-        raise _no_cursor(str(error)) from None
+        raise no_cursor(str(error)) from None
     return json_response({"data": [view(item) for item in page.items], "next_cursor": page.next_cursor})
 
 
@@ -64,7 +80,7 @@ def page_of[T](items: Sequence[T], name: Callable[[T], str], query: PageQuery) -
     if query.cursor is not None:
         start = next((at for at, item in enumerate(items, 1) if name(item) == query.cursor), 0)
         if not start:
-            raise _no_cursor(
+            raise no_cursor(
                 f"{query.cursor[:80]!r} is not a cursor of this list; use the next_cursor of an earlier page."
             )
     found = items[start : start + query.limit]
@@ -79,6 +95,7 @@ def list_response[T](
     return json_response({"data": [view(item) for item in page.items], "next_cursor": page.next_cursor})
 
 
-def _no_cursor(message: str) -> Problem:
+def no_cursor(message: str) -> Problem:
+    """The answer to a cursor that is not one."""
     hint = "Cursors are opaque: send `next_cursor` unchanged, with the same filters."
     return request_invalid("invalid", message, name="cursor", where="query", hint=hint)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aicflow.kernel.context import StateEntry
-from aicflow.kernel.execution import Event, Execution, Step
+from aicflow.kernel.execution import Event, Execution, FailureReport, Step
 from aicflow.kernel.ports.tables import ApiKeyRecord, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Provider
 from aicflow.kernel.trigger import Delivery
@@ -125,6 +125,19 @@ class Events(_Response):
 
     data: list[Event]
     last_seq: int
+
+
+class Item(_Response):
+    """An item of a map, or a pass of a repeat. `id` is where it stands, such as `each[17]`; the steps inside of it are
+    those with this parent. `key` is its key as text, where the map has keys and it has ended. `output` is left out
+    unless asked for, and null where the map does not collect it."""
+
+    id: str
+    index: int
+    key: str | None
+    status: Literal["running", "waiting", "succeeded", "failed"]
+    error: FailureReport | None
+    output: Any = None
 
 
 class Why(_Response):
@@ -259,11 +272,13 @@ PAGES: Final = {
     "WorkflowPage": "WorkflowSummary",
     "WorkflowVersionPage": "WorkflowVersion",
     "Steps": "Step",
+    "Items": "Item",
 }
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
-    ApiKeyRecord, BulkResult, Delivery, Event, Events, Execution, ExpressionPreview, Fires, Issue, NodeType, Plugin,
-    ProblemDocument, Ready, StateEntry, Step, StreamEvent, Trigger, TriggerType, ValidationResult, Why, WorkflowDiff,
+    ApiKeyRecord, BulkResult, Delivery, Event, Events, Execution, ExpressionPreview, Fires, Issue, Item, NodeType,
+    Plugin, ProblemDocument, Ready, StateEntry, Step, StreamEvent, Trigger, TriggerType, ValidationResult, Why,
+    WorkflowDiff,
     WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 

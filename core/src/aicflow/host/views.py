@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from aicflow.engine.bulk import BulkOutcome
+from aicflow.engine.inside import Item
 from aicflow.engine.masking import Mask
 from aicflow.engine.run.failure import report_to_json
 from aicflow.host.plugins import PluginInfo
@@ -19,12 +20,12 @@ from aicflow.kernel.ports.tables import ApiKeyRecord, WorkflowRecord, WorkflowVe
 from aicflow.kernel.registry import RegisteredNode, RegisteredTrigger, Registry
 from aicflow.kernel.serialization import shower
 from aicflow.kernel.trigger import Delivery
+from aicflow.kernel.values import loads
 from aicflow.problems import problem_of
 
 __all__ = [
-    "api_key_view", "bulk_view", "delivery_view", "execution_view", "node_type_view", "plugin_view", "state_view",
-    "step_view",
-    "trigger_type_view", "version_view", "workflow_view",
+    "api_key_view", "bulk_view", "delivery_view", "execution_view", "item_view", "node_type_view", "plugin_view",
+    "state_view", "step_view", "trigger_type_view", "version_view", "workflow_view",
 ]  # fmt: skip
 
 
@@ -97,6 +98,16 @@ def step_view(step: Step, *, output: bool = True) -> dict[str, Any]:
         del out["output"]
     if step.error is not None:
         out["error"] = report_to_json(step.error)
+    return out
+
+
+def item_view(step_id: str, item: Item, *, output: bool) -> dict[str, Any]:
+    """An item of a map or a pass of a repeat, with what it returned if `output` says so."""
+    error = None if item.error is None else loads(item.error)
+    place = f"{step_id}[{item.index}]"
+    out = {"id": place, "index": item.index, "key": item.key, "status": item.status, "error": error}
+    if output:
+        out["output"] = None if item.output is None else loads(item.output)
     return out
 
 

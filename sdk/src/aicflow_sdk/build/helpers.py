@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
+from aicflow_sdk.build.bodies import Body, ruled
 from aicflow_sdk.build.nodes import Node
-from aicflow_sdk.build.values import mapping, sequence
+from aicflow_sdk.build.values import mapping, plain, render, sequence
 
 __all__ = ["Helpers"]
 
@@ -147,6 +148,81 @@ class Helpers(ABC):
         given = {} if input is None else {"input": input}
         return self.node("workflow.call", self._named(id, "call"), workflow=workflow, **given, **options)
 
+    def map(
+        self,
+        id: str | None = None,
+        *,
+        over: Any,
+        as_: str = "item",
+        key: Any = None,
+        concurrency: int | None = None,
+        batch: int | None = None,
+        on_item_error: Literal["fail", "continue"] | Mapping[str, Any] | None = None,
+        max_items: int | None = None,
+        collect: Literal["items", "last", "none"] | None = None,
+        isolate: bool | None = None,
+        **options: Any,
+    ) -> Body:
+        """A map: the nodes that are added inside its block run once for each item of a list.
+
+            with wf.map("each", over=fetch.output.body, as_="row", key=lambda row: row.id) as row:
+                get = wf.http(f"https://api.example.com/{row.id}", "get")
+                wf["each"].returns(get.output.body)
+
+        `wf["each"].index` is the item's number, `wf["each"].output.items` afterwards what the items gave. `key` is an
+        expression, or a function of the item. `on_item_error` may be {"tolerate": {"count": 5}}. Options besides:
+        `name`, `description`, `timeout`, `step_timeout`, `on_error`, `run`. Raises BuildError."""
+        self._check_name(as_)
+        body: dict[str, Any] = {"over": render(over, f"{id or 'map'}: over")}
+        if as_ != "item":
+            body["as"] = as_
+        given: dict[str, Any] = {"concurrency": concurrency, "batch": batch, "max_items": max_items, "collect": collect}
+        given |= {"isolate": isolate, "on_item_error": on_item_error}
+        body |= {name: plain(value, f"{id or 'map'}: {name}") for name, value in _said(given).items()}
+        if key is not None:
+            body["key"] = render(ruled(key, as_), f"{id or 'map'}: key")
+        return self._body("map", id, body, options)
+
+    def repeat(
+        self,
+        id: str | None = None,
+        *,
+        while_: Any,
+        max: int,
+        carry: Any = None,
+        delay: float | Mapping[str, float] | None = None,
+        **options: Any,
+    ) -> Body:
+        """A repeat: the nodes that are added inside its block run again and again, at most `max` times, while a
+        condition holds after a pass.
+
+            with wf.repeat("poll", max=20, delay=5, while_=lambda carry: carry.status != "done") as carry:
+                get = wf.http(job_url, "get")
+                wf["poll"].returns(get.output.body)
+
+        What a pass returns is the `carry` of the next one, and of the condition: an expression, or a function of the
+        carry. Afterwards `wf["poll"].output` has `carry`, `passes` and `done`. `delay` is seconds, or {"initial": 1,
+        "multiplier": 2, "max": 60}. Options besides are those of `map`. Raises BuildError."""
+        where = id or "repeat"
+        body: dict[str, Any] = {"while": render(ruled(while_, "carry"), f"{where}: while_"), "max": max}
+        if carry is not None:
+            body["carry"] = render(carry, f"{where}: carry")
+        if delay is not None:
+            body["delay"] = plain(delay, f"{where}: delay")
+        return self._body("repeat", id, body, options)
+
+    def group(self, id: str | None = None, *, concurrency: int | None = None, **options: Any) -> Body:
+        """A group: the nodes that are added inside its block run as one, with one `retry`, `timeout` and `on_error`.
+
+            with wf.group("order", retry={"max_attempts": 3}) as order:
+                reserve = wf.http(stock_url, "reserve", method="POST")
+                pay = wf.http(pay_url, "pay", method="POST")
+                reserve >> pay
+                order.returns(pay.output.body)
+
+        Options besides: `retry` and those of `map`. Raises BuildError."""
+        return self._body("group", id, _said({"concurrency": concurrency}), options)
+
     def respond(self, id: str | None = None, *, body: Any = None, status: int | None = None, **options: Any) -> Node:
         """A webhook.respond node: what the caller of a webhook is answered."""
         return self.node(
@@ -174,6 +250,14 @@ class Helpers(ABC):
         `overlap`, `catchup`, `jitter`. Returns the trigger's id."""
         more = {} if timezone is None else {"timezone": timezone}
         return self.add_trigger("trigger.cron", id, input=input, schedule=schedule, **more, **params)
+
+    @abstractmethod
+    def _check_name(self, name: str) -> None:
+        """Raise BuildError when an item cannot be called so here."""
+
+    @abstractmethod
+    def _body(self, kind: str, id: str | None, body: dict[str, Any], options: Mapping[str, Any]) -> Body:
+        """Add a node with a body, and say what is in its entry besides the nodes."""
 
     @abstractmethod
     def _named(self, given: str | None, base: str) -> str:

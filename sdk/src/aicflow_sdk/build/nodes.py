@@ -11,6 +11,7 @@ from aicflow_sdk.build.expr import Expr, Maybe, root, source_of
 from aicflow_sdk.errors import BuildError
 
 if TYPE_CHECKING:
+    from aicflow_sdk.build.bodies import Scope
     from aicflow_sdk.build.workflow import Workflow
 
 __all__ = ["ErrorPort", "Node", "Port", "known_ports"]
@@ -62,9 +63,10 @@ class Node:
     """One box of a workflow. `output` and `error` refer to what it returns; `a >> b` draws an edge; its other
     attributes are ports, such as `check.true`; `port(name)` reaches ports of any name."""
 
-    def __init__(self, workflow: Workflow, entry: dict[str, Any]) -> None:
+    def __init__(self, workflow: Workflow, entry: dict[str, Any], scope: Scope) -> None:
         self._workflow = workflow
         self._entry = entry
+        self._scope = scope
 
     @property
     def id(self) -> str:
@@ -86,17 +88,33 @@ class Node:
     def output(self) -> Any:
         """What it returns, as an expression. Typed Any: where a function's parameter has it as its default, it
         has the type that the value has when the workflow runs."""
-        return root("nodes", self.id, "output")
+        return self._root("output")
 
     @property
     def error(self) -> ErrorPort:
         """The port that is taken when it fails, and the reference to its error."""
+        self._root()
         return ErrorPort(self)
 
     @property
     def maybe(self) -> Maybe:
         """`node.maybe.output`: null when the node did not run."""
-        return Maybe(root("nodes", self.id))
+        return Maybe(self._root())
+
+    def to_entry(self) -> dict[str, Any]:
+        """The node as it stands in a document."""
+        return self._entry
+
+    def _root(self, *fields: str) -> Expr:
+        """The reference to it. Raises BuildError outside of the body that it stands in."""
+        owner = self._scope.owner
+        if owner is not None and self._scope not in self._workflow._scope.around():
+            whole = {"map": "output.items", "repeat": "output.carry"}.get(owner.type, "output")
+            raise BuildError(
+                f"{self.id} is inside of {owner.id} and cannot be referred to from outside.",
+                hint=f"Use {owner.id}.{whole}; {owner.id}.returns(…) says what it holds.",
+            )
+        return root("nodes", self.id, *fields)
 
     def port(self, name: str) -> Port:
         """The exit of this name. Raises BuildError when the node type is known to have no such port."""
@@ -126,7 +144,9 @@ class Node:
 def known_ports(entry: Mapping[str, Any]) -> tuple[str, ...] | None:
     """The ports of a node of a first-party type; None for types that this package does not know."""
     params = entry.get("params", {})
-    match entry["type"]:
+    match entry.get("type"):
+        case None:
+            return ("main",)
         case "logic.if_else":
             return ("true", "false")
         case "logic.switch":

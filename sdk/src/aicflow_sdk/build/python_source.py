@@ -52,6 +52,8 @@ class Names:
 
     nodes: Mapping[str, str]
     defined: set[str] = field(default_factory=set)
+    roots: Mapping[str, str] = field(default_factory=dict)
+    """How the roots inside of bodies are written: the item, `carry`, `index`."""
 
 
 class _Unwritable(Exception):
@@ -144,6 +146,8 @@ def _python(tree: Node, names: Names, local: frozenset[str]) -> tuple[str, int]:
             return (repr_text(value) if isinstance(value, str) else repr(value)), 5 if str(value)[:1] == "-" else _ATOM
         case Name(name) if name in local:
             return name, _ATOM
+        case Name(name) if name in names.roots:
+            return names.roots[name], _ATOM
         case Name(name) if name in ROOTS and name != "nodes":
             return f"wf.{name}", _ATOM
         case Chain(base, steps):
@@ -248,7 +252,7 @@ def _loop(tree: Comprehension, names: Names, local: frozenset[str]) -> str:
     name = tree.variable
     if keyword.iskeyword(name) or name in (*ROOTS, "wf", "fn"):
         raise _Unwritable
-    if name in ("when", "expr", *names.nodes.values()) or name in local:
+    if name in ("when", "expr", *names.nodes.values(), *names.roots, *names.roots.values()) or name in local:
         raise _Unwritable
     within = local | {name}
     items, _ = _python(tree.iterable, names, local)

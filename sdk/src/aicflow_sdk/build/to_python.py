@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from aicflow_sdk.build.bodies import kind_of
 from aicflow_sdk.build.from_document import NODE_OPTIONS
 from aicflow_sdk.build.python_source import Names, plain_value, python_value, repr_text
 
@@ -22,23 +23,70 @@ _PLAIN_TRIGGER: Final = frozenset({"type", "id", "params", "input", "enabled", "
 def to_python(document: Mapping[str, Any]) -> str:
     """The program. Running it makes a workflow `wf` with a document that means the same. `document` has the shape that
     `Workflow.from_dict` takes."""
-    names = Names(_variables([node["id"] for node in document["nodes"]]))
+    taken: set[str] = set(_TAKEN)
+    names = Names(_variables([node["id"] for node in document["nodes"]], taken))
     lines = [_call("wf = Workflow", [repr_text(document["name"]), *_workflow_arguments(document)]), ""]
     if document.get("settings"):
         lines += [f"wf.settings = {python_value(document['settings'], names)}", ""]
     lines += [_call("wf.add_trigger", _trigger_arguments(trigger, names)) for trigger in document.get("triggers", [])]
     lines += [""] if document.get("triggers") else []
-    for node in document["nodes"]:
-        variable = names.nodes[node["id"]]
-        lines.append(_call(f"{variable} = wf.node", _node_arguments(node, names)))
-        names.defined.add(node["id"])
-    edges = [_edge(edge, names) for edge in document.get("edges", [])]
-    lines += ["", *edges] if edges else []
+    lines += _graph(document, names, taken, 0)
     if document.get("output") is not None:
         lines += ["", f"wf.output = {python_value(document['output'], names)}"]
     body = "\n".join(lines).rstrip() + "\n"
     used = ["Workflow", *(word for word in ("Code", "expr", "fn", "when") if re.search(rf"\b{word}\b[(.]", body))]
     return f"from aicflow_sdk import {', '.join(sorted(used, key=lambda w: (w.islower(), w)))}\n\n{body}"
+
+
+def _graph(given: Mapping[str, Any], names: Names, taken: set[str], indent: int) -> list[str]:
+    """Nodes and edges, of the workflow or of a body inside of it."""
+    lines: list[str] = []
+    for node in given["nodes"]:
+        variable, kind = names.nodes[node["id"]], kind_of(node)
+        if kind is None:
+            lines.append(_call(f"{variable} = wf.node", _node_arguments(node, names, indent), indent))
+        else:
+            lines += _body(node, kind, variable, names, taken, indent)
+        names.defined.add(node["id"])
+    edges = [" " * indent + _edge(edge, names) for edge in given.get("edges", [])]
+    return [*lines, *(["", *edges] if edges else [])]
+
+
+def _body(node: Mapping[str, Any], kind: str, variable: str, names: Names, taken: set[str], indent: int) -> list[str]:
+    """A node with a body, and its block."""
+    body, at = node[kind], indent + 4
+    item = body.get("as", "item") if kind == "map" else "carry"
+    local = "" if kind == "group" else _variable(item, taken)
+    roots = {} if kind == "group" else {item: local, "index": f"{variable}.index"}
+    inner = Names({**names.nodes}, set(names.defined), {**names.roots, **roots})
+    arguments = [repr_text(node["id"])]
+    for key, value in body.items():
+        if key in ("nodes", "edges", "output"):
+            continue
+        if key in ("key", "while"):
+            written = _rule(value, local, item, names, at)
+        else:
+            written = python_value(value, names, at) if key in ("over", "carry") else plain_value(value, at)
+        arguments.append(f"{_WORDS.get(key, key)}={written}")
+    arguments += [f"{key}={plain_value(node[key], at)}" for key in NODE_OPTIONS if node.get(key) is not None]
+    lines = [_call(f"{variable} = wf.{kind}", arguments, indent)]
+    lines.append(" " * indent + (f"with {variable} as {local}:" if local else f"with {variable}:"))
+    own = _variables([one["id"] for one in body.get("nodes", [])], taken)
+    inner.nodes = {**names.nodes, **own}
+    inner.defined -= own.keys()
+    lines += _graph({"nodes": [], **body}, inner, taken, at)
+    if body.get("output") is not None:
+        lines.append(" " * at + f"{variable}.returns({python_value(body['output'], inner, at)})")
+    return [*lines, ""]
+
+
+_WORDS: Final = {"as": "as_", "while": "while_"}
+
+
+def _rule(value: Any, local: str, item: str, names: Names, indent: int) -> str:
+    """A key or a condition: as a function of the item or carry where it is an expression of it."""
+    written = python_value(value, Names(names.nodes, names.defined, {**names.roots, item: local}), indent)
+    return f"lambda {local}: {written}" if re.search(rf"\b{local}\b", written) and "\n" not in written else written
 
 
 def _workflow_arguments(document: Mapping[str, Any]) -> list[str]:
@@ -58,15 +106,17 @@ def _trigger_arguments(trigger: Mapping[str, Any], names: Names) -> list[str]:
     return out
 
 
-def _node_arguments(node: Mapping[str, Any], names: Names) -> list[str]:
+def _node_arguments(node: Mapping[str, Any], names: Names, indent: int) -> list[str]:
+    at = indent + 4
+
     def value(key: str, item: Any) -> str:
         if (node["type"], key) == ("python.code", "code") and isinstance(item, str):
             return _code(item)
-        return python_value(item, names, 4)
+        return python_value(item, names, at)
 
     out = [repr_text(node["type"]), repr_text(node["id"])]
     out += _params(node.get("params", {}), _PLAIN_NODE, value)
-    out += [f"{key}={plain_value(node[key])}" for key in NODE_OPTIONS if node.get(key) is not None]
+    out += [f"{key}={plain_value(node[key], at)}" for key in NODE_OPTIONS if node.get(key) is not None]
     return out
 
 
@@ -95,22 +145,26 @@ def _edge(edge: Mapping[str, Any], names: Names) -> str:
     return f"{source}.{port} >> {target}" if simple else f"{source}.port({repr_text(port)}) >> {target}"
 
 
-def _variables(ids: Sequence[str]) -> dict[str, str]:
+def _variables(ids: Sequence[str], taken: set[str]) -> dict[str, str]:
     """A variable for each node, named after its id as far as Python allows."""
-    names: dict[str, str] = {}
-    for node_id in ids:
-        name = node_id
-        while keyword.iskeyword(name) or name in _TAKEN or name.startswith("__") or name in names.values():
-            name = f"{name.strip('_') or 'node'}_{len(names)}"
-        names[node_id] = name
-    return names
+    return {node_id: _variable(node_id, taken) for node_id in ids}
 
 
-def _call(head: str, arguments: list[str]) -> str:
-    line = f"{head}({', '.join(arguments)})"
+def _variable(name: str, taken: set[str]) -> str:
+    """A variable of this name, or one like it that is not taken; it is from now on."""
+    base, number = name, len(taken) - len(_TAKEN)
+    while keyword.iskeyword(name) or name in taken or name.startswith("__"):
+        name, number = f"{base.strip('_') or 'node'}_{number}", number + 1
+    taken.add(name)
+    return name
+
+
+def _call(head: str, arguments: list[str], indent: int = 0) -> str:
+    pad = " " * indent
+    line = f"{pad}{head}({', '.join(arguments)})"
     if len(line) <= _WIDTH and "\n" not in line:
         return line
-    return f"{head}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
+    return f"{pad}{head}(\n" + "".join(f"{pad}    {argument},\n" for argument in arguments) + f"{pad})"
 
 
 def _code(text: str) -> str:

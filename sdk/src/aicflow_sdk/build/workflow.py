@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict
 
+from aicflow_language.expr import ROOTS
 from aicflow_language.suggest import nearest
 
+from aicflow_sdk.build.bodies import Body, Scope, kind_of, roots_of
 from aicflow_sdk.build.expr import root
 from aicflow_sdk.build.helpers import Helpers
 from aicflow_sdk.build.nodes import Node, Port, known_ports
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Concurrency", "Retry", "Settings", "Workflow"]
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+_BODY_OPTIONS: Final = ("name", "description", "timeout", "step_timeout", "on_error", "run")
 _CODE_PARAMS: Final = frozenset({("python.code", "code")})
 
 
@@ -81,8 +84,7 @@ class Workflow(Helpers):
         self.input_schema = plain(input_schema, "input_schema")
         self._settings: dict[str, Any] = render(mapping(settings, "settings"), "settings")
         self._vars: dict[str, Any] = plain(mapping(vars, "vars"), "vars")
-        self._nodes: dict[str, Node] = {}
-        self._edges: list[dict[str, str]] = []
+        self._root = self._scope = Scope()
         self._triggers: dict[str, dict[str, Any]] = {}
         self._output: Any = None
         if output is not None:
@@ -133,16 +135,17 @@ class Workflow(Helpers):
 
     @property
     def nodes(self) -> Mapping[str, Node]:
-        """The nodes by id."""
-        return dict(self._nodes)
+        """The nodes by id; those inside of a map, a repeat or a group are found by `wf[id]`."""
+        return dict(self._root.nodes)
 
     def __getitem__(self, node_id: str) -> Node:
         """The node of this id. Raises KeyError."""
-        try:
-            return self._nodes[node_id]
-        except KeyError:
-            close = nearest(node_id, self._nodes)
-            raise KeyError(f"no node {node_id!r}{f'; did you mean {close!r}?' if close else ''}") from None
+        scopes = list(self._root.inside())
+        found = next((scope.nodes[node_id] for scope in scopes if node_id in scope.nodes), None)
+        if found is None:
+            close = nearest(node_id, [known for scope in scopes for known in scope.nodes])
+            raise KeyError(f"no node {node_id!r}{f'; did you mean {close!r}?' if close else ''}")
+        return found
 
     def node(
         self,
@@ -165,7 +168,7 @@ class Workflow(Helpers):
         """Add a node of any type; what is not named here is a param. `timeout` is seconds for one attempt,
         `step_timeout` for all. Params with the name of one of these options go into `params={…}`. Without an id it is
         named after its type. Raises BuildError."""
-        node_id = self._new_id(id, type, self._nodes)
+        node_id = self._new_id(id, type, self._scope)
         named = mapping(params, f"{node_id}: params")
         given = {**named, **more}
         both = set(named) & set(more)
@@ -202,6 +205,10 @@ class Workflow(Helpers):
     ) -> str:
         """Add a trigger of any type; what is not named here is a param. `input` maps what it received, `wf.trigger`,
         to the execution's input, which is the payload itself when left out. Returns its id. Raises BuildError."""
+        if self._scope.owner is not None:
+            raise BuildError(
+                f"A trigger cannot stand inside of {self._scope.owner.id}.", hint="Add it before the block."
+            )
         trigger_id = self._new_id(id, type, self._triggers)
         entry: dict[str, Any] = {"id": trigger_id, "type": type}
         if version is not None:
@@ -229,9 +236,9 @@ class Workflow(Helpers):
             document["vars"] = self._vars
         if self._triggers:
             document["triggers"] = list(self._triggers.values())
-        document["nodes"] = [node._entry for node in self._nodes.values()]
-        if self._edges:
-            document["edges"] = self._edges
+        document["nodes"] = [node.to_entry() for node in self._root.nodes.values()]
+        if self._root.edges:
+            document["edges"] = self._root.edges
         if self._output is not None:
             document["output"] = self._output
         if self._settings:
@@ -291,7 +298,7 @@ class Workflow(Helpers):
         return cls.from_dict(document)
 
     def __repr__(self) -> str:
-        return f"<workflow {self.name!r}: {len(self._nodes)} nodes>"
+        return f"<workflow {self.name!r}: {len(self._root.nodes)} nodes>"
 
     def _param(self, entry: Mapping[str, Any], key: str, value: Any) -> Any:
         if (entry["type"], key) in _CODE_PARAMS and isinstance(value, str):
@@ -299,10 +306,24 @@ class Workflow(Helpers):
         return render(value, f"{entry['id']}: {key}")
 
     def _put(self, entry: dict[str, Any]) -> Node:
-        node = self._nodes[entry["id"]] = Node(self, entry)
+        scope, kind = self._scope, kind_of(entry)
+        node = Node(self, entry, scope) if kind is None else Body(self, entry, kind, scope)
+        scope.nodes[node.id] = node
+        if isinstance(node, Body):
+            scope.bodies.append(node)
         return node
 
-    def _new_id(self, given: str | None, type_id: str, taken: Mapping[str, Any]) -> str:
+    def _body(self, kind: str, id: str | None, body: dict[str, Any], options: Mapping[str, Any]) -> Body:
+        node_id = self._new_id(id, kind, self._scope)
+        known = _BODY_OPTIONS if kind != "group" else (*_BODY_OPTIONS, "retry")
+        if unknown := sorted(set(options) - set(known)):
+            raise BuildError(f"{node_id}: a {kind} has no {unknown[0]!r}.", hint=f"Options: {', '.join(known)}.")
+        given = {key: plain(value, f"{node_id}: {key}") for key, value in options.items() if value is not None}
+        node = self._put({"id": node_id, kind: body, **given})
+        assert isinstance(node, Body)
+        return node
+
+    def _new_id(self, given: str | None, type_id: str, taken: Container[str]) -> str:
         if not isinstance(type_id, str):
             raise TypeError(f"a type is text such as 'http.request', not {type_id!r}")
         if given is None:
@@ -316,12 +337,31 @@ class Workflow(Helpers):
             raise BuildError(f"The id {given!r} is taken.", hint="Give each node, and each trigger, an id of its own.")
         return given
 
+    def _check_name(self, name: str) -> None:
+        hint = "Use another name: as_='row'."
+        if not isinstance(name, str) or not _IDENTIFIER.match(name):
+            raise BuildError(f"An item cannot be called {name!r}.", hint=hint)
+        if name in ROOTS or name in ("carry", "index"):
+            raise BuildError(
+                f"An item cannot be called {name!r}, which means something else in expressions.", hint=hint
+            )
+        for scope in self._scope.around():
+            if scope.owner is not None and name in roots_of(scope.owner):
+                raise BuildError(f"The item of {scope.owner.id} is called {name!r} already.", hint=hint)
+
     def _named(self, given: str | None, base: str) -> str:
-        return _free(base, self._nodes) if given is None else given
+        return _free(base, self._scope) if given is None else given
 
     def _add_edge(self, source: Port, target: Node) -> None:
         if source.node._workflow is not self or target._workflow is not self:
             raise BuildError(f"{source.node.id} and {target.id} belong to different workflows.")
+        if source.node._scope is not target._scope:
+            inner = source.node if source.node._scope.owner is not None else target
+            owner = inner._scope.owner.id if inner._scope.owner is not None else ""
+            raise BuildError(
+                f"An edge cannot lead from {source.node.id} to {target.id}: {inner.id} is inside of {owner}.",
+                hint=f"Draw it to or from {owner} itself; its body begins at the nodes that no edge leads to.",
+            )
         known = known_ports(source.node._entry)
         if known is not None and source.name not in (*known, "error"):
             example = f"{source.node.id}.{known[0]} >> {target.id}"
@@ -332,11 +372,12 @@ class Workflow(Helpers):
         edge = {"from": source.node.id, "to": target.id}
         if source.name != "main":
             edge = {"from": source.node.id, "port": source.name, "to": target.id}
-        if edge not in self._edges:
-            self._edges.append(edge)
+        edges = target._scope.edges
+        if edge not in edges:
+            edges.append(edge)
 
 
-def _free(base: str, taken: Mapping[str, Any]) -> str:
+def _free(base: str, taken: Container[str]) -> str:
     """The name, with a number behind it when it is taken."""
     name, number = base, 2
     while name in taken:

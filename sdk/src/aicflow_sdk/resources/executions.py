@@ -12,7 +12,7 @@ from aicflow_sdk.decode import decode
 from aicflow_sdk.errors import AICFlowError, WaitTimeout
 from aicflow_sdk.follow import follow, follow_all
 from aicflow_sdk.messages import instant, keyed, without_none
-from aicflow_sdk.models import BulkResult, Event, Execution, ExecutionStatus, Step, Workflow
+from aicflow_sdk.models import BulkResult, Event, Execution, ExecutionStatus, Item, Step, StepStatus, Workflow
 from aicflow_sdk.resources.base import Labels, Resource, id_of, labels_text
 from aicflow_sdk.session import AsyncItems, AsyncPages
 
@@ -33,6 +33,7 @@ SAME: Final = _Same()
 """The input that the execution had before."""
 
 type Statuses = ExecutionStatus | Sequence[ExecutionStatus]
+type ItemStatus = Literal["running", "waiting", "succeeded", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,11 +190,35 @@ class AsyncExecutions(Resource):
                 return
             after = page.last_seq
 
-    async def steps(self, execution_id: str, *, outputs: bool = False) -> tuple[Step, ...]:
-        """The steps in the order they first appeared; with `outputs` also what they returned, which may be large."""
+    async def steps(
+        self,
+        execution_id: str,
+        *,
+        parent: str | None = None,
+        status: StepStatus | Sequence[StepStatus] | None = None,
+        outputs: bool = False,
+    ) -> tuple[Step, ...]:
+        """The steps in the order they first appeared; with `outputs` also what they returned, which may be large. Those
+        inside of a map, a repeat or a group with `parent`: "each" for those of all items, "each[17]" for one's."""
         fields = "output" if outputs else None
-        pages = AsyncPages(self._session, Step, "executions", execution_id, "steps", limit=None, fields=fields)
+        query = {"parent": parent, "status": status, "fields": fields}
+        pages = AsyncPages(self._session, Step, "executions", execution_id, "steps", limit=None, **query)
         return tuple([step async for step in pages])
+
+    def items(
+        self,
+        execution_id: str,
+        node_id: str,
+        *,
+        status: ItemStatus | Sequence[ItemStatus] | None = None,
+        outputs: bool = False,
+        limit: int | None = None,
+    ) -> AsyncPages[Item]:
+        """The items of a map, or the passes of a repeat, by index: those that have ended, and those at work. With
+        `outputs` also what they returned. At most `limit`. A map inside of an item is "each[3].inner"."""
+        query = {"status": status, "fields": "output" if outputs else None}
+        path = ("executions", execution_id, "steps", node_id, "items")
+        return AsyncPages(self._session, Item, *path, limit=limit, **query)
 
     async def output(self, execution_id: str, node_id: str) -> Any:
         """What one step returned. Raises NotFound when it has returned nothing yet."""

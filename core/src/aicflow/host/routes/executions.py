@@ -6,9 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from itertools import accumulate
-from operator import attrgetter
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import Query, Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -18,9 +16,16 @@ from aicflow.engine import KEEP
 from aicflow.engine.bulk import BulkOutcome
 from aicflow.host import requests
 from aicflow.host.bodies import json_body
-from aicflow.host.etag import BYTES_HEADERS, BYTES_PARAMETERS, bytes_response
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, fresh, once
-from aicflow.host.pages import LABELS, PageQuery, json_response, labels_of, page_of, page_response
+from aicflow.host.pages import (
+    LABELS,
+    PageQuery,
+    json_response,
+    known_statuses,
+    labels_of,
+    page_response,
+    statuses_pattern,
+)
 from aicflow.host.problems import request_invalid
 from aicflow.host.routes.common import (
     Id,
@@ -28,7 +33,6 @@ from aicflow.host.routes.common import (
     PlainRoute,
     body_of,
     call,
-    problems,
     repeated,
     returns,
     router,
@@ -38,8 +42,7 @@ from aicflow.host.routes.common import (
     shows,
     started,
 )
-from aicflow.host.views import bulk_view, execution_view, step_view
-from aicflow.kernel.errors import NotFound
+from aicflow.host.views import bulk_view, execution_view
 from aicflow.kernel.execution import (
     ACTIVE_STATUSES,
     STATUSES,
@@ -50,13 +53,11 @@ from aicflow.kernel.execution import (
     valid_traceparent,
 )
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, Labels
-from aicflow.kernel.values import dumps, loads
 
 __all__ = ["STATUSES_PATTERN", "routes", "start_route"]
 
 routes = router("executions")
-STATUSES_PATTERN: Final = "^({0})(,({0}))*$".format("|".join(STATUSES))
-_OUTPUTS_ON_A_PAGE: Final = 8 * 1024 * 1024
+STATUSES_PATTERN: Final = statuses_pattern(STATUSES)
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,6})\s*(?:,|$)")
 _WAIT_QUERY = re.compile(r"\d{1,6}(\.\d{1,6})?\Z")
 
@@ -86,10 +87,7 @@ class ListQuery(PageQuery):
     @field_validator("status")
     @classmethod
     def _known(cls, value: str | None) -> str | None:
-        for name in (value or "").split(",") if value is not None else ():
-            if name not in STATUSES:
-                raise ValueError(f"{name!r} is not a status; available statuses: {', '.join(sorted(STATUSES))}")
-        return value
+        return known_statuses(value, STATUSES)
 
     def filter(self) -> ExecutionFilter:
         """As the store's filter."""
@@ -228,59 +226,6 @@ async def list_executions(request: Request, query: Annotated[ListQuery, Query()]
 async def get_execution(request: Request, execution_id: Id, query: NoQuery) -> Response:
     """With its input, and its output or error once it ended."""
     return json_response(shown(request, await runtime_of(request).executions.get(execution_id)))
-
-
-class StepsQuery(PageQuery):
-    """Which steps, and how much of them."""
-
-    fields: Literal["output"] | None = Field(default=None, description="`output`: with what the steps returned")
-
-
-@routes.get("/executions/{execution_id}/steps", summary="List the steps of an execution", **call("read", "Steps", 404))
-async def list_steps(request: Request, execution_id: Id, query: Annotated[StepsQuery, Query()]) -> Response:
-    """In the order they first appeared. Without their outputs, unless `fields=output` asks for them: a page then ends
-    early when its outputs are larger than 8 MiB."""
-    runtime = runtime_of(request)
-    page = page_of(await runtime.executions.steps(execution_id, outputs=False), attrgetter("node_id"), query)
-    steps, cursor = page.items, page.next_cursor
-    if query.fields:
-        sizes = accumulate(step.stored for step in steps)
-        fitting = max(sum(size <= _OUTPUTS_ON_A_PAGE for size in sizes), 1)
-        if fitting < len(steps):
-            steps, cursor = steps[:fitting], steps[fitting - 1].node_id
-        if wanted := [step.node_id for step in steps if step.stored]:
-            stored = await runtime.store.executions.outputs(execution_id, wanted)
-            for step in steps:
-                step.output = loads(stored[step.node_id]) if step.node_id in stored else step.output
-    data = [step_view(step, output=query.fields is not None) for step in steps]
-    return json_response({"data": data, "next_cursor": cursor})
-
-
-@routes.get(
-    "/executions/{execution_id}/steps/{node_id}/output",
-    summary="Show what a step returned",
-    responses={
-        200: {"description": "The output", "headers": BYTES_HEADERS, "content": {"application/json": {"schema": {}}}},
-        206: {"description": "The part that Range asks for", "headers": BYTES_HEADERS},
-        304: {"description": "It is what If-None-Match names"},
-        **problems(404, 416),
-    },
-    dependencies=scoped("read"),
-    openapi_extra={"parameters": BYTES_PARAMETERS},
-)
-async def get_step_output(request: Request, execution_id: Id, node_id: Id, query: NoQuery) -> Response:
-    """As JSON, whole or the bytes that `Range` names, so that a large one can be read in parts."""
-    runtime = runtime_of(request)
-    steps = {step.node_id: step for step in await runtime.executions.steps(execution_id, outputs=False)}
-    step, data = steps.get(node_id), None
-    if step is not None and step.stored:
-        data = (await runtime.store.executions.outputs(execution_id, [node_id])).get(node_id)
-    elif step is not None and step.port is not None:
-        data = dumps(step.output)
-    if data is None:
-        became = "has not begun" if step is None else f"is {step.status}"
-        raise NotFound("output of step", node_id, hint=f"The step {became} in execution {execution_id}.")
-    return await bytes_response(request, data)
 
 
 class EventsQuery(BaseModel):
