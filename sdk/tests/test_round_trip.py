@@ -169,7 +169,7 @@ def test_yaml_says_what_json_says(value: dict[str, Any]) -> None:
         ({"aicflow": 2, "name": "x", "nodes": []}, "/aicflow is 2"),
         ({"aicflow": 1, "nodes": []}, "/name is not text"),
         ({"aicflow": 1, "name": "x", "nodes": [], "nods": 1}, "/nods is not known"),
-        ({"aicflow": 1, "name": "x", "nodes": [{"id": "a"}]}, "/nodes/0/type is not text"),
+        ({"aicflow": 1, "name": "x", "nodes": [{"id": "a"}]}, "/nodes/0 has one of type, map, repeat and group"),
         ({"aicflow": 1, "name": "x", "nodes": [{"id": "a", "type": "x", "parms": {}}]}, "/nodes/0/parms is not known"),
         ({"aicflow": 1, "name": "x", "nodes": [{"id": "a", "type": "x"}] * 2}, "/nodes/1/id: 'a' is taken"),
         ({"aicflow": 1, "name": "x", "nodes": [], "edges": [{"from": "a", "to": "b"}]}, "no node 'a'"),

@@ -36,6 +36,7 @@ from aicflow_sdk.errors import (
 )
 
 if TYPE_CHECKING:
+    from aicflow_sdk.build.bodies import Body
     from aicflow_sdk.build.expr import Expr, expr, when
     from aicflow_sdk.build.fn import fn
     from aicflow_sdk.build.nodes import Node, Port
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         Execution,
         FailureReport,
         Issue,
+        Item,
         NodeType,
         SavedWorkflow,
         Step,
@@ -64,6 +66,7 @@ __all__ = [
     "Address",
     "AsyncAICFlow",
     "BadRequest",
+    "Body",
     "BuildError",
     "Change",
     "Code",
@@ -82,6 +85,7 @@ __all__ = [
     "InputInvalid",
     "Invalid",
     "Issue",
+    "Item",
     "Node",
     "NodeType",
     "NotFound",
@@ -113,6 +117,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     **{
+        "build.bodies": "Body",
         "build.expr": "Expr expr when",
         "build.fn": "fn",
         "build.nodes": "Node Port",
@@ -121,7 +126,7 @@ __getattr__ = lazy_names(
         "client": "AICFlow AsyncAICFlow",
         "config": "Address find_address",
         "documents": "Change Diff diff",
-        "models": "Event Execution FailureReport Issue NodeType SavedWorkflow Step Trigger Validation",
+        "models": "Event Execution FailureReport Issue Item NodeType SavedWorkflow Step Trigger Validation",
         "retry": "Retry",
     },
 )
