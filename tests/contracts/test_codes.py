@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 RAISED = re.compile(r"Error\((?:[^()]|\([^()]*\))*?\bcode=\"([a-z-]+)\"", re.DOTALL)
 
 
-@pytest.mark.parametrize("plugin", ["agent", "data", "http", "ifelse", "python", "trigger"])
+@pytest.mark.parametrize("plugin", ["agent", "data", "forms", "http", "ifelse", "python", "trigger"])
 def test_codes_are_declared(plugin: str) -> None:
     registry = installed_plugins().registry
     types = [node.cls for node in registry.nodes() if node.provider.distribution == f"aicflow-{plugin}"]

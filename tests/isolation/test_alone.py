@@ -21,6 +21,9 @@ pytestmark = pytest.mark.skipif(not ALONE, reason="AICFLOW_ALONE is not set; tox
 SMALL: dict[str, list[dict[str, Any]]] = {
     "plugin-python": [{"id": "a", "type": "python.code", "params": {"code": "return 40 + 2"}}],
     "plugin-data": [{"id": "a", "type": "data.sort", "params": {"items": [2, 1]}}],
+    "plugin-forms": [
+        {"id": "a", "type": "form.wait", "params": {"title": "Pay?", "notify": "wf_none"}},
+    ],
     "plugin-ifelse": [{"id": "a", "type": "logic.if_else", "params": {"condition": "${{ 1 < 2 }}"}}],
     "plugin-trigger": [{"id": "a", "type": "webhook.respond", "params": {"body": "hello"}}],
     "plugin-http": [{"id": "a", "type": "http.request", "params": {"url": "http://127.0.0.1:9/"}}],

@@ -206,6 +206,18 @@ def node_types(ledger: Ledger) -> list[Any]:
                 return Wait(answer_schema=True, message="second")
             return [ctx.attempt, ctx.answer.value]
 
+    class Reminds(Node[AsksTwiceParams, list[Any]]):
+        """Asks, and asks the same again when no answer came in time."""
+
+        type_id = "lab.reminds"
+
+        async def run(self, ctx: Context, params: AsksTwiceParams) -> list[Any] | Wait:
+            if ctx.answer is None:
+                return Wait(answer_schema=True, seconds=params.seconds)
+            if ctx.answer.kind == "timeout":
+                return Wait(answer_schema=True, again=True)
+            return [ctx.attempt, ctx.answer.value]
+
     class PickParams(Params):
         port: str
 
@@ -242,6 +254,7 @@ def node_types(ledger: Ledger) -> list[Any]:
         Pick,
         Calls,
         AsksTwice,
+        Reminds,
         WaitNode,
         WorkflowCall,
         MapNode,

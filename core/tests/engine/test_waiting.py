@@ -37,6 +37,17 @@ async def test_a_late_answer_is_not_taken_for_the_next_wait(lab: Any) -> None:
     assert (await lab.end(execution_id)).output == [1, "second"]
 
 
+@pytest.mark.parametrize("crash", [False, True])
+async def test_a_late_answer_is_taken_for_the_same_question_asked_again(lab: Any, crash: bool) -> None:
+    execution_id = await lab.start([{"id": "ask", "type": "lab.reminds", "params": {"seconds": 0.05}}])
+    await lab.waits(execution_id, 2)
+    if crash:
+        await lab.crash()
+    await lab.store.executions.answer(execution_id, StoredAnswer("ask", "answered", b'"late"', 1))
+    lab.executions.wake()
+    assert (await lab.end(execution_id)).output == [1, "late"]
+
+
 async def test_retry_answers_a_step_that_waits_in_this_process(lab: Any) -> None:
     """Beside a branch that runs, so that nothing is parked."""
     nodes = [{"id": "ask", "type": "lab.asks_twice"}, {"id": "h", "type": "lab.hold"}]

@@ -195,6 +195,10 @@ class Executions(Starter):
             self._env.hint("cancel", execution_id)
         return execution
 
+    def signing_key(self, purpose: str) -> bytes:
+        """A key made of the server's secret for a purpose."""
+        return self._env.seal.signing_key(purpose)
+
     async def resume(
         self,
         execution_id: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 from base64 import b64decode, b64encode
 from functools import cached_property
@@ -29,6 +30,10 @@ class Seal:
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
         return AESGCM(HKDF(SHA256(), 32, salt=None, info=b"aicflow/sealed-output/v1").derive(self._source))
+
+    def signing_key(self, purpose: str) -> bytes:
+        """A key for a purpose outside of this module."""
+        return hmac.digest(self._source, b"aicflow/signing/v1/" + purpose.encode(), "sha256")
 
     def close(self, value: bytes, place: str) -> bytes:
         """The value, sealed for this place only; as text."""

@@ -24,7 +24,8 @@ from aicflow.host.triggers import TriggerService
 from aicflow.host.wiring import make_executions, make_store, secrets_of
 from aicflow.host.workflows import WorkflowService
 from aicflow.kernel.clock import Clock
-from aicflow.kernel.execution import Execution
+from aicflow.kernel.errors import NotFound
+from aicflow.kernel.execution import Execution, Step
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import DraftTrigger, Mount
 from aicflow.kernel.trigger import TriggerRuntime
@@ -107,6 +108,21 @@ class HostRuntime:
     async def draft_trigger(self, workflow_id: str, trigger_id: str, type_id: str) -> DraftTrigger:
         """A trigger as its workflow's newest version has it. Raises NotFound, Conflict."""
         return await self.trigger_service.draft(workflow_id, trigger_id, type_id)
+
+    def signing_key(self, purpose: str) -> bytes:
+        """A key made of the server's secret for a purpose."""
+        return self.executions.signing_key(purpose)
+
+    async def step(self, execution_id: str, step_id: str) -> Step:
+        """A step as it is now. Raises NotFound."""
+        for step in await self.executions.steps(execution_id):
+            if step.node_id == step_id:
+                return step
+        raise NotFound("step", step_id)
+
+    async def resume(self, execution_id: str, step_id: str, value: Any) -> None:
+        """Answer a waiting step. Raises NotFound, Conflict, InputInvalid."""
+        await self.executions.resume(execution_id, step_id, value=value)
 
     async def stopping(self) -> None:
         """Returns when the host begins to stop."""

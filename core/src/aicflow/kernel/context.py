@@ -133,6 +133,10 @@ class Context(Protocol):
         TransientError when a source does not answer."""
         ...
 
+    def signing_key(self, purpose: str) -> bytes:
+        """32 bytes made of the server's secret for a purpose: always the same, and as `Runtime.signing_key` returns."""
+        ...
+
     def mask(self, value: str) -> None:
         """Treat a value that the step got itself, such as a token, as a secret: it is masked wherever this execution
         shows something. What the next nodes receive stays real."""

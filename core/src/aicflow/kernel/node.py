@@ -53,13 +53,14 @@ class Wait:
 
     `until`: seconds since 1970 UTC; or `seconds` from now; neither for as long as it takes. `answer_schema`: JSON
     Schema that an answer must fit; None refuses answers. `message`: what the person who looks at the execution should
-    know.
+    know. `again`: the question of the wait before is asked again; an answer to that one is an answer to this one.
     """
 
     until: float | None = None
     answer_schema: Mapping[str, Any] | bool | None = None
     message: str | None = None
     seconds: float | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from aicflow.kernel.execution import Event
+    from aicflow.kernel.execution import Event, Step
     from aicflow.kernel.ports.engine import Engine
     from aicflow.kernel.ports.store import Store
     from aicflow.kernel.trigger import Binding, TriggerRuntime
@@ -101,6 +101,18 @@ class Runtime(Protocol):
     async def draft_trigger(self, workflow_id: str, trigger_id: str, type_id: str) -> DraftTrigger:
         """A trigger of a workflow's newest version, which may be a draft. Raises NotFound, Conflict when its params
         cannot be resolved."""
+        ...
+
+    def signing_key(self, purpose: str) -> bytes:
+        """As `Context.signing_key`."""
+        ...
+
+    async def step(self, execution_id: str, step_id: str) -> Step:
+        """A step as it is now; `wait` says what it waits for. Raises NotFound."""
+        ...
+
+    async def resume(self, execution_id: str, step_id: str, value: Any) -> None:
+        """Answer a waiting step; durable on return. Raises NotFound, Conflict, InputInvalid when it does not fit."""
         ...
 
     async def stopping(self) -> None:

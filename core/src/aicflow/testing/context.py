@@ -142,6 +142,10 @@ class RecordingContext:
         """As `secret`."""
         return self.secret(name)
 
+    def signing_key(self, purpose: str) -> bytes:
+        """A key for the purpose."""
+        return purpose.encode().ljust(32, b"-")[:32]
+
     def mask(self, value: str) -> None:
         """Record a value that is to be hidden."""
         self.masked.append(value)

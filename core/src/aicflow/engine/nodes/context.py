@@ -13,6 +13,7 @@ from aicflow.engine.nodes.outputs import as_json
 from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.nodes.state import StepState
 from aicflow.engine.options import EngineOptions
+from aicflow.engine.sealing import Seal
 from aicflow.engine.secrets import Secrets
 from aicflow.kernel.context import Answer, LogLevel
 from aicflow.kernel.errors import NodeError, NotFound, PermanentError, node_type_disabled
@@ -39,6 +40,7 @@ class StepRun(Protocol):
     state: StateStore
     options: EngineOptions
     mask: Mask
+    seal: Seal
     used: set[NodeType]
     """Node types to release when the execution ends."""
 
@@ -155,6 +157,10 @@ class StepContext:
     async def fetch_secret(self, name: str) -> str:
         """As `secret`, for sources that have to be waited for."""
         return await self._run.secrets.fetch(name)
+
+    def signing_key(self, purpose: str) -> bytes:
+        """A key made of the server's secret for a purpose."""
+        return self._run.seal.signing_key(purpose)
 
     def mask(self, value: str) -> None:
         """Hide a value that the step got itself, such as a token, wherever this execution shows something."""

@@ -48,7 +48,7 @@ class ExecutionRun:
     ) -> None:
         self.env = env
         self.nodes, self.registry, self.options, self.secrets = env.nodes, env.registry, env.options, env.secrets
-        self.workflows, self.state = env.store.workflows, env.store.state
+        self.workflows, self.state, self.seal = env.store.workflows, env.store.state, env.seal
         self.plan = plan
         self.children = children
         self.execution = execution = claimed.execution

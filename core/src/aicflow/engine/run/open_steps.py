@@ -69,7 +69,7 @@ class OpenSteps:
             self.early[answer.node_id] = answer
             if (wake := self._idle(answer.node_id)) is not None:
                 wake()
-        elif step is None or step.waits.number != answer.call:
+        elif step is None or not step.waits.takes(answer.call):
             self._log.consume_answer(answer.node_id, answer.call)
         else:
             step.answer = answer

@@ -29,25 +29,31 @@ _TURNS: Final = frozenset(("step.started", "step.waiting", "step.retrying"))
 
 @dataclass(slots=True)
 class Waits:
-    """The waits of a step that is not settled: the number of the last one, what had ended it if the step has run since
-    (the data of that `step.started`), and the children it has started, as id and whether they were detached."""
+    """The waits of a step that is not settled: the number of the last one and of the one that first asked its question
+    (0: none is open), what had ended it if the step has run since (the data of that `step.started`), and the children
+    it has started, as id and whether they were detached."""
 
     number: int = 0
+    asked: int = 0
     woken: dict[str, Any] = field(default_factory=dict)
     started: dict[str, bool] = field(default_factory=dict)
     children: list[dict[str, Any]] = field(default_factory=list)
     """Their results, as the step got them."""
 
-    def wake(self, by: str, child: Mapping[str, Any] | None = None) -> None:
-        """The wait is over; `child` is the result of the child that ended it."""
-        self.woken = {"woken": by, "call": self.number}
+    def takes(self, call: int) -> bool:
+        """Whether an answer to the wait of this number still counts."""
+        return call == self.number or 0 < self.asked <= call <= self.number
+
+    def wake(self, by: str, child: Mapping[str, Any] | None = None, call: int | None = None) -> None:
+        """The wait is over; `child` is the result of the child that ended it, `call` the wait that was answered."""
+        self.woken = {"woken": by, "call": self.number if call is None else call}
         if child is not None:
             self.woken["child"] = child["execution_id"]
             self.children.append(dict(child))
 
     def forget(self) -> None:
         """The step runs from its beginning. Its numbers go on: what it starts then is new."""
-        self.woken, self.started, self.children = {}, {}, []
+        self.asked, self.woken, self.started, self.children = 0, {}, {}, []
 
 
 @dataclass(slots=True)
@@ -207,6 +213,7 @@ def _waits(events: Sequence[bytes], steps: Mapping[str, Step]) -> dict[str, Wait
             continue
         waits.number = max(waits.number, event.data.get("call", 0))
         if event.type == "step.waiting":
+            waits.asked = 0 if "child" in event.data else event.data.get("asked", event.data.get("call", 0))
             continue
         if "woken" not in event.data:
             waits.forget()  # a retry, or another attempt from the beginning

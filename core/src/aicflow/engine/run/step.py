@@ -284,9 +284,11 @@ class StepRunner:
         deadline = None if node.step_timeout is None else self._deadline(node.step_timeout, begun)
         while True:
             outcome = await self._attempt(step, answer, deadline)
-            if answer is not None and not isinstance(outcome, Interrupted):
-                # not before: what was answered must not be lost with the attempt that it was given to
-                self._run.log.consume_answer(step.id, waits.number)
+            goes_on = isinstance(outcome, Wait | StartChild) and answer is not None and answer.kind == "timeout"
+            if answer is not None and not goes_on and not isinstance(outcome, Interrupted):
+                # not before: what was answered must not be lost with the attempt that it was given to, nor an answer
+                # that has just come to a question that is asked again
+                self._run.log.consume_answer(step.id, waits.woken.get("call", waits.number))
             if isinstance(outcome, Succeeded):
                 return self._succeeded(step, outcome)
             if isinstance(outcome, Interrupted):
@@ -424,11 +426,16 @@ class StepRunner:
             if wanted.detach:
                 waits.wake("detached", _detached(child))
                 return Answer("answered", waits.children[-1])
+            waits.asked = 0
             data: dict[str, Any] = {"reason": "child", "child": child, "call": waits.number}
             run.log.add("step.waiting", step.id, step.attempt, data)
             step.begun = Step(step.id, "waiting", step.attempt, wait=data)
             return await self._follow_child(step, child)
         data = {"reason": "time" if wanted.answer_schema is None else "answer", "call": waits.number}
+        if not (wanted.again and waits.asked):
+            waits.asked = waits.number
+        if waits.asked != waits.number:
+            data["asked"] = waits.asked
         until = wanted.until
         if wanted.seconds is not None:
             until = run.env.clock.now() + wanted.seconds
@@ -474,7 +481,7 @@ class StepRunner:
     def _take(self, step: OpenStep, answer: StoredAnswer) -> Answer | _Ended:
         """What an answer means: the value for the node, another attempt, or a settlement."""
         if answer.kind == "answered":
-            step.waits.wake("answer")
+            step.waits.wake("answer", call=answer.call)
             return Answer("answered", loads(answer.value))
         self._run.log.consume_answer(step.id, answer.call)
         if answer.kind == "retry":
