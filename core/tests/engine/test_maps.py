@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aicflow.kernel.errors import Conflict
 
 ADD = {"id": "more", "type": "lab.add", "params": {"n": "${{ item }}"}}
 EFFECT = {"id": "do", "type": "lab.effect", "params": {"name": "${{ 'e' + str(item) }}"}}
@@ -358,3 +359,42 @@ async def test_the_timeout_of_a_body_goes_on_while_it_waits(lab: Any) -> None:
     execution = await lab.end(execution_id)
     assert (execution.status, execution.error.code) == ("failed", "timeout")
     assert "each did not end within 0.4 s." in execution.error.message
+
+
+async def test_a_rerun_of_a_map_may_keep_the_items_that_succeeded(lab: Any) -> None:
+    body = [
+        {"id": "do", "type": "lab.effect", "params": {"name": "${{ item.id }}"}},
+        {"id": "calc", "type": "lab.take", "params": {"value": "${{ 10 / item.n }}"}},
+    ]
+    node = each(*body, edges=[{"from": "do", "to": "calc"}], key="${{ item.id }}", concurrency=1)
+    a, b, c = ({"id": name, "n": n} for name, n in (("a", 1), ("b", 0), ("c", 5)))
+    failed = await lab.run([node], input=[a, b, c])
+    assert (failed.status, lab.ledger.effects) == ("failed", ["a", "b"])
+    again = await lab.executions.rerun(failed.id, from_node="each", reuse="succeeded", input=[c, b | {"n": 2}, a])
+    execution = await lab.end(again.execution_id)
+    assert execution.output == {"items": [2, 5, 10], "failed": [], "count": 3, "succeeded": 3}
+    assert lab.ledger.effects == ["a", "b", "c", "b"]
+    assert [item.key for item in await lab.store.executions.items(execution.id, "each")] == ["c", "b", "a"]
+    whole = await lab.end((await lab.executions.rerun(execution.id, from_node="each")).execution_id)
+    assert whole.output == execution.output
+    assert lab.ledger.effects[4:] == ["c", "b", "a"]
+
+
+async def test_without_keys_a_rerun_tells_items_apart_by_their_place(lab: Any) -> None:
+    body = {"id": "calc", "type": "lab.take", "params": {"value": "${{ 10 / item }}"}}
+    failed = await lab.run([each(body, on_item_error="continue")], input=[1, 0, 5])
+    lab.ledger.taken.clear()
+    again = await lab.executions.rerun(failed.id, from_node="each", reuse="succeeded", input=[1, 2, 5])
+    assert (await lab.end(again.execution_id)).output["items"] == [10, 5, 2]
+    assert lab.ledger.taken == [5]
+
+
+async def test_items_that_cannot_be_reused_are_refused(lab: Any) -> None:
+    tell = {"id": "t", "type": "lab.tell", "params": {"secret_name": "TOKEN"}}
+    masked = await lab.run([each(tell)], input=[1])
+    plain = await lab.run([each(ADD), {"id": "plain", "type": "lab.big", "params": {"size": 1}}], input=[1])
+    cases = ((masked, "each", "output-masked"), (plain, "plain", "not-a-map"), (plain, None, "not-a-map"))
+    for execution, node, code in cases:
+        with pytest.raises(Conflict) as refused:
+            await lab.executions.rerun(execution.id, from_node=node, reuse="succeeded")
+        assert refused.value.code == code

@@ -155,6 +155,9 @@ def rerun_command(
     input: Input = None,
     version: Annotated[str, Parameter(help="pinned, latest or a number")] = "pinned",
     from_node: Annotated[str | None, Parameter(help="Reuse what is not downstream of this node")] = None,
+    reuse: Annotated[
+        Literal["succeeded"] | None, Parameter(help="Where --from-node is a map: reuse its items that succeeded")
+    ] = None,
     idempotency_key: IdempotencyKey = None,
     wait: _Wait = False,
     output: Output = "text",
@@ -166,6 +169,7 @@ def rerun_command(
         input=SAME if input is None else read_input(input),
         version=int(version) if version.isdecimal() else version,
         from_node=from_node,
+        reuse=reuse,
         idempotency_key=idempotency_key,
     )
     return _started(at, again, wait, output)

@@ -107,7 +107,7 @@ class ExecutionLog:
             return
         if item.output is not None and (shown := self.mask.json(item.output)) is not item.output:
             self._keep_sealed(f"{SEALED}:{item.step_id}[{item.index}]", item.output, 0)
-            item = replace(item, output=shown)
+            item = replace(item, output=shown, masked=True)
         if item.error is not None:
             item = replace(item, error=self.mask.json(item.error))
         self._items.append(item)

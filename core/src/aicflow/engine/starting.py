@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any, Final, Literal
 
 from aicflow_language.suggest import did_you_mean
@@ -12,16 +12,26 @@ from aicflow_language.template import compile_template
 from aicflow.engine.environment import Environment
 from aicflow.engine.log import read_history
 from aicflow.engine.nodes.params import resolved
+from aicflow.engine.run.items import read_items
 from aicflow.engine.worker.plans import PlanCache
 from aicflow.engine.worker.worker import Worker
-from aicflow.kernel.errors import Conflict, InputInvalid, NotFound, ReferenceFailed, node_type_disabled
+from aicflow.kernel.document import Map
+from aicflow.kernel.errors import (
+    Conflict,
+    InputInvalid,
+    NodeError,
+    NotFound,
+    PermanentError,
+    ReferenceFailed,
+    node_type_disabled,
+)
 from aicflow.kernel.events import History, encode_event
 from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull, valid_traceparent
 from aicflow.kernel.ids import new_id
-from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempotency, NewExecution, SlotLimit
+from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempotency, ItemResult, NewExecution, SlotLimit
 from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.trigger import Overlap
-from aicflow.kernel.values import dumps
+from aicflow.kernel.values import dumps, loads
 from aicflow.language.plan import Plan
 
 __all__ = ["KEEP", "Starter"]
@@ -110,10 +120,13 @@ class Starter:
         input: Any = KEEP,
         version: int | Literal["pinned", "latest"] = "pinned",
         from_node: str | None = None,
+        reuse: Literal["succeeded"] | None = None,
         idempotency: Idempotency | None = None,
     ) -> Started:
         """A new execution from an old one. With `from_node`, the outputs of everything that is not downstream of it
-        are taken over. Raises as `start` does; Conflict when `from_node` is not in the workflow."""
+        are taken over; when it is a map, `reuse="succeeded"` takes over its items that succeeded, by their keys or else
+        their places in the list. Raises as `start` does; Conflict when `from_node` is not in the workflow, or not a map
+        though items are to be reused."""
         executions = self._env.store.executions
         old = await executions.get(execution_id)
         number = old.version if version == "pinned" else None if version == "latest" else version
@@ -122,15 +135,66 @@ class Starter:
         if from_node is not None:
             reused = _reusable_outputs(plan, await read_history(executions, execution_id), from_node)
         trigger = TriggerInfo(kind="rerun", payload=old.trigger.payload)
+        input = old.input if input is KEEP else input
+        items: Sequence[ItemResult] = ()
+        if reuse is not None:
+            scope = {
+                "input": input,
+                "trigger": trigger.payload,
+                "nodes": {name: {"output": loads(encoded)} for name, (_, encoded) in reused.items()},
+                "vars": plan.vars,
+            }
+            items = await self._reusable_items(plan, execution_id, from_node, scope)
         return await self._accept(
             plan,
-            old.input if input is KEEP else input,
+            input,
             trigger,
+            items=items,
             engine=old.engine,
             rerun_of=execution_id,
             reused=reused,
             idempotency=idempotency,
         )
+
+    async def _reusable_items(
+        self, plan: Plan, execution_id: str, from_node: str | None, scope: Mapping[str, Any]
+    ) -> list[ItemResult]:
+        """The items of this map that succeeded in the execution, as the new one will number them. Raises Conflict."""
+        node = plan.nodes[plan.index[from_node]] if from_node is not None else None
+        if node is None or node.body is None or not isinstance(node.body.entry, Map):
+            raise Conflict(
+                "Only the items of a map can be reused.",
+                code="not-a-map",
+                hint="Name the map in from_node, or leave reuse out.",
+            )
+        places: dict[str | None, int] | None = None
+        if node.body.rule is not None:
+            try:
+                _, keys = await read_items(node, scope, _unknown_secret)
+            except NodeError as error:
+                raise Conflict(
+                    f"Which items {node.id!r} will have is not known: {error.message}",
+                    code="items-unknown",
+                    hint="Leave reuse out, so that every item runs again.",
+                ) from None
+            places = {str(key): index for index, key in enumerate(keys or ())}
+        found: list[ItemResult] = []
+        after = -1
+        read = self._env.store.executions.items
+        while page := await read(execution_id, node.id, after=after, succeeded=True):
+            after = page[-1].index
+            for item in page:
+                index = item.index if places is None else places.get(item.key)
+                if index is None:
+                    continue
+                if item.masked:
+                    raise Conflict(
+                        f"The output of item {item.index} of {node.id!r} held a secret; only its masked form was kept.",
+                        code="output-masked",
+                        hint="Leave reuse out, so that every item runs again.",
+                    )
+                found.append(replace(item, index=index))
+        return found
 
     def prepare(self, record: WorkflowRecord) -> None:
         """Compile the current version of a workflow, so that its first execution need not. Any thread may call it."""
@@ -160,9 +224,11 @@ class Starter:
         limits: tuple[SlotLimit, ...] = (),
         rerun_of: str | None = None,
         reused: Mapping[str, tuple[str, bytes]] | None = None,
+        items: Sequence[ItemResult] = (),
     ) -> Started:
         """Check the input, create the execution, and run it at once where there is room. `limits` are kept beside the
-        workflow's own; `reused` are outputs taken over from another execution: node id → (port, encoded output)."""
+        workflow's own; `reused` are outputs taken over from another execution: node id → (port, encoded output);
+        `items` those of its maps."""
         env, worker = self._env, self._worker
         if engine is not None:
             env.engine(engine)
@@ -179,7 +245,7 @@ class Starter:
         limits += _slot_limits(plan, input, trigger)
         born_claimed = worker.has_room()
         begun: list[str] | None = None
-        if born_claimed and not limits and not reused:
+        if born_claimed and not limits and not reused and not items:
             # nothing can keep it from running now: one commit accepts it and starts its first steps
             begun = _first_steps(plan)
             data = {"engine": engine or plan.document.settings.engine or env.options.engine, "claim": 1}
@@ -215,6 +281,7 @@ class Starter:
             parent_node_id=trigger.parent_node_id,
             parent_call=trigger.parent_call or 0,
             outputs=outputs,
+            items=items,
             started_at=None if begun is None else now,
         )
         created = await env.store.executions.create(
@@ -253,8 +320,15 @@ class Starter:
             rerun_of=rerun_of,
             idempotency_key=idempotency.key if idempotency else None,
         )
-        await worker.launch(Claimed(execution, events if reused else [], outputs, []), begun)
+        ended: dict[str, dict[int, bool]] = {}
+        for item in items:
+            ended.setdefault(item.step_id, {})[item.index] = item.succeeded
+        await worker.launch(Claimed(execution, events if reused else [], outputs, [], items=ended), begun)
         return Started(new.id, execution=execution)
+
+
+def _unknown_secret(name: str) -> str:
+    raise PermanentError(f"The list needs the secret {name!r}.")
 
 
 def _first_steps(plan: Plan) -> list[str]:

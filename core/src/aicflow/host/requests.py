@@ -140,6 +140,9 @@ class RerunExecution(_Request):
     input: JsonValue = None
     version: Annotated[Literal["pinned", "latest"] | Number, WrapValidator(_one_sentence)] = "pinned"
     from_node: str | None = Field(default=None, max_length=64)
+    reuse: Literal["succeeded"] | None = Field(
+        default=None, description="Where `from_node` is a map: its items that succeeded do not run again"
+    )
 
 
 class BulkRequest(_Request):

@@ -163,7 +163,6 @@ class Map(BodyEntry):
     key: JsonValue = Field(default=None, description="What tells items apart over reruns: text or a number, unique")
     max_items: int = Field(default=100_000, ge=1, le=1_000_000)
     collect: Literal["items", "last", "none"] = "items"
-    isolate: bool = Field(default=False, description="Each item is an execution of its own")
 
 
 class Delay(_Part):

@@ -252,10 +252,13 @@ class AsyncExecutions(Resource):
         input: Any = SAME,
         version: Literal["pinned", "latest"] | int = "pinned",
         from_node: str | None = None,
+        reuse: Literal["succeeded"] | None = None,
         idempotency_key: str | None = None,
     ) -> Execution:
-        """Make a new execution from an old one. `from_node` reuses the outputs of everything not downstream of it."""
-        body = {"version": version} | ({} if input is SAME else {"input": input}) | without_none(from_node=from_node)
+        """Make a new execution from an old one. `from_node` reuses the outputs of everything not downstream of it;
+        where it is a map, `reuse="succeeded"` its items that succeeded, so that only failed and missing ones run."""
+        body = {"version": version} | ({} if input is SAME else {"input": input})
+        body |= without_none(from_node=from_node, reuse=reuse)
         headers = keyed(idempotency_key)
         return await self._session.call(
             Execution, "POST", "executions", execution_id, "rerun", json=body, headers=headers

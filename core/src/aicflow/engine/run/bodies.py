@@ -18,6 +18,7 @@ from aicflow.engine.nodes.attempt import Failed, Interrupted, Outcome, Succeeded
 from aicflow.engine.nodes.outputs import checked_output
 from aicflow.engine.nodes.params import resolved, step_params
 from aicflow.engine.run.failure import report_of, report_to_json
+from aicflow.engine.run.items import read_items
 from aicflow.engine.run.open_steps import OpenStep
 from aicflow.engine.run.outcome import body_output
 from aicflow.engine.run.recovery import Resumption, settlement_of
@@ -374,42 +375,13 @@ class _MapBody(_Frames):
         return await self._outcome()
 
     async def _read_items(self) -> None:
-        """The list, in batches where it has them, and their keys. Raises NodeError."""
-        entry = self._entry
-        over = step_params(self._node, self._frame.scope, self._run.secrets.value).over  # type: ignore[attr-defined]
-        if len(over) > entry.max_items:
-            raise PermanentError(
-                f"The list has {len(over):,} items, more than max_items: {entry.max_items:,}.",
-                code="too-many-items",
-                hint="Raise max_items, or make the list smaller.",
-            )
-        size = entry.batch
-        self._items = over if size == 1 else [over[at : at + size] for at in range(0, len(over), size)]
+        """The list and its keys. Raises NodeError."""
+        self._items, self._keys = await read_items(self._node, self._frame.scope, self._run.secrets.value)
         history = self._run.plan.document.settings.history
         self._quiet = history == "compact" or (history is None and len(self._items) > _COMPACT_ABOVE)
-        if self._body.rule is None:
-            return
-        self._keys = []
-        seen: dict[str, int] = {}
-        for index in range(len(self._items)):
-            if index % _PAGE == _PAGE - 1:
-                await asyncio.sleep(0)
-            key = resolved(self._body.rule, self._scope(index), None, "key")
-            if not isinstance(key, str | int | float) or isinstance(key, bool):
-                raise PermanentError(f"The key of item {index} is neither text nor a number.", pointer="/key")
-            if seen.setdefault(str(key), index) != index:
-                raise PermanentError(
-                    f"Items {seen[str(key)]} and {index} have the same key {key!r}.",
-                    code="duplicate-key",
-                    hint="A key must be unique; leave it out to tell items apart by their index.",
-                )
-            self._keys.append(key)
 
     def _names(self, index: int) -> dict[str, Any]:
         return {self._entry.as_: self._items[index], "index": index}
-
-    def _scope(self, index: int) -> dict[str, Any]:
-        return {**self._frame.scope, **self._names(index)}
 
     def _prefix(self, index: int) -> str:
         return f"{self._step.id}[{index}]."

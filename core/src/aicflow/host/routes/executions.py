@@ -293,6 +293,7 @@ async def rerun_execution(request: Request, execution_id: Id, query: NoQuery) ->
             input=body.input if "input" in body.model_fields_set else KEEP,
             version=body.version,
             from_node=body.from_node,
+            reuse=body.reuse,
             idempotency=key,
         )
         return await started(request, fresh(made).execution_id, 202)

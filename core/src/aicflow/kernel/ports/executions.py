@@ -99,6 +99,8 @@ class ItemResult:
     key: str | None = None
     output: bytes | None = None
     error: bytes | None = None
+    masked: bool = False
+    """Whether the output held a secret, which is hidden in it."""
 
 
 @dataclass(slots=True)

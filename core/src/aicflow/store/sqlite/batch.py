@@ -472,7 +472,8 @@ def _items_text(items: Sequence[ItemResult]) -> str:
         return None if encoded is None else encoded.decode()
 
     fields = [
-        (item.step_id, item.index, item.succeeded, item.key, text(item.output), text(item.error)) for item in items
+        (item.step_id, item.index, item.succeeded, item.key, text(item.output), text(item.error), item.masked)
+        for item in items
     ]
     return dumps(fields).decode()
 

@@ -224,8 +224,8 @@ class SQLiteExecutions(Part):
     ) -> Sequence[ItemResult]:
         values = {"id": execution_id, "step": step_id, "after": after, "limit": limit, "succeeded": succeeded}
         return [
-            ItemResult(step_id, i, bool(done), key, output and output.encode(), error and error.encode())
-            for i, done, key, output, error in connection.execute(_ITEMS, values).fetchall()
+            ItemResult(step_id, i, bool(done), key, output and output.encode(), error and error.encode(), bool(masked))
+            for i, done, key, output, error, masked in connection.execute(_ITEMS, values).fetchall()
         ]
 
     async def slot_holders(self, key: str) -> list[str]:
@@ -352,7 +352,7 @@ SELECT name, body FROM stored WHERE execution_id = :id
   AND (:wanted IS NULL AND name NOT LIKE '$%' OR name IN (SELECT value FROM json_each(:wanted)))
 """
 _ITEMS = """
-SELECT i, succeeded, key, output, error FROM items
+SELECT i, succeeded, key, output, error, masked FROM items
   WHERE execution_id = :id AND step_id = :step AND i > :after AND (:succeeded IS NULL OR succeeded = :succeeded)
   ORDER BY i LIMIT :limit
 """
