@@ -6,7 +6,8 @@ AICFLOW_FUZZ_EXAMPLES=1000000 tries a million programs in place of a few thousan
 import json
 import os
 
-from aicflow_language.expr import EvaluationError, ExpressionError, Secret, children, compile_expression, parse
+import pytest
+from aicflow_language.expr import EvaluationError, ExpressionError, Secret, children, compile_expression, parse, parser
 from aicflow_language.expr.errors import COMPILE_CODES, EVALUATION_CODES
 from aicflow_language.expr.lexer import tokenize
 from hypothesis import example, given, settings
@@ -204,3 +205,61 @@ def test_spans_nest(programs):
             for child in children(node):
                 assert node.span[0] <= child.span[0] < child.span[1] <= node.span[1]
                 waiting.append(child)
+
+
+STEPS = st.lists(
+    st.sampled_from(
+        [
+            *(".a", ".true", ".if", "._x1", "[0]", "[12]", "[01]", "[123456789]", "[9999999999]", "['a b']", '["a"]'),
+            *(
+                "['it\"s']",
+                '["it\'s"]',
+                "['a\\n']",
+                "['\x7f']",
+                "['\t']",
+                "['é']",
+                "[ 0]",
+                ".0",
+                "..a",
+                "[-1]",
+                "?.a",
+                "[]",
+            ),
+            *("['a]['b']", "['a'].b['c']", "[a]", "()", " "),
+        ]
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.sampled_from(["input", "nodes", "true", "None", "in", "x", "é", "0", ""]), STEPS)
+@example("input", [".a"] * 600)
+def test_plain_paths_are_read_as_by_the_whole_parser(name, steps):
+    source = name + "".join(steps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parser, "_plain_path", lambda source: None)
+        expected, error = outcome(parse, source)
+    found, other = outcome(parse, source)
+    assert found == expected
+    assert str(other) == str(error)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    st.sampled_from(["input", "vars"]),
+    st.lists(st.sampled_from([".a", "['a']", "['b']", "[0]", "[1]", "[-1]", "['0']"]), min_size=1, max_size=5),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=2),
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "b", "0"]), inner),
+        max_leaves=6,
+    ),
+)
+def test_a_path_is_followed_at_once_as_step_by_step(root, steps, value):
+    """Constant keys are looked up at once; steps that are computed go the long way."""
+    path = root + "".join(steps)
+    computed = path.replace("['", "['' + '").replace("[0]", "[0 + 0]").replace("[1]", "[0 + 1]")
+    one, error = outcome(compile_expression(path).evaluate, {root: value})
+    two, other = outcome(compile_expression(computed).evaluate, {root: value})
+    assert one == two
+    assert (error and error.code) == (other and other.code)

@@ -96,13 +96,6 @@ class Registry:
         cls, provider = self._find(self._nodes, "node type", type_id, version)
         return RegisteredNode(cls, provider, self._settings.get(type_id) or NodeSetting(type_id))
 
-    def params_schema(self, type_id: str) -> dict[str, Any] | None:
-        """The JSON Schema of a node type's params; None when it is not installed."""
-        try:
-            return self.node(type_id).cls.params_schema()
-        except NotFound:
-            return None
-
     def trigger(self, type_id: str, version: int | None = None) -> RegisteredTrigger:
         """The trigger type, newest version unless one is named. Raises NotFound with a suggestion."""
         return RegisteredTrigger(*self._find(self._triggers, "trigger type", type_id, version))

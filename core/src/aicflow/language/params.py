@@ -7,21 +7,44 @@ decimals, paths, enums and bytes from texts; tuples and sets from lists. As in J
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 
+from aicflow_language.template import Types
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from aicflow.kernel.errors import ParamsInvalid
+from aicflow.kernel.errors import NotFound, ParamsInvalid
+from aicflow.kernel.node import NodeType
+from aicflow.kernel.registry import Registry
+from aicflow.kernel.trigger import TriggerType
 from aicflow.kernel.values import dumps, loads, pointer
 
-__all__ = ["MOST_LISTED", "Location", "checked_params", "location_in", "read_params"]
+__all__ = ["MOST_LISTED", "Location", "checked_params", "location_in", "params_schema", "params_schemas", "read_params"]
 
 MOST_LISTED: Final = 50_000
 """A list of more problems than this is not made: it takes hundreds of megabytes."""
 _MOST_PROBLEMS: Final = 10
 
 type Location = tuple[str | int, ...]
+
+
+@cache
+def params_schema(cls: NodeType | TriggerType) -> dict[str, Any]:
+    """The JSON Schema of a type's params: made once, to be read and never changed."""
+    return cls.params_schema()
+
+
+def params_schemas(registry: Registry) -> Types:
+    """The schemas of the params of node types by their ids; None for a type that is not installed."""
+
+    def schema_of(type_id: str) -> dict[str, Any] | None:
+        try:
+            return params_schema(registry.node(type_id).cls)
+        except NotFound:
+            return None
+
+    return schema_of
 
 
 def read_params[M: BaseModel](model: type[M], values: Mapping[str, Any]) -> M:

@@ -12,6 +12,7 @@ from aicflow.kernel.document import BodyEntry, Edge, Map, NodeEntry, Repeat, Ret
 from aicflow.kernel.graph import Graph
 from aicflow.kernel.node import NodeType, OnRecovery
 from aicflow.kernel.registry import RegisteredNode, Registry
+from aicflow.language.params import params_schema, params_schemas
 from aicflow.language.schema import SchemaValidator
 
 __all__ = ["Body", "Plan", "PlannedBody", "PlannedNode", "body_names", "build_plan"]
@@ -169,14 +170,13 @@ def build_plan(document: WorkflowDocument, registry: Registry, *, workflow_id: s
 class _Builder:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._schemas: dict[NodeType, dict[str, Any]] = {}
+        self._types = params_schemas(registry)
         self.disabled: str | None = None
 
     def parts(
         self, entries: Sequence[NodeEntry], edges: Sequence[Edge], names: tuple[str, ...]
     ) -> tuple[Graph, tuple[PlannedNode, ...], dict[str, int], frozenset[int]]:
         """Graph, nodes, index and tasks of a document or a body, in whose expressions `names` may be used."""
-        registry, schemas = self._registry, self._schemas
         index = {entry.id: i for i, entry in enumerate(entries)}
         graph = Graph.build(
             [entry.id for entry in entries],
@@ -185,14 +185,11 @@ class _Builder:
         )
         nodes: list[PlannedNode] = []
         for i, entry in enumerate(entries):
-            registered = registry.node(entry.type_id, entry.version)
+            registered = self._registry.node(entry.type_id, entry.version)
             cls = registered.cls
             if not registered.setting.enabled:
                 self.disabled = self.disabled or entry.type_id
-            schema = schemas.get(cls)
-            if schema is None:
-                schema = schemas[cls] = cls.params_schema()
-            node = PlannedNode(i, entry, registered, schema, registry.params_schema, names)
+            node = PlannedNode(i, entry, registered, params_schema(cls), self._types, names)
             node.has_error_edge = graph.catches_errors(i)
             if entry.body is not None:
                 node.body = self._body(entry.body, names)

@@ -29,6 +29,7 @@ __all__ = [
     "path",
     "root",
     "slice_of",
+    "variable",
     "variable_path",
 ]
 
@@ -251,8 +252,8 @@ def no_secret(span: Span) -> Run:
     return run
 
 
-def path(keys: tuple[str, ...], careful: Run) -> Run:
-    """A closure that follows the keys from the scope on, and leaves failures to `careful`."""
+def path(keys: tuple[str | int, ...], careful: Callable[[], Run]) -> Run:
+    """A closure that follows the keys from the scope on, and leaves failures to `careful`, which is made for them."""
     match keys:
         case (a, b):
 
@@ -260,7 +261,7 @@ def path(keys: tuple[str, ...], careful: Run) -> Run:
                 try:
                     return scope[a][b]
                 except Exception:
-                    return careful(scope, frame)
+                    return careful()(scope, frame)
 
             return two
         case (a, b, c):
@@ -269,7 +270,7 @@ def path(keys: tuple[str, ...], careful: Run) -> Run:
                 try:
                     return scope[a][b][c]
                 except Exception:
-                    return careful(scope, frame)
+                    return careful()(scope, frame)
 
             return three
         case (a, b, c, d):
@@ -278,7 +279,7 @@ def path(keys: tuple[str, ...], careful: Run) -> Run:
                 try:
                     return scope[a][b][c][d]
                 except Exception:
-                    return careful(scope, frame)
+                    return careful()(scope, frame)
 
             return four
         case (a, b, c, d, e):
@@ -287,7 +288,7 @@ def path(keys: tuple[str, ...], careful: Run) -> Run:
                 try:
                     return scope[a][b][c][d][e]
                 except Exception:
-                    return careful(scope, frame)
+                    return careful()(scope, frame)
 
             return five
         case _:
@@ -298,20 +299,23 @@ def path(keys: tuple[str, ...], careful: Run) -> Run:
                     for key in keys:
                         value = value[key]
                 except Exception:
-                    return careful(scope, frame)
+                    return careful()(scope, frame)
                 return value
 
             return many
 
 
-def variable_path(slot: int, keys: tuple[str, ...], careful: Run | None) -> Run:
-    """A closure that follows the keys from a loop variable on, and leaves failures to `careful`."""
-    if not keys or careful is None:
+def variable(slot: int) -> Run:
+    """The closure for a loop variable."""
 
-        def variable(scope: Any, frame: Frame) -> object:
-            return frame.variables[slot]
+    def run(scope: Any, frame: Frame) -> object:
+        return frame.variables[slot]
 
-        return variable
+    return run
+
+
+def variable_path(slot: int, keys: tuple[str | int, ...], careful: Callable[[], Run]) -> Run:
+    """As `path`, from a loop variable on."""
 
     def follow(scope: Any, frame: Frame) -> object:
         value: Any = frame.variables[slot]
@@ -319,7 +323,7 @@ def variable_path(slot: int, keys: tuple[str, ...], careful: Run | None) -> Run:
             for key in keys:
                 value = value[key]
         except Exception:
-            return careful(scope, frame)
+            return careful()(scope, frame)
         return value
 
     return follow

@@ -33,17 +33,19 @@ from aicflow_language.expr.chains import path, variable_path
 from aicflow_language.expr.errors import Span
 from aicflow_language.expr.functions import IMPLEMENTATIONS
 from aicflow_language.expr.limits import Frame, Run
-from aicflow_language.expr.references import ROOTS
+from aicflow_language.expr.references import ROOTS, constant_key
 from aicflow_language.expr.values import check_keys, refuse
 
 __all__ = ["Compiler"]
 
 
 class Compiler:
-    """Compiles one expression. Afterwards `slots` says how many loop variables are alive at once at most."""
+    """Compiles one expression. Afterwards `slots` says how many loop variables are alive at once at most, and `builds`
+    whether it may put values into new lists or objects, and so make something huge out of little."""
 
     def __init__(self) -> None:
         self.slots = 0
+        self.builds = False
         self._bound: dict[str, int] = {}
         self._depth = 0
 
@@ -60,6 +62,7 @@ class Compiler:
             case Comparison():
                 return operators.comparison(node, [self.compile(operand) for operand in children(node)])
             case Arithmetic():
+                self.builds = self.builds or any(sign == "+" for sign, _ in node.rest)
                 return operators.arithmetic(node, [self.compile(operand) for operand in children(node)])
             case Logic():
                 return operators.logic(node, [self.compile(operand) for operand in node.operands])
@@ -78,18 +81,21 @@ class Compiler:
                     self.compile(node.otherwise, soft, is_value),
                 )
             case ListDisplay():
+                self.builds = True
                 items = [self.compile(item) for item in node.items]
                 return lambda scope, frame: [item(scope, frame) for item in items]
             case DictDisplay():
+                self.builds = True
                 return _object([(self.compile(key), self.compile(value), key.span) for key, value in node.items])
             case Comprehension():
+                self.builds = True
                 return self._comprehension(node)
             case Call():
                 return self._call(node)
 
     def _name(self, node: Name, soft: bool) -> Run:
         if node.name in self._bound:
-            return variable_path(self._bound[node.name], (), None)
+            return chains.variable(self._bound[node.name])
         if node.name == "secrets":
             return chains.no_secret(node.span)
         if node.name not in ROOTS:
@@ -106,13 +112,16 @@ class Compiler:
         else:
             # without a question mark behind it, a base that leads nowhere is an error of its own
             start = self.compile(base, soft=soft or node.steps[0].optional)
-        careful = chains.compile_chain(node, start, tuple(self._step(step) for step in node.steps), soft)
-        keys = [step.name for step in node.steps if isinstance(step, Field) and not step.optional]
+        keys = tuple([key for step in node.steps if not step.optional and (key := constant_key(step)) is not None])
+
+        def careful() -> Run:
+            return chains.compile_chain(node, start, tuple(map(self._step, node.steps)), soft)
+
         if soft or len(keys) < len(node.steps) or not isinstance(base, Name):
-            return careful
+            return careful()
         if is_root:
             return path((base.name, *keys), careful)
-        return variable_path(self._bound[base.name], tuple(keys), careful)
+        return variable_path(self._bound[base.name], keys, careful)
 
     def _step(self, step: Step) -> chains.Apply:
         match step:

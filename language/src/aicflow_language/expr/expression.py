@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import Any, Final, final
 
-from aicflow_language.expr.ast import Arithmetic, Comprehension, DictDisplay, ListDisplay, Node, children
+from aicflow_language.expr.ast import Node
 from aicflow_language.expr.compiler import Compiler
 from aicflow_language.expr.errors import EvaluationError, ExpressionError
 from aicflow_language.expr.limits import Frame, Run
@@ -91,18 +91,9 @@ class Expression:
         compiler = Compiler()
         run = compiler.compile(self.ast, is_value=True)
         self._slots = compiler.slots
-        self._builds = _builds(self.ast)
+        self._builds = compiler.builds
         self._run = run  # last, so that another thread never sees half of it
         return run
-
-
-def _builds(node: Node) -> bool:
-    """Whether the expression may put values into new lists or objects, and so make something huge out of little."""
-    if isinstance(node, ListDisplay | DictDisplay | Comprehension):
-        return True
-    if isinstance(node, Arithmetic) and any(sign == "+" for sign, _ in node.rest):
-        return True
-    return any(_builds(child) for child in children(node))
 
 
 class _Cache:

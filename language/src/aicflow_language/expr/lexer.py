@@ -23,6 +23,9 @@ _CONSTANTS: Final[dict[str, bool | None]] = {
     "None": None,
 }
 
+NO_NAMES: Final = KEYWORDS | _CONSTANTS.keys()
+"""Words that cannot be the name of a root or a variable."""
+
 _ALIASES: Final = {"&&": "and", "||": "or", "!": "not"}
 
 _UNSUPPORTED: Final = {

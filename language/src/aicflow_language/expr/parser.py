@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -30,7 +31,7 @@ from aicflow_language.expr.ast import (
 )
 from aicflow_language.expr.errors import ExpressionError, Span
 from aicflow_language.expr.functions import check_call, check_method
-from aicflow_language.expr.lexer import Token, tokenize
+from aicflow_language.expr.lexer import NO_NAMES, Token, tokenize
 from aicflow_language.expr.limits import MAX_NESTING, MAX_OPERATOR_NESTING
 
 __all__ = ["RANKS", "parse"]
@@ -58,6 +59,9 @@ _CHOICE_HINT: Final = "Write a choice as: value if condition else other."
 
 def parse(source: str) -> Node:
     """The syntax tree of an expression. Raises ExpressionError with the position of the first thing that is wrong."""
+    path = _plain_path(source)
+    if path is not None:
+        return path
     tokens = tokenize(source)
     parser = _Parser(tokens)
     if parser.kind == "end":
@@ -68,6 +72,36 @@ def parse(source: str) -> Node:
     if len(tokens) > MAX_OPERATOR_NESTING // 2:  # fewer cannot be nested so deeply
         _check_height(node)
     return node
+
+
+_PLAIN: Final = re.compile(
+    r"([A-Za-z_][A-Za-z0-9_]*+)"
+    r"((?:\.[A-Za-z_][A-Za-z0-9_]*+|\[(?:'[ -&(-\[\]-~]*+'|\"[ !#-\[\]-~]*+\"|0|[1-9][0-9]{0,8}+)\])*+)"
+)
+_PLAIN_STEP: Final = re.compile(r"\.(\w++)|\[(?:(['\"])(.*?)\2|([0-9]++))\]")
+_MOST_PLAIN: Final = 512  # characters that are certainly within all limits
+
+
+def _plain_path(source: str) -> Node | None:
+    """The tree of a name and the steps from it, without spaces and escapes: what most expressions are, in a fifth of
+    the time. None for anything else."""
+    match = _PLAIN.fullmatch(source) if len(source) <= _MOST_PLAIN else None
+    if match is None or match[1] in NO_NAMES:
+        return None
+    start = match.end(1)
+    base = Name(match[1], (0, start))
+    if start == len(source):
+        return base
+    steps: list[Step] = []
+    for step in _PLAIN_STEP.finditer(source, start):
+        begin, end = step.span()
+        name, quote, text, number = step.groups()
+        if name is not None:
+            steps.append(Field(name, False, (begin + 1, end)))
+        else:
+            key = int(number) if quote is None else text
+            steps.append(Index(Literal(key, (begin + 1, end - 1)), False, (begin, end)))
+    return Chain(base, tuple(steps), (0, len(source)))
 
 
 def _check_height(tree: Node) -> None:

@@ -21,7 +21,7 @@ from aicflow_language.expr.ast import (
 from aicflow_language.expr.errors import Span
 from aicflow_language.records import record
 
-__all__ = ["ROOTS", "Reference", "references_of"]
+__all__ = ["ROOTS", "Reference", "constant_key", "references_of"]
 
 ROOTS: Final = ("input", "trigger", "nodes", "vars", "secrets", "execution")
 """The names that a scope may hold."""
@@ -95,7 +95,7 @@ class _Walk:
         elif base.name not in bound:
             path: list[str | int] = []
             for step in steps:
-                key = step.name if isinstance(step, Field) else _constant_key(step)
+                key = constant_key(step)
                 if key is None:
                     break
                 path.append(key)
@@ -112,11 +112,15 @@ class _Walk:
                 )
             )
         for step in steps:
-            for inside in children(step):
-                self.visit(inside, bound)
+            if constant_key(step) is None:
+                for inside in children(step):
+                    self.visit(inside, bound)
 
 
-def _constant_key(step: Step) -> str | int | None:
+def constant_key(step: Step) -> str | int | None:
+    """The key that a step asks for, when it is written down."""
+    if isinstance(step, Field):
+        return step.name
     if isinstance(step, Index) and isinstance(step.index, Literal):
         value = step.index.value
         if isinstance(value, str) or type(value) is int:

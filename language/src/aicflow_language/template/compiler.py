@@ -12,7 +12,7 @@ from aicflow_language.json_values import pointer
 from aicflow_language.template.errors import TemplateProblem
 from aicflow_language.template.marks import PLAIN, Mark, Place, Types, place_of
 from aicflow_language.template.scanner import MAX_HOLES, OPENING, Hole, scan
-from aicflow_language.template.template import Branch, Part, Template, TemplateExpression, Text
+from aicflow_language.template.template import Branch, Part, Template, TemplateExpression, Text, Whole
 
 __all__ = ["MAX_EXPRESSIONS", "compile_template"]
 
@@ -84,7 +84,7 @@ class _Compiler:
                 constant[key] = made
         return constant, Branch(constant, tuple(changes)) if changes else None
 
-    def text(self, path: Path, text: str, mark: Mark) -> Text | str:
+    def text(self, path: Path, text: str, mark: Mark) -> Text | Whole | str:
         """The string as a text to resolve, or as a constant when it holds no expression."""
         if self.full:
             return text
@@ -114,8 +114,7 @@ class _Compiler:
             self._too_many(path, found.too_many, MAX_HOLES)
         if not any(isinstance(part, TemplateExpression) for part in parts):
             return "".join(part for part in parts if isinstance(part, str))
-        alone = next(part for part in parts if isinstance(part, TemplateExpression)) if whole else None
-        return Text(tuple(parts), mark.kind, alone)
+        return Whole(self.expressions[-1]) if whole else Text(parts, mark.kind)
 
     def _expression(self, path: Path, hole: Hole, whole: bool, mark: Mark) -> TemplateExpression:
         expression, error = None, None

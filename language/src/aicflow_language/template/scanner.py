@@ -18,6 +18,8 @@ MAX_HOLES: Final = 1_000
 """Expressions in one text."""
 
 _SIGN: Final = re.compile(r"[{}\"']")
+_ALONE: Final = re.compile(r"\$\{\{\s*+((?:[^{}\"']++|\"(?:[^\"\\\n]|\\[^\n])*+\"|'(?:[^'\\\n]|\\[^\n])*+')*+)\}\}")
+"""A text that is one expression without braces in it."""
 _QUOTED: Final = {
     '"': re.compile(r'"(?:[^"\\\n]|\\[^\n])*+"'),
     "'": re.compile(r"'(?:[^'\\\n]|\\[^\n])*+'"),
@@ -45,6 +47,9 @@ class Scan:
 
 def scan(text: str) -> Scan:
     """The literal pieces and the expressions of a text, in order, escapes replaced."""
+    alone = _ALONE.fullmatch(text) if len(text) <= MAX_CHARACTERS else None
+    if alone is not None:
+        return Scan((Hole((0, len(text)), alone[1].rstrip(), alone.start(1)),))
     parts: list[str | Hole] = []
     literal: list[str] = []
     holes = 0

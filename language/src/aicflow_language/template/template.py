@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, final
 
 from aicflow_language.expr import EvaluationError, Expression, ExpressionError, Secret, Span
@@ -13,7 +13,7 @@ from aicflow_language.template.errors import ResolutionError, TemplateProblem
 from aicflow_language.template.marks import Kind
 from aicflow_language.template.url import Piece, UrlError, assemble, check_whole
 
-__all__ = ["MAX_RESOLVED_TEXT", "Branch", "Template", "TemplateExpression", "Text"]
+__all__ = ["MAX_RESOLVED_TEXT", "Branch", "Template", "TemplateExpression", "Text", "Whole"]
 
 
 MAX_RESOLVED_TEXT: Final = 16 * 1024 * 1024
@@ -54,36 +54,43 @@ class _Resolution(Frame):
         self.reveal = reveal
 
 
-class Text:
-    """A string with expressions in it."""
+class Whole:
+    """A string that is one expression, whose value keeps its type."""
 
-    __slots__ = ("_header", "_holes", "_length", "_literals", "_url", "_whole")
+    __slots__ = ("_header", "_part", "_url")
 
-    def __init__(
-        self, parts: tuple[str | TemplateExpression, ...], kind: Kind, whole: TemplateExpression | None
-    ) -> None:
-        self._literals = [part if isinstance(part, str) else "" for part in parts]
-        self._holes = [(position, part) for position, part in enumerate(parts) if not isinstance(part, str)]
-        self._length = sum(map(len, self._literals))
-        self._whole = whole
-        self._url = kind == "url"
-        self._header = kind == "header"
+    def __init__(self, part: TemplateExpression) -> None:
+        self._part = part
+        self._url = part.kind == "url"
+        self._header = part.kind == "header"
 
     def resolve(self, resolution: _Resolution) -> object:
-        """The value of the string. Raises ResolutionError."""
-        if self._whole is None:
-            return self._together(resolution)
-        value = _value(self._whole, resolution)
+        """The value of the expression. Raises ResolutionError."""
+        value = _value(self._part, resolution)
         if self._header and _breaks_header(value):
-            raise _header_error(self._whole)
+            raise _header_error(self._part)
         if self._url and isinstance(value, str):
             try:
                 check_whole(value)
             except UrlError as error:
-                raise _failed(self._whole, "template.url", error.message, error.hint) from None
+                raise _failed(self._part, "template.url", error.message, error.hint) from None
         return value
 
-    def _together(self, resolution: _Resolution) -> str:
+
+class Text:
+    """A string with expressions in it."""
+
+    __slots__ = ("_header", "_holes", "_length", "_literals", "_url")
+
+    def __init__(self, parts: Sequence[str | TemplateExpression], kind: Kind) -> None:
+        self._literals = [part if isinstance(part, str) else "" for part in parts]
+        self._holes = [(position, part) for position, part in enumerate(parts) if not isinstance(part, str)]
+        self._length = sum(map(len, self._literals))
+        self._url = kind == "url"
+        self._header = kind == "header"
+
+    def resolve(self, resolution: _Resolution) -> str:
+        """The text. Raises ResolutionError."""
         pieces = self._literals.copy()
         left = resolution.text_left - self._length
         for position, part in self._holes:
@@ -152,7 +159,7 @@ def _failed(part: TemplateExpression, code: str, message: str, hint: str) -> Res
     return ResolutionError(code, message, part.span, hint, part.pointer)
 
 
-type Part = Branch | Text
+type Part = Branch | Text | Whole
 
 
 class Branch:

@@ -7,11 +7,12 @@ from typing import Final
 
 from aicflow_language.expr import Span
 from aicflow_language.expr.ast import Chain, Field, Index, Method, Name, Slice, Step
+from aicflow_language.expr.references import constant_key
 from aicflow_language.suggest import did_you_mean
 
 from aicflow.language.schema import Presence, SchemaView
 from aicflow.language.validation.calls import returned
-from aicflow.language.validation.facts import Environment, constant_key
+from aicflow.language.validation.facts import Environment
 from aicflow.language.validation.finding import Finding, a_kind, kinds_in_words
 from aicflow.language.validation.rules import Start, Typing
 from aicflow.language.validation.views import (

@@ -12,20 +12,18 @@ from aicflow_language.expr.ast import (
     Chain,
     Coalesce,
     Comparison,
-    Field,
-    Index,
     ListDisplay,
     Literal,
     Logic,
     Method,
     Name,
     Not,
-    Step,
 )
+from aicflow_language.expr.references import constant_key
 
 from aicflow.language.schema import SchemaView
 
-__all__ = ["Environment", "Variable", "constant_key", "path_of"]
+__all__ = ["Environment", "Variable", "path_of"]
 
 type Key = tuple[Any, ...]
 """A root or a loop variable's own mark, and the constant keys that follow."""
@@ -57,17 +55,6 @@ class Environment:
     def binding(self, name: str, variable: Variable) -> Environment:
         """The same place inside a loop."""
         return Environment({**self.variables, name: variable}, self.facts)
-
-
-def constant_key(step: Step) -> str | int | None:
-    """The key that a step asks for, when it is written down."""
-    if isinstance(step, Field):
-        return step.name
-    if isinstance(step, Index) and isinstance(step.index, Literal):
-        value = step.index.value
-        if isinstance(value, str) or type(value) is int:
-            return value
-    return None
 
 
 def path_of(node: Node, environment: Environment) -> Key | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import Any, Literal, get_args
 
 from aicflow_language.suggest import did_you_mean
@@ -14,20 +14,16 @@ from aicflow.kernel.issues import Issue
 from aicflow.kernel.node import NodeType, Params
 from aicflow.kernel.trigger import TriggerType
 from aicflow.kernel.values import pointer
-from aicflow.language.params import MOST_LISTED, Location, location_in, read_params
+from aicflow.language.params import MOST_LISTED, Location, location_in, params_schema, params_schemas, read_params
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Body, Site, Subject
 
 __all__ = ["ask", "check_params", "check_templates", "keys_of"]
 
 
-@cache
-def _schema(cls: NodeType | TriggerType) -> dict[str, Any]:
-    return cls.params_schema()
-
-
 def check_params(subject: Subject, report: Report) -> None:
     """Params of all nodes and triggers whose type is known."""
+    types = params_schemas(subject.registry)
     for i, node in enumerate(subject.nodes):
         registered = subject.types[i]
         if node is None:
@@ -38,8 +34,8 @@ def check_params(subject: Subject, report: Report) -> None:
         if registered is None:
             _add_site(subject, report, Site("node", at, compile_template(params, names=subject.names), i))
             continue
-        schema = _schema(registered.cls)
-        template = compile_template(params, schema, subject.registry.params_schema, subject.names)
+        schema = params_schema(registered.cls)
+        template = compile_template(params, schema, types, subject.names)
         _add_site(subject, report, Site("node", at, template, i, schema))
         given = {**registered.setting.default_params, **params}
         _check(report, at, registered.cls, given, params, template)
@@ -48,7 +44,7 @@ def check_params(subject: Subject, report: Report) -> None:
         if trigger is None or found is None:
             continue
         at = pointer("triggers", i, *(("params",) if "params" in trigger.model_fields_set else ()))
-        schema = _schema(found.cls)
+        schema = params_schema(found.cls)
         template = compile_template(trigger.params, schema)
         _add_site(subject, report, Site("trigger-params", at, template, i, schema))
         _check(report, at, found.cls, trigger.params, trigger.params, template)

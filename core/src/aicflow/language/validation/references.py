@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from aicflow_language.expr import ROOTS, Span
 from aicflow_language.expr.ast import Field, Name, Step
+from aicflow_language.expr.references import constant_key
 from aicflow_language.suggest import did_you_mean
 
-from aicflow.language.validation.facts import Environment, constant_key
+from aicflow.language.validation.facts import Environment
 from aicflow.language.validation.finding import Finding
 from aicflow.language.validation.paths import END, Answer, Way
 from aicflow.language.validation.rules import Start

@@ -12,6 +12,7 @@ from aicflow.kernel.execution import FailureReport
 from aicflow.kernel.node import Node, NodeType
 from aicflow.kernel.trigger import Trigger, TriggerType
 from aicflow.kernel.values import dumps
+from aicflow.language.params import params_schema
 from aicflow.language.schema import SchemaView, check, conjunction
 from aicflow.language.validation.effort import Effort
 from aicflow.language.validation.subject import Subject
@@ -88,7 +89,7 @@ def view_of(schema: object) -> SchemaView | None:
 @cache
 def params_view(cls: NodeType | TriggerType) -> SchemaView | None:
     """The schema of a type's params."""
-    return view_of(cls.params_schema())
+    return view_of(params_schema(cls))
 
 
 @cache
