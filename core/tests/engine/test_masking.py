@@ -199,3 +199,18 @@ async def test_what_a_called_node_returns_to_a_model_is_masked(lab: Any) -> None
         {"echo": MASKED, "n": [2026]},
         f"it was Bearer {MASKED}",
     ]
+
+
+def test_a_report_is_cut_after_its_secrets_are_hidden_also_where_the_real_one_is_kept() -> None:
+    from aicflow.engine.run.failure import report_of, report_to_json
+    from aicflow.kernel.errors import PermanentError
+
+    mask = Mask(["s3cr3t-value"])
+    for size in (3_990, 5_000):
+        error = PermanentError("x" * size + "s3cr3t-value")
+        error.__cause__ = ValueError("y" * (size - len("ValueError: ")) + "s3cr3t-value")
+        for hide in (True, False):
+            assert "s3" not in json.dumps(report_to_json(report_of(error, "a", 1), mask, hide=hide))
+    short = report_of(PermanentError("it is s3cr3t-value"), "a", 1)
+    assert report_to_json(short, mask, hide=False)["message"] == "it is s3cr3t-value"
+    assert report_to_json(short, mask)["message"] == "it is ***"

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx2
 import pytest
@@ -145,25 +146,49 @@ async def test_a_client_sends_a_body_that_comes_in_pieces_and_hears_one_in_piece
 
 
 @pytest.mark.parametrize("extra", [b"", HEAD + b"wrong"])
-async def test_what_comes_before_tls_begins_is_not_taken_for_what_tls_protects(extra: bytes) -> None:
+@pytest.mark.parametrize("proxied", [True, False])
+async def test_what_comes_before_tls_begins_is_not_taken_for_what_tls_protects(
+    proxied: bool, extra: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority = trustme.CA()
     ours, theirs = (ssl.SSLContext(kind) for kind in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER))
     authority.configure_trust(ours)
-    authority.issue_cert("api.example").configure_cert(theirs)
+    authority.issue_cert("localhost").configure_cert(theirs)
 
-    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"CONNECT api.example:443 ")
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + extra)
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if proxied:
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"CONNECT localhost:")
+        writer.write((b"HTTP/1.1 200 OK\r\n\r\n" if proxied else b"") + extra)
+        await writer.drain()
+        sent.set()
         await writer.start_tls(theirs)
         await reader.readuntil(b"\r\n\r\n")
         writer.write(HEAD + b"right")
         await reader.read()
 
-    async with talking_to(proxy) as (_, url):
-        pool = Pool(Guard(HostRules()), ours, ProxyChoice(str(url), operators=True))
-        if extra:
-            with pytest.raises(httpx2.ConnectError):
-                await ask(pool, httpx2.URL("https://api.example/"))
-        else:
-            assert await ask(pool, httpx2.URL("https://api.example/")) == (b"right", True)
-        pool.close()
+    sent = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def connect_slowly(*args: Any, **kwargs: Any) -> Any:
+        """Until the other side has sent what it sends before TLS."""
+        made = await connect(*args, **kwargs)
+        await sent.wait()
+        await asyncio.sleep(0.05)
+        return made
+
+    if not proxied:
+        monkeypatch.setattr(loop, "create_connection", connect_slowly)
+    async with talking_to(serve) as (_, url):
+        proxy = ProxyChoice(str(url), operators=True) if proxied else None
+        pool = Pool(Guard(HostRules.parse("localhost")), ours, proxy)
+        try:
+            async with asyncio.timeout(5):
+                asked = ask(pool, httpx2.URL(f"https://localhost:{url.port}/"))
+                if extra:
+                    with pytest.raises(httpx2.ConnectError, match="before TLS"):
+                        await asked
+                else:
+                    assert await asked == (b"right", True)
+        finally:
+            pool.close()  # or the server waits for the connection for ever

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -197,8 +198,22 @@ async def test_options_that_a_server_does_not_know_are_left_out(agent: Agent, un
 
     async with Raw(answer) as server:
         out = await ask(agent, server, max_tokens=9)
-    assert (out["text"], out["usage"]["model_calls"]) == ("here", 1)
+        assert (out["text"], out["usage"]["model_calls"]) == ("here", 1)
+        asked = len(server.requests)
+        await asyncio.gather(*(ask(agent, server, max_tokens=9) for _ in range(3)))
     assert server.requests[-1].get("max_tokens", server.requests[-1].get("max_completion_tokens")) == 9
+    assert len(server.requests) == asked + 3  # what a server does not know is not offered again
+
+
+async def test_agents_that_hear_of_an_unknown_option_at_once_all_leave_it_out(agent: Agent) -> None:
+    def answer(body: dict[str, Any], n: int) -> list[str] | Response:
+        if "stream_options" in body:
+            return JSONResponse({"error": "stream_options is unknown"}, 400)
+        return [chunk(content="here"), STOP]
+
+    async with Raw(answer) as server:
+        found = await asyncio.gather(*(ask(agent, server) for _ in range(5)))
+    assert [out["text"] for out in found] == ["here"] * 5
 
 
 async def test_a_server_that_refuses_everything_is_not_asked_for_ever(agent: Agent) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from agent_kit import KEY, Weather, ask
-from aicflow import NodeError, PermanentError, TransientError
+from aicflow import Context, Node, NodeError, Output, Params, PermanentError, TransientError
 from aicflow.testing import (
     Answer,
     Call,
@@ -23,6 +23,7 @@ from aicflow.testing import (
 )
 from aicflow.testing.chat_server import Reply
 from aicflow_agent import Agent
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
 
 async def failure(agent: Agent, reply: Reply, **params: Any) -> NodeError:
@@ -100,10 +101,22 @@ async def test_a_model_that_dribbles_takes_too_long_as_well(agent: Agent) -> Non
 
 
 async def test_an_answer_without_end_is_stopped(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aicflow_agent.raw_calls.LONGEST_ANSWER", 1000)
+    monkeypatch.setattr("aicflow_agent.conversation.LONGEST_ANSWER", 1000)
     error = await failure(agent, Answer("x" * 50_000))
     assert isinstance(error, PermanentError)
     assert error.code == "answer-too-long"
+
+
+class Slow(Node[Params, Output]):
+    """Does something in two parts."""
+
+    type_id = "test.slow"
+    ended = False
+
+    async def run(self, ctx: Context, params: Params) -> Output:
+        await asyncio.sleep(0.05)
+        Slow.ended = True
+        return Output()
 
 
 class Watched(RecordingContext):
@@ -152,7 +165,46 @@ async def test_no_key_in_any_error_or_log(
             shown = json.dumps([error.message, error.hint, error.details])
         else:
             pytest.fail("no error")
-    assert "[secret]" in shown
+    assert "***" in shown
     captured = capsys.readouterr()
     for place in (text, shown, caplog.text, repr(ctx.logs), repr(ctx.deltas), captured.out, captured.err):
         assert KEY not in place
+
+
+async def test_what_is_cut_never_ends_in_the_beginning_of_a_key(agent: Agent) -> None:
+    half = KEY[:6]
+    replies: list[Reply] = [
+        HttpError(400, "x" * 494 + KEY),
+        JSONResponse({"error": {"message": "x" * 463 + KEY}}),
+        JSONResponse({"not": "x" * 100 + " " * 300 + KEY * 30}),
+        PlainTextResponse("x" * 428 + KEY),
+        HTMLResponse("<html>" + "<p>" * 1660 + "x" * 10 + KEY),
+    ]
+    for reply in replies:
+        assert half not in (await failure(agent, reply)).message
+
+    schema = {"type": "object", "properties": {"v": {"type": "string", "pattern": "^y+$"}}, "required": ["v"]}
+    ctx = RecordingContext(types=(Weather,))
+    script = [
+        Answer(calls=(Call("geo_weather", {"city": "x" * 484 + KEY}),)),
+        Answer(calls=(Call("geo_weather", {"city": "x" * 985 + KEY}),)),
+        Answer(calls=(Call("final_answer", {"v": "x" * 192 + KEY}),)),
+        Answer(calls=(Call("final_answer", {"v": "yyy"}),)),
+    ]
+    async with ChatServer(script) as server:
+        out = await ask(agent, server, ctx, tools=[{"node": "geo.weather"}], output_schema=schema)
+    assert [line.fields["arguments"][:500].count("x") > 400 for line in ctx.logs] == [True, True]
+    assert half not in repr([line.fields["arguments"] for line in ctx.logs])
+    assert half not in repr(out["messages"]).replace(KEY, "")  # what is not cut stays real until it is shown
+
+
+async def test_a_failing_tool_lets_the_others_finish(agent: Agent) -> None:
+    ctx = RecordingContext(types=(Weather, Slow))
+    Slow.ended = False
+    both = Answer(calls=(Call("geo_weather", {"city": "Atlantis"}), Call("test_slow", {})))
+    async with ChatServer([both]) as server:
+        tools = [{"node": "geo.weather"}, {"node": "test.slow"}]
+        with pytest.raises(PermanentError) as caught:
+            await ask(agent, server, ctx, tools=tools, max_tool_errors=0)
+    assert caught.value.code == "agent-tool-errors"
+    assert Slow.ended

@@ -7,7 +7,7 @@ from agent_kit import KEY, ask
 from aicflow import PermanentError
 from aicflow.testing import Answer, ChatServer, run_node
 from aicflow_agent import Agent, AgentParams
-from aicflow_agent.settings import PLACEHOLDER_KEY, Mask, endpoint_for
+from aicflow_agent.settings import PLACEHOLDER_KEY, endpoint_for, secret_keys
 
 OPERATOR = {
     "AICFLOW_AGENT_MODEL": "house-model",
@@ -52,9 +52,12 @@ def test_keys_do_not_show_in_representations() -> None:
     assert KEY not in repr(endpoint_for(params, {}))
 
 
-def test_a_mask_hides_longer_keys_first_and_leaves_short_words_alone() -> None:
-    mask = Mask(["abcdef", "abcdefgh", "no"], {"X_API_KEY": "from-env-key"})
-    assert mask("abcdefgh no from-env-key abcdef") == "[secret] no [secret] [secret]"
+def test_keys_that_are_never_shown_are_the_endpoints_and_those_that_providers_find_themselves() -> None:
+    env = {"X_API_KEY": "from-env-key\n", "OTHER": "no key", "EMPTY_API_KEY": ""}
+    params = AgentParams.model_validate({"prompt": "x", "model": "m", "base_url": "http://a/v1", "api_key": KEY})
+    assert secret_keys(endpoint_for(params, env), env) == {KEY, "from-env-key"}
+    without = AgentParams.model_validate({"prompt": "x", "model": "m", "base_url": "http://a/v1"})
+    assert secret_keys(endpoint_for(without, {}), {}) == set()  # the placeholder is no secret
 
 
 @pytest.mark.parametrize(

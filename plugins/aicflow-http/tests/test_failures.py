@@ -201,6 +201,17 @@ async def test_many_at_once_share_the_pool_and_finish(send: Send) -> None:
 SECRET = "hunter2hunter2"
 
 
+async def test_an_excerpt_that_ends_inside_a_credential_shows_nothing_of_it(send: Send) -> None:
+    context = RecordingContext()
+    auth = {"type": "bearer", "token": SECRET}
+    for before in (487, 495, 505):  # where an excerpt ends, and where what is read of it ended
+        said = answering(403, "x" * before + " " * 1490 + SECRET, {"Content-Type": "text/plain"})
+        async with serving(said) as server:
+            with pytest.raises(NodeError) as caught:
+                await send(context, url=server.url("/p"), auth=auth)
+        assert SECRET[:3] not in caught.value.message
+
+
 @pytest.mark.parametrize(
     "params",
     [
@@ -231,7 +242,7 @@ async def test_no_credential_in_errors_logs_or_output(
         shown = str(send) if not echo else server.asked[0].target
         output = await send(context, url=server.url("/p"), raise_for_status=False, **params) if echo else {}
     error = caught.value
-    said = context.shown("".join(traceback.format_exception(error)) + repr(vars(error)))
+    said = context.redact("".join(traceback.format_exception(error)) + repr(vars(error)))
     said += (
         caplog.text
         + repr(context.logs)

@@ -130,7 +130,7 @@ async def test_a_token_that_the_api_refuses_is_replaced_once(send: Send) -> None
         with pytest.raises(PermanentError, match="answered 401") as caught:
             await send(context, url=server.url("/a"), auth=auth(server))
     assert api.given == 3
-    assert "tok-" not in context.shown(caught.value.message)
+    assert "tok-" not in context.redact(caught.value.message)
 
 
 async def test_steps_that_are_refused_together_share_the_new_token(send: Send) -> None:

@@ -142,6 +142,11 @@ class Context(Protocol):
         shows something. What the next nodes receive stays real."""
         ...
 
+    def redact(self, text: str) -> str:
+        """The text without secrets. Whoever shortens a text calls this first: the beginning of a secret, left by a cut,
+        is not recognised later."""
+        ...
+
     @property
     def cancelled(self) -> bool:
         """Whether this attempt should stop; for blocking nodes, which cannot be interrupted."""

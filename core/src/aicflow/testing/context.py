@@ -7,12 +7,15 @@ import inspect
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aicflow.kernel.context import Answer, LogLevel, StateEntry
-from aicflow.kernel.errors import NotFound, PermanentError
+from aicflow.kernel.errors import NodeError, NotFound, PermanentError
 from aicflow.kernel.node import Exit, NodeType, StartChild, Wait, output_adapter
 from aicflow.language.params import checked_params
+
+if TYPE_CHECKING:
+    from aicflow.engine.masking import Mask
 
 __all__ = ["LogLine", "NodeTable", "RecordingContext", "run_node"]
 
@@ -58,10 +61,16 @@ class NodeTable:
         context = self._context
         if untrusted and context is not None:
             context = replace(context, untrusted=True)  # lists of logs and deltas stay the same ones
-        result = await run_node(cls, params, context=context)
+        try:
+            result = await run_node(cls, params, context=context)
+        except NodeError as error:
+            if untrusted and context is not None:
+                error.message, error.hint = context.redact(error.message), error.hint and context.redact(error.hint)
+            raise
         if isinstance(result, Wait | StartChild):
             raise PermanentError(f"{type_id} waits, which a tool cannot do.")
-        return result.output if isinstance(result, Exit) else result
+        output = result.output if isinstance(result, Exit) else result
+        return context.redact_value(output) if untrusted and context is not None else output
 
 
 class RecordingState:
@@ -150,11 +159,18 @@ class RecordingContext:
         """Record a value that is to be hidden."""
         self.masked.append(value)
 
-    def shown(self, text: str) -> str:
-        """The text as an execution shows it to people: without its secrets and what the node masked."""
+    def redact(self, text: str) -> str:
+        """The text without its secrets and what the node masked."""
+        return self._mask().text(text)
+
+    def redact_value(self, value: Any) -> Any:
+        """As `redact`, for JSON data."""
+        return self._mask().value(value)
+
+    def _mask(self) -> Mask:
         from aicflow.engine.masking import Mask
 
-        return Mask([*self.secrets.values(), *self.masked]).text(text)
+        return Mask([*self.secrets.values(), *self.masked])
 
 
 async def run_node(

@@ -8,7 +8,7 @@ from typing import Any
 from aicflow import NodeError, PermanentError, TransientError
 from aicflow.net import retry_after
 
-__all__ = ["as_node_error", "one_line"]
+__all__ = ["as_node_error"]
 
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 _PERMANENT_429 = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
@@ -27,9 +27,10 @@ def as_node_error(error: Exception, mask: Callable[[str], str]) -> NodeError:
     """The step's error for an exception of a model call; its message holds no key."""
     refusal = next((cause for cause in _chain(error) if isinstance(cause, NodeError)), None)
     if refusal is not None:  # our own, such as the guard's, wrapped by the provider's package
+        refusal.message = _one_line(mask(refusal.message))
         return refusal
     status = _status(error)
-    said = one_line(mask(_message(error)))
+    said = _one_line(mask(_message(error)))
     if status is not None:
         return _by_status(error, status, said)
     for cause in _chain(error):
@@ -106,7 +107,7 @@ def _message(error: Exception) -> str:
     return text or type(error).__name__
 
 
-def one_line(text: str) -> str:
+def _one_line(text: str) -> str:
     """The text in one line, cut where it is long."""
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -15,7 +15,7 @@ from aicflow_agent.schema import embed, is_literal, schema_problem
 from aicflow_agent.static_checks import check_params
 
 if TYPE_CHECKING:
-    from aicflow_agent.session import Clients
+    from aicflow_agent.models import Models
 
 __all__ = ["Agent"]
 
@@ -70,35 +70,32 @@ class Agent(Node[AgentParams, AgentOutput]):
         "answer-too-long": "The model's answer is too long",
     }
 
-    _clients: Clients | None = None
+    _models: Models | None = None
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
-        """Import LangChain and open the connection pool."""
-        await self._ready()
+        """Import LangChain and open the connection pools."""
+        async with self._lock:
+            if self._models is None:
+                os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+                self._models = await asyncio.to_thread(_load)
 
     async def stop(self) -> None:
-        """Close the connection pool."""
-        clients, self._clients = self._clients, None
-        if clients is not None:
-            await clients.close()
+        """Close the connection pools."""
+        models, self._models = self._models, None
+        if models is not None:
+            await models.close()
 
     async def run(self, ctx: Context, params: AgentParams) -> AgentOutput:
         """One attempt: a whole conversation of model and tools."""
-        clients = await self._ready()
-        return await clients.converse(ctx, params)
+        if self._models is None:
+            await self.start()
+        from aicflow_agent.conversation import converse
 
-    async def _ready(self) -> Clients:
-        async with self._lock:
-            if self._clients is not None:
-                return self._clients
-            os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
-            module = await asyncio.to_thread(importlib.import_module, "aicflow_agent.session")
-            clients: Clients = await asyncio.to_thread(module.Clients)
-            self._clients = clients
-            return clients
+        assert self._models is not None
+        return await converse(ctx, params, self._models)
 
     @classmethod
     def output_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -116,3 +113,10 @@ class Agent(Node[AgentParams, AgentOutput]):
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
         """Problems that the params model cannot see."""
         return check_params(params)
+
+
+def _load() -> Models:
+    importlib.import_module("aicflow_agent.conversation")
+    from aicflow_agent.models import Models
+
+    return Models()

@@ -6,7 +6,7 @@ expression that can stall: patterns go to pydantic's engine, which takes linear 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any
 
@@ -60,8 +60,9 @@ def schema_problem(schema: Any) -> str | None:
     return None
 
 
-def misfit(schema: Mapping[str, Any], value: Any) -> str | None:
-    """Why a value does not fit a schema that `schema_problem` accepted: up to three places in a sentence, or None."""
+def misfit(schema: Mapping[str, Any], value: Any, redact: Callable[[str], str] = str) -> str | None:
+    """Why a value does not fit a schema that `schema_problem` accepted: up to three places in a sentence, or None.
+    `redact` takes secrets out of what is quoted, before it is cut."""
     from referencing.exceptions import Unresolvable
 
     validator = _validator()(schema, registry=_empty_registry())
@@ -69,7 +70,7 @@ def misfit(schema: Mapping[str, Any], value: Any) -> str | None:
     try:
         for error in validator.iter_errors(value):
             where = "/" + "/".join(str(part) for part in error.absolute_path)
-            problems.append(f"at {where}: {error.message[:200]}")
+            problems.append(f"at {where}: {redact(error.message)[:200]}")
             if len(problems) == 3:
                 break
     except Unresolvable as error:
@@ -145,7 +146,7 @@ def _validator() -> Any:
         try:
             adapter.validate_python(value)
         except ValidationError:
-            yield Misfit(f"{value[:80]!r} does not match {written!r}")
+            yield Misfit(f"{value!r} does not match {written!r}")
 
     return extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
 

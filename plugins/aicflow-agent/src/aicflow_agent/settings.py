@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -11,7 +11,7 @@ from aicflow import PermanentError
 
 from aicflow_agent.params import AgentParams
 
-__all__ = ["PLACEHOLDER_KEY", "Endpoint", "Mask", "endpoint_for", "name_set"]
+__all__ = ["PLACEHOLDER_KEY", "Endpoint", "endpoint_for", "name_set", "secret_keys"]
 
 PLACEHOLDER_KEY = "not-needed"
 """Sent where no key was given for an explicit server; local servers ignore it."""
@@ -109,17 +109,10 @@ def _header_safe(key: str | None) -> str | None:
     return key
 
 
-class Mask:
-    """Takes known keys out of text, because servers echo them in their errors."""
-
-    def __init__(self, secrets: Iterable[str | None] = (), environ: Mapping[str, str] | None = None) -> None:
-        env = os.environ if environ is None else environ
-        known = [value for name, value in env.items() if name.endswith("_API_KEY")]
-        values = {value.strip() for value in (*secrets, *known) if value and value != PLACEHOLDER_KEY}
-        values = {value for value in values if len(value) >= 6}
-        self._values = sorted(values, key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        for value in self._values:
-            text = text.replace(value, "[secret]")
-        return text
+def secret_keys(endpoint: Endpoint, environ: Mapping[str, str] | None = None) -> set[str]:
+    """The keys that must not be shown: this endpoint's, and those in the environment, which other providers' packages
+    read."""
+    env = os.environ if environ is None else environ
+    found = {value.strip() for name, value in env.items() if name.endswith("_API_KEY")}
+    found.add(endpoint.api_key or "")
+    return found - {"", PLACEHOLDER_KEY}

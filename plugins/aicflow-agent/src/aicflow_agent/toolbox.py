@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ from aicflow import Context, NodeError, NotFound, PermanentError
 
 from aicflow_agent.budget import Budget
 from aicflow_agent.params import Tool
-from aicflow_agent.settings import Mask
 from aicflow_agent.static_checks import NESTED_AGENT
 
 __all__ = ["OfferedTool", "Toolbox", "shorten"]
@@ -23,18 +22,12 @@ _LONGEST_DESCRIPTION = 1024  # what OpenAI accepts
 
 @dataclass(frozen=True, slots=True)
 class OfferedTool:
-    """A tool as the model sees it (`name`, `description`, `schema`) and what stands behind it."""
+    """What the model is shown of a tool (`description`, and `schema` of its arguments) and what stands behind it."""
 
-    name: str
     description: str
     schema: dict[str, Any]
     node: str
     fixed: Mapping[str, Any]
-    mask: Mask
-
-    def as_function(self) -> dict[str, Any]:
-        """What the model is shown."""
-        return {"name": self.name, "description": self.description, "parameters": self.schema}
 
 
 class Toolbox:
@@ -56,28 +49,29 @@ class Toolbox:
         if tool is None:
             known = ", ".join(self.tools) or "none"
             return self._failed(name, PermanentError(f"There is no tool {name!r}. Tools: {known}."))
-        shown = tool.schema.get("properties", {})
+        shown = tool.schema["properties"]
         foreign = [key for key in arguments if key not in shown or key in tool.fixed]
         if foreign:
             allowed = ", ".join(shown) or "none"
             return self._failed(
                 name, PermanentError(f"{name} takes no argument {foreign[0]!r}. Its arguments: {allowed}.")
             )
-        preview = shorten(json.dumps(arguments, ensure_ascii=False, default=str), 500)
+        preview = self._short(json.dumps(arguments, ensure_ascii=False, default=str), 500)
         self._ctx.log(f"The model calls {name}", tool=name, node=tool.node, arguments=preview)
         try:
             output = await self._ctx.nodes.call(tool.node, {**arguments, **tool.fixed}, untrusted=True)
         except NodeError as error:
-            return self._failed(name, error, tool.mask)
+            return self._failed(name, error)
         except NotFound as error:
             return self._failed(name, PermanentError(error.message, hint=error.hint))
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, default=str)
-        return shorten(tool.mask(text), _LONGEST_RESULT), True
+        return self._short(text, _LONGEST_RESULT), True
 
-    def _failed(self, name: str, error: NodeError, mask: Mask | None = None) -> tuple[str, bool]:
-        hide = mask or Mask()
-        said = f"Error: {error.message}" + (f" {error.hint}" if error.hint else "")
-        said = shorten(hide(said), _LONGEST_ERROR)
+    def _short(self, text: str, longest: int) -> str:
+        return shorten(text, longest, self._ctx.redact)
+
+    def _failed(self, name: str, error: NodeError) -> tuple[str, bool]:
+        said = self._short(f"Error: {error.message}" + (f" {error.hint}" if error.hint else ""), _LONGEST_ERROR)
         self._ctx.log(f"Tool {name} failed: {said}", level="warning", tool=name)
         if not self._budget.after_tool_error():
             raise PermanentError(
@@ -89,8 +83,12 @@ class Toolbox:
         return said, False
 
 
-def shorten(text: str, longest: int) -> str:
-    """The text, or its beginning with a note of what was left out."""
+def shorten(text: str, longest: int, redact: Callable[[str], str]) -> str:
+    """The text, or its beginning with a note of what was left out. Secrets are taken out before it is cut: nothing
+    recognises half of one."""
+    if len(text) <= longest:
+        return text
+    text = redact(text)
     return text if len(text) <= longest else f"{text[:longest]}… [{len(text) - longest} more characters]"
 
 
@@ -127,15 +125,9 @@ async def _offer(ctx: Context, index: int, tool: Tool) -> OfferedTool:
         )
     shown = [name for name in properties if name not in tool.params and (expose is None or name in expose)]
     description = tool.description or str(described.get("description") or tool.node)
-    secrets = _secret_texts(schema, tool.params)
-    return OfferedTool(
-        name=tool.shown_name,
-        description=description[:_LONGEST_DESCRIPTION],
-        schema=_tool_schema(schema, shown),
-        node=tool.node,
-        fixed=tool.params,
-        mask=Mask(secrets),
-    )
+    for secret in _secret_texts(schema, tool.params):  # what comes back from the node goes to the model's provider
+        ctx.mask(secret)
+    return OfferedTool(description[:_LONGEST_DESCRIPTION], _tool_schema(schema, shown), tool.node, tool.params)
 
 
 def _tool_schema(schema: Mapping[str, Any], shown: list[str]) -> dict[str, Any]:

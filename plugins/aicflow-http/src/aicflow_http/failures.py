@@ -66,13 +66,15 @@ def transport_error(error: Exception, progress: Progress, params: HttpRequestPar
     return _weighed(f"{where}: {message}", code, params, repeatable=not progress.sent or may_repeat(params))
 
 
-def status_error(status: int, excerpt: str, params: HttpRequestParams, where: str, wait: float | None) -> NodeError:
-    """The failure that a status from 400 is. `excerpt`: the start of the response's text, without secrets."""
+def status_error(status: int, said: str, params: HttpRequestParams, where: str, wait: float | None) -> NodeError:
+    """The failure that a status from 400 is. `said`: the response's text, already without secrets,
+    because it is cut."""
     try:
         phrase = " " + HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    shown = f": {' '.join(excerpt.split())[:_EXCERPT]}" if excerpt.strip() else ""
+    excerpt = " ".join(said.split(maxsplit=_EXCERPT)[:_EXCERPT])[:_EXCERPT]
+    shown = f": {excerpt}" if excerpt else ""
     message = f"{where} answered {status}{phrase}{shown}"
     details = {"status": status}
     if status in _AGAIN or status >= 500:

@@ -59,7 +59,7 @@ async def send(shared: Shared, ctx: Context, params: HttpRequestParams) -> HttpR
 
     def check(reply: Reply) -> None:
         if not params.accepts(reply.status):
-            raise _status_error(reply, params)
+            raise _status_error(reply, params, ctx)
 
     if params.pagination is None:
         reply = await conversation.ask(request, most=options.max_bytes)
@@ -95,17 +95,17 @@ async def send(shared: Shared, ctx: Context, params: HttpRequestParams) -> HttpR
     )
 
 
-def _status_error(reply: Reply, params: HttpRequestParams) -> NodeError:
+def _status_error(reply: Reply, params: HttpRequestParams, ctx: Context) -> NodeError:
     where = f"{reply.request.method} {shown_url(reply.request.url)}"
     media = content_type(reply)[0] or ""
     readable = media.startswith("text/") or "json" in media or "xml" in media
     excerpt = ""
     if readable and "html" not in media:
         try:
-            excerpt = text_of(reply, params.response)[:2000]
+            excerpt = text_of(reply, params.response)
         except UnicodeError:  # only shown
-            excerpt = reply.content[:2000].decode("utf-8", "replace")
-    return status_error(reply.status, excerpt, params, where, retry_after(reply.headers, time.time()))
+            excerpt = reply.content.decode("utf-8", "replace")
+    return status_error(reply.status, ctx.redact(excerpt), params, where, retry_after(reply.headers, time.time()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ class StepContext:
     def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
         """Keep a line in the execution's history. Over the limit it is cut, with a marker."""
         limit = self._run.options.log_limit
-        message = self._run.mask.text(message)  # before it is cut
+        message = self.redact(message)  # before it is cut
         data: dict[str, Any] = {"level": level, "message": message}
         if len(message) > limit:
             data["message"], data["truncated"] = message[:limit], len(message)
@@ -165,6 +165,10 @@ class StepContext:
     def mask(self, value: str) -> None:
         """Hide a value that the step got itself, such as a token, wherever this execution shows something."""
         self._run.mask.add(value)
+
+    def redact(self, text: str) -> str:
+        """The text as people are shown it: without the secrets known so far."""
+        return self._run.mask.text(text)
 
     def describe(self, type_id: str) -> Mapping[str, Any]:
         """A node type's description and schemas. Raises NotFound."""

@@ -488,7 +488,8 @@ class _MapBody(_Frames):
             try:
                 self._item_succeeded(index, *self._output(inner))
             except NodeError as error:
-                self._item_failed(index, report_to_json(report_of(error, prefix[:-1], 1)))
+                report = report_of(error, prefix[:-1], 1)
+                self._item_failed(index, report_to_json(report, self._run.mask, hide=False))
         elif not inner.postponed:
             if index in self._woken:
                 self._queue(index, inner)

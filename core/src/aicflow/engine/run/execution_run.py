@@ -363,7 +363,7 @@ class ExecutionRun:
                 output = body_output(self.plan, self.steps.scope, self.steps.ran)
                 encoded = dumps(output)
             except NodeError as error:
-                report = report_to_json(report_of(error, "", 1))
+                report = report_to_json(report_of(error, "", 1), self.mask)
                 report.pop("node_id")
                 report["code"] = "output-failed"
             except ValueError as error:

@@ -67,16 +67,23 @@ def forget_frames(error: BaseException | None) -> None:
         error.__traceback__, error = None, error.__cause__ or error.__context__
 
 
-def report_to_json(report: FailureReport, mask: Mask | None = None) -> dict[str, Any]:
-    """The report as JSON: what is not known is left out, what is long is cut, after `mask` has hidden the secrets."""
+def report_to_json(report: FailureReport, mask: Mask | None = None, *, hide: bool = True) -> dict[str, Any]:
+    """The report as JSON: what is not known is left out, what is long is cut, after `mask` has hidden the secrets.
+    Without `hide` they stay, but for texts that are cut: the beginning of a secret is not recognised later."""
     values = ((name, getattr(report, name)) for name in _FIELDS)
     out: dict[str, Any] = {name: value for name, value in values if value is not None and value != {}}
-    if mask is not None:
+    if mask is not None and hide:
         out = mask.report(out)
-    out["message"] = out["message"][:_MESSAGE_LIMIT]
+    out["message"] = _short(out["message"], mask)
     if isinstance(cause := out.get("details", {}).get("cause"), str):
-        out["details"] = {**out["details"], "cause": cause[:_MESSAGE_LIMIT]}
+        out["details"] = {**out["details"], "cause": _short(cause, mask)}
     return out
+
+
+def _short(text: str, mask: Mask | None) -> str:
+    if len(text) <= _MESSAGE_LIMIT:
+        return text
+    return (text if mask is None else mask.text(text))[:_MESSAGE_LIMIT]
 
 
 def retryable(error: BaseException, on: Sequence[str] | None) -> bool:

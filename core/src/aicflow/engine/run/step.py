@@ -554,7 +554,7 @@ class StepRunner:
             port = "error"
         elif node.entry.on_error == "continue":
             port = node.only_port  # several: no way on is better than a wrong one
-        real, shown = report_to_json(report), report_to_json(report, run.mask)
+        real, shown = report_to_json(report, run.mask, hide=False), report_to_json(report, run.mask)
         rest: dict[str, Any] = {} if port is None else {"port": port, "output": None}
         real_data = None if shown == real else dumps({"error": real, **rest})
         run.log.add("step.failed", step.id, step.attempt, {"error": shown, **rest}, real_data)
