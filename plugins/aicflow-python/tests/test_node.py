@@ -171,3 +171,11 @@ def test_trusted_code_is_not_pure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AICFLOW_PYTHON_BACKENDS", "trusted")
     assert aicflow_nodes() == [TrustedPythonCode]
     assert not TrustedPythonCode.pure
+
+
+def test_a_changed_variable_is_seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PythonSettings.from_environment() is PythonSettings.from_environment()
+    monkeypatch.setenv("AICFLOW_PYTHON_TIMEOUT", "3")
+    assert PythonSettings.from_environment().ceiling.timeout == 3
+    monkeypatch.delenv("AICFLOW_PYTHON_TIMEOUT")
+    assert PythonSettings.from_environment().ceiling.timeout == Limits().timeout

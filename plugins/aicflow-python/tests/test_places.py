@@ -32,7 +32,7 @@ async def test_the_one_who_holds_fewest_is_next() -> None:
     for turn in (("b", "b1"), ("a", "a2"), ("a", "a1"), ("c", "c1")):
         places.leave(turn)
         await settle()
-    assert order == ["b2", "c1", "a3", "a1"]
+    assert order == ["c1", "b2", "a3", "a1"]  # c has held nothing for longer than b
     await asyncio.gather(*tasks)
     assert not places.waiting
 
@@ -84,3 +84,31 @@ async def test_closing_refuses_all_who_wait() -> None:
     places.close(RuntimeError("closed"))
     with pytest.raises(RuntimeError, match="closed"):
         await waiting
+
+
+async def test_executions_of_one_workflow_are_served_in_the_order_in_which_they_came() -> None:
+    places = Places(4, never)
+    served: list[int] = []
+
+    async def run(number: int) -> None:
+        for _ in range(2):
+            turn = ("a", str(number))
+            await places.enter(turn)
+            served.append(number)
+            await asyncio.sleep(0)
+            places.leave(turn)
+
+    await asyncio.gather(*map(run, range(50)))
+    assert served == [*range(50), *range(50)]
+
+
+async def test_a_call_that_gave_up_waiting_takes_no_turn() -> None:
+    places = Places(1, never)
+    await places.enter(("a", "1"))
+    gone = asyncio.create_task(places.enter(("b", "2")))
+    await settle()
+    gone.cancel()
+    await settle()
+    assert not places.waiting
+    places.leave(("a", "1"))
+    await asyncio.wait_for(places.enter(("c", "3")), 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from aicflow import Context, Issue, Node, PermanentError, TransientError
@@ -18,6 +19,8 @@ from aicflow_python.static_checks import check_params, over_ceiling
 
 __all__ = ["PythonCode", "TrustedPythonCode"]
 
+ASKED: Final = ("timeout", "cpu_seconds", "memory_mb")
+"""Limits that a node may lower."""
 RESERVED = frozenset({"self", "message", "level"})
 PROBE_SECONDS: Final = (
     300.0  # trying costs a fifth of a second of processor time, and health checks come every few seconds
@@ -128,19 +131,12 @@ class PythonCode(Node[PythonParams, Any]):
 
     def _limits(self, params: PythonParams) -> Limits:
         ceiling = self.settings.ceiling
-        asked: dict[str, Any] = {}
-        for name in ("timeout", "cpu_seconds", "memory_mb"):
-            value = getattr(params, name)
-            asked[name] = getattr(ceiling, name) if value is None else value
-            message = over_ceiling(name, asked[name], self.settings)
+        asked = {name: value for name in ASKED if (value := getattr(params, name)) is not None}
+        for name, value in asked.items():
+            message = over_ceiling(name, value, self.settings)
             if message:
                 raise PermanentError(message, code="limit-above-ceiling", pointer=f"/{name}")
-        return Limits(
-            **asked,
-            stdout_bytes=ceiling.stdout_bytes,
-            result_bytes=ceiling.result_bytes,
-            input_bytes=ceiling.input_bytes,
-        )
+        return replace(ceiling, **asked) if asked else ceiling
 
 
 class TrustedPythonCode(PythonCode):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,8 +66,15 @@ class PythonSettings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read AICFLOW_PYTHON_… variables. Raises AICFlowError, which names the variable."""
+        """Read AICFLOW_PYTHON_… variables; what the same ones said is remembered, because every code node of a document
+        asks when it is validated. Raises AICFlowError, which names the variable."""
         env = os.environ if environ is None else environ
+        return cls._read(tuple(env.get(name, "") for name in VARIABLES))
+
+    @classmethod
+    @lru_cache(maxsize=16)
+    def _read(cls, values: tuple[str, ...]) -> Self:
+        env = dict(zip(VARIABLES, values, strict=True))
         given: dict[str, Any] = {}
         if backends := words(env, "BACKENDS"):
             unknown = [name for name in backends if name not in BACKENDS]
@@ -110,12 +118,12 @@ def machine_memory_mb() -> int:
 
 def words(env: Mapping[str, str], name: str) -> tuple[str, ...]:
     """A comma-separated variable."""
-    return tuple(word.strip() for word in env.get(PREFIX + name, "").split(",") if word.strip())
+    return tuple(word.strip() for word in env[PREFIX + name].split(",") if word.strip())
 
 
 def number[N: (int, float)](env: Mapping[str, str], name: str, default: N) -> N:
     """A number above 0, whole where the default is whole."""
-    text = env.get(PREFIX + name, "").strip()
+    text = env[PREFIX + name].strip()
     if not text:
         return default
     try:

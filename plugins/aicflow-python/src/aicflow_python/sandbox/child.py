@@ -99,13 +99,10 @@ class Child:
         used = max(0.0, self._cpu_after - self._cpu_before)
         return replies.outcome(Stats(self._loop.time() - started, used, fresh))
 
-    def quiet(self) -> bool:
-        """Whether the child did nothing since its last call."""
-        return not self.dead and self._read_clock() - self._cpu_after < IDLE_CPU
-
-    def cpu_of_life(self) -> float:
-        """Seconds of CPU used since the fork."""
-        return self._read_clock()
+    def quiet(self, cpu_seconds: float) -> bool:
+        """Whether the child did nothing since its last call, and has used less CPU in its life."""
+        used = self._read_clock()
+        return not self.dead and used - self._cpu_after < IDLE_CPU and used < cpu_seconds
 
     def kill(self) -> None:
         """End the process now and let go of its descriptors; a call under way ends as a crash."""

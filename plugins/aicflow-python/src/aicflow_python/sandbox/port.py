@@ -39,8 +39,8 @@ class Limits:
 
     def within(self, ceiling: Limits) -> Limits:
         """The lower of each."""
-        if self == ceiling:
-            return self
+        if self is ceiling or self == ceiling:
+            return ceiling
         return Limits(**{name: min(getattr(self, name), getattr(ceiling, name)) for name in self.__slots__})
 
 

@@ -34,9 +34,9 @@ type Key = tuple[str, str]
 class Scope:
     """The children of one execution; more than one only while its nodes run at the same time."""
 
+    key: Key
     idle: list[Child] = field(default_factory=list)
     busy: int = 0
-    used_at: float = 0.0
 
 
 class ProcessSandbox:
@@ -68,7 +68,9 @@ class ProcessSandbox:
         self._required = default_required() | frozenset(required)
         self._guards = guards
         self._pools: dict[str, Pool] = {}
-        self._scopes: OrderedDict[Key, Scope] = OrderedDict()
+        self._scopes: dict[Key, Scope] = {}
+        self._idle: OrderedDict[Child, tuple[Scope, float]] = OrderedDict()
+        """Children between two calls and since when, the longest first."""
         self._sweep: asyncio.TimerHandle | None = None
         self._evicting: asyncio.TimerHandle | None = None
         self._reason: str | None = "not started"
@@ -116,21 +118,23 @@ class ProcessSandbox:
             request = encode_request(call, limits)
         except SandboxFailure as failure:
             return Outcome(failure=failure)
-        key = (call.environment, scope) if scope is not None else None
-        scope_of = self._scopes.setdefault(key, Scope()) if key is not None else None
-        child = await self._take(pool, key, scope_of, limits, call.turn)
+        home = None
+        if scope is not None:
+            key = (call.environment, scope)
+            home = self._scopes.get(key) or self._scopes.setdefault(key, Scope(key))
+        child = await self._take(pool, home, limits, call.turn)
         try:
             return await child.run(request, call, limits, on_logs)
         except BaseException:
             child.kill()
             raise
         finally:
-            self._give_back(child, key, scope_of)
+            self._give_back(child, home)
 
     async def release(self, scope: str) -> None:
         """End the children of a scope; those at work end with their call."""
-        for key in [key for key in self._scopes if key[1] == scope]:
-            self._drop(key)
+        for environment in self._environments:
+            self._drop((environment, scope))
 
     async def close(self) -> None:
         """End everything."""
@@ -159,15 +163,15 @@ class ProcessSandbox:
         reason = self._reason or (None if ready else "a zygote has ended; the next call starts it again")
         return Layers("process", ready, active, missing, reason, "a boundary kept by the operating system")
 
-    async def _take(self, pool: Pool, key: Key | None, scope: Scope | None, limits: Limits, turn: Turn) -> Child:
+    async def _take(self, pool: Pool, scope: Scope | None, limits: Limits, turn: Turn) -> Child:
         if scope is not None:
+            scope.busy += 1
             while scope.idle:
-                child = scope.idle.pop()
-                if child.quiet() and child.cpu_of_life() + limits.cpu_seconds + 2 < self._cpu_life:
-                    scope.busy += 1
+                child = scope.idle[-1]
+                if child.quiet(self._cpu_life - limits.cpu_seconds - 2):
+                    self._leaves(child)
                     return child
                 child.kill()
-            scope.busy += 1
         try:
             await self._places.enter(turn)
             try:
@@ -178,47 +182,51 @@ class ProcessSandbox:
         except BaseException:
             if scope is not None:
                 scope.busy -= 1
-                self._tidy(key, scope)
+                self._tidy(scope)
             raise
         child.turn = turn
         if child.dead:  # it ended between being taken and being counted
             self._on_dead(child)
         return child
 
-    def _give_back(self, child: Child, key: Key | None, scope: Scope | None) -> None:
-        if scope is not None:
-            scope.busy -= 1
-        if scope is None or key is None or self._scopes.get(key) is not scope:  # it was released meanwhile
+    def _give_back(self, child: Child, scope: Scope | None) -> None:
+        if scope is None:
             child.kill()
-        if scope is None or key is None:
             return
-        if child.dead:
-            self._tidy(key, scope)
-            return
-        scope.used_at = asyncio.get_running_loop().time()
-        scope.idle.append(child)
-        self._scopes.move_to_end(key)
-        self._sweep_later()
+        scope.busy -= 1
+        if self._scopes.get(scope.key) is not scope:  # it was released meanwhile
+            child.kill()
+        elif child.dead:
+            self._tidy(scope)
+        else:
+            scope.idle.append(child)
+            self._idle[child] = scope, asyncio.get_running_loop().time()
+            self._sweep_later()
 
-    def _tidy(self, key: Key | None, scope: Scope) -> None:
+    def _leaves(self, child: Child) -> Scope | None:
+        """A child is idle no longer; whose it is, if it was."""
+        scope, _ = self._idle.pop(child, (None, 0.0))
+        if scope is not None:
+            scope.idle.remove(child)
+        return scope
+
+    def _tidy(self, scope: Scope) -> None:
         """Forget a scope without children."""
-        if key is not None and not scope.busy and not scope.idle and self._scopes.get(key) is scope:
-            del self._scopes[key]
+        if not scope.busy and not scope.idle and self._scopes.get(scope.key) is scope:
+            del self._scopes[scope.key]
 
     def _evict(self) -> bool:
         """End the child that has been idle longest, if it has been for a while. One whose execution is just between two
         nodes is left: making a new one for nearly every call would cost far more than waiting."""
-        now = asyncio.get_running_loop().time()
-        for key, scope in self._scopes.items():
-            if scope.idle:
-                left = scope.used_at + EVICT_AFTER - now
-                if left > 0:
-                    if self._evicting is None:
-                        self._evicting = asyncio.get_running_loop().call_later(left, self._evict_now)
-                    return False
-                scope.idle.pop().kill()
-                self._tidy(key, scope)
-                return True
+        for child, (_, since) in self._idle.items():
+            loop = asyncio.get_running_loop()
+            left = since + EVICT_AFTER - loop.time()
+            if left > 0:
+                if self._evicting is None:
+                    self._evicting = loop.call_later(left, self._evict_now)
+                return False
+            child.kill()
+            return True
         return False
 
     def _evict_now(self) -> None:
@@ -229,28 +237,26 @@ class ProcessSandbox:
         turn, child.turn = child.turn, None
         for pool in self._pools.values():
             pool.forget(child)
-        for key, scope in list(self._scopes.items()):
-            if child in scope.idle:
-                scope.idle.remove(child)
-                self._tidy(key, scope)
+        scope = self._leaves(child)
+        if scope is not None:
+            self._tidy(scope)
         if turn is not None:
             self._places.leave(turn)
 
     def _drop(self, key: Key) -> None:
-        scope = self._scopes.pop(key)
-        for child in tuple(scope.idle):
+        scope = self._scopes.pop(key, None)
+        for child in tuple(scope.idle) if scope else ():
             child.kill()
 
     def _sweep_later(self) -> None:
-        if self._sweep is None and self._scopes:
+        if self._sweep is None and self._idle:
             self._sweep = asyncio.get_running_loop().call_later(self._idle_timeout / 2, self._sweep_now)
 
     def _sweep_now(self) -> None:
         self._sweep = None
-        now = asyncio.get_running_loop().time()
-        for key, scope in list(self._scopes.items()):
-            if not scope.busy and now - scope.used_at >= self._idle_timeout:
-                self._drop(key)
+        until = asyncio.get_running_loop().time() - self._idle_timeout
+        for child in [child for child, (_, since) in self._idle.items() if since <= until]:
+            child.kill()
         self._sweep_later()
 
 

@@ -12,7 +12,7 @@ import select
 import signal
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn
 
 from .aio import settle_asyncio
@@ -28,6 +28,7 @@ __all__ = ["main"]
 
 DESCRIPTORS: Final = 64
 """No descriptor number in here reaches this, so closing all below it closes all."""
+WARM_UP: Final = 16
 REHEARSAL: Final = (
     b'{"code": "import math\\nx = [math.sqrt(i) for i in range(9)]\\nprint(x)\\nreturn {\'x\': x, **inputs}", '
     b'"inputs": {"a": [1, 2.5, "t", null]}, "limits": {"timeout": 5, "cpu_seconds": 5, '
@@ -60,20 +61,24 @@ def main(argument: str, control_descriptor: str) -> None:
     faulthandler.register(signal.SIGUSR1, file=BLACK_BOX, all_threads=False)
     control = socket.socket(fileno=int(control_descriptor))
     allowed = tuple(options["allowed"]) if options["guards"] else None
+    rehearsal = REHEARSAL % options["memory_mb"]
+    for _ in range(WARM_UP):
+        rehearse(rehearsal, timers, None, allowed)
     gc.collect()
     gc.freeze()
     seal = Seal(SealLimits(options["memory_mb"], options["cpu_seconds"]))
     control.send(json.dumps({"ready": os.getpid()}).encode())
-    serve(control, Mould(seal, timers, allowed))
+    serve(control, Mould(seal, timers, allowed, rehearsal))
 
 
 @dataclass(frozen=True, slots=True)
 class Mould:
-    """What every child is made from; `allowed` None takes the Python-level guards off."""
+    """What every child is made from; `allowed` None takes the Python-level guards off. The first one rehearses."""
 
     seal: Seal
     timers: Timers
     allowed: tuple[str, ...] | None
+    rehearsal: bytes | None
 
 
 def serve(control: socket.socket, mould: Mould) -> None:
@@ -91,6 +96,7 @@ def serve(control: socket.socket, mould: Mould) -> None:
                 report_ends(control)
             elif control.recv(64) == b"fork":
                 fork_child(control, mould)
+                mould = replace(mould, rehearsal=None)
             else:
                 os._exit(0)  # the kernel ends the children with their parent
 
@@ -128,7 +134,7 @@ def fork_child(control: socket.socket, mould: Mould) -> None:
 
 
 def become_child(channel: int, black_box: int, mould: Mould) -> NoReturn:
-    """Close everything, seal, rehearse, say hello, answer until the host closes. Never returns."""
+    """Close everything, seal, say hello, answer until the host closes. Never returns."""
     status = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -143,14 +149,9 @@ def become_child(channel: int, black_box: int, mould: Mould) -> NoReturn:
             sys.modules.pop("ctypes", None)
             sys.modules.pop("_ctypes", None)
             forbid_events()
-        # A call before the first: it touches the pages that every call touches, and proves that the seal allows it.
-        rehearsed: list[bytes] = []
-        settings: Any = {"address_space": mould.seal.base, "allowed": mould.allowed}
-        rehearsal = Runner(lambda *parts: rehearsed.extend(parts), mould.timers, **settings)
-        rehearsal.answer(REHEARSAL % mould.seal.limits.memory_mb)
-        if b'"value":' not in rehearsed:
-            raise Leak("the rehearsal failed: " + b"".join(rehearsed).decode())
-        runner = Runner(wire.send, mould.timers, **settings)
+        if mould.rehearsal is not None:
+            rehearse(mould.rehearsal, mould.timers, mould.seal.base, mould.allowed)
+        runner = Runner(wire.send, mould.timers, address_space=mould.seal.base, allowed=mould.allowed)
         wire.send(encode({"hello": layers}))
         while (frame := wire.receive()) is not None:
             runner.answer(frame)
@@ -159,6 +160,17 @@ def become_child(channel: int, black_box: int, mould: Mould) -> NoReturn:
         os.write(BLACK_BOX, f"{type(error).__name__}: {error}\n".encode()[:2000])
     finally:
         os._exit(status)
+
+
+def rehearse(request: bytes, timers: Timers, address_space: int | None, allowed: tuple[str, ...] | None) -> None:
+    """A call of our own. In the zygote it readies the interpreter's caches once for all children; in the first child it
+    proves that the seal, which is the same for all, allows what a call needs. Raises Leak."""
+    streams, parts = (sys.stdout, sys.stderr), list[bytes]()
+    runner = Runner(lambda *said: parts.extend(said), timers, address_space=address_space, allowed=allowed)
+    runner.answer(request)
+    sys.stdout, sys.stderr = streams
+    if b'"value":' not in parts:
+        raise Leak("the rehearsal failed: " + b"".join(parts).decode())
 
 
 def close_all_but(keep: set[int]) -> None:
