@@ -86,23 +86,27 @@ class ExecutionStory:
 
     def _broken_steps(self) -> Iterator[str]:
         settled: dict[str, dict[str, Any]] = {}
+        again: tuple[str, ...] = ()
         for event in self.events:
             node, kind = event.get("node_id"), event["type"]
-            if node is None or kind == "step.log":
+            if node is None or kind in ("step.log", "step.progress"):
                 continue
+            if event["data"].get("again"):  # the whole group
+                settled = {name: end for name, end in settled.items() if not name.startswith(f"{node}.")}
+                again += (f"{node}.",)
             if node in settled:
                 yield f"{kind} of {node} after it had settled"
             if kind in ("step.succeeded", "step.failed", "step.skipped", "step.cancelled"):
                 settled[node] = event
         if self.ended and (left := {one["node_id"] for one in self.of("step.started")} - settled.keys()):
             yield f"it ended and {left} did not settle"
-        begun = {(one["node_id"], one["attempt"]) for one in self.of("step.started")}
+        begun = Counter((one["node_id"], one["attempt"]) for one in self.of("step.started"))
         for line, count in Counter(self.lines).items():
             if (line.node, line.attempt) not in begun:
                 yield f"{line} was done by an attempt that the log does not know"
-            if count > 1:
+            if count > max(begun[line.node, line.attempt], 1):
                 yield f"{line} was done {count} times"
-            end = settled.get(line.node)
+            end = None if line.node.startswith(again) else settled.get(line.node)
             if end is not None and end["type"] == "step.succeeded" and line.attempt > end["attempt"]:
                 yield f"{line} was done after attempt {end['attempt']} had succeeded"
             if line.key != f"{self.id}:{line.node}":

@@ -150,7 +150,19 @@ async def compare(ctx: Context, token: str) -> str:
     return token
 
 
-NODES = (effect, block, add, flaky, boom, deaf, child, whisper, compare, Calls)
+@node("faults.later")
+async def later(ctx: Context, word: str, times: int) -> str:
+    """Works when it has been tried so often, by whatever step or attempt."""
+    note(ctx, word)
+    await asyncio.sleep(0.005)
+    with open(os.environ[LEDGER]) as ledger:
+        tries = sum(line.split()[0] == ctx.execution_id and line.split()[4] == word for line in ledger)
+    if tries < times:
+        raise TransientError("not yet")
+    return word
+
+
+NODES = (later, effect, block, add, flaky, boom, deaf, child, whisper, compare, Calls)
 
 
 @hookimpl

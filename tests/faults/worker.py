@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aicflow.engine import EngineOptions, EnvironmentSecrets, Executions, Secrets
-from aicflow.engine.builtins import WaitNode, WorkflowCall
+from aicflow.engine.builtins import GroupNode, MapNode, RepeatNode, WaitNode, WorkflowCall
 from aicflow.engine.native import NativeEngine
 from aicflow.engine.plugin import aicflow_engines
 from aicflow.kernel.errors import AICFlowError
@@ -167,7 +167,7 @@ async def work(spec: Spec, connection: Connection) -> None:
     if spec.failpoint is not None:
         store.executions = Failing(store.executions, spec.failpoint)  # type: ignore[assignment]
     registry = Registry()
-    for cls in (*NODES, WaitNode, WorkflowCall):
+    for cls in (*NODES, WaitNode, WorkflowCall, MapNode, RepeatNode, GroupNode):
         registry.register(cls)
     engines = {"native": NativeEngine, **{one.name: one.create for one in aicflow_engines()}}
     options = EngineOptions(

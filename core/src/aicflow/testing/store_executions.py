@@ -8,7 +8,15 @@ import pytest
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
 from aicflow.kernel.execution import FailureReport
-from aicflow.kernel.ports.executions import EventBatch, ExecutionFilter, Fire, Idempotency, Projection, SlotLimit
+from aicflow.kernel.ports.executions import (
+    EventBatch,
+    ExecutionFilter,
+    Fire,
+    Idempotency,
+    ItemResult,
+    Projection,
+    SlotLimit,
+)
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.values import dumps
 from aicflow.testing.store_samples import LEASE, NOW, batch, claim, create, end, new, numbers, park, start
@@ -194,6 +202,77 @@ class ExecutionCases:
         assert await executions.outputs("ex_none") == {}
         [claimed] = await claim(executions, now=NOW + 31)
         assert claimed.outputs == {"old": b"[0]", "a": b"2", "b": b"1"}
+
+    async def test_items_are_kept_with_their_events(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        one = ItemResult("each", 0, True, "k0", b'{"a":"\xc3\xbc"}')
+        two = ItemResult("each", 1, False, error=b'{"message":"no"}')
+        nested = ItemResult("each[2].inner", 0, True, output=b'"***"', masked=True)
+        await executions.append("ex_1", 1, batch(2, "step.progress"), items=[two, one, nested])
+        assert [*await executions.items("ex_1", "each")] == [one, two]
+        assert [*await executions.items("ex_1", "each[2].inner")] == [nested]
+        assert [*await executions.items("ex_1", "each", succeeded=True)] == [one]
+        assert [*await executions.items("ex_1", "each", succeeded=False)] == [two]
+        assert [*await executions.items("ex_none", "each")] == []
+        [claimed] = await claim(executions, now=NOW + 31)
+        assert claimed.items == {"each": {0: True, 1: False}, "each[2].inner": {0: True}}
+
+    async def test_items_are_read_in_parts(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        ended = [ItemResult("each", i, i % 2 == 0, output=b"%d" % i) for i in range(2_500)]
+        await executions.append("ex_1", 1, batch(2, "step.progress"), items=ended)
+        seen: list[ItemResult] = []
+        while page := await executions.items("ex_1", "each", after=seen[-1].index if seen else -1, limit=700):
+            assert len(page) <= 700
+            seen += page
+        assert seen == ended
+        assert [one.index for one in await executions.items("ex_1", "each", after=5, limit=2, succeeded=True)] == [6, 8]
+
+    async def test_a_repeated_append_keeps_its_items_once_and_a_stale_one_none(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        item = ItemResult("each", 0, True, output=b"1")
+        for _ in range(2):
+            await executions.append("ex_1", 1, batch(2, "step.progress"), items=[item])
+        for epoch, seq in ((2, 3), (1, 9)):
+            late = [ItemResult("each", 0, False), ItemResult("each", 1, True), ItemResult("e", -1, False)]
+            with pytest.raises(StaleClaim):
+                await executions.append("ex_1", epoch, batch(seq, "step.progress"), items=late)
+        assert [*await executions.items("ex_1", "each")] == [item]
+
+    async def test_items_of_what_begins_again_are_removed(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        names = ("g.each", "g.each[0].inner", "group.each", "g")
+        await executions.append(
+            "ex_1", 1, batch(2, "step.progress"), items=[ItemResult(name, 0, True) for name in names]
+        )
+        again = [ItemResult("g.each", 1, True), ItemResult("g.", -1, False), ItemResult("g.each", 2, True)]
+        await executions.append("ex_1", 1, batch(3, "step.started"), items=again)
+        left = {name: [one.index for one in await executions.items("ex_1", name)] for name in names}
+        assert left == {"g.each": [2], "g.each[0].inner": [], "group.each": [0], "g": [0]}
+
+    async def test_an_execution_may_be_created_with_items(self, store: Store) -> None:
+        executions = store.executions
+        given = [ItemResult("each", i, True, f"k{i}", b"%d" % i) for i in range(3)]
+        for _ in range(2):
+            await executions.create(new("ex_1", items=given), worker="w1", lease=LEASE, at=NOW)
+        assert [*await executions.items("ex_1", "each")] == given
+        [claimed] = await claim(executions, now=NOW + 31)
+        assert claimed.items == {"each": {0: True, 1: True, 2: True}}
+        await end(executions, "ex_1", epoch=2)
+        assert [*await executions.items("ex_1", "each")] == given
+
+    async def test_outputs_of_steps_inside_do_not_come_with_a_claim(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        outputs = {"each": b"1", "each[0].get": b"2", "g.a": b"3", "$sealed:each[0].get": b"2:x"}
+        await executions.append("ex_1", 1, batch(2, "step.succeeded"), outputs=outputs)
+        [claimed] = await claim(executions, now=NOW + 31)
+        assert claimed.outputs == {"each": b"1", "$sealed:each[0].get": b"2:x"}
+        assert await executions.outputs("ex_1", ["each[0].get", "g.a"]) == {"each[0].get": b"2", "g.a": b"3"}
 
     async def test_sealed_values_go_with_the_end_that_needs_them_no_more(self, store: Store) -> None:
         executions = store.executions

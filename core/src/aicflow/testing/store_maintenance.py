@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aicflow.kernel.errors import NotFound
-from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency
+from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency, ItemResult
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import NOW, batch, create, end, park, start
@@ -31,6 +31,13 @@ class MaintenanceCases:
         assert await store.maintenance.remove(rules, now=NOW) == 1
         assert await store.maintenance.remove(rules, now=NOW) == 0
         assert await _ids(store) == ["ex_2", "ex_3"]
+
+    async def test_items_go_with_their_execution(self, store: Store) -> None:
+        await start(store.executions, "ex_1", at=NOW - 5 * HOUR)
+        await store.executions.append("ex_1", 1, batch(2, "step.progress"), items=[ItemResult("each", 0, True)])
+        await end(store.executions, "ex_1", seq=3, at=NOW - 5 * HOUR)
+        assert await store.maintenance.remove([RetentionRule("succeeded", max_age=2 * HOUR)], now=NOW) == 1
+        assert [*await store.executions.items("ex_1", "each")] == []
 
     async def test_age_counts_from_the_end(self, store: Store) -> None:
         await start(store.executions, "ex_1", at=NOW - 9 * HOUR)

@@ -160,7 +160,6 @@ class Helpers(ABC):
         on_item_error: Literal["fail", "continue"] | Mapping[str, Any] | None = None,
         max_items: int | None = None,
         collect: Literal["items", "last", "none"] | None = None,
-        isolate: bool | None = None,
         **options: Any,
     ) -> Body:
         """A map: the nodes that are added inside its block run once for each item of a list.
@@ -177,7 +176,7 @@ class Helpers(ABC):
         if as_ != "item":
             body["as"] = as_
         given: dict[str, Any] = {"concurrency": concurrency, "batch": batch, "max_items": max_items, "collect": collect}
-        given |= {"isolate": isolate, "on_item_error": on_item_error}
+        given |= {"on_item_error": on_item_error}
         body |= {name: plain(value, f"{id or 'map'}: {name}") for name, value in _said(given).items()}
         if key is not None:
             body["key"] = render(ruled(key, as_), f"{id or 'map'}: key")

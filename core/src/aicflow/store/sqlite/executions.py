@@ -279,7 +279,8 @@ def _row(connection: sqlite3.Connection, execution_id: str) -> Execution:
 _CLAIMABLE = f"""
 SELECT json_group_array(json_array(n, {ROW}, CAST(input AS TEXT),
     EXISTS (SELECT 1 FROM payloads AS p WHERE p.execution_id = e.id)
-    OR EXISTS (SELECT 1 FROM answers AS a WHERE a.execution_id = e.id)))
+    OR EXISTS (SELECT 1 FROM answers AS a WHERE a.execution_id = e.id)
+    OR EXISTS (SELECT 1 FROM items AS i WHERE i.execution_id = e.id)))
 FROM ("""  # noqa: S608
 # the planner cannot know how few rows these partial indexes hold, so they are named
 _NEXT = f"""{_CLAIMABLE}
