@@ -211,3 +211,19 @@ def test_two_versions_are_compared_in_meaning(host: Host) -> None:
     problem(host.client.get("/workflows/none/diff"), 404, "not-found")
     for wrong in ({"from": 0}, {"to": "x"}, {"form": 1}, {"to": 1}):
         problem(host.client.get(address, params=wrong), 422, "request-invalid")
+
+
+def test_what_is_saved_is_made_ready_to_run_before_anybody_asks(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = host.runtime.executions._plans
+    workflow = host.save({**ECHO, "name": "ready"})
+    host.until(lambda: (workflow["id"], 1) in plans._plans, "the plan of version 1")
+    host.client.put(
+        f"/workflows/{workflow['id']}", json={**ECHO, "name": "ready", "description": "new"}, headers={"if-match": "*"}
+    )
+    host.until(lambda: (workflow["id"], 2) in plans._plans, "the plan of version 2")
+
+    def late(*args: object, **more: object) -> None:
+        raise AssertionError("it was left for the first execution")
+
+    monkeypatch.setattr("aicflow.engine.worker.plans.build_plan", late)
+    assert host.start(workflow["id"], {"value": 1})["status"] == "succeeded"

@@ -94,9 +94,9 @@ class PlannedNode:
 
     def compile(self) -> None:
         """Make now what is otherwise made when the node first runs."""
-        for made in self.params.expressions:
-            if made.expression is not None:
-                made.expression.prepare()
+        self.params.prepare()
+        if self.body is not None:
+            self.body.compile()
 
     @property
     def only_port(self) -> str | None:
@@ -122,6 +122,13 @@ class Body:
     index: Mapping[str, int]
     output: Template | None
     tasks: frozenset[int]
+
+    def compile(self) -> None:
+        """Make now what is otherwise made when it first runs."""
+        for node in self.nodes:
+            node.compile()
+        if self.output is not None:
+            self.output.prepare()
 
 
 @dataclass(slots=True)

@@ -207,6 +207,12 @@ class Template:
         """Whether there are no expressions at all: then `resolve` always returns the same object."""
         return not self.expressions and not self.problems
 
+    def prepare(self) -> None:
+        """Compile now what the first resolving would compile."""
+        for made in self.expressions:
+            if made.expression is not None:
+                made.expression.prepare()
+
     def resolve(self, scope: Mapping[str, object], reveal: Callable[[str], str] | None = None) -> Any:
         """The value with every expression replaced by its value against the scope; data is never evaluated again.
 

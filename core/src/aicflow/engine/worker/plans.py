@@ -48,8 +48,7 @@ class PlanCache:
 
     def prepare(self, record: WorkflowRecord) -> None:
         """Make the plan of a workflow that was just saved, so that its first execution need not wait for it."""
-        for node in self.current(record).nodes:
-            node.compile()
+        self.current(record).compile()
 
     def _known(self, workflow_id: str, version: int) -> Plan | None:
         with self._lock:
@@ -69,9 +68,12 @@ class PlanCache:
         plan = build_plan(document, self._registry, workflow_id=workflow_id, version=version)
         size = _PLAN_BYTES + _NODE_BYTES * len(plan.nodes) + 2 * len(json.dumps(content))
         with self._lock:
-            if generation == self._generation and (workflow_id, version) not in self._plans:
-                self._plans[workflow_id, version] = plan, size
-                self._bytes += size
-                while self._bytes > self._limit and len(self._plans) > 1:
-                    self._bytes -= self._plans.popitem(last=False)[1][1]
+            if generation != self._generation:
+                return plan
+            if (workflow_id, version) in self._plans:  # who asked at the same time was quicker
+                return self._plans[workflow_id, version][0]
+            self._plans[workflow_id, version] = plan, size
+            self._bytes += size
+            while self._bytes > self._limit and len(self._plans) > 1:
+                self._bytes -= self._plans.popitem(last=False)[1][1]
         return plan

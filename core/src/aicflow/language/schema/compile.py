@@ -40,6 +40,8 @@ STEPS_FOR_EACH: Final = 100  # and as many for each part of the value
 TOO_LONG: Final = "the value holds an integer of more than 4,300 digits"
 _FREE: Final = 2_000  # schemas that may come by writing references out before steps are counted
 _KEPT: Final = 10_000
+_SMALL: Final = 1_000  # characters of a schema
+_TOO_LONG: Final = 10**4_300
 _STEP: Final = "aicflow:step"  # the keyword that counts
 
 _OTHER_FORMATS: Final = {
@@ -204,6 +206,23 @@ def keyword_fits(word: str, setting: str | float, value: Any) -> bool:
 
 
 def compiled(schema: Schema, formats: bool, registry: Registry | None = None) -> Draft202012Validator:
+    """The library's validator. Equal small schemas are compiled once, for documents are validated again and again."""
+    if registry is None:
+        try:
+            text = json.dumps(schema)
+        except (ValueError, TypeError, RecursionError):
+            text = ""
+        if 0 < len(text) <= _SMALL:
+            return _kept(text, formats)
+    return _compiled(schema, formats, registry)
+
+
+@lru_cache(maxsize=1024)
+def _kept(text: str, formats: bool) -> Draft202012Validator:
+    return _compiled(json.loads(text), formats, None)
+
+
+def _compiled(schema: Schema, formats: bool, registry: Registry | None) -> Draft202012Validator:
     return Draft202012Validator(
         schema,
         validate_formats=formats,
@@ -324,8 +343,11 @@ def _looks_once(view: SchemaView) -> bool:
 
 
 def _has_long_integer(value: Any) -> bool:
-    """Whether Python itself refuses to write an integer in the value, which is the quickest way to tell."""
-    if type(value) is str:
+    """Whether an integer in the value has more than 4,300 digits. Of a list or an object Python itself tells quickest:
+    it refuses to write one."""
+    if type(value) is int:
+        return not -_TOO_LONG < value < _TOO_LONG
+    if type(value) not in _NESTING:
         return False
     try:
         json.dumps(value)
