@@ -118,7 +118,8 @@ def test_an_approval_by_two_clicks(place: Place) -> None:
     assert "For ann@example.com." in html.css_first(".about").text()
     assert not html.css("script")
     assert "<script>alert(1)</script>" in html.css_first(".message").text()
-    assert [one.attributes["value"] for one in html.css("button")] == ["approve", "reject"]
+    assert [one.attributes["value"] for one in html.css(".actions button")]
+    assert "disabled" in html.css_first("button").attributes, "the Enter key must not approve" == ["approve", "reject"]
     policy = page.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "frame-ancestors 'none'" in policy
@@ -320,6 +321,67 @@ def test_old_links_and_reminders_survive_kills(tmp_path: Path) -> None:
     assert place.web.post(place.path(sent[0]["input"]["link"]), data={"choice": "approve"}).status_code == 200
     assert place.ended(execution_id)["output"]["choice"] == "approve"
     assert len(place.executions(mailer)) == 4
+    place.kill()
+
+
+@pytest.mark.slow
+def test_an_accepted_answer_counts_whenever_it_comes(tmp_path: Path) -> None:
+    """While a reminder is sent, as the time ends, and when the server is killed right after."""
+    place = Place(tmp_path / "data")
+    mailer = place.save(NOTE)
+    notice = {"notify": mailer, "remind_after": 1}
+    ends = place.save([ask(**notice, reminders=1, seconds=2)])
+    stays = place.save([ask(**notice, reminders=2, seconds=600)])
+    chance = random.Random(3)
+
+    def answer(execution_id: str, at: float) -> int:
+        link = place.link(execution_id)
+        time.sleep(max(0.0, at - time.time()))
+        try:
+            return place.web.post(link, data={"choice": "approve"}).status_code
+        except httpx2.HTTPError:
+            return 0
+
+    def answers(workflow_id: str, moments: list[float], kill_at: float | None = None) -> dict[str, int]:
+        start = {"workflow_id": workflow_id}
+        ids = [place.api.post("/executions", json=start).json()["id"] for _ in moments]
+        began = time.time()
+        with ThreadPoolExecutor(len(ids)) as pool:
+            running = [pool.submit(answer, one, began + moment) for one, moment in zip(ids, moments, strict=True)]
+            if kill_at is not None:
+                time.sleep(kill_at)
+                place.server.kill()
+            return dict(zip(ids, [one.result() for one in running], strict=True))
+
+    for execution_id, status in answers(
+        ends, [n + chance.uniform(-0.1, 0.1) for n in (1, 2) for _ in range(12)]
+    ).items():
+        assert (status, place.ended(execution_id)["output"]["answered"]) in ((200, True), (410, False))
+    statuses = answers(stays, [chance.uniform(0.8, 1.3) for _ in range(20)], 1.1)
+    place.kill()
+    place.start()
+    for execution_id, status in statuses.items():
+        if status == 200:
+            assert place.ended(execution_id)["output"]["choice"] == "approve"
+    notices = [(one["input"]["execution_id"], one["input"]["reminder"]) for one in place.executions(mailer)]
+    assert len(notices) == len(set(notices)) > 20
+    place.kill()
+
+
+@pytest.mark.slow
+def test_items_of_a_map_are_answered_after_a_kill(tmp_path: Path) -> None:
+    place = Place(tmp_path / "data")
+    body = {"over": ["a", "b"], "as": "one", "nodes": [ask(title="Is ${{ one }} good?")]}
+    each = {"id": "each", "map": body | {"output": "${{ nodes.ask.output.choice }}"}}
+    execution_id = place.run([each])
+    links = [place.link(execution_id, f"each[{index}].ask") for index in range(2)]
+    place.kill()
+    place.start()
+    assert place.web.post(links[1], data={"choice": "reject"}).status_code == 200
+    place.kill()
+    place.start()
+    assert place.web.post(links[0], data={"choice": "approve"}).status_code == 200
+    assert place.ended(execution_id)["output"]["items"] == ["approve", "reject"]
     place.kill()
 
 

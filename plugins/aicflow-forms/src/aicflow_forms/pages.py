@@ -79,6 +79,8 @@ def form_page(page: Page, status: int = 200) -> HTMLResponse:
         parts.append(_summary(page.errors, shown))
     parts.append('<form method="post" accept-charset="utf-8">')
     parts += [f'<input type="hidden" name="{escape(key)}" value="{escape(text)}">' for key, text in page.hidden.items()]
+    if len(page.choices) > 1:  # the Enter key in a field presses the first button: it must not decide
+        parts.append("<button disabled hidden></button>")
     parts += [_field(one, page) for one in page.fields]
     buttons = [f'<button name="choice" value="{escape(one)}">{escape(_said(one))}</button>' for one in page.choices]
     parts.append(f'<div class="actions">{"".join(buttons) or f"<button>{escape(page.submit)}</button>"}</div></form>')
@@ -203,4 +205,5 @@ def _options(
         f"{' checked' if text in typed else ''}{needed}>{escape(shown)}</label>"
         for text, _, shown in one.options
     )
-    return f'<fieldset id="{identity}"{about}><legend>{label}</legend>{below}{boxes}</fieldset>'
+    role = ' role="radiogroup"' if kind == "radio" else ""
+    return f'<fieldset id="{identity}"{role}{about}><legend>{label}</legend>{below}{boxes}</fieldset>'
