@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import pytest
 from aicflow import AICFlowError, Code, Context, Node, Params
-from aicflow.kernel.document import Concurrency, NodeEntry, Retry, Settings, TriggerEntry
+from aicflow.kernel.document import Concurrency, Group, Map, NodeEntry, Repeat, Retry, Settings, TriggerEntry
 from aicflow.kernel.registry import Registry
 from aicflow.language.diff import Diff, diff
 from aicflow_language.diff.index import DEFAULTS
@@ -112,11 +112,12 @@ def test_the_whole_of_it_in_one_order() -> None:
 
 def test_the_defaults_are_those_of_the_document_model() -> None:
     models = {"nodes": NodeEntry, "triggers": TriggerEntry, "settings": Settings, "retry": Retry}
-    for key, model in {**models, "concurrency": Concurrency}.items():
+    bodies = {"map": Map, "repeat": Repeat, "group": Group}
+    for key, model in {**models, "concurrency": Concurrency, **bodies}.items():
         written = {
-            name: field.get_default(call_default_factory=True)
+            (field.alias or name): field.get_default(call_default_factory=True)
             for name, field in model.model_fields.items()
-            if not field.is_required()
+            if not field.is_required() and name != "edges"
         }
         assert {name: value for name, value in written.items() if value is not None} == DEFAULTS[key]
 
@@ -127,6 +128,49 @@ def test_retries_are_compared_by_what_they_do() -> None:
 
     assert not diff(with_retry({}), with_retry({"max_attempts": 3, "jitter": True, "on": None}))
     assert lines(with_retry({}), with_retry({"jitter": False})) == ["~ node fetch: retry.jitter: nothing -> False"]
+
+
+def with_map(**body: Any) -> dict[str, Any]:
+    inner = {"id": "get", "type": "http.request", "params": {"url": "https://a.test/${{ order.id }}"}}
+    score = {"id": "score", "type": "data.set", "params": {"value": "${{ nodes.get.output }}"}}
+    given = {"over": "${{ nodes.fetch.output.rows }}", "as": "order", "nodes": [inner, score]}
+    given["edges"] = [{"from": "get", "to": "score"}]
+    return changed(lambda d: d["nodes"].append({"id": "each", "map": {**given, **body}}))
+
+
+def test_what_is_inside_of_a_map_is_compared_node_by_node() -> None:
+    base = with_map()
+    assert not diff(base, with_map(concurrency=10, over="${{ nodes.fetch.output . rows }}", batch=1))
+    assert lines(base, with_map(concurrency=5)) == ["~ node each: map.concurrency: nothing -> 5"]
+    other = copy.deepcopy(base)
+    other["nodes"][3]["map"]["nodes"][0]["params"]["url"] = "https://b.test"
+    other["nodes"][3]["map"]["edges"][0]["port"] = "error"
+    other["nodes"][3]["map"]["nodes"].append({"id": "late", "group": {"nodes": [{"id": "in", "type": "wait"}]}})
+    found = diff(base, other)
+    assert [str(change) for change in found.changes] == [
+        "~ node each.get: params.url: 'https://a.test/${{ order.id }}' -> 'https://b.test'",
+        "+ node each.late (group)",
+        "+ node each.late.in (wait)",
+        "- edge each.get -> each.score",
+        "+ edge each.get.error -> each.score",
+    ]
+    assert found.changes[0].new_pointer == "/nodes/3/map/nodes/0/params/url"
+    assert found.changes[3].old_pointer == "/nodes/3/map/edges/0"
+
+
+def test_new_ids_inside_of_a_map_are_renamings() -> None:
+    text = json.dumps(with_map()).replace('"get"', '"load"').replace(".get", ".load").replace('"each"', '"all"')
+    assert lines(with_map(), json.loads(text)) == [
+        "> node each is now called all",
+        "> node each.get is now called load",
+    ]
+
+
+def test_a_node_that_moves_into_a_map_says_so() -> None:
+    other = with_map()
+    other["nodes"].append(other["nodes"][3]["map"]["nodes"].pop())
+    other["nodes"][3]["map"]["edges"] = []
+    assert lines(with_map(), other) == ["~ node score: inside: 'each' -> nothing", "- edge each.get -> score"]
 
 
 def test_a_new_id_everywhere_is_a_renaming() -> None:

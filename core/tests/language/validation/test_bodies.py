@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytest
 from aicflow.engine import builtins
 from aicflow.kernel.document import WorkflowDocument
+from aicflow.kernel.node import Node, Params
 from aicflow.kernel.registry import Registry
 from aicflow.language.plan import build_plan
 from aicflow.language.validation import Limits, validate
+from pydantic import Field
 
 ORDERS = {
     "type": "object",
@@ -38,7 +41,7 @@ ORDERS = {
 
 @pytest.fixture(scope="module")
 def bodies(registry: Registry) -> Registry:
-    for cls in (builtins.MapNode, builtins.RepeatNode, builtins.GroupNode, builtins.WaitNode):
+    for cls in (builtins.MapNode, builtins.RepeatNode, builtins.GroupNode, builtins.WaitNode, Same):
         registry.register(cls)
     return registry
 
@@ -381,3 +384,58 @@ def test_a_declared_output_is_compared_with_the_body_s(found: Any) -> None:
 @pytest.mark.parametrize("kind", ["map", "repeat", "group"])
 def test_a_body_is_not_written_as_a_type(found: Any, kind: str) -> None:
     assert "error doc.schema /nodes/0/type" in found({"id": "a", "type": kind})
+
+
+# A param that is the output
+
+
+class Given(Params):
+    value: Any = Field(default=None, json_schema_extra={"x-aicflow": {"output": True}})
+
+
+class Same(Node[Given, Any]):
+    """Its output is its value."""
+
+    type_id = "t.same"
+    errors: ClassVar[Mapping[str, str]] = {}
+
+    async def run(self, ctx: Any, params: Given) -> Any: ...
+
+
+def same(name: str, value: Any) -> dict[str, Any]:
+    return {"id": name, "type": "t.same", "params": {"value": value}}
+
+
+def test_a_param_marked_as_output_gives_its_type(found: Any) -> None:
+    first = same("s", {"total": "${{ input.count }}", "who": "x ${{ input.count }}", "list": [1]})
+    for read, issue in (
+        ("${{ nodes.s.output.total }}", "error type.mismatch"),
+        ("${{ nodes.s.output.who }}", None),
+        ("${{ nodes.s.output.woh }}", "error type.unknown-field"),
+        ("${{ nodes.s.output.list }}", "error type.mismatch"),
+    ):
+        expected = [] if issue is None else [f"{issue} /nodes/1/params/text"]
+        assert found(first, take("z", text=read), edges=["s > z"]) == expected
+    assert found(same("s", 1), take("z", text="${{ nodes.s.output }}"), edges=["s > z"]) == [
+        "error type.mismatch /nodes/1/params/text"
+    ]
+    assert found({"id": "s", "type": "t.same"}, take("z", text="${{ nodes.s.output }}"), edges=["s > z"]) == []
+
+
+def test_marked_outputs_follow_each_other_however_many_and_in_whatever_order(found: Any) -> None:
+    count = 2_000
+    chain = [same(f"s{i}", f"${{{{ nodes.s{i - 1}.output }}}}" if i else "${{ input.count }}") for i in range(count)]
+    edges = [f"s{i} > s{i + 1}" for i in range(count - 1)]
+    last = take("z", text=f"${{{{ nodes.s{count - 1}.output }}}}")
+    assert found(last, *reversed(chain), edges=[*edges, f"s{count - 1} > z"]) == [
+        "error type.mismatch /nodes/0/params/text"
+    ]
+
+
+def test_an_item_s_type_goes_through_marked_outputs_inside(found: Any) -> None:
+    inner = [same("s", {"points": "${{ item.score }}"}), take("a", text="${{ nodes.s.output.points }}")]
+    assert found(each(*inner, edges=[arrow("s > a")])) == ["error type.mismatch /nodes/0/map/nodes/1/params/text"]
+    steps = loop(same("s", "${{ carry + 1 }}"), carry=1, output="${{ nodes.s.output }}")
+    assert found(steps, take("z", text="${{ nodes.r.output.carry }}"), edges=["r > z"]) == [
+        "error type.mismatch /nodes/1/params/text"
+    ]

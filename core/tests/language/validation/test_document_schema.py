@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from aicflow.engine.builtins import GroupNode, MapNode, RepeatNode
 from aicflow.kernel.ports.tables import NodeSetting
 from aicflow.kernel.registry import Registry
 from aicflow.language.validation import document_schema, validate
@@ -13,6 +14,8 @@ from .conftest import TYPES
 
 @pytest.fixture(scope="module")
 def validator(registry):
+    for cls in (MapNode, RepeatNode, GroupNode):
+        registry.register(cls)
     schema = document_schema(registry)
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
@@ -31,7 +34,28 @@ GOOD = [
     take(person=None),
     take(secret="Bearer ${{ secrets.A }}"),
 ]
+GOOD += [{**take(), "nodes": [{"id": "b", **body}]} for body in (
+    {"map": {"over": "${{ input }}", "as": "row", "nodes": take(text="${{ row }}")["nodes"], "key": "${{ row }}"}},
+    {"map": {"over": [1], "on_item_error": {"tolerate": {"count": 1}}, "nodes": take()["nodes"]}, "timeout": 3},
+    {"repeat": {"while": "${{ carry < 3 }}", "max": 5, "carry": 1, "nodes": take()["nodes"], "output": 4}},
+    {"group": {"nodes": [{"id": "c", "group": {"nodes": take()["nodes"]}}]}, "retry": {"max_attempts": 2}},
+)]  # fmt: skip
 BAD = [
+    *(
+        {**take(), "nodes": [{"id": "b", **body}]}
+        for body in (
+            {},
+            {"map": {"nodes": take()["nodes"]}},
+            {"map": {"over": [1], "nodes": []}},
+            {"map": {"over": [1], "nodes": take(numbr=1)["nodes"]}},
+            {"map": {"over": [1], "nodes": take()["nodes"], "as": "a b"}},
+            {"map": {"over": [1], "nodes": take()["nodes"]}, "retry": {}},
+            {"map": {"over": [1], "nodes": take()["nodes"]}, "type": "t.take"},
+            {"repeat": {"while": True, "nodes": take()["nodes"]}},
+            {"group": {"nodes": take()["nodes"]}, "params": {}},
+            {"type": "map", "params": {"over": []}},
+        )
+    ),
     take(numbr=1),
     take(number="one"),
     take(count=0),

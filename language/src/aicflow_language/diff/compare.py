@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from aicflow_language.diff.canonical import NO_NAMES, Path, canonical
-from aicflow_language.diff.index import OWN, Edge, Index, index
+from aicflow_language.diff.index import BODIES, OWN, Edge, Index, index
 from aicflow_language.json_values import pointer
 from aicflow_language.template.marks import mark_at
 
@@ -29,12 +29,14 @@ _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~", "renamed": ">"}
 _MISSING: Final = object()
 _LONGEST: Final = 60
 _ITSELF: Final = "\0"
+_BODY_TEMPLATES: Final = frozenset((key,) for key in ("over", "key", "while", "carry", "output"))
 _CODE: Final = {"properties": {"code": {"x-aicflow": {"kind": "code"}}}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One difference. `name` is the id (of an edge `from -> to`, of a node its new one), `path` leads to what changed
+    """One difference. `name` is the id (of an edge `from -> to`, of a node its new one, behind the ids of the nodes it
+    is inside of: `each.get`), `path` leads to what changed
     inside, with dots. The pointers say where it stands in each document, None where there is nothing."""
 
     kind: Kind
@@ -55,7 +57,8 @@ class Change:
                 return f"{head}: {self.path}: {_shown(self.old)} -> {_shown(self.new)}"
         if self.what in ("node", "trigger"):
             entry = self.new if self.kind == "added" else self.old
-            return f"{head} ({entry['type']})"
+            kind = entry.get("type") or next(kind for kind in BODIES if kind in entry)
+            return f"{head} ({kind})"
         return head
 
 
@@ -98,8 +101,8 @@ class _Comparison:
             rule = _everywhere if key == "output" else _nowhere
             yield from self._inside("workflow", "", (key,), one, other, ((), ()), rule)
         for was, key in self.names.items():
-            places = pointer("nodes", before.at["nodes", was]), pointer("nodes", after.at["nodes", key])
-            yield _change("renamed", "node", was, old=was, new=key, places=places)
+            places = pointer(*before.at["nodes", was]), pointer(*after.at["nodes", key])
+            yield _change("renamed", "node", before.name(was), old=was, new=key, places=places)
         yield from self._keyed("var", "vars", before.vars, after.vars, _nowhere)
         yield from self._keyed("setting", "settings", before.settings, after.settings, _everywhere)
         yield from self._entries("trigger", "triggers", before.triggers, after.triggers, NO_NAMES)
@@ -129,15 +132,32 @@ class _Comparison:
         ids = {names.get(key, key): key for key in before}
         for key in _either(ids, after):
             was = ids.get(key)
-            old_at = (top, self.before.at[top, was]) if was is not None else None
-            new_at = (top, self.after.at[top, key]) if key in after else None
+            old_at = self.before.at[top, was] if was is not None else None
+            new_at = self.after.at[top, key] if key in after else None
+            name = key if top == "triggers" else self._name(key)
             if was is None or old_at is None:
-                yield _change("added", what, key, new=after[key], places=(None, pointer(*new_at or ())))
+                yield _change("added", what, name, new=after[key], places=(None, pointer(*new_at or ())))
             elif new_at is None:
-                yield _change("removed", what, key, old=before[was], places=(pointer(*old_at), None))
+                yield _change("removed", what, name, old=before[was], places=(pointer(*old_at), None))
             else:
+                if top == "nodes" and self._home(was) != self.after.inside.get(key):
+                    old, new = self.before.inside.get(was), self.after.inside.get(key)
+                    places = pointer(*old_at), pointer(*new_at)
+                    yield _change("changed", what, name, "inside", old=old, new=new, places=places)
                 rule = self._rule(top, after[key])
-                yield from self._inside(what, key, (), before[was], after[key], (old_at, new_at), rule)
+                yield from self._inside(what, name, (), before[was], after[key], (old_at, new_at), rule)
+
+    def _name(self, node: str) -> str:
+        return (self.after if node in self.after.nodes else self.before).name(node)
+
+    def _arrow(self, edge: Edge) -> str:
+        port = "" if edge[1] == "main" else f".{edge[1]}"
+        return f"{self._name(edge[0])}{port} -> {self._name(edge[2])}"
+
+    def _home(self, was: str) -> str | None:
+        """The node that the old one is inside of, by its new id."""
+        outer = self.before.inside.get(was)
+        return None if outer is None else self.names.get(outer, outer)
 
     def _edges(self) -> Iterator[Change]:
         def name(node_id: str) -> str:
@@ -146,11 +166,11 @@ class _Comparison:
         before = {(name(a), port, name(b)): index for (a, port, b), index in self.before.edges.items()}
         after = self.after.edges
         for edge in sorted(before.keys() - after.keys()):
-            place = pointer("edges", before[edge])
-            yield _change("removed", "edge", _arrow(edge), old=_edge_json(edge), places=(place, None))
+            place = pointer(*before[edge])
+            yield _change("removed", "edge", self._arrow(edge), old=_edge_json(edge), places=(place, None))
         for edge in sorted(after.keys() - before.keys()):
-            place = pointer("edges", after[edge])
-            yield _change("added", "edge", _arrow(edge), new=_edge_json(edge), places=(None, place))
+            place = pointer(*after[edge])
+            yield _change("added", "edge", self._arrow(edge), new=_edge_json(edge), places=(None, place))
 
     def _inside(
         self,
@@ -182,9 +202,12 @@ class _Comparison:
             yield _change("changed", what, name, _dotted(path, shown), old=old, new=new, places=places)
 
     def _rule(self, top: Top, entry: Mapping[str, Any]) -> Callable[[Path], bool]:
-        """Where the texts of an entry are templates: in `input`, and in `params` but for code."""
+        """Where the texts of an entry are templates: in `input`, in `params` but for code, and in some options
+        of bodies."""
 
         def rule(path: Path) -> bool:
+            if path[:1] and path[0] in BODIES:
+                return path[1:2] in _BODY_TEMPLATES
             if not path or path[0] not in ("params", "input"):
                 return False
             return path[0] == "input" or mark_at(self._schema(top, entry), path[1:]).kind != "code"
@@ -204,19 +227,24 @@ class _Comparison:
         fresh: dict[Hashable, list[str]] = {}
         near = _neighbours(self.after, {key for key in after if key not in before})
         for key in near:
-            fresh.setdefault(self._character(after[key], near[key], {key: _ITSELF}), []).append(key)
+            home = self.after.inside.get(key)
+            fresh.setdefault(self._character(after[key], home, near[key], {key: _ITSELF}), []).append(key)
         found: dict[str, str] = {}
         near = _neighbours(self.before, {key for key in before if key not in after}) if fresh else {}
         for key in near:
-            same = fresh.get(self._character(before[key], near[key], ChainMap({key: _ITSELF}, found)))
+            home = self.before.inside.get(key)
+            home = None if home is None else found.get(home, home)
+            same = fresh.get(self._character(before[key], home, near[key], ChainMap({key: _ITSELF}, found)))
             if same:
                 found[key] = same.pop(0)
         return found
 
-    def _character(self, entry: Mapping[str, Any], edges: list[Edge], names: Mapping[str, str]) -> Hashable:
+    def _character(
+        self, entry: Mapping[str, Any], home: str | None, edges: list[Edge], names: Mapping[str, str]
+    ) -> Hashable:
         """All that makes a node but its id."""
         around = frozenset((names.get(a, a), port, names.get(b, b)) for a, port, b in edges)
-        return canonical(entry, (), self._rule("nodes", entry), names), around
+        return canonical(entry, (), self._rule("nodes", entry), names), home, around
 
 
 def _neighbours(document: Index, wanted: set[str]) -> dict[str, list[Edge]]:
@@ -261,11 +289,6 @@ def _dotted(path: Path, text: str = "") -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-def _arrow(edge: Edge) -> str:
-    source, port, target = edge
-    return f"{source}{'' if port == 'main' else f'.{port}'} -> {target}"
 
 
 def _edge_json(edge: Edge) -> dict[str, str]:

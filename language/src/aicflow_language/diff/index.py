@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aicflow_language.json_values import json_equal
+from aicflow_language.json_values import json_equal, pointer
 
-__all__ = ["DEFAULTS", "OWN", "Edge", "Index", "NotADocument", "index"]
+__all__ = ["BODIES", "DEFAULTS", "OWN", "Edge", "Index", "NotADocument", "index"]
 
 type Edge = tuple[str, str, str]
 """Source, port, target."""
+type Place = tuple[str | int, ...]
+
+BODIES: Final = ("map", "repeat", "group")
+"""The keys under which a node has nodes of its own. Ids are unique over all of them."""
 
 OWN: Final = ("name", "description", "labels", "input_schema", "output")
 DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -20,6 +24,10 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "settings": {"fail_fast": False},
     "retry": {"max_attempts": 3, "initial_delay": 1.0, "multiplier": 2.0, "max_delay": 60.0, "jitter": True},
     "concurrency": {"key": "", "limit": 1, "when_full": "queue"},
+    "map": {"as": "item", "concurrency": 10, "batch": 1, "on_item_error": "fail", "max_items": 100_000}
+    | {"collect": "items", "isolate": False},
+    "repeat": {"delay": 0.0},
+    "group": {},
 }
 """What the document model puts in for keys that are not written. Every other key defaults to null."""
 
@@ -30,40 +38,70 @@ class NotADocument(ValueError):
 
 @dataclass(slots=True)
 class Index:
-    """`at` says at which position of its list an entry is."""
+    """`at` says where an entry stands, `inside` in which node, when it is in one. Edges are those of all bodies."""
 
     own: dict[str, Any]
     vars: dict[str, Any]
     settings: dict[str, Any]
     triggers: dict[str, dict[str, Any]] = field(default_factory=dict)
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    edges: dict[Edge, int] = field(default_factory=dict)
-    at: dict[tuple[str, str], int] = field(default_factory=dict)
+    edges: dict[Edge, Place] = field(default_factory=dict)
+    at: dict[tuple[str, str], Place] = field(default_factory=dict)
+    inside: dict[str, str] = field(default_factory=dict)
+
+    def name(self, node: str) -> str:
+        """The node's id behind those of the nodes it is inside of: `each.get`."""
+        outer = self.inside.get(node)
+        return node if outer is None else f"{self.name(outer)}.{node}"
 
 
 def index(document: Any) -> Index:
     """The document indexed; whether it is valid is not checked. Raises NotADocument."""
-    document = _object(document, "")
+    document = _object(document, ())
     found = Index(
         own={key: document[key] for key in OWN if document.get(key) is not None},
-        vars=dict(_object(document.get("vars") or {}, "/vars")),
-        settings=_entry("settings", _object(document.get("settings") or {}, "/settings")),
+        vars=dict(_object(document.get("vars") or {}, ("vars",))),
+        settings=_entry("settings", _object(document.get("settings") or {}, ("settings",))),
     )
-    for key, table in (("triggers", found.triggers), ("nodes", found.nodes)):
-        for position, entry in enumerate(_list(document.get(key), f"/{key}")):
-            place = f"/{key}/{position}"
-            entry_id = _text(_object(entry, place).get("id"), f"{place}/id")
-            _text(entry.get("type"), f"{place}/type")
-            if entry_id in table:
-                raise NotADocument(f"duplicate id {entry_id!r} at {place}/id")
-            table[entry_id] = _entry(key, {name: value for name, value in entry.items() if name != "id"})
-            found.at[key, entry_id] = position
-    for position, edge in enumerate(_list(document.get("edges"), "/edges")):
-        place = f"/edges/{position}"
-        source = _text(_object(edge, place).get("from"), f"{place}/from")
-        arrow = (source, _text(edge.get("port", "main"), f"{place}/port"), _text(edge.get("to"), f"{place}/to"))
-        found.edges.setdefault(arrow, position)
+    _take_entries(found, "triggers", found.triggers, document, ())
+    parts: list[tuple[Mapping[str, Any], Place]] = [(document, ())]
+    for part, root in parts:  # grows while it is read
+        for entry_id, kind in _take_entries(found, "nodes", found.nodes, part, root):
+            own = found.nodes[entry_id]
+            body, place = own[kind], (*found.at["nodes", entry_id], kind)
+            parts.append((body, place))
+            found.inside |= {inner["id"]: entry_id for inner in _list(body.get("nodes"), place) if _has_id(inner)}
+            own[kind] = _entry(kind, {key: value for key, value in body.items() if key not in ("nodes", "edges")})
+        for position, edge in enumerate(_list(part.get("edges"), (*root, "edges"))):
+            place = (*root, "edges", position)
+            source = _text(_object(edge, place).get("from"), (*place, "from"))
+            port = _text(edge.get("port", "main"), (*place, "port"))
+            found.edges.setdefault((source, port, _text(edge.get("to"), (*place, "to"))), place)
     return found
+
+
+def _take_entries(
+    found: Index, key: str, table: dict[str, dict[str, Any]], part: Mapping[str, Any], root: Place
+) -> list[tuple[str, str]]:
+    """Index the entries of a list; those with a body are returned, each with its key."""
+    bodies = []
+    for position, entry in enumerate(_list(part.get(key), (*root, key))):
+        place = (*root, key, position)
+        entry_id = _text(_object(entry, place).get("id"), (*place, "id"))
+        kind = next((one for one in BODIES if key == "nodes" and isinstance(entry.get(one), Mapping)), None)
+        if kind is None:
+            _text(entry.get("type"), (*place, "type"))
+        else:
+            bodies.append((entry_id, kind))
+        if entry_id in table:
+            raise NotADocument(f"duplicate id {entry_id!r} at {pointer(*place, 'id')}")
+        table[entry_id] = _entry(key, {name: value for name, value in entry.items() if name != "id"})
+        found.at[key, entry_id] = place
+    return bodies
+
+
+def _has_id(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and isinstance(entry.get("id"), str)
 
 
 def _entry(key: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,19 +114,19 @@ def _entry(key: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _object(value: Any, place: str) -> Mapping[str, Any]:
+def _object(value: Any, place: Place) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise NotADocument(f"expected an object at {place or 'the top'}")
+        raise NotADocument(f"expected an object at {pointer(*place) or 'the top'}")
     return value
 
 
-def _list(value: Any, place: str) -> list[Any]:
+def _list(value: Any, place: Place) -> list[Any]:
     if not isinstance(value, list | None):
-        raise NotADocument(f"expected a list at {place}")
+        raise NotADocument(f"expected a list at {pointer(*place)}")
     return value or []
 
 
-def _text(value: Any, place: str) -> str:
+def _text(value: Any, place: Place) -> str:
     if not isinstance(value, str):
-        raise NotADocument(f"expected a text at {place}")
+        raise NotADocument(f"expected a text at {pointer(*place)}")
     return value

@@ -11,13 +11,14 @@ from aicflow.kernel.ids import is_identifier
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Body, Subject
 
-__all__ = ["check_body"]
+__all__ = ["NOT_BESIDE", "check_body"]
 
-_NOT_BESIDE: Final = {
+NOT_BESIDE: Final = {
     "params": "Its options stand inside of {kind}.",
     "version": "Only node types have versions.",
     "on_recovery": "Its nodes say by themselves what happens to them after a crash.",
 }
+"""Options that stand beside a type only, each with what to do without it."""
 
 
 def check_body(subject: Subject, report: Report) -> None:
@@ -37,7 +38,7 @@ def check_body(subject: Subject, report: Report) -> None:
 
 
 def _check_beside(body: Body, owner: NodeEntry, report: Report) -> None:
-    for option, hint in _NOT_BESIDE.items():
+    for option, hint in NOT_BESIDE.items():
         if option in owner.model_fields_set:
             message = f"A {body.kind} has no {option}."
             at = body.outer.pointer("nodes", body.owner, option)

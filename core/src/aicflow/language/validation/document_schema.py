@@ -10,6 +10,8 @@ from typing import Any, Final
 from aicflow.kernel.document import WorkflowDocument
 from aicflow.kernel.ids import MAX_ID_LENGTH
 from aicflow.kernel.registry import Registry
+from aicflow.language.validation.bodies import NOT_BESIDE
+from aicflow.language.validation.subject import BODIES
 
 __all__ = ["document_schema"]
 
@@ -45,6 +47,13 @@ def document_schema(registry: Registry) -> dict[str, Any]:
     definitions = schema["$defs"]
     for entry in ("NodeEntry", "TriggerEntry"):
         definitions[entry]["properties"]["id"]["pattern"] = f"^[A-Za-z_][A-Za-z0-9_]{{0,{MAX_ID_LENGTH - 1}}}$"
+    node = definitions["NodeEntry"]
+    node["oneOf"] = [{"required": [kind]} for kind in ("type", *BODIES)]
+    node["dependentSchemas"] = {
+        kind: {"properties": dict.fromkeys(NOT_BESIDE if kind == "group" else (*NOT_BESIDE, "retry"), False)}
+        for kind in BODIES
+    }
+    definitions["Map"]["properties"]["as"]["pattern"] = node["properties"]["id"]["pattern"]
     _narrow(definitions, "NodeEntry", list(_nodes(registry)))
     _narrow(definitions, "TriggerEntry", list(_triggers(registry)))
     return schema
@@ -52,6 +61,8 @@ def document_schema(registry: Registry) -> dict[str, Any]:
 
 def _nodes(registry: Registry) -> Iterator[_Type]:
     for newest in registry.nodes():
+        if newest.type_id in BODIES:
+            continue  # written as a key of its own
         for version in registry.versions(newest.type_id):
             node = registry.node(newest.type_id, version)
             given = node.setting.default_params
