@@ -165,3 +165,30 @@ def test_a_document_with_a_wrong_body_says_where() -> None:
     ):
         with pytest.raises(BuildError, match=message):
             Workflow.from_dict({"aicflow": 1, "name": "x", "nodes": nodes})
+
+
+def test_a_diagram_shows_bodies_as_boxes() -> None:
+    wf = orders()
+    wf.cron("@daily", "daily")
+    check = wf.if_else(wf["each"].output.succeeded > 0, "big")
+    wf["each"] >> check
+    check.true >> wf.http("https://mail.example", "mail")
+    assert (
+        wf.diagram()
+        == """\
+flowchart TD
+    n0["fetch<br/>http.request"]
+    subgraph n1["each<br/>for each order of nodes.fetch.output.body"]
+        n2["get<br/>http.request"]
+        n3["score<br/>python.code"]
+        n2 --> n3
+    end
+    n4{"big<br/>logic.if_else"}
+    n5["mail<br/>http.request"]
+    n6(["daily<br/>trigger.cron"])
+    n6 -.-> n0
+    n0 --> n1
+    n1 --> n4
+    n4 -->|"true"| n5
+"""
+    )

@@ -1,4 +1,4 @@
-"""`aicflow diff`."""
+"""`aicflow diff` and `aicflow diagram`: workflow files side by side, and as a picture."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from aicflow.cli.say import File, Output
 
-__all__ = ["diff_command"]
+__all__ = ["diagram_command", "diff_command"]
 
 
 def diff_command(
@@ -54,3 +54,19 @@ def _document(name: str) -> Any:
         prefix = "" if name in error.message else f"{name}: "
         raise AICFlowError(f"{prefix}{error.message}", hint=error.hint) from None
     return document
+
+
+def diagram_command(file: File, /) -> None:
+    """Print a workflow file as a Mermaid flowchart, with the bodies of maps, repeats and groups as boxes.
+
+    Many programs that show Markdown draw it inside a code block that is marked `mermaid`.
+    """
+    from aicflow_sdk import BuildError, Workflow
+
+    from aicflow.cli.files import read_workflow
+    from aicflow.kernel.errors import AICFlowError
+
+    try:
+        print(Workflow.from_dict(read_workflow(file).value).diagram(), end="")
+    except BuildError as error:
+        raise AICFlowError(f"{file}: {error.message}", hint=error.hint) from None

@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "demo": ("aicflow.cli.demo:demo_command", "Run the main job from start to end."),
     "validate": ("aicflow.cli.validating:validate_command", "Check workflow files."),
     "diff": ("aicflow.cli.comparing:diff_command", "Show what changed between two workflow files."),
+    "diagram": ("aicflow.cli.comparing:diagram_command", "Print a workflow file as a Mermaid flowchart."),
     "eval": ("aicflow.cli.evaluating:eval_command", "Evaluate an expression, here or against an execution's data."),
     "nodes": ("aicflow.cli.listing:nodes_command", "List the installed node types, or show one."),
     "plugins": ("aicflow.cli.listing:plugins_command", "List the installed plugins and their problems."),

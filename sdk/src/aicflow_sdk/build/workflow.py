@@ -261,6 +261,12 @@ class Workflow(Helpers):
 
         return to_python(self.to_dict())
 
+    def diagram(self) -> str:
+        """A picture of it as a Mermaid flowchart, which many programs that show Markdown draw."""
+        from aicflow_sdk.build.diagram import to_mermaid
+
+        return to_mermaid(self.to_dict())
+
     def validate(self) -> Validation:
         """All findings, against the node types installed in this environment, by the `aicflow` command. With a server:
         `client.workflows.validate(wf)`. Raises ConfigurationError when aicflow is not installed here."""
