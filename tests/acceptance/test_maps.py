@@ -131,6 +131,7 @@ def test_a_map_is_watched_and_its_items_are_read(tmp_path: Path, shop: Shop) -> 
         progress = [event["data"] for event in events if event["type"] == "step.progress"]
         assert all(one["count"] == ITEMS for one in progress)
         assert [one["ended"] for one in progress] == sorted({one["ended"] for one in progress})
+        assert progress[-1] == {"count": ITEMS, "ended": ITEMS, "failed": 1}
         failed = [event for event in events if event["type"] == "step.failed"]
         assert [event["node_id"] for event in failed] == [f"each[{MISSING}].get"]
         done = {event["node_id"] for event in events if event["type"] == "step.succeeded"}

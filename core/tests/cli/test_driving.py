@@ -178,3 +178,24 @@ def test_a_workflow_built_in_python_runs(aicflow: Run, tmp_path: Path) -> None:
     )
     done = aicflow("run", "built.py:two")
     assert (done.returncode, done.stdout) == (0, "2\n")
+
+
+def test_the_items_of_a_map(at_server: Run, tmp_path: Path) -> None:
+    aicflow = at_server
+    node = {"id": "each", "map": {"over": "${{ input }}", "on_item_error": "continue", "nodes": [
+        {"id": "ok", "type": "wait", "params": {"answer_schema": {"type": "boolean"}}},
+        {"id": "big", "type": "logic.if_else", "params": {"condition": "${{ 10 / item > 3 }}"}},
+    ], "output": "${{ nodes.ok.output.answer }}"}}  # fmt: skip
+    (tmp_path / "each.json").write_text(json.dumps({"aicflow": 1, "name": "each", "nodes": [node]}), "utf-8")
+    well(aicflow("deploy", "each.json"))
+    execution = well(aicflow("executions", "start", "each", "--input", "[1, 0]")).strip()
+    answer = ("executions", "answer", execution, "true", "--node", "each[0].ok")
+    while (done := aicflow(*answer)).returncode:
+        assert "wait" in done.stderr
+    assert "each[0].ok" in well(aicflow("executions", "steps", execution, "--parent", "each[0]"))
+    assert json.loads(well(aicflow("executions", "watch", execution)))["succeeded"] == 1
+    (failed,) = json.loads(well(aicflow("executions", "items", execution, "each", "--failed", "--output", "json")))
+    assert (failed["id"], failed["error"]["node_id"]) == ("each[1]", "each[1].big")
+    assert "Division by zero" in well(aicflow("executions", "steps", execution, "--parent", "each", "--failed"))
+    assert "each: 2 of 2 items, 1 failed" in well(aicflow("executions", "show", execution))
+    assert "subgraph n0" in well(aicflow("diagram", "each.json"))

@@ -33,6 +33,19 @@ name: long
 nodes: [{id: pause, type: wait, params: {seconds: 100, answer_schema: true, message: May it?}}]
 """
 
+MANY = """\
+aicflow: 1
+name: many
+input_schema: {type: array, items: {type: integer}}
+nodes:
+  - id: each
+    map:
+      over: "${{ input }}"
+      on_item_error: continue
+      nodes: [{id: d, type: logic.if_else, params: {condition: "${{ 10 // item > 2 }}"}}]
+output: "${{ nodes.each.output.succeeded }}"
+"""
+
 
 def test_the_output_goes_to_standard_output_and_progress_beside_it(aicflow: Run, tmp_path: Path) -> None:
     (tmp_path / "flow.yaml").write_text(FLOW)
@@ -141,3 +154,13 @@ def test_a_terminal_shows_the_steps_as_a_table(environment: dict[str, str], tmp_
     text = shown.decode()
     for word in ("step", "big", "pause", "succeeded"):
         assert word in text
+
+
+def test_many_items_take_few_lines(aicflow: Run, tmp_path: Path) -> None:
+    (tmp_path / "many.yaml").write_text(MANY)
+    done = aicflow("run", "many.yaml", "--input", json.dumps([number % 10 for number in range(400)]))
+    assert (done.returncode, json.loads(done.stdout)) == (0, 360)
+    lines = done.stderr.splitlines()
+    assert sum("each[" in line for line in lines) == 5, "the first failures"
+    assert any(line.endswith("each: 400 of 400 items, 40 failed") for line in lines)
+    assert len(lines) < 30

@@ -10,7 +10,7 @@ from aicflow_sdk.resources.executions import SAME
 from cyclopts import App, Parameter
 
 from aicflow.cli.files import read_input
-from aicflow.cli.progress import Lines, NoProgress, progress, progress_text
+from aicflow.cli.progress import Lines, NoProgress, progress
 from aicflow.cli.say import (
     EventOutput,
     IdempotencyKey,
@@ -26,6 +26,7 @@ from aicflow.cli.say import (
 )
 from aicflow.cli.server import Server
 from aicflow.cli.workflows import Labels, labels_of
+from aicflow.kernel.execution import progress_text
 
 __all__ = ["executions"]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
+from aicflow.kernel.execution import progress_text
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Lines", "LiveTable", "NoProgress", "Progress", "progress", "progress_text"]
+__all__ = ["Lines", "LiveTable", "NoProgress", "Progress", "progress"]
 
 _STYLES: Final = {
     "running": "cyan",
@@ -60,12 +62,6 @@ class NoProgress:
         return None
 
 
-def progress_text(data: Mapping[str, Any]) -> str:
-    """How far a map is: `1,204 of 10,000 items, 3 failed`."""
-    failed = f", {data['failed']:,} failed" if data.get("failed") else ""
-    return f"{data.get('ended', 0):,} of {data.get('count', 0):,} items{failed}"
-
-
 class Lines(NoProgress):
     """A line for each event that matters to a person. Of what is inside of maps and repeats: how far they are, at most
     once a second, what the steps logged, and the first failures and questions."""
@@ -86,7 +82,7 @@ class Lines(NoProgress):
         if kind == "step.progress":
             now, data = datetime.fromisoformat(event["time"]), event["data"]
             last = self._progress.get(step_id)
-            if last is not None and (now - last).total_seconds() < 1 and data.get("ended") != data.get("count"):
+            if last is not None and (now - last).total_seconds() < 1 and data.get("ended", -1) != data.get("count"):
                 return False
             self._progress[step_id] = now
             return "[" not in step_id

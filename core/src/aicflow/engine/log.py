@@ -124,9 +124,11 @@ class ExecutionLog:
         self._flush_later()
 
     def _say_progress(self, before: str = "execution.", step_id: str | None = None) -> None:
-        """What comes before the turn's last event; a step that is settled says no more."""
+        """What comes before the turn's last event, and before an outer step is settled; an inner one says no more."""
         if before in SETTLED_EVENTS and step_id is not None:
-            self._progress.pop(step_id, None)
+            last = self._progress.pop(step_id, None)
+            if last is not None and "." not in step_id:
+                self.add("step.progress", step_id, *last)
         if before.startswith("execution."):
             progress, self._progress = self._progress, {}
             for name, (attempt, data) in progress.items():

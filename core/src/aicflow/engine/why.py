@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aicflow.engine.log import read_history
 from aicflow.engine.worker.worker import WorkerStatus
 from aicflow.kernel.clock import iso
-from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step
+from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step, progress_text
 from aicflow.kernel.ports.executions import ExecutionStore
 
 __all__ = ["explain"]
@@ -90,13 +90,6 @@ def _does(step: Step) -> str:
     return "wait for an answer" if wait.get("reason") == "answer" else "wait for their time"
 
 
-def _progress(step: Step) -> str:
-    """How far a map is: `1,204 of 10,000 items, 3 failed`."""
-    told = step.progress or {}
-    failed = f", {told['failed']:,} failed" if told.get("failed") else ""
-    return f"{told.get('ended', 0):,} of {told.get('count', 0):,} items{failed}"
-
-
 def _step(step: Step) -> str:
     if step.status == "retrying" and step.retry_at is not None:
         because = f" after: {step.error.message}" if step.error is not None else ""
@@ -110,5 +103,5 @@ def _step(step: Step) -> str:
         until = f" until {wait['until']}" if wait.get("until") else ""
         what = "an answer" if wait.get("reason") == "answer" else "its time"
         return f"{step.node_id} waits for {what}{until}"
-    done = f"{_progress(step)}, " if step.progress else ""
+    done = f"{progress_text(step.progress)}, " if step.progress else ""
     return f"{step.node_id} runs ({done}attempt {step.attempt}, since {step.started_at})"

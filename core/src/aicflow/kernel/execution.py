@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal, get_args
 
@@ -28,6 +29,7 @@ __all__ = [
     "TriggerInfo",
     "TriggerKind",
     "WhenFull",
+    "progress_text",
     "valid_traceparent",
 ]
 
@@ -193,8 +195,16 @@ class Step(Record):
     retry_at: Instant | None = None
     wait: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None
-    """Of a map: how many items there are, have ended, have failed."""
+    """Of a map: how many items there are (`count`), have `ended`, have `failed`; of a repeat: how many `passes`."""
     logs: int = 0
     masked: Internal[bool] = False
     stored: Internal[int] = 0
     """Bytes of an output that is kept outside the events."""
+
+
+def progress_text(progress: Mapping[str, Any]) -> str:
+    """How far a map or a repeat is: `1,204 of 10,000 items, 3 failed`."""
+    if "passes" in progress:
+        return f"{progress['passes']:,} pass{'es' * (progress['passes'] != 1)}"
+    failed = f", {progress['failed']:,} failed" if progress.get("failed") else ""
+    return f"{progress.get('ended', 0):,} of {progress.get('count', 0):,} items{failed}"
