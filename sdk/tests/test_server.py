@@ -49,6 +49,13 @@ def doubling(name: str = "doubling") -> Workflow:
     return wf
 
 
+def dividing() -> Workflow:
+    wf = Workflow("dividing")
+    with wf.map("each", over=wf.input, on_item_error="continue", key=lambda n: f"n{n}") as n:
+        wf.if_else(10 / n > 3, "big")
+    return wf
+
+
 def asking() -> Workflow:
     wf = Workflow("asking")
     ask = wf.wait("ask", answer_schema={"type": "string"}, message="Who?")
@@ -340,3 +347,21 @@ def test_deploying_says_what_it_did(client: Any, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="Pass id="):
         client.workflows.deploy(tmp_path / "file.yaml")
     assert client.workflows.deploy(tmp_path / "file.yaml", id=first.id).outcome == "unchanged"
+
+
+def test_items_of_a_map_and_the_steps_inside(client: Any) -> None:
+    done = client.executions.run(client.workflows.deploy(dividing()), [2, 0, 5, *range(6, 206)], timeout=60)
+    (failed,) = client.executions.items(done.id, "each", status="failed")
+    assert (failed.id, failed.index, failed.key, failed.output) == ("each[1]", 1, "n0", None)
+    assert failed.error.node_id == "each[1].big"
+    items = list(client.executions.items(done.id, "each", status=["succeeded", "failed"], outputs=True))
+    assert [item.index for item in items] == list(range(203)), "page by page"
+    assert [item.output and item.output["result"] for item in items[:3]] == [True, None, False]
+    assert [item.id for item in client.executions.items(done.id, "each", limit=2)] == ["each[0]", "each[1]"]
+    (inside,) = client.executions.steps(done.id, parent=failed.id, status="failed")
+    assert inside.node_id == "each[1].big"
+    (outer,) = client.executions.steps(done.id)
+    assert (outer.node_id, outer.progress) == ("each", {"count": 203, "ended": 203, "failed": 1})
+    assert client.executions.output(done.id, "each[2].big")["result"] is False
+    with pytest.raises(NotFound):
+        client.executions.items(done.id, "other").page()

@@ -57,6 +57,7 @@ class Settings(TypedDict, total=False):
     fail_fast: bool
     engine: str
     concurrency: Concurrency
+    history: Literal["full", "compact"]
     on_failure: str
 
 
