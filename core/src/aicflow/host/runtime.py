@@ -21,6 +21,7 @@ from aicflow.host.retention import age
 from aicflow.host.settings import Settings
 from aicflow.host.trigger_runtime import HostTriggerRuntime
 from aicflow.host.triggers import TriggerService
+from aicflow.host.warm_up import WarmUp
 from aicflow.host.wiring import make_executions, make_store, secrets_of
 from aicflow.host.workflows import WorkflowService
 from aicflow.kernel.clock import Clock
@@ -74,6 +75,7 @@ class HostRuntime:
             server_secret=server_secret,
         )
         self.node_health = NodeHealth(self.registry, self.executions.nodes.health)
+        self.warm_up = WarmUp(store.workflows, self.registry, self.executions.nodes.get)
         self.trigger_runtime = HostTriggerRuntime(
             self.executions, store, self.secrets, self.clock, settings.max_body_bytes
         )
@@ -179,6 +181,7 @@ async def running(
         await runtime.executions.open()
         stack.push_async_callback(runtime.executions.close)
         stack.push_async_callback(runtime.node_health.close)
+        stack.push_async_callback(runtime.warm_up.stop)
         stack.push_async_callback(runtime.trigger_service.stop)
         await runtime.trigger_service.start()
         keeper = Housekeeper(

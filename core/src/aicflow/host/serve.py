@@ -58,6 +58,7 @@ class HostServer(uvicorn.Server):
         self.url = f"http://{_shown_host(self._settings.host)}:{self._port()}"
         self._data.announce(self.url)
         self._greet()
+        self._app.state.runtime.warm_up.begin()
 
     async def on_tick(self, counter: int) -> bool:
         """uvicorn's clock, ten times a second; once a second, clients that are too slow are cut off."""

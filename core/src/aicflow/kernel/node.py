@@ -88,6 +88,8 @@ class Node(ABC, Generic[P, O]):  # noqa: UP046 - __init_subclass__ reads the arg
     pure: ClassVar[bool] = False
     on_recovery: ClassVar[OnRecovery] = "retry"
     in_langgraph_task: ClassVar[bool] = False
+    start_early: ClassVar[bool] = False
+    """`start` takes long: it is called in the background after the server's start when an enabled workflow uses it."""
     variables: ClassVar[Mapping[str, str]] = {}
     """Environment variables that the type reads: what each does, in a sentence. For `aicflow doctor`."""
     errors: ClassVar[Mapping[str, str] | None] = None

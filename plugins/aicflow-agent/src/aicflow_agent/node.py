@@ -34,6 +34,7 @@ class Agent(Node[AgentParams, AgentOutput]):
     category = "ai"
     pure = False
     in_langgraph_task = True
+    start_early = True
     variables: ClassVar[Mapping[str, str]] = {
         "AICFLOW_AGENT_MODEL": "Model of agents that name none, such as `openai:gpt-5-mini`",
         "AICFLOW_AGENT_BASE_URL": "OpenAI-compatible server of agents that name none, up to and with `/v1`",
