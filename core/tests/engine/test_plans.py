@@ -105,10 +105,10 @@ async def test_threads_that_ask_at_once_share_one_plan(monkeypatch: pytest.Monke
         both.wait()  # neither finds the other's
         return build_plan(*args, **more)
 
-    def use(prepares: bool) -> Any:
-        if prepares:
-            plans.prepare(record)
+    def use(compiles: bool) -> Any:
         plan = plans.current(record)
+        if compiles:
+            plan.compile()
         scope = {"nodes": {f"n{i}": {"output": i} for i in range(40)}}
         assert [node.params.resolve(scope)["n"] for node in plan.nodes] == [0, *range(39)]
         return plan
