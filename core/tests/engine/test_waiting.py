@@ -48,6 +48,16 @@ async def test_a_late_answer_is_taken_for_the_same_question_asked_again(lab: Any
     assert (await lab.end(execution_id)).output == [1, "late"]
 
 
+async def test_a_question_asked_again_has_one_answer(lab: Any) -> None:
+    execution_id = await lab.start([{"id": "ask", "type": "lab.reminds", "params": {"seconds": 0.05}}])
+    await lab.waits(execution_id, 2)
+    await lab.store.executions.answer(execution_id, StoredAnswer("ask", "answered", b'"first"', 1))
+    with pytest.raises(Conflict):
+        await lab.executions.resume(execution_id, value="second")
+    lab.executions.wake()
+    assert (await lab.end(execution_id)).output == [1, "first"]
+
+
 async def test_retry_answers_a_step_that_waits_in_this_process(lab: Any) -> None:
     """Beside a branch that runs, so that nothing is parked."""
     nodes = [{"id": "ask", "type": "lab.asks_twice"}, {"id": "h", "type": "lab.hold"}]

@@ -244,7 +244,8 @@ class Executions(Starter):
                 violations = SchemaValidator(schema).validate(value, limit=20)
                 if violations:
                     raise InputInvalid([(one.pointer, one.message) for one in violations], what="answer")
-        answer = StoredAnswer(node_id, action, dumps(value), wait.get("call", 0))
+        # of a question that was asked again, the first number: the store keeps one answer for it
+        answer = StoredAnswer(node_id, action, dumps(value), wait.get("asked", wait.get("call", 0)))
         await self.store.executions.answer(execution_id, answer)
         self.deliver(execution_id, answer)
         self._worker.wake()  # it may be parking at this moment
