@@ -64,6 +64,22 @@ async def test_a_fake_may_choose_its_port_or_take_the_error_edge() -> None:
     assert chosen.ran() == ["gate", "tell"]
 
 
+async def test_fakes_stand_for_nodes_inside_of_maps_and_for_maps() -> None:
+    get = {"id": "get", "type": "net.fetch", "params": {"url": "https://example.com/${{ item }}"}}
+    document = {
+        "aicflow": 1,
+        "name": "mapped",
+        "nodes": [{"id": "each", "map": {"over": [1, 2], "concurrency": 1, "nodes": [get]}}],
+        "output": "${{ nodes.each.output.items }}",
+    }
+    result = await run_workflow(document, fakes={"get": lambda params: params["url"][-1]}, nodes=[fetch])
+    assert result.output == ["1", "2"]
+    assert [call["url"][-1] for call in result.calls["get"]] == ["1", "2"]
+    assert "each[1].get" in result.steps
+    whole = await run_workflow(document, fakes={"each": {"items": ["faked"]}}, nodes=[fetch])
+    assert whole.output == ["faked"]
+
+
 async def test_wrong_workflows_and_fakes_are_refused() -> None:
     with pytest.raises(WorkflowInvalid, match=r"net\.fetch"):
         await run_workflow(DOCUMENT, {"id": 1})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from aicflow.engine import EngineOptions, Secrets
 from aicflow.host.wiring import installed_plugins, make_executions
@@ -19,6 +19,8 @@ from aicflow.language.validation import validate
 from aicflow.store.memory import MemoryStore
 
 __all__ = ["Fake", "WorkflowResult", "run_workflow"]
+
+_BODIES: Final = ("map", "repeat", "group")
 
 type Fake = Callable[[dict[str, Any]], Any] | Any
 """What a node gives instead of running: a value, or a function of its resolved params. An `Exit` chooses the port;
@@ -69,7 +71,7 @@ async def run_workflow(
     issues = validate(document, plugins.registry)
     if any(issue.severity == "error" for issue in issues):
         raise WorkflowInvalid(issues)
-    unknown = set(fakes) - {entry["id"] for entry in document["nodes"]}
+    unknown = set(fakes) - {entry["id"] for part in _parts(document) for entry in part["nodes"]}
     if unknown:
         raise ValueError(f"There is no node {sorted(unknown)[0]!r} to fake.")
     calls: dict[str, list[dict[str, Any]]] = {}
@@ -94,6 +96,18 @@ async def run_workflow(
         await store.close()
 
 
+def _body(entry: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """The nodes inside of a node, with the key that they stand under."""
+    return next(((kind, entry[kind]) for kind in _BODIES if entry.get(kind) is not None), None)
+
+
+def _parts(part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The document, or a body, and all bodies inside."""
+    yield part
+    for body in filter(None, map(_body, part["nodes"])):
+        yield from _parts(body[1])
+
+
 def _with_fakes(document: Mapping[str, Any], fakes: Mapping[str, Fake]) -> dict[str, Any]:
     """The document with faked nodes of the fake type; their params stay, so that references are still resolved."""
     ports: dict[str, list[str]] = {}
@@ -103,8 +117,10 @@ def _with_fakes(document: Mapping[str, Any], fakes: Mapping[str, Fake]) -> dict[
     for entry in document["nodes"]:
         if entry["id"] in fakes:
             known = [port for port in dict.fromkeys(["main", *ports.get(entry["id"], ())]) if port != "error"]
-            entry = {key: value for key, value in entry.items() if key != "version"}
+            entry = {key: value for key, value in entry.items() if key not in ("version", *_BODIES)}
             entry |= {"type": "testing.fake", "params": {"ports": known, "params": entry.get("params", {})}}
+        elif (body := _body(entry)) is not None:
+            entry = {**entry, body[0]: _with_fakes(body[1], fakes)}
         entries.append(entry)
     return {**document, "nodes": entries}
 
@@ -116,8 +132,9 @@ def _fake_type(fakes: Mapping[str, Fake], calls: dict[str, list[dict[str, Any]]]
         type_id = "testing.fake"
 
         async def run(self, ctx: Context, params: _FakeParams) -> Any:
-            calls.setdefault(ctx.node_id, []).append(params.params)
-            fake = fakes[ctx.node_id]
+            node_id = ctx.node_id.rpartition(".")[2]  # `each[17].get` is the node `get`
+            calls.setdefault(node_id, []).append(params.params)
+            fake = fakes[node_id]
             result = fake(params.params) if callable(fake) else fake
             if inspect.isawaitable(result):
                 result = await result

@@ -129,6 +129,13 @@ def test_nodes_inside_count_as_nodes_of_the_document(found: Any) -> None:
     assert found(each(*many), take("z"), limits=Limits(nodes=5)) == ["error doc.too-large /nodes"]
 
 
+def test_a_misspelt_item_is_told_its_name(found: Any) -> None:
+    found(each(take("a", value="${{ ordr.id }}"), **{"as": "order"}))
+    assert found.issues[0].hint == "Did you mean 'order'?"
+    found(each(take("a", value="${{ zzz }}"), **{"as": "order"}))
+    assert found.issues[0].hint.endswith("execution, order, index.")
+
+
 # Borders
 
 

@@ -150,8 +150,8 @@ def _no_field(name: str, value: object, span: Span) -> EvaluationError:
     return foreign or EvaluationError("eval.type", f"{name_of(value).capitalize()} has no field '{name}'", span, hint)
 
 
-def missing_root(name: str, span: Span) -> EvaluationError:
-    """The error for a name that is not in the scope."""
+def missing_root(name: str, span: Span, more: Sequence[str] = ()) -> EvaluationError:
+    """The error for a name that is not in the scope; `more` are names that may be, besides the roots."""
     if name in ROOTS:
         hint = f"If it may be missing, write {name}?. or a default: ?? value."
         return EvaluationError("eval.missing-key", f"There is no '{name}' here", span, hint)
@@ -159,7 +159,7 @@ def missing_root(name: str, span: Span) -> EvaluationError:
         "ref.unknown-name",
         f"There is nothing called '{name}'",
         span,
-        lambda: did_you_mean(name, ROOTS) or f"Available names: {', '.join(ROOTS)}.",
+        lambda: did_you_mean(name, (*more, *ROOTS)) or f"Available names: {', '.join((*ROOTS, *more))}.",
     )
 
 

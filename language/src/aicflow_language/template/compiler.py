@@ -144,7 +144,7 @@ class _Compiler:
     def _reference(self, place: TemplateExpression, reference: Reference) -> None:
         if reference.root not in ROOTS:
             if reference.root not in self._names:
-                self._report(place, _unknown(place.source, reference))
+                self._report(place, _unknown(place.source, reference, tuple(self._names)))
         elif reference.root == "secrets":
             problem = _wrong_secret(place, reference)
             if problem is not None:
@@ -213,9 +213,9 @@ def _holds_opening(value: object) -> bool:
     return False
 
 
-def _unknown(source: str, reference: Reference) -> ExpressionError:
+def _unknown(source: str, reference: Reference, names: tuple[str, ...]) -> ExpressionError:
     start = reference.span[0]
-    error = missing_root(reference.root, (start, start + len(reference.root)))
+    error = missing_root(reference.root, (start, start + len(reference.root)), names)
     if start > 1 and source[start - 1] == "-" and (source[start - 2].isalnum() or source[start - 2] == "_"):
         hint = "Write a name with '-' in brackets: nodes[\"my-node\"].output."
         return ExpressionError(error.code, error.message, error.span, hint)
