@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from aicflow_python.sandbox import Call, Limits, ProcessSandbox
 
 if TYPE_CHECKING:
+    from aicflow.engine import Executions
+
     from tests.benchmarks.lab import Row
 
 CODE = "total = sum(inputs['values'])\nreturn {'total': total, 'mean': total / len(inputs['values'])}"
@@ -32,6 +35,8 @@ ROWS = {
         for n in range(5000)
     ]
 }
+AT_ONCE = (10, 50, 1000, 2000)
+LEAST = 100
 GOALS = {
     "warm call, scope execution": 0.3,
     "warm call, scope call": 2.0,
@@ -182,28 +187,76 @@ async def measure(calls: int) -> dict[str, float]:
     return figures | baselines(calls)
 
 
-async def at_once(count: int) -> tuple[float, float]:
-    """Executions of ten Python nodes a second, so many at once, and milliseconds of CPU of this process for each."""
+def ten_nodes() -> list[dict[str, Any]]:
+    """Ten Python nodes that do next to nothing."""
+    params = {"code": "return inputs['n'] + 1", "inputs": {"n": 1}}
+    return [{"id": f"n{i}", "type": "python.code", "params": params} for i in range(10)]
+
+
+async def at_once() -> list[Row]:
+    """Executions of ten Python nodes a second, so many at once, and what each costs this process and the sandbox's."""
     from aicflow_python import PythonCode
 
     from tests.benchmarks.lab import engine_on_sqlite, save
 
-    async with engine_on_sqlite("native", types=[PythonCode]) as executions:
-        params = {"code": "return inputs['n'] + 1", "inputs": {"n": 1}}
-        await save(executions, "code", [{"id": f"n{i}", "type": "python.code", "params": params} for i in range(10)])
+    rows: list[Row] = []
+    for many in AT_ONCE:
+        count = max(many, LEAST)
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        async with engine_on_sqlite("native", types=[PythonCode]) as executions:
+            await save(executions, "code", ten_nodes())
 
-        async def one() -> None:
-            started = await executions.start("code")
-            ended = await executions.wait(started.execution_id, 300)
-            assert ended is not None
-            assert ended.status == "succeeded"
+            async def one(executions: Executions = executions) -> None:
+                started = await executions.start("code")
+                ended = await executions.wait(started.execution_id, 300)
+                assert ended is not None
+                assert ended.status == "succeeded"
 
-        await one()
-        before, began = time.process_time(), time.perf_counter()
-        for _ in range(max(200 // count, 1)):
-            await asyncio.gather(*(one() for _ in range(count)))
-        done = max(200 // count, 1) * count
-        return done / (time.perf_counter() - began), (time.process_time() - before) * 1000 / done
+            await one()
+            before, began = time.process_time(), time.perf_counter()
+            for _ in range(count // many):
+                await asyncio.gather(*(one() for _ in range(many)))
+            took, spent = time.perf_counter() - began, time.process_time() - before
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        below = ended.ru_utime + ended.ru_stime - children.ru_utime - children.ru_stime
+        rows += figures_of(f"ten nodes, {many} at once", count, took, spent, rows)
+        rows.append(compared(f"ten nodes, {many} at once: its processes", below * 1000 / count, "ms of CPU", rows))
+    return rows
+
+
+async def by_webhook() -> list[Row]:
+    """The same on a real server, asked and answered by webhook."""
+    from tests.benchmarks.site import client, cpu_seconds, serving
+
+    respond = {"mode": "output", "timeout": 300}
+    hook = {"id": "hook", "type": "trigger.webhook", "params": {"path": "code", "respond": respond}}
+    rows: list[Row] = []
+    with serving("native", AICFLOW_MAX_CONNECTIONS="4096", AICFLOW_MAX_CONNECTIONS_PER_ADDRESS="4096") as site:
+        site.save("code", ten_nodes(), output="${{ nodes.n9.output }}", triggers=[hook])
+        asked = {"url": site.server.url + "/hooks/code", "headers": {}, "body": {}, "good": [200]}
+        await client("load", **asked, count=20, concurrency=5)
+        for many in AT_ONCE:
+            count, spent = max(many, LEAST), cpu_seconds(site.pid)
+            took = (await client("load", **asked, count=count, concurrency=many))["seconds"]
+            rows += figures_of(f"by webhook, {many} at once", count, took, cpu_seconds(site.pid) - spent, rows)
+    return rows
+
+
+def figures_of(case: str, count: int, took: float, spent: float, earlier: Sequence[Row]) -> list[Row]:
+    """So many executions that took so many seconds, and as many of the engine's CPU."""
+    return [
+        compared(case, count / took, "executions/s", earlier),
+        compared(f"{case}: the engine", spent * 1000 / count, "ms of CPU", earlier),
+    ]
+
+
+def compared(case: str, value: float, unit: str, earlier: Sequence[Row]) -> Row:
+    """A row beside the one of its kind with fewest at once."""
+    from tests.benchmarks.lab import Row
+
+    kind = case.partition(":")[2]
+    first = next((row.value for row in earlier if row.unit == unit and row.case.partition(":")[2] == kind), value)
+    return Row("python node", case, value, unit, f"{AT_ONCE[0]} at once", value / first)
 
 
 async def run() -> Sequence[Row]:
@@ -212,14 +265,9 @@ async def run() -> Sequence[Row]:
 
     figures = await measure(300)
     base = figures["baseline: exec in the same process"]
-    many = {count: await at_once(count) for count in (10, 50, 1000, 2000)}
-    found = [
-        Row("python node", f"ten nodes, {count} at once", value[i], unit, "10 at once", value[i] / many[10][i])
-        for count, value in many.items()
-        for i, unit in enumerate(("executions/s", "ms of CPU an execution"))
-    ]
     return [
-        *found,
+        *await at_once(),
+        *await by_webhook(),
         *(
             Row("python node", name, value, "/s" if "a second" in name else "ms", *comparison(name, value, base))
             for name, value in figures.items()

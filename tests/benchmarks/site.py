@@ -73,9 +73,9 @@ def environment(engine: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(engine: str) -> Iterator[Site]:
+def serving(engine: str, **options: str) -> Iterator[Site]:
     """A server on a fresh data folder."""
-    server = start_server(scratch() / "data", environment(engine))
+    server = start_server(scratch() / "data", environment(engine) | options)
     try:
         yield Site(server)
     finally:
