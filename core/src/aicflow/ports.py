@@ -44,16 +44,19 @@ from aicflow.kernel.ports.executions import (
     Projection,
     SlotLimit,
     StoredAnswer,
+    Subscription,
 )
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule, SizeReport, WorkflowSize
 from aicflow.kernel.ports.signals import Signal, SignalBus
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import (
     ApiKeyRecord,
+    EventStore,
     IdempotencyStore,
     KeyStore,
     NodeSetting,
     NodeSettingStore,
+    SentEvent,
     StateStore,
     TriggerStore,
     WorkflowRecord,
@@ -87,6 +90,7 @@ __all__ = [
     "EngineType",
     "Event",
     "EventBatch",
+    "EventStore",
     "EventsDamaged",
     "Execution",
     "ExecutionFilter",
@@ -115,6 +119,7 @@ __all__ = [
     "Runtime",
     "SecretRuntime",
     "SecretSource",
+    "SentEvent",
     "Settlement",
     "Signal",
     "SignalBus",
@@ -129,6 +134,7 @@ __all__ = [
     "StoreType",
     "StoreUnavailable",
     "StoredAnswer",
+    "Subscription",
     "Table",
     "TableStore",
     "TriggerInfo",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aicflow.host import retention
@@ -12,6 +13,7 @@ from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency
 from aicflow.kernel.ports.maintenance import RetentionRule
+from aicflow.kernel.ports.tables import SentEvent
 from aicflow.store.sqlite import SQLiteStore
 from aicflow.testing.store_samples import NOW, create, end, start
 
@@ -71,7 +73,11 @@ async def test_the_housekeeper_goes_on_when_the_store_is_away(tmp_path: Path) ->
         key = Idempotency("api", f"k{at}", "")
         await create(store.executions, f"ex_{at}", at=at, idempotency=key, fire=Fire("wf_a:hook", key.key))
     rules = [RetentionRule("failed", max_count=0)]
-    keeper = Housekeeper(Away(), rules, Clock(), every=0.01, key_age=50, fire_age=200)  # type: ignore[arg-type]
+    for event_id, at, ttl in (("ev_old", NOW, 30), ("ev_new", NOW + 90, 30), ("ev_long", NOW, 3_600)):
+        await store.sent.send(SentEvent(event_id, "order.paid", "42", None, at, at + ttl))
+    await store.sent.done(["ev_old", "ev_new", "ev_long"])
+    ages: Any = {"key_age": 50, "fire_age": 200, "events": store.sent, "event_age": 50}
+    keeper = Housekeeper(Away(), rules, Clock(), every=0.01, **ages)  # type: ignore[arg-type]
     keeper.start()
     async with asyncio.timeout(10):
         while len(await ids(store)) > 9:  # noqa: ASYNC110
@@ -82,6 +88,7 @@ async def test_the_housekeeper_goes_on_when_the_store_is_away(tmp_path: Path) ->
     # keys go by an age of their own, though nothing removed what they made
     assert await store.idempotency.find("api", f"k{NOW}") is None
     assert await store.idempotency.find("api", f"k{NOW + 90}") is not None
+    assert [event.id for event in (await store.sent.list(limit=9)).items] == ["ev_long", "ev_new"]
     assert (await create(store.executions, "ex_again", fire=Fire("wf_a:hook", f"k{NOW}"))).duplicate
     await store.close()
 

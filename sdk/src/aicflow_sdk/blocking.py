@@ -11,6 +11,7 @@ from types import MethodType
 from typing import Any, Concatenate, Self, overload
 
 from aicflow_sdk.models import Page
+from aicflow_sdk.resources.events import AsyncEvents
 from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
 from aicflow_sdk.resources.state import AsyncState
@@ -18,7 +19,9 @@ from aicflow_sdk.resources.triggers import AsyncTriggers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
 from aicflow_sdk.session import AsyncItems, AsyncPages
 
-__all__ = ["ApiKeys", "Executions", "Host", "NodeTypes", "Plugins", "State", "TriggerTypes", "Triggers", "Workflows"]
+__all__ = [
+    "ApiKeys", "Events", "Executions", "Host", "NodeTypes", "Plugins", "State", "TriggerTypes", "Triggers", "Workflows",
+]  # fmt: skip
 
 
 def run[T](coroutine: Coroutine[Any, Any, T]) -> T:
@@ -199,6 +202,14 @@ class State(Blocking[AsyncState]):
     get = _runs(AsyncState.get)
     put = _runs(AsyncState.put)
     delete = _runs(AsyncState.delete)
+
+
+class Events(Blocking[AsyncEvents]):
+    """Events from outside: sending them, and what was sent."""
+
+    send = _runs(AsyncEvents.send)
+    list = _pages(AsyncEvents.list)
+    get = _runs(AsyncEvents.get)
 
 
 class ApiKeys(Blocking[AsyncApiKeys]):

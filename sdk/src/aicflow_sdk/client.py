@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from aicflow_sdk.blocking import (
     ApiKeys,
+    Events,
     Executions,
     Host,
     NodeTypes,
@@ -18,6 +19,7 @@ from aicflow_sdk.blocking import (
     Workflows,
 )
 from aicflow_sdk.config import find_address
+from aicflow_sdk.resources.events import AsyncEvents
 from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
 from aicflow_sdk.resources.state import AsyncState
@@ -97,6 +99,7 @@ class AICFlow(_Client["httpx2.Client", "BlockingTransport"], Host):
         self.trigger_types = TriggerTypes(AsyncTriggerTypes(session))
         self.plugins = Plugins(AsyncPlugins(session))
         self.triggers = Triggers(AsyncTriggers(session))
+        self.events = Events(AsyncEvents(session))
         self.api_keys = ApiKeys(AsyncApiKeys(session))
         self.state = State(AsyncState(session))
 
@@ -129,6 +132,7 @@ class AsyncAICFlow(_Client["httpx2.AsyncClient", "AsyncTransport"], AsyncHost):
         self.trigger_types = AsyncTriggerTypes(session)
         self.plugins = AsyncPlugins(session)
         self.triggers = AsyncTriggers(session)
+        self.events = AsyncEvents(session)
         self.api_keys = AsyncApiKeys(session)
         self.state = AsyncState(session)
 

@@ -364,6 +364,19 @@ class StateEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SentEvent:
+    """An event from outside. Waits that begin before `expires_at` find it; `received` says by how many waits it was."""
+
+    id: str
+    name: str
+    key: str | None = None
+    data: Any = None
+    received_at: datetime
+    expires_at: datetime
+    received: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """An API key; never the key itself."""
 

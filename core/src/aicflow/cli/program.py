@@ -38,6 +38,7 @@ _COMMANDS: Final = {
     "executions": ("aicflow.cli.executions:executions", "Executions on a server."),
     "triggers": ("aicflow.cli.triggers:triggers", "Triggers of the workflows on a server."),
     "deliveries": ("aicflow.cli.triggers:deliveries", "What arrived for a trigger."),
+    "events": ("aicflow.cli.events:events", "Send events, and list what was sent."),
     "state": ("aicflow.cli.state:state", "What workflows on a server keep between executions."),
     "node-types": ("aicflow.cli.node_types:node_types", "Node types on a server."),
     "keys": ("aicflow.cli.keys:keys", "Create, list and revoke API keys."),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
+from aicflow.engine.events import EVENT_SCHEMA, EventKey, EventName
 from aicflow.kernel.context import Context
 from aicflow.kernel.errors import PermanentError
 from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
@@ -15,38 +16,54 @@ from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
 __all__ = ["GroupNode", "MapNode", "RepeatNode", "WaitNode", "WorkflowCall"]
 
 
+class AwaitedEvent(Params):
+    """Which event. Without `key`, one of that name whatever its key is."""
+
+    name: EventName
+    key: EventKey = Field(default=None, description="What the event's `key` must be, such as an order's number")
+
+    @model_validator(mode="after")
+    def _key_is_known(self) -> AwaitedEvent:
+        if self.key is None and "key" in self.model_fields_set:
+            raise ValueError("key is null, which no event is looked for by; leave it out to wait for any key")
+        return self
+
+
 class WaitParams(Params):
-    """How long to wait, or for what. With `answer_schema`, `seconds` or `until` is the time limit for the answer."""
+    """How long to wait, or for what. With `answer_schema` or `event`, `seconds` or `until` is the time limit."""
 
     seconds: float | None = Field(default=None, ge=0, le=315_360_000)
     until: str | None = Field(default=None, description="RFC 3339, such as 2027-01-31T09:00:00Z")
     answer_schema: dict[str, JsonValue] | bool | None = Field(
         default=None, description="JSON Schema that the answer must fit"
     )
+    event: AwaitedEvent | None = Field(default=None, description="The event to wait for")
     message: str | None = Field(default=None, max_length=2_000)
 
     @model_validator(mode="after")
     def _one_way(self) -> WaitParams:
         if self.seconds is not None and self.until is not None:
             raise ValueError("give seconds or until, not both")
-        if self.seconds is None and self.until is None and self.answer_schema is None:
-            raise ValueError("give seconds, until or answer_schema")
+        if self.event is not None and self.answer_schema is not None:
+            raise ValueError("give event or answer_schema, not both")
+        if self.seconds is None and self.until is None and self.answer_schema is None and self.event is None:
+            raise ValueError("give seconds, until, answer_schema or event")
         return self
 
 
 class WaitOutput(Output):
-    """What ended the wait. `answer` is null when the time came."""
+    """What ended the wait. `answer` is what was answered, or the event; null when the time came."""
 
     answered: bool
     answer: Any = None
 
 
 class WaitNode(Node[WaitParams, WaitOutput]):
-    """Wait for a time or for a person's answer.
+    """Wait for a time, for a person's answer or for an event.
 
     The execution holds no worker while it waits and survives restarts. Answer with
-    `POST /api/v1/executions/{id}/resume`. Leaves by `main` when the answer came (or, without `answer_schema`, when
-    the time came) and by `timeout` when no answer came in time.
+    `POST /api/v1/executions/{id}/resume`, send events with `POST /api/v1/events`. Leaves by `main` when the answer or
+    the event came (or, when neither was asked for, the time) and by `timeout` when it did not come in time.
     """
 
     type_id = "wait"
@@ -64,22 +81,25 @@ class WaitNode(Node[WaitParams, WaitOutput]):
                 seconds=params.seconds,
                 answer_schema=params.answer_schema,
                 message=params.message,
+                event=None if params.event is None else (params.event.name, params.event.key),
             )
         if ctx.answer.kind == "answered":
             return WaitOutput(answered=True, answer=ctx.answer.value)
-        return Exit("timeout" if params.answer_schema is not None else "main", WaitOutput(answered=False))
+        asked = params.answer_schema is not None or params.event is not None
+        return Exit("timeout" if asked else "main", WaitOutput(answered=False))
 
     @classmethod
     def ports_for(cls, params: Mapping[str, Any]) -> tuple[str, ...]:
-        """`timeout` exists only where an answer is awaited for a time."""
+        """`timeout` exists only where an answer or an event is awaited for a time."""
         limited = params.get("seconds") is not None or params.get("until") is not None
-        return ("main", "timeout") if params.get("answer_schema") is not None and limited else ("main",)
+        asked = params.get("answer_schema") is not None or params.get("event") is not None
+        return ("main", "timeout") if asked and limited else ("main",)
 
     @classmethod
     def output_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The answer has the schema that was asked for."""
+        """The answer has the schema that was asked for, or is an event."""
         schema = dict(cls.output_schema() or {})
-        asked = params.get("answer_schema")
+        asked = params.get("answer_schema") if params.get("event") is None else EVENT_SCHEMA
         if isinstance(asked, dict | bool):
             schema["properties"] = {**schema["properties"], "answer": {"anyOf": [asked, {"type": "null"}]}}
         return schema

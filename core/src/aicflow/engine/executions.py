@@ -35,6 +35,7 @@ from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.engine import Engine
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, StoredAnswer
 from aicflow.kernel.ports.store import Store
+from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.records import Observer
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.values import dumps, loads
@@ -255,6 +256,17 @@ class Executions(Starter):
     async def _waiting(self, execution_id: str, around: str | None = None) -> dict[str, Step]:
         steps = await self.steps(execution_id, outputs=False, around=around)
         return {step.node_id: step for step in steps if step.status == "waiting"}
+
+    async def send_event(self, event: SentEvent, *, idempotency: Idempotency | None = None) -> SentEvent:
+        """Keep an event and wake the steps that wait for it; durable when it returns. With an id that is kept already,
+        the event that has it. Raises KeyUsed."""
+        kept, answers = await self.store.sent.send(event, idempotency=idempotency)
+        for execution_id, answer in answers:
+            self.deliver(execution_id, answer)
+            self._env.hint("answer", execution_id)
+        if answers:
+            self._worker.wake()
+        return kept
 
     async def wait(self, execution_id: str, timeout: float | None = None) -> Execution | None:
         """The execution once it has ended; None when it has not within `timeout` seconds. Raises NotFound."""

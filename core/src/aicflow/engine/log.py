@@ -15,7 +15,15 @@ from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.events import History, encode_event, fold
 from aicflow.kernel.execution import SETTLED_EVENTS, Execution
-from aicflow.kernel.ports.executions import Appended, EventBatch, ExecutionStore, ItemResult, Projection
+from aicflow.kernel.ports.executions import (
+    Appended,
+    EventBatch,
+    ExecutionStore,
+    ItemResult,
+    Projection,
+    StoredAnswer,
+    Subscription,
+)
 from aicflow.kernel.values import dumps
 
 __all__ = ["SEALED", "ExecutionLog", "read_events", "read_history"]
@@ -63,6 +71,10 @@ class ExecutionLog:
         self._outputs: dict[str, bytes] = {}
         self._consumed: list[tuple[str, int]] = []
         self._items: list[ItemResult] = []
+        self.on_answer: Callable[[StoredAnswer], None] | None = None
+        self._subscribed: dict[str, int] = {}
+        self._subscriptions: list[Subscription] = []
+        self._early: set[tuple[str, int]] = set()
         self._progress: dict[str, tuple[int, Mapping[str, Any]]] = {}
         self._projection: Projection | None = None
         self._sealed = False
@@ -152,6 +164,25 @@ class ExecutionLog:
         """The pending events carry what the answer to this wait led to; forget it when they are committed."""
         self._consumed.append((node_id, call))
 
+    def subscribe(self, wait: Subscription) -> None:
+        """Let the step's wait for an event begin with the pending events; one that came before is told to `on_answer`
+        when they are committed."""
+        self._subscribed[wait.node_id] = wait.call
+        self._subscriptions.append(wait)
+
+    def subscribed(self, node_id: str, call: int) -> None:
+        """An earlier turn had begun the step's wait for an event."""
+        self._subscribed[node_id] = call
+
+    def received(self, node_id: str) -> None:
+        """The step has the event that it waited for, if it did for one."""
+        self._subscribed.pop(node_id, None)
+
+    def unsubscribe(self, node_id: str) -> None:
+        """The step waits no more, and had no event: one that comes at this moment is left for the next wait."""
+        if (call := self._subscribed.pop(node_id, None)) is not None:
+            self._subscriptions.append(Subscription(node_id, call))
+
     def flush_soon(self) -> None:
         """Flush when the running task next yields."""
         if self._timer is not None:
@@ -203,6 +234,7 @@ class ExecutionLog:
         outputs, self._outputs = self._outputs, {}
         consumed, self._consumed = self._consumed, []
         items, self._items = self._items, []
+        subscriptions, self._subscriptions = self._subscriptions, []
         busy = self._busy = asyncio.get_running_loop().create_future()
         try:
             batch = EventBatch(self.committed + 1, events)
@@ -215,6 +247,7 @@ class ExecutionLog:
                 outputs,
                 consumed,
                 items,
+                subscriptions,
             )
             appended = await retry_while_unavailable(append, self._execution.id)
         except BaseException:
@@ -229,6 +262,11 @@ class ExecutionLog:
         if appended.cancel_requested and self.on_cancel is not None:
             self.on_cancel()
         self._env.hub.publish(self._execution.id, self._execution.workflow_id, first, events)
+        for answer in appended.answers:
+            wait = answer.node_id, answer.call
+            if self._subscribed.get(answer.node_id) == answer.call and wait not in self._early and self.on_answer:
+                self._early.add(wait)
+                self.on_answer(answer)
         return appended
 
     def _give_up(self, error: BaseException) -> None:
@@ -238,7 +276,7 @@ class ExecutionLog:
     def close(self) -> None:
         """Take no more events: what is added from now on is dropped."""
         self.closed = True
-        self._lost = self.on_cancel = None
+        self._lost = self.on_cancel = self.on_answer = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

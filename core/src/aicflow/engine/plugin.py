@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from aicflow.kernel.execution import Event
     from aicflow.kernel.node import NodeType
     from aicflow.kernel.ports.engine import Engine
+    from aicflow.kernel.trigger import TriggerType
 
-__all__ = ["aicflow_engines", "aicflow_nodes", "aicflow_observers", "aicflow_secrets"]
+__all__ = ["aicflow_engines", "aicflow_nodes", "aicflow_observers", "aicflow_secrets", "aicflow_triggers"]
 
 _logger = logging.getLogger("aicflow.executions")
 
@@ -49,6 +50,14 @@ def aicflow_nodes() -> Sequence[NodeType]:
     from aicflow.engine.builtins import GroupNode, MapNode, RepeatNode, WaitNode, WorkflowCall
 
     return [WaitNode, WorkflowCall, MapNode, RepeatNode, GroupNode]
+
+
+@hookimpl
+def aicflow_triggers() -> Sequence[TriggerType]:
+    """The trigger that events from outside fire."""
+    from aicflow.engine.events import EventTrigger
+
+    return [EventTrigger]
 
 
 @hookimpl

@@ -102,6 +102,9 @@ def _step(step: Step) -> str:
             return f"{step.node_id} was interrupted by a crash and waits for retry, skip or fail"
         until = f" until {wait['until']}" if wait.get("until") else ""
         what = "an answer" if wait.get("reason") == "answer" else "its time"
+        if (event := wait.get("event")) is not None:
+            key = "" if event["key"] is None else f" with key {event['key']}"
+            what = f"event {event['name']}{key}"
         return f"{step.node_id} waits for {what}{until}"
     done = f"{progress_text(step.progress)}, " if step.progress else ""
     return f"{step.node_id} runs ({done}attempt {step.attempt}, since {step.started_at})"

@@ -18,7 +18,19 @@ from aicflow.host.docs_page import docs_routes, root
 from aicflow.host.gate import Access, Gate, require
 from aicflow.host.plugins import Plugins
 from aicflow.host.problems import handlers
-from aicflow.host.routes import catalogue, executions, health, keys, preview, state, steps, streams, triggers, workflows
+from aicflow.host.routes import (
+    catalogue,
+    events,
+    executions,
+    health,
+    keys,
+    preview,
+    state,
+    steps,
+    streams,
+    triggers,
+    workflows,
+)
 from aicflow.host.runtime import HostRuntime, running
 from aicflow.host.settings import Settings
 from aicflow.host.wiring import installed_plugins
@@ -68,7 +80,7 @@ def create_app(
 
     app.router.routes.append(executions.start_route)  # first: the call that must be quick
     app.router.routes.extend(streams.sockets())
-    for module in (workflows, preview, streams, executions, steps, catalogue, triggers, state, keys, health):
+    for module in (workflows, preview, streams, executions, steps, catalogue, triggers, events, state, keys, health):
         app.include_router(module.routes)
     app.openapi = partial(_document, app)  # type: ignore[method-assign]
     pages = [root(docs=settings.docs), *(docs_routes(app.openapi) if settings.docs else ())]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule
+from aicflow.kernel.ports.tables import EventStore
 
 __all__ = ["Housekeeper", "Swept", "sweep"]
 
@@ -59,7 +60,11 @@ class Housekeeper:
         every: float,
         key_age: float,
         fire_age: float,
+        events: EventStore,
+        event_age: float,
     ) -> None:
+        self._events = events
+        self._event_age = event_age
         self._key_age = key_age
         self._fire_age = fire_age
         self._maintenance = maintenance
@@ -86,10 +91,18 @@ class Housekeeper:
                 return
             await asyncio.sleep(_PAUSE)
 
+    async def _forget_events(self) -> None:
+        now = self._clock.now()
+        while True:
+            if not await self._events.forget(received_before=now - self._event_age, now=now):
+                return
+            await asyncio.sleep(_PAUSE)
+
     async def _run(self) -> None:
         while True:
             try:
                 await self._forget_keys()
+                await self._forget_events()
                 swept = await sweep(self._maintenance, self._rules, self._clock.now())
                 if swept.executions:
                     _log.info(

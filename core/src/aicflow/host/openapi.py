@@ -24,6 +24,7 @@ _READ_BY_ROUTES: Final = (
     requests.BulkRequest,
     requests.PatchNodeType,
     requests.FireTrigger,
+    requests.SendEvent,
     requests.CreateApiKey,
     requests.PutState,
     WorkflowDocument,

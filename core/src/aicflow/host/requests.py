@@ -20,6 +20,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from aicflow.engine.events import EventKey, EventName
 from aicflow.host.keys import SCOPES
 from aicflow.kernel.execution import ExecutionStatus
 
@@ -34,6 +35,7 @@ __all__ = [
     "PutState",
     "RerunExecution",
     "ResumeExecution",
+    "SendEvent",
     "StartExecution",
     "instant",
 ]
@@ -166,6 +168,17 @@ class FireTrigger(_Request):
     """Fire a trigger now, with this payload."""
 
     payload: JsonValue = None
+
+
+class SendEvent(_Request):
+    """An event. One with an `id` that was sent before changes nothing. Steps that begin to wait within `ttl` seconds
+    find it (AICFLOW_EVENT_TTL unless said)."""
+
+    name: EventName
+    key: EventKey = None
+    data: JsonValue = None
+    id: str | None = Field(default=None, pattern=r"^[!-~]{1,200}$")
+    ttl: float | None = Field(default=None, ge=0, le=31_536_000)
 
 
 class CreateApiKey(_Request):

@@ -12,6 +12,7 @@ from aicflow.engine.clock import SystemClock
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.worker.watchdog import LoopWatchdog
 from aicflow.host.datadir import DataDir, write_private
+from aicflow.host.event_triggers import EventDispatcher
 from aicflow.host.housekeeping import Housekeeper
 from aicflow.host.keys import KeyRing, is_well_formed, new_key
 from aicflow.host.metrics import Metrics
@@ -80,6 +81,7 @@ class HostRuntime:
             self.executions, store, self.secrets, self.clock, settings.max_body_bytes
         )
         self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime, self.secrets)
+        self.events = EventDispatcher(store, self.trigger_service)
         limits = Limits(depth=settings.max_document_depth, nodes=settings.max_document_nodes)
         self.workflows = WorkflowService(
             store,
@@ -184,6 +186,8 @@ async def running(
         stack.push_async_callback(runtime.warm_up.stop)
         stack.push_async_callback(runtime.trigger_service.stop)
         await runtime.trigger_service.start()
+        stack.push_async_callback(runtime.events.stop)
+        runtime.events.start()
         keeper = Housekeeper(
             store.maintenance,
             settings.retention_rules,
@@ -191,6 +195,8 @@ async def running(
             every=settings.retention_every,
             key_age=age(settings.idempotency_age),
             fire_age=age(settings.fire_age),
+            events=store.sent,
+            event_age=age(settings.event_age),
         )
         stack.push_async_callback(keeper.stop)
         keeper.start()

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.execution import Event, Execution, FailureReport, Step
-from aicflow.kernel.ports.tables import ApiKeyRecord, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.tables import ApiKeyRecord, SentEvent, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Provider
 from aicflow.kernel.trigger import Delivery
 
@@ -266,6 +266,7 @@ PAGES: Final = {
     "ExecutionPage": "Execution",
     "NodeTypePage": "NodeType",
     "PluginPage": "Plugin",
+    "SentEventPage": "SentEvent",
     "StatePage": "StateEntry",
     "TriggerPage": "Trigger",
     "TriggerTypePage": "TriggerType",
@@ -277,7 +278,7 @@ PAGES: Final = {
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, BulkResult, Delivery, Event, Events, Execution, ExpressionPreview, Fires, Issue, Item, NodeType,
-    Plugin, ProblemDocument, Ready, StateEntry, Step, StreamEvent, Trigger, TriggerType, ValidationResult, Why,
+    Plugin, ProblemDocument, Ready, SentEvent, StateEntry, Step, StreamEvent, Trigger, TriggerType, ValidationResult, Why,
     WorkflowDiff,
     WorkflowRecord, WorkflowVersion,
 )  # fmt: skip

@@ -96,6 +96,13 @@ class Settings(BaseSettings):
         default="90d",
         description="How long a trigger remembers the id of a delivery and the time of a fire, to start nothing twice",
     )
+    event_ttl: str = Field(
+        default="1h", description="How long an event is found by waits that begin after it, unless its sender says"
+    )
+    event_age: str = Field(
+        default="7d", description="How long an event is kept in the list, and its id not taken for another one"
+    )
+    max_event_bytes: int = Field(default=262_144, ge=1, description="Largest data of an event, in bytes of JSON")
     retention_every: float = Field(
         default=600.0, gt=0, le=86_400, description="Seconds between two rounds that remove what is not kept"
     )
@@ -120,7 +127,7 @@ class Settings(BaseSettings):
         retention.ages(value)
         return value
 
-    @field_validator("idempotency_age", "fire_age")
+    @field_validator("idempotency_age", "fire_age", "event_ttl", "event_age")
     @classmethod
     def _age(cls, value: str) -> str:
         retention.age(value)

@@ -16,7 +16,7 @@ from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.execution import Execution, Step, TriggerInfo
 from aicflow.kernel.issues import Issue
-from aicflow.kernel.ports.tables import ApiKeyRecord, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.tables import ApiKeyRecord, SentEvent, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import RegisteredNode, RegisteredTrigger, Registry
 from aicflow.kernel.serialization import shower
 from aicflow.kernel.trigger import Delivery
@@ -25,13 +25,14 @@ from aicflow.problems import problem_of
 
 __all__ = [
     "api_key_view", "bulk_view", "delivery_view", "execution_view", "item_view", "node_type_view", "plugin_view",
-    "state_view", "step_view", "trigger_type_view", "version_view", "workflow_view",
+    "sent_event_view", "state_view", "step_view", "trigger_type_view", "version_view", "workflow_view",
 ]  # fmt: skip
 
 
 _EXECUTION: Final = shower(Execution)
 _STEP: Final = shower(Step)
 _DELIVERY: Final = shower(Delivery)
+_SENT: Final = shower(SentEvent)
 _TRIGGER: Final = shower(TriggerInfo)
 _VERSION: Final = shower(WorkflowVersion)
 _WORKFLOW: Final = shower(WorkflowRecord)
@@ -48,6 +49,13 @@ def workflow_view(
         del out["document"]
     if issues is not None:
         out["issues"] = [issue.to_dict() for issue in issues]
+    return out
+
+
+def sent_event_view(event: SentEvent, mask: Mask, *, values: bool = True) -> dict[str, Any]:
+    """An event from outside; without `values` its data is left out."""
+    out = _SENT(event)
+    out["data"] = mask.value(out["data"]) if values else None
     return out
 
 

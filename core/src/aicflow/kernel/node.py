@@ -54,6 +54,7 @@ class Wait:
     `until`: seconds since 1970 UTC; or `seconds` from now; neither for as long as it takes. `answer_schema`: JSON
     Schema that an answer must fit; None refuses answers. `message`: what the person who looks at the execution should
     know. `again`: the question of the wait before is asked again; an answer to that one is an answer to this one.
+    `event`: the name and key (None: any) of the event that is the answer.
     """
 
     until: float | None = None
@@ -61,6 +62,7 @@ class Wait:
     message: str | None = None
     seconds: float | None = None
     again: bool = False
+    event: tuple[str, str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from aicflow.kernel.clock import iso
 from aicflow.kernel.execution import FailureReport, TriggerInfo
-from aicflow.kernel.values import loads
+from aicflow.kernel.ports.tables import SentEvent
+from aicflow.kernel.values import dumps, loads
 
-__all__ = ["failure_from", "trigger_from"]
+__all__ = ["event_answer", "failure_from", "trigger_from"]
 
 _TRIGGER_FIELDS = frozenset(field.name for field in fields(TriggerInfo))
 _FAILURE_FIELDS = frozenset(field.name for field in fields(FailureReport))
@@ -34,3 +36,9 @@ def failure_from(encoded: bytes | str | None) -> FailureReport | None:
         return None
     known = {k: v for k, v in report.items() if k in _FAILURE_FIELDS}
     return FailureReport(**{"code": "unknown", "message": "", **known})
+
+
+def event_answer(event: SentEvent) -> bytes:
+    """What a wait is answered with that receives the event."""
+    told = {"id": event.id, "name": event.name, "key": event.key, "data": event.data}
+    return dumps({**told, "received_at": iso(event.received_at)})

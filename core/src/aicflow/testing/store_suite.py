@@ -20,6 +20,7 @@ from aicflow.testing.store_lists import ListCases
 from aicflow.testing.store_maintenance import MaintenanceCases
 from aicflow.testing.store_queue import QueueCases
 from aicflow.testing.store_repeats import RepeatCases
+from aicflow.testing.store_sent import SentCases
 from aicflow.testing.store_slots import SlotCases
 from aicflow.testing.store_tables import TableCases
 
@@ -27,5 +28,7 @@ __all__ = ["StoreSuite"]
 
 
 @pytest.mark.asyncio
-class StoreSuite(ExecutionCases, ListCases, QueueCases, SlotCases, TableCases, MaintenanceCases, RepeatCases):
+class StoreSuite(
+    ExecutionCases, ListCases, QueueCases, SlotCases, TableCases, MaintenanceCases, RepeatCases, SentCases
+):
     """All of it. Each test is given an open, empty store by the fixture `store`."""

@@ -60,6 +60,7 @@ class ExecutionRun:
         self.mask = Mask(parent=env.secrets.mask)
         self.log = ExecutionLog(env, execution, self.mask, self._lost)
         self.log.on_cancel = partial(self.stop, "cancelled")
+        self.log.on_answer = self.deliver
         self._resumption = resume_from(plan, claimed, env.seal)
         self.mask.add(*self._resumption.hidden)
         self.stalled = self._resumption.stalled

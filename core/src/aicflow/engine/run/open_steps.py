@@ -103,6 +103,7 @@ class OpenSteps:
         """Interrupt the steps whose ids begin with this, and return them."""
         steps = [step for step in self.by_id.values() if step.id.startswith(prefix)]
         for step in steps:
+            self._log.unsubscribe(step.id)
             if (task := step.running) is not None:
                 task.cancel()
         self.sleepers.stop_inside(prefix)

@@ -23,7 +23,7 @@ from aicflow.kernel.errors import NodeError, PermanentError
 from aicflow.kernel.execution import Execution, FailureReport, Step
 from aicflow.kernel.node import StartChild, Wait
 from aicflow.kernel.ports.engine import RunStep, Settlement, Skip
-from aicflow.kernel.ports.executions import StoredAnswer
+from aicflow.kernel.ports.executions import StoredAnswer, Subscription
 from aicflow.kernel.values import dumps, loads
 from aicflow.language.plan import Body, Plan, PlannedNode
 
@@ -409,6 +409,8 @@ class StepRunner:
 
     async def _resume_wait(self, step: OpenStep, wait: dict[str, Any]) -> Answer | _Ended:
         answer = step.take_answer()
+        if "event" in wait:
+            self._run.log.subscribed(step.id, wait["call"])
         if wait.get("child") is not None:
             return await self._follow_child(step, wait["child"], answer)
         if answer is not None:
@@ -436,6 +438,8 @@ class StepRunner:
             waits.asked = waits.number
         if waits.asked != waits.number:
             data["asked"] = waits.asked
+        if wanted.event is not None:
+            data |= {"reason": "event", "event": dict(zip(("name", "key"), wanted.event, strict=True))}
         until = wanted.until
         if wanted.seconds is not None:
             until = run.env.clock.now() + wanted.seconds
@@ -446,6 +450,9 @@ class StepRunner:
         if wanted.message is not None:
             data["message"] = wanted.message
         run.log.add("step.waiting", step.id, step.attempt, data)
+        if wanted.event is not None:
+            run.log.subscribe(Subscription(step.id, waits.number, *wanted.event, at=run.env.clock.now()))
+            run.log.flush_soon()
         step.begun = Step(step.id, "waiting", step.attempt, wait=data)
         return await self._until(step, until, wanted.seconds)
 
@@ -476,14 +483,17 @@ class StepRunner:
         if woken is not None:
             return self._take(step, woken)
         step.waits.wake("timeout")
+        self._run.log.unsubscribe(step.id)
         return Answer("timeout")
 
     def _take(self, step: OpenStep, answer: StoredAnswer) -> Answer | _Ended:
         """What an answer means: the value for the node, another attempt, or a settlement."""
         if answer.kind == "answered":
             step.waits.wake("answer", call=answer.call)
+            self._run.log.received(step.id)
             return Answer("answered", loads(answer.value))
         self._run.log.consume_answer(step.id, answer.call)
+        self._run.log.unsubscribe(step.id)
         if answer.kind == "retry":
             return _Ended((), again=True)
         if answer.kind == "fail":
@@ -503,7 +513,7 @@ class StepRunner:
     ) -> StoredAnswer | _Ended | None:
         """Wait for an instant or an answer: None when the time came."""
         answer = step.take_answer()
-        if answer is not None:
+        if answer is not None and (answer.call == 0 or step.waits.takes(answer.call)):
             return answer
         if self.stops(step.node):
             return _Ended(())

@@ -10,22 +10,9 @@ from aicflow.kernel.errors import EventsDamaged
 from aicflow.kernel.execution import Execution, ExecutionStatus, WhenFull
 
 __all__ = [
-    "Appended",
-    "Claimed",
-    "Created",
-    "EventBatch",
-    "ExecutionFilter",
-    "ExecutionStore",
-    "Fire",
-    "Idempotency",
-    "ItemResult",
-    "Labels",
-    "NewExecution",
-    "Page",
-    "Projection",
-    "SlotLimit",
-    "StoredAnswer",
-]
+    "Appended", "Claimed", "Created", "EventBatch", "ExecutionFilter", "ExecutionStore", "Fire", "Idempotency",
+    "ItemResult", "Labels", "NewExecution", "Page", "Projection", "SlotLimit", "StoredAnswer", "Subscription",
+]  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -149,10 +136,12 @@ class Created:
 
 @dataclass(slots=True)
 class Appended:
-    """What came of `append`. `admitted`: ids of queued executions that got the slots this one freed."""
+    """What came of `append`. `admitted`: ids of queued executions that got the slots this one freed. `answers`: all
+    that the execution has, if the append had subscriptions."""
 
     cancel_requested: bool = False
     admitted: tuple[str, ...] = ()
+    answers: tuple[StoredAnswer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +153,17 @@ class StoredAnswer:
     kind: Literal["answered", "retry", "skip", "fail"]
     value: bytes
     call: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A wait of a step, from `at`, for an event of this name and key (None: any). Without `name`, that wait is over."""
+
+    node_id: str
+    call: int
+    name: str | None = None
+    key: str | None = None
+    at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -236,14 +236,17 @@ class ExecutionStore(Protocol):
         outputs: Mapping[str, bytes] | None = None,
         consumed: Sequence[tuple[str, int]] = (),
         items: Sequence[ItemResult] = (),
+        subscriptions: Sequence[Subscription] = (),
     ) -> Appended:
         """Append the batch, if the claim `epoch` still holds and `batch.first_seq` follows the last event, and update
         the projection. `outputs` are step outputs too large for events, by node id; `consumed` are the waits, as node
-        id and call, whose answers are removed (a terminal projection removes all of them); `items` are items that have
-        ended. A waiting or terminal projection ends the claim; an execution that becomes waiting while it has an answer
-        or a cancel request is claimable at once. The terminal projection of an execution with a `parent_node_id` gives
-        the wait `parent_call` of that step of its parent, unless the parent has ended, the answer `{"child": id}` in
-        the same transaction, which makes the parent claimable if it waits.
+        id and call, whose answers are removed (a terminal projection removes all of them); `items` are items that
+        have ended. A subscription is answered at once with the first kept event that fits and that no wait of the
+        execution has; when its wait is over without having been answered, what it was given is there for the next. A
+        waiting or terminal projection ends the claim; an execution that becomes waiting while it has an answer or a
+        cancel request is claimable at once. The terminal projection of an execution with a `parent_node_id` gives the
+        wait `parent_call` of that step of its parent, unless the parent has ended, the answer `{"child": id}` in the
+        same transaction, which makes the parent claimable if it waits.
         Raises StaleClaim; then nothing was written. A repeat, with the same epoch and the same events as are stored
         under their numbers, does nothing and returns: so a store, or its caller, that lost the answer to a write just
         writes again."""

@@ -15,7 +15,17 @@ from typing import Any, Final, NamedTuple
 
 from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.execution import TERMINAL_STATUSES, TRIGGER_KINDS
-from aicflow.kernel.ports.executions import Appended, Created, EventBatch, Fire, ItemResult, NewExecution, Projection
+from aicflow.kernel.ports.executions import (
+    Appended,
+    Created,
+    EventBatch,
+    Fire,
+    ItemResult,
+    NewExecution,
+    Projection,
+    StoredAnswer,
+    Subscription,
+)
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.concurrency import ConcurrencyLimiter, limits_from_json, limits_to_json
 from aicflow.store.instants import micros, now
@@ -30,6 +40,7 @@ LARGE: Final = 16_384
 """From so many bytes on a value is kept once, however often it is stored."""
 
 _CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP, _ITEMS, _NO_ITEMS = 1, 2, 3, 4, 5, 6, 7, 8, 9
+_SUBSCRIBE: Final = 10
 _STALE, _CANCEL = 1, 2
 _MOST_ROWS: Final = 256
 
@@ -78,6 +89,8 @@ class _Row(NamedTuple):
     received_at: int | None = None
     delivered: bytes | None = None
     hash: bytes | None = None
+    event_name: str | None = None
+    event_key: str | None = None
 
 
 _COLUMNS: Final = len(_Row._fields)
@@ -105,7 +118,7 @@ class Append:
 
     __slots__ = (
         "batch", "body", "consumed", "epoch", "error", "execution_id", "forgotten", "future", "items", "outputs",
-        "projection", "result",
+        "projection", "result", "subscriptions",
     )  # fmt: skip
 
     def __init__(
@@ -117,6 +130,7 @@ class Append:
         outputs: Mapping[str, bytes] | None,
         consumed: Sequence[tuple[str, int]],
         items: Sequence[ItemResult],
+        subscriptions: Sequence[Subscription],
     ) -> None:
         self.execution_id = execution_id
         self.epoch = epoch
@@ -136,6 +150,7 @@ class Append:
                 if item.index >= 0 and (at >= last or not item.step_id.startswith(self.forgotten))
             ]
             self.items = _items_text(kept)
+        self.subscriptions = subscriptions
         self.future: Future[Any] | None = None
         self.result: Appended | None = None
         self.error: BaseException | None = None
@@ -238,6 +253,7 @@ class Batch:
                 if book is None or op.execution_id in book:
                     return True
                 rows += 1 + len(op.outputs or ()) + len(op.consumed) + (op.items is not None) + _is_large(op.projection)
+                rows += len(op.subscriptions)
         return rows > _MOST_ROWS
 
     def write(self, connection: sqlite3.Connection, group: Sequence[Create | Append]) -> None:
@@ -251,7 +267,7 @@ class Batch:
         cancel: list[str] = []
         for i, op in enumerate(group):
             if type(op) is Append:
-                if op.projection is None and not op.outputs and not op.consumed and op.items is None:
+                if op.projection is None and not (op.outputs or op.consumed or op.items or op.subscriptions):
                     batch = op.batch
                     last_seq = batch.first_seq + len(batch.events) - 1
                     narrow.append((_PROGRESS, i, op.execution_id, batch.first_seq, last_seq, op.body, op.epoch))
@@ -320,6 +336,10 @@ class Batch:
             elif what == _CANCEL and op.result is not None:
                 op.result.cancel_requested = True
         self._notes.clear()
+        for op in group:
+            if type(op) is Append and op.subscriptions and op.error is None and op.result is not None:
+                found = connection.execute(_ANSWERS, (op.execution_id,)).fetchall()
+                op.result.answers = tuple(StoredAnswer(*row) for row in found)
 
     def _release(self, book: ConcurrencyLimiter, group: Sequence[Create | Append]) -> list[str]:
         promoted: list[str] = []
@@ -446,7 +466,7 @@ def _append_rows(i: int, op: Append) -> list[_Row]:
             output=None if outputs is not op.outputs else projection.output,
             error=projection.error,
         )
-    if not outputs and not op.consumed and op.items is None:
+    if not (outputs or op.consumed or op.items or op.subscriptions):
         return [row]
     part = partial(_Row, i=i, id=op.execution_id, first_seq=first_seq, epoch=op.epoch)
     return [
@@ -454,6 +474,17 @@ def _append_rows(i: int, op: Append) -> list[_Row]:
         *(part(_CONSUME, name=node_id, call=call) for node_id, call in op.consumed),
         *(part(_NO_ITEMS, name=name) for name in op.forgotten),
         *([part(_ITEMS, body=op.items)] if op.items is not None else ()),
+        *(
+            part(
+                _SUBSCRIBE,
+                name=one.node_id,
+                call=one.call,
+                event_name=one.name,
+                event_key=one.key,
+                created_at=micros(one.at),
+            )
+            for one in op.subscriptions
+        ),
         row,
     ]
 
@@ -495,6 +526,7 @@ def request_cancel(connection: sqlite3.Connection, ids: Sequence[str]) -> None:
     connection.execute(_REQUEST_CANCEL, (dumps(ids).decode(),))
 
 
+_ANSWERS = "SELECT node_id, kind, value, call FROM answers WHERE execution_id = ?"
 _LIMITED = """
 SELECT json_group_array(json_array(id, priority, limits, admitted, cancel_requested)) FROM (
   SELECT * FROM executions INDEXED BY executions_limited

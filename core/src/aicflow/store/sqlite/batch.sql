@@ -110,3 +110,44 @@ CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN NEW.kind = 6 B
     SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1
       AND status = 'running');
 END;
+
+-- a wait for an event, or without a name its end. It goes before its append too
+CREATE TEMP TRIGGER batch_subscribe INSTEAD OF INSERT ON batch WHEN NEW.kind = 10 AND EXISTS (
+  SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1
+    AND status = 'running') BEGIN
+  DELETE FROM subscriptions WHERE execution_id = NEW.id AND node_id = NEW.name AND call = NEW.call;
+  -- what came at the last moment is there for the next wait
+  DELETE FROM answers WHERE execution_id = NEW.id AND node_id = NEW.name AND call = NEW.call;
+  UPDATE sent_events SET received = received - 1 WHERE n IN (
+    SELECT event FROM receipts WHERE execution_id = NEW.id AND node_id = NEW.name AND call = NEW.call);
+  DELETE FROM receipts WHERE execution_id = NEW.id AND node_id = NEW.name AND call = NEW.call;
+  INSERT INTO subscriptions (execution_id, node_id, call, name, key, since)
+    SELECT NEW.id, NEW.name, NEW.call, NEW.event_name, NEW.event_key, NEW.created_at WHERE NEW.event_name IS NOT NULL;
+END;
+
+-- an event that came before the wait for it
+CREATE TEMP TRIGGER early_event AFTER INSERT ON main.subscriptions WHEN NEW.key IS NOT NULL BEGIN
+  INSERT INTO receipts SELECT NEW.execution_id, n, NEW.node_id, NEW.call FROM sent_events
+    WHERE name = NEW.name AND key = NEW.key AND expires_at > NEW.since
+      AND NOT EXISTS (SELECT 1 FROM receipts WHERE execution_id = NEW.execution_id AND event = n) ORDER BY n LIMIT 1;
+END;
+CREATE TEMP TRIGGER early_event_any_key AFTER INSERT ON main.subscriptions WHEN NEW.key IS NULL BEGIN
+  INSERT INTO receipts SELECT NEW.execution_id, n, NEW.node_id, NEW.call FROM sent_events
+    WHERE name = NEW.name AND expires_at > NEW.since
+      AND NOT EXISTS (SELECT 1 FROM receipts WHERE execution_id = NEW.execution_id AND event = n) ORDER BY n LIMIT 1;
+END;
+
+-- whichever came first, the event or the wait: the answer is made in the same transaction
+CREATE TEMP TRIGGER event_received AFTER INSERT ON main.receipts BEGIN
+  INSERT OR IGNORE INTO answers (execution_id, node_id, call, kind, value)
+    SELECT NEW.execution_id, NEW.node_id, NEW.call, 'answered', body FROM sent_events WHERE n = NEW.event;
+  UPDATE sent_events SET received = received + 1 WHERE n = NEW.event;
+  UPDATE executions SET due_at = -1 WHERE id = NEW.execution_id AND status = 'waiting';
+  DELETE FROM subscriptions
+    WHERE execution_id = NEW.execution_id AND node_id = NEW.node_id AND call = NEW.call;
+END;
+
+CREATE TEMP TRIGGER waits_ended AFTER UPDATE OF finished_at ON main.executions WHEN NEW.finished_at IS NOT NULL BEGIN
+  DELETE FROM subscriptions WHERE execution_id = NEW.id;
+  DELETE FROM receipts WHERE execution_id = NEW.id;
+END;

@@ -20,6 +20,7 @@ from aicflow.kernel.ports.executions import (
     Projection,
     SlotLimit,
     StoredAnswer,
+    Subscription,
 )
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events, check_limit
@@ -60,9 +61,10 @@ class SQLiteExecutions(Part):
         outputs: Mapping[str, bytes] | None = None,
         consumed: Sequence[tuple[str, int]] = (),
         items: Sequence[ItemResult] = (),
+        subscriptions: Sequence[Subscription] = (),
     ) -> Appended:
         check_append(batch, projection)
-        append = Append(execution_id, epoch, batch, projection, outputs, consumed, items)
+        append = Append(execution_id, epoch, batch, projection, outputs, consumed, items, subscriptions)
         result: Appended = await self.writer.submit(append)
         return result
 

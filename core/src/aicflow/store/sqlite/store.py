@@ -26,6 +26,7 @@ from aicflow.store.sqlite.maintenance import SQLiteMaintenance
 from aicflow.store.sqlite.migrate import migrate, migrations_in
 from aicflow.store.sqlite.node_settings import SQLiteNodeSettings
 from aicflow.store.sqlite.readers import Readers
+from aicflow.store.sqlite.sent import SQLiteSent
 from aicflow.store.sqlite.state import SQLiteState
 from aicflow.store.sqlite.triggers import SQLiteTriggers
 from aicflow.store.sqlite.workflows import SQLiteWorkflows
@@ -56,6 +57,7 @@ class SQLiteStore:
     workflows: SQLiteWorkflows
     executions: SQLiteExecutions
     triggers: SQLiteTriggers
+    sent: SQLiteSent
     keys: SQLiteKeys
     idempotency: SQLiteIdempotency
     node_settings: SQLiteNodeSettings
@@ -145,6 +147,7 @@ class SQLiteStore:
         self.workflows = SQLiteWorkflows(self._writer, self._readers)
         self.executions = SQLiteExecutions(self._writer, self._readers, batch)
         self.triggers = SQLiteTriggers(self._writer, self._readers)
+        self.sent = SQLiteSent(self._writer, self._readers)
         self.keys = SQLiteKeys(self._writer, self._readers)
         self.idempotency = SQLiteIdempotency(self._writer, self._readers)
         self.node_settings = SQLiteNodeSettings(self._writer, self._readers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -21,13 +21,15 @@ from aicflow.kernel.ports.executions import (
     Projection,
     SlotLimit,
     StoredAnswer,
+    Subscription,
 )
+from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events, has_labels, spellings
 from aicflow.store.concurrency import ConcurrencyLimiter
 from aicflow.store.instants import micros, now
-from aicflow.store.rows import failure_from, trigger_from
+from aicflow.store.rows import event_answer, failure_from, trigger_from
 from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.pages import page_of
 from aicflow.store.tables.part import Part, Table, key_of, writes
@@ -61,6 +63,8 @@ class ExecutionRow:
     cancel_requested: bool = False
     answers: dict[tuple[str, int], StoredAnswer] = field(default_factory=dict)
     items: dict[str, dict[int, ItemResult]] = field(default_factory=dict)
+    subscriptions: dict[tuple[str, int], Subscription] = field(default_factory=dict)
+    receipts: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def keep(self, items: Sequence[ItemResult]) -> None:
         for item in items:
@@ -68,6 +72,17 @@ class ExecutionRow:
                 self.items = {name: kept for name, kept in self.items.items() if not name.startswith(item.step_id)}
                 continue
             self.items.setdefault(item.step_id, {})[item.index] = item
+
+    def receive(self, event: SentEvent, wait: Subscription) -> StoredAnswer:
+        """The event is what the wait is answered with."""
+        place = wait.node_id, wait.call
+        self.subscriptions.pop(place, None)
+        self.receipts[event.id] = place
+        answer = StoredAnswer(wait.node_id, "answered", event_answer(event), wait.call)
+        self.answers.setdefault(place, answer)
+        if self.status == "waiting":
+            self.due_at = AT_ONCE
+        return answer
 
     @property
     def place(self) -> tuple[int, int]:
@@ -98,6 +113,8 @@ class TableExecutions(Part):
                 self._limiter.restore(
                     row.new.id, row.new.priority, row.new.limits, admitted=row.admitted, cancelled=row.cancel_requested
                 )
+        self.early_event: Callable[[Subscription, Collection[str]], SentEvent | None] = lambda wait, received: None
+        self.count_receipt: Callable[[str, int], None] = lambda event_id, by: None
         self.labels_of: Callable[[str], Mapping[str, str]] = lambda workflow_id: {}
 
     @writes
@@ -176,19 +193,23 @@ class TableExecutions(Part):
         outputs: Mapping[str, bytes] | None = None,
         consumed: Sequence[tuple[str, int]] = (),
         items: Sequence[ItemResult] = (),
+        subscriptions: Sequence[Subscription] = (),
     ) -> Appended:
         check_append(batch, projection)
         row = self.rows.get(execution_id)
         if row is None or row.epoch != epoch or row.status != "running" or batch.first_seq != len(row.events) + 1:
             written = row.events[batch.first_seq - 1 : batch.last_seq] if row and row.epoch == epoch else []
             if row is not None and written and written == batch.events:
-                return Appended(row.cancel_requested)
+                answers = tuple(row.answers.values()) if subscriptions else ()
+                return Appended(row.cancel_requested, answers=answers)
             raise StaleClaim(execution_id)
         row.events.extend(batch.events)
         row.outputs.update(outputs or {})
         row.keep(items)
         for wait in consumed:
             row.answers.pop(wait, None)
+        for subscription in subscriptions:
+            self._subscribe(row, subscription)
         admitted: tuple[str, ...] = ()
         if projection is not None:
             if projection.started_at is not None:
@@ -196,7 +217,20 @@ class TableExecutions(Part):
             if projection.status != "running":
                 admitted = self._settle(row, projection)
         self.rows[execution_id] = row
-        return Appended(row.cancel_requested, admitted)
+        return Appended(row.cancel_requested, admitted, tuple(row.answers.values()) if subscriptions else ())
+
+    def _subscribe(self, row: ExecutionRow, wait: Subscription) -> None:
+        place = wait.node_id, wait.call
+        row.subscriptions.pop(place, None)
+        row.answers.pop(place, None)
+        for event_id in [id for id, received in row.receipts.items() if received == place]:
+            del row.receipts[event_id]
+            self.count_receipt(event_id, -1)
+        if wait.name is not None:
+            row.subscriptions[place] = wait
+            if (event := self.early_event(wait, row.receipts)) is not None:
+                row.receive(event, wait)
+                self.count_receipt(event.id, 1)
 
     def _settle(self, row: ExecutionRow, projection: Projection) -> tuple[str, ...]:
         row.status, row.worker = projection.status, None
@@ -206,6 +240,8 @@ class TableExecutions(Part):
             row.due_at = AT_ONCE if row.cancel_requested or row.answers else row.wake_at
             return ()
         row.answers.clear()
+        row.subscriptions.clear()
+        row.receipts.clear()
         row.outputs = {name: body for name, body in row.outputs.items() if not name.startswith("$sealed:")}
         for child in list(self.rows.values()):
             if child.new.parent_execution_id == row.new.id and "$sealed" in child.outputs:

@@ -10,6 +10,7 @@ from aicflow.store.tables.executions import TableExecutions
 from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.maintenance import TableMaintenance
 from aicflow.store.tables.part import Table
+from aicflow.store.tables.sent import TableSent
 from aicflow.store.tables.small import TableKeys, TableNodeSettings, TableState, TableTriggers
 from aicflow.store.tables.workflows import TableWorkflows
 
@@ -55,6 +56,7 @@ class TableStore(ABC):
             self.idempotency,
         )
         self.executions.labels_of = self.workflows.labels_of
+        self.sent = TableSent(self.commit, self.table("sent_events"), self.executions, self.idempotency)
         self.keys = TableKeys(self.commit, self.table("api_keys"), self.idempotency)
         self.node_settings = TableNodeSettings(self.commit, self.table("node_settings"))
         self.maintenance = TableMaintenance(
