@@ -24,6 +24,7 @@ PORTS = (
     ports.WorkflowStore,
     ports.ExecutionStore,
     ports.TriggerStore,
+    ports.EventStore,
     ports.KeyStore,
     ports.IdempotencyStore,
     ports.NodeSettingStore,

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from aicflow.host.app import create_app
 from aicflow.host.openapi import document, text
-from aicflow.host.routes import catalogue, executions, keys, preview, state, steps, streams, triggers, workflows
+from aicflow.host.routes import catalogue, events, executions, keys, preview, state, steps, streams, triggers, workflows
 from aicflow.host.settings import Settings, settings_table
 from aicflow.problems import TITLES
 
@@ -54,7 +54,7 @@ def test_every_route_is_documented_and_asks_for_a_scope(api: dict[str, Any]) -> 
                 assert {"401", "403"} <= set(call["responses"])
     scoped = [
         route
-        for module in (workflows, preview, executions, steps, streams, catalogue, triggers, state, keys)
+        for module in (workflows, preview, executions, steps, streams, catalogue, triggers, events, state, keys)
         for route in [*module.routes.routes, *([executions.start_route] if module is executions else [])]
         if any(getattr(one.dependency, "aicflow_scope", None) for one in route.dependencies)  # type: ignore[attr-defined]
     ]

@@ -278,8 +278,8 @@ PAGES: Final = {
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, BulkResult, Delivery, Event, Events, Execution, ExpressionPreview, Fires, Issue, Item, NodeType,
-    Plugin, ProblemDocument, Ready, SentEvent, StateEntry, Step, StreamEvent, Trigger, TriggerType, ValidationResult, Why,
-    WorkflowDiff,
+    Plugin, ProblemDocument, Ready, SentEvent, StateEntry, Step, StreamEvent, Trigger, TriggerType, ValidationResult,
+    Why, WorkflowDiff,
     WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 

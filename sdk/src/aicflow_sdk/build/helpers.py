@@ -135,12 +135,13 @@ class Helpers(ABC):
         seconds: Any = None,
         until: Any = None,
         answer_schema: Mapping[str, Any] | bool | None = None,
+        event: Mapping[str, Any] | None = None,
         message: Any = None,
         **options: Any,
     ) -> Node:
-        """A wait node: for a time, or for a person's answer (`answer_schema`), which `output.answer` holds. With both,
-        port `timeout` is taken when no answer came in time."""
-        given = {"seconds": seconds, "until": until, "answer_schema": answer_schema, "message": message}
+        """A wait node: for a time, for a person's answer (`answer_schema`) or for an event (`name` and `key`), which
+        `output.answer` holds. With a time besides, port `timeout` is taken when it did not come in time."""
+        given = {"seconds": seconds, "until": until, "answer_schema": answer_schema, "event": event, "message": message}
         return self.node("wait", self._named(id, "wait"), **_said(given), **options)
 
     def call(self, workflow: Any, id: str | None = None, *, input: Any = None, **options: Any) -> Node:
