@@ -1,0 +1,76 @@
+"""Events with the server killed between them and their effects: each is received once, and starts a workflow once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.support.server import Server, start_server
+
+EVENTS, KILLS = 60, 2
+WAITS = {
+    "aicflow": 1,
+    "name": "waits",
+    "nodes": [{"id": "w", "type": "wait", "params": {"event": {"name": "paid", "key": "${{ input }}"}}}],
+    "output": "${{ nodes.w.output.answer?.data }}",
+}
+STARTS = {
+    "aicflow": 1,
+    "name": "starts",
+    "triggers": [{"id": "on", "type": "trigger.event", "params": {"name": "paid"}, "input": "${{ trigger.data }}"}],
+    "nodes": [{"id": "w", "type": "wait", "params": {"seconds": 0}}],
+    "output": "${{ input }}",
+}
+
+
+def client(server: Server) -> httpx2.Client:
+    return httpx2.Client(base_url=f"{server.url}/api/v1", headers=server.headers, timeout=30)
+
+
+def ended(api: httpx2.Client, workflow_id: str) -> list[dict[str, Any]]:
+    query = {"workflow_id": workflow_id, "limit": "200", "status": "succeeded"}
+    return list(api.get("/executions", params=query).json()["data"])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_each_event_counts_once(tmp_path: Path) -> None:
+    server = start_server(tmp_path / "data")
+    try:
+        with client(server) as api:
+            waits, starts = (api.post("/workflows", json=one).json()["id"] for one in (WAITS, STARTS))
+            ids = {
+                api.post("/executions", json={"workflow_id": waits, "input": key}).json()["id"]: key
+                for key in range(EVENTS)
+            }
+        left = list(range(EVENTS))
+        for _ in range(KILLS + 1):
+            with client(server) as api:
+                last = len(left) <= EVENTS // (KILLS + 1)
+                for i in left if last else left[: EVENTS // (KILLS + 1)]:
+                    body = {"name": "paid", "key": i, "data": i, "id": f"e{i}"}
+                    assert api.post("/events", json=body).status_code in (200, 201)
+            if not last:
+                server.kill()
+                server = start_server(tmp_path / "data")
+            left = left[EVENTS // (KILLS + 1) - 3 :]  # a few are sent again
+        with client(server) as api:
+            for i in range(EVENTS):  # and those at the end once more
+                body = {"name": "paid", "key": i, "data": i, "id": f"e{i}"}
+                assert api.post("/events", json=body).status_code in (200, 201)
+            until(lambda: len(ended(api, waits)) == EVENTS and len(ended(api, starts)) >= EVENTS)
+            for execution_id, key in ids.items():
+                assert api.get(f"/executions/{execution_id}").json()["output"] == key
+            assert Counter(one["trigger"]["key"] for one in ended(api, starts)) == {f"e{i}": 1 for i in range(EVENTS)}
+    finally:
+        server.kill()
