@@ -16,6 +16,7 @@ from tests.benchmarks import (
     expressions,
     http,
     lists,
+    maps,
     plans,
     python_node,
     recovery,
@@ -46,6 +47,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
     "weight": weight.run,
     "start": start.run,
     "lists": lists.run,
+    "maps": maps.run,
     "steady": steady.run,
     "python-node": python_node.run,
 }

@@ -86,6 +86,7 @@ class ExecutionStory:
 
     def _broken_steps(self) -> Iterator[str]:
         settled: dict[str, dict[str, Any]] = {}
+        opened: set[str] = set()
         again: tuple[str, ...] = ()
         for event in self.events:
             node, kind = event.get("node_id"), event["type"]
@@ -93,12 +94,15 @@ class ExecutionStory:
                 continue
             if event["data"].get("again"):  # the whole group
                 settled = {name: end for name, end in settled.items() if not name.startswith(f"{node}.")}
+                opened = {name for name in opened if not name.startswith(f"{node}.")}
                 again += (f"{node}.",)
+            if kind == "step.started":
+                opened.add(node)
             if node in settled:
                 yield f"{kind} of {node} after it had settled"
             if kind in ("step.succeeded", "step.failed", "step.skipped", "step.cancelled"):
                 settled[node] = event
-        if self.ended and (left := {one["node_id"] for one in self.of("step.started")} - settled.keys()):
+        if self.ended and (left := opened - settled.keys()):
             yield f"it ended and {left} did not settle"
         begun = Counter((one["node_id"], one["attempt"]) for one in self.of("step.started"))
         for line, count in Counter(self.lines).items():

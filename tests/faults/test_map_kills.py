@@ -103,6 +103,8 @@ def kill_often(site: Site, kills: int, size: int, chance: random.Random, check_e
     started = {worker.ask("start", workflow_id=name, input=value): name for name, value in given.items()}
     ended = Ended()
     for kill in range(kills):
+        if kill % 6 == 5:  # one that is never brought forward would be ended as stuck
+            time.sleep(0.3)
         time.sleep(chance.choice((0.0, chance.uniform(0.0, 0.02), chance.uniform(0.0, 0.08))))
         worker.kill()
         if kill % check_every == 0:
@@ -114,7 +116,7 @@ def kill_often(site: Site, kills: int, size: int, chance: random.Random, check_e
                     started[again.ask("start", workflow_id=name, input=given[name])] = name
                     again.kill()
         worker = site.worker()
-        if chance.random() < 0.8:
+        if chance.random() < 0.8 or kill % 6 == 4:
             worker.up()
     world = site.settled(list(started), 120)
     worker.signal(15)

@@ -6,7 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from aicflow import Context, Node, Params
 from aicflow.kernel.errors import Conflict
+
+
+class NoParams(Params):
+    """No params."""
+
 
 ADD = {"id": "more", "type": "lab.add", "params": {"n": "${{ item }}"}}
 EFFECT = {"id": "do", "type": "lab.effect", "params": {"name": "${{ 'e' + str(item) }}"}}
@@ -398,3 +404,29 @@ async def test_items_that_cannot_be_reused_are_refused(lab: Any) -> None:
         with pytest.raises(Conflict) as refused:
             await lab.executions.rerun(execution.id, from_node=node, reuse="succeeded")
         assert refused.value.code == code
+
+
+@pytest.mark.parametrize("engine", ["langgraph", "auto", "native"])
+async def test_nodes_inside_that_ask_for_a_langgraph_task_run_in_one(lab: Any, engine: str) -> None:
+    pytest.importorskip("langgraph")
+
+    class Where(Node[NoParams, str | None]):
+        """Says in which LangGraph task it runs."""
+
+        type_id = "lab.where"
+        in_langgraph_task = True
+
+        async def run(self, ctx: Context, params: NoParams) -> str | None:
+            config = var_child_runnable_config.get() or {}
+            task: str | None = config.get("metadata", {}).get("langgraph_node")
+            return task
+
+    from langchain_core.runnables.config import var_child_runnable_config
+
+    lab.registry.register(Where)
+    group = {"id": "g", "group": {"nodes": [{"id": "w", "type": "lab.where"}]}}
+    workflow = await lab.workflow([each(group, {"id": "w2", "type": "lab.where"})])
+    started = await lab.executions.start(workflow, [1, 2, 3], engine=engine)
+    expected = None if engine == "native" else "_step"
+    execution = await lab.end(started.execution_id)
+    assert execution.output["items"] == [{"g": expected, "w2": expected}] * 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from aicflow.language.plan import Body, Plan
 __all__ = ["FrameState", "Resumption", "Waits", "frame_state", "resume_from", "settlement_of", "stalled", "unseal"]
 
 _DATA: Final = b'"data":'
+_NODE: Final = b'"node_id":"'
 _PROGRESS: Final = frozenset(
     ("step.succeeded", "step.failed", "step.skipped", "step.waiting", "step.retrying", "execution.waiting")
 )
@@ -101,19 +102,38 @@ def resume_from(plan: Plan, claimed: Claimed, seal: Seal) -> Resumption:
     resumption.stalled = stalled(claimed.execution.epoch, claimed.events)
     if not claimed.events:
         return resumption
-    resumption.history = history = shown = fold(claimed.events, claimed.outputs)
+    ended = {f"{step_id}[{index}].".encode() for step_id, items in claimed.items.items() for index in items}
+    events = _without(claimed.events, ended)
+    resumption.history = history = shown = fold(events, claimed.outputs)
     if history.lost:
         raise RecordDamaged("Events of this execution were lost, so it is not known what it had done.")
-    events = _unsealed(claimed, seal, resumption)
-    if events is not claimed.events:
-        resumption.history = history = fold(events, claimed.outputs)
-    resumption.waits = _waits(claimed.events, history.steps)
+    unsealed = _unsealed(claimed, seal, resumption)
+    if unsealed is not claimed.events:
+        resumption.history = history = fold(_without(unsealed, ended), claimed.outputs)
+    resumption.waits = _waits(events, history.steps)
     top = history.steps
     if any("." in step_id for step_id in top):
         top = _divide(history.steps, claimed.items, resumption)
     resumption.state = frame_state(plan, top)
     resumption.state.failures = [shown.steps[step.node_id] for step in resumption.state.failures]
     return resumption
+
+
+def _without(events: list[bytes], ended: Collection[bytes]) -> list[bytes]:
+    """The events but those of steps whose ids begin like one of these: what is inside of items that have ended is not
+    looked at again, however many they are."""
+    if not ended:
+        return events
+    kept: list[bytes] = []
+    for encoded in events:
+        start = encoded.find(_NODE, 0, encoded.index(_DATA)) + len(_NODE)
+        stop = encoded.index(b'"', start) if start >= len(_NODE) else 0
+        end = encoded.find(b"].", start, stop)
+        while end >= 0 and encoded[start : end + 2] not in ended:
+            end = encoded.find(b"].", end + 2, stop)
+        if end < 0:
+            kept.append(encoded)
+    return kept
 
 
 def _divide(
