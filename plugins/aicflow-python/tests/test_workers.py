@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from aicflow_python.backends import open_sandbox, probe
+from aicflow_python.node import open_sandbox, probe
 from aicflow_python.sandbox import (
     Call,
     LimitExceeded,

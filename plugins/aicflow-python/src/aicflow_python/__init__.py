@@ -10,8 +10,7 @@ from aicflow import hookimpl, lazy_names
 if TYPE_CHECKING:
     from aicflow import Node
 
-    from aicflow_python.backends import probe
-    from aicflow_python.node import PythonCode, TrustedPythonCode
+    from aicflow_python.node import PythonCode, TrustedPythonCode, probe
     from aicflow_python.params import PythonParams
     from aicflow_python.settings import PythonSettings
 
@@ -19,8 +18,7 @@ __all__ = ["PythonCode", "PythonParams", "PythonSettings", "TrustedPythonCode", 
 
 __getattr__ = lazy_names(
     __name__,
-    backends="probe",
-    node="PythonCode TrustedPythonCode",
+    node="PythonCode TrustedPythonCode probe",
     params="PythonParams",
     settings="PythonSettings",
 )

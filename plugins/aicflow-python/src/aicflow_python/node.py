@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,14 +11,24 @@ from typing import Any, ClassVar, Final
 
 from aicflow import Context, Issue, Node, PermanentError, TransientError
 
-from aicflow_python.backends import open_sandbox, probe
 from aicflow_python.failures import ERRORS, errors_of, node_error
 from aicflow_python.params import PythonParams
-from aicflow_python.sandbox import Call, Layers, Limits, LogLine, Sandbox, SandboxUnavailable
+from aicflow_python.sandbox import (
+    Call,
+    Layers,
+    Limits,
+    LogLine,
+    ProcessSandbox,
+    Sandbox,
+    SandboxUnavailable,
+    WorkerSandbox,
+)
 from aicflow_python.settings import VARIABLES, PythonSettings
 from aicflow_python.static_checks import check_params, over_ceiling
 
-__all__ = ["PythonCode", "TrustedPythonCode"]
+__all__ = ["PythonCode", "TrustedPythonCode", "open_sandbox", "probe"]
+
+log: Final = logging.getLogger(__name__)
 
 ASKED: Final = ("timeout", "cpu_seconds", "memory_mb")
 """Limits that a node may lower."""
@@ -157,3 +168,55 @@ def writer(ctx: Context) -> Callable[[tuple[LogLine, ...]], None]:
             ctx.log(line.message, level=line.level, **fields)
 
     return write
+
+
+async def open_sandbox(settings: PythonSettings) -> Sandbox:
+    """A started sandbox. Raises SandboxUnavailable with what each backend said."""
+    refusals = []
+    for name in settings.backends:
+        sandbox = make(name, settings)
+        try:
+            await sandbox.start()
+        except SandboxUnavailable as error:
+            refusals.append(f"{name}: {error}")
+            continue
+        except BaseException:  # cancelled half-way: leave no process behind
+            await sandbox.close()
+            raise
+        if name != "process":
+            log.warning("Python nodes run in the %s backend: %s", name, sandbox.layers().assurance)
+        return sandbox
+    raise SandboxUnavailable("No sandbox is available. " + " ".join(refusals))
+
+
+async def probe(settings: PythonSettings | None = None) -> Layers:
+    """Which protections Python nodes have on this machine, by trying; for doctor and readiness. Raises nothing."""
+    settings = settings or PythonSettings.from_environment()
+    try:
+        sandbox = await open_sandbox(settings)
+    except SandboxUnavailable as error:
+        return Layers(settings.backends[0], ready=False, reason=str(error))
+    try:
+        return sandbox.layers()
+    finally:
+        await sandbox.close()
+
+
+def make(name: str, settings: PythonSettings) -> Sandbox:
+    """A backend by name, not started."""
+    if name == "process":
+        return ProcessSandbox(
+            ceiling=settings.ceiling,
+            environments=settings.environments,
+            warm=settings.warm,
+            max_children=settings.places,
+            idle_timeout=settings.idle_timeout,
+            required=settings.require,
+        )
+    return WorkerSandbox(
+        "trusted" if name == "trusted" else "restricted",
+        ceiling=settings.ceiling,
+        environments=settings.environments,
+        max_workers=settings.places,
+        idle_timeout=settings.idle_timeout,
+    )

@@ -15,9 +15,8 @@ from .child import Child
 from .frames import encode_request
 from .outcomes import Outcome, SandboxFailure, SandboxUnavailable
 from .places import Places, Turn
-from .pool import Pool
 from .port import DEFAULT, Call, Environment, Layers, Limits, OnLogs
-from .zygote_client import ZygoteOptions
+from .zygote import Pool, ZygoteOptions
 
 __all__ = ["LAYERS", "ProcessSandbox"]
 
