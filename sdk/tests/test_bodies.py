@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aicflow_sdk import BuildError, Workflow, expr
+from aicflow_sdk import BuildError, Workflow, diff, expr
 
 
 def _again(document: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -108,6 +108,7 @@ def test_there_and_back(document: dict[str, Any]) -> None:
     assert Workflow.from_dict(document).to_dict() == document
     again, program = _again(document)
     assert again == document, program
+    assert not diff(document, again)
 
 
 def test_what_is_inside_stays_inside() -> None:

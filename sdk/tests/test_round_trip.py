@@ -39,6 +39,16 @@ fixed_holes = st.sampled_from(
         "${{ 5 < input.x }}",
     ]
 )
+body_ids = st.sampled_from(["inner", "row", "lambda", "item", "index"])
+body_holes = st.sampled_from(
+    [
+        "${{ item }}",
+        "${{ row.id + index }}",
+        "${{ carry?.next ?? index }}",
+        "${{ [a for a in item if a > index] }}",
+        "${{ class }}",
+    ]
+)
 texts = plain_text | holes | fixed_holes | st.tuples(plain_text, holes, plain_text).map("".join)
 scalars = (
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -73,6 +83,22 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             )
         )
         nodes.append(node)
+    if nodes and draw(st.booleans()):
+        kind = draw(st.sampled_from(["map", "repeat", "group"]))
+        body: dict[str, Any] = {
+            "nodes": [{"id": draw(body_ids), "type": "x", "params": {"v": draw(texts | body_holes)}}]
+        }
+        if draw(st.booleans()):
+            body["output"] = draw(values.filter(lambda value: value is not None) | body_holes)
+        if kind == "map":
+            body |= {"over": draw(values), "as": draw(st.sampled_from(["item", "row", "class", "a", "wf", "fn"]))}
+            body |= draw(st.sampled_from([{}, {"key": "${{ row.id }}"}, {"key": "${{ index }}"}, {"concurrency": 3}]))
+        elif kind == "repeat":
+            body |= {
+                "while": draw(st.sampled_from(["${{ carry.more }}", "${{ index < 3 and carry }}", True])),
+                "max": 3,
+            }
+        nodes[0] = {"id": nodes[0]["id"], kind: body}
     document: dict[str, Any] = {"aicflow": 1, "name": draw(plain_text), "nodes": nodes}
     if len(node_ids) > 1 and draw(st.booleans()):
         port = draw(st.sampled_from(["main", "true", "odd port", "error", "output"]))
@@ -107,7 +133,7 @@ def test_the_python_program_builds_the_same_workflow(document: dict[str, Any]) -
 
 def _any_port(document: dict[str, Any], edge: dict[str, Any]) -> bool:
     """Whether the node's type leaves the names of ports open."""
-    return next(node["type"] for node in document["nodes"] if node["id"] == edge["from"]) == "x"
+    return next(node.get("type") for node in document["nodes"] if node["id"] == edge["from"]) == "x"
 
 
 @settings(deadline=None)
