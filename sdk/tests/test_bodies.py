@@ -91,13 +91,14 @@ ODD = {
             "output": "${{ nodes.last.output + class }}"}},
         {"id": "other", "map": {"over": "${{ nodes.wf.output.items }}",
             "nodes": [
-                {"id": "get", "type": "x", "params": {"v": "${{ [i for i in item if i > index] }}"}},
-                {"id": "index", "type": "x", "params": {"v": "${{ nodes.get.output }}"}},
+                {"id": "get_2", "type": "x", "params": {"v": "${{ [i for i in item if i > index] }}"}},
+                {"id": "index", "type": "x", "params": {"v": "${{ nodes.get_2.output }}"}},
             ],
-            "edges": [{"from": "get", "port": "error", "to": "index"}]}},
+            "edges": [{"from": "get_2", "port": "error", "to": "index"}]}},
         {"id": "r", "repeat": {"while": "${{ index < 2 }}", "max": 3, "delay": {"initial": 1, "multiplier": 2},
             "nodes": [{"id": "in_r", "type": "x", "params": {"v": "${{ nodes.wf }}"}}]}},
-        {"id": "g", "group": {"concurrency": 2, "nodes": [{"id": "in_g", "type": "x"}]}, "on_error": "continue"},
+        {"id": "g", "group": {"concurrency": 2, "nodes": [{"id": "in_g", "type": "x"}]}, "on_error": "continue",
+            "output_schema": {"type": "object"}},
     ],
     "edges": [{"from": "wf", "to": "other"}],
 }  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from aicflow_sdk.build.expr import Expr, root
@@ -35,9 +34,9 @@ class Scope:
         self.bodies: list[Body] = []
 
     def __contains__(self, node_id: object) -> bool:
-        """Whether a new node here cannot have this id: one around has it, or one in a body here."""
-        scopes = chain(self.around(), self.inside())
-        return any(node_id in scope.nodes for scope in scopes)
+        """Whether a new node here cannot have this id: an id is unique in the whole workflow."""
+        *_, whole = self.around()
+        return any(node_id in scope.nodes for scope in whole.inside())
 
     def around(self) -> Iterator[Scope]:
         """This one and those that it stands in, from the inside to the outside."""

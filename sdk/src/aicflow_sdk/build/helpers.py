@@ -171,7 +171,7 @@ class Helpers(ABC):
 
         `wf["each"].index` is the item's number, `wf["each"].output.items` afterwards what the items gave. `key` is an
         expression, or a function of the item. `on_item_error` may be {"tolerate": {"count": 5}}. Options besides:
-        `name`, `description`, `timeout`, `step_timeout`, `on_error`, `run`. Raises BuildError."""
+        `name`, `description`, `output_schema`, `timeout`, `step_timeout`, `on_error`, `run`. Raises BuildError."""
         self._check_name(as_)
         body: dict[str, Any] = {"over": render(over, f"{id or 'map'}: over")}
         if as_ != "item":

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Concurrency", "Retry", "Settings", "Workflow"]
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
-_BODY_OPTIONS: Final = ("name", "description", "timeout", "step_timeout", "on_error", "run")
+_BODY_OPTIONS: Final = ("name", "description", "output_schema", "timeout", "step_timeout", "on_error", "run")
 _CODE_PARAMS: Final = frozenset({("python.code", "code")})
 
 
