@@ -106,13 +106,13 @@ async def run() -> list[Row]:
         for name, kind in (("pure", "bench.mark"), ("effects", "bench.effect")):
             await _map(executions, name, kind)
         await _timed(executions, "pure", 10)
-        plain = min([await _timed(executions, "nodes", 1) for _ in range(2)]) / _ITEMS * 1e6
         gc.collect()
         before = _resident()
         _seen.clear()
         pure = await _timed(executions, "pure", _ITEMS) / _ITEMS * 1e6
         grown = _resident() - before
         early, late = _seen[2 * _SPAN] - _seen[_SPAN], _seen[-_SPAN] - _seen[-2 * _SPAN]
+        plain = min([await _timed(executions, "nodes", 1) for _ in range(2)]) / _ITEMS * 1e6
         effects = await _timed(executions, "effects", _ITEMS) / _ITEMS * 1e6
         _seen.clear()
         many = await _timed(executions, "pure", _MANY) / _MANY * 1e6
