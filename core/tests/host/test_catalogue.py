@@ -53,7 +53,10 @@ def test_a_node_type_is_configured_without_a_restart_and_keeps_it(new_host: Call
 def test_trigger_types_and_plugins(host: Host) -> None:
     bell = host.client.get("/trigger-types/test.bell").json()
     assert bell["params_schema"]["properties"].keys() == {"tone", "broken"}
-    assert [one["type_id"] for one in host.client.get("/trigger-types").json()["data"]] == ["test.bell", "trigger.event"]
+    assert [one["type_id"] for one in host.client.get("/trigger-types").json()["data"]] == [
+        "test.bell",
+        "trigger.event",
+    ]
     plugins = {one["name"]: one for one in host.client.get("/plugins").json()["data"]}
     assert plugins["aicflow-engine"]["node_types"] == ["wait", "workflow.call", "map", "repeat", "group"]
     assert host.client.get("/plugins/aicflow-engine").json() == plugins["aicflow-engine"]
