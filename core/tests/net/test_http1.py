@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -82,6 +85,35 @@ async def test_a_connection_on_which_something_comes_unasked_is_not_used_again()
         await said.wait()
         await asyncio.sleep(0.1)
         assert await ask(pool, url) == (b"hello", True)
+
+
+def test_a_connection_that_the_server_closed_while_the_loop_was_busy_is_not_used_again() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(HEAD + b"hello")
+
+    async def ask_twice() -> list[tuple[bytes, bool]]:
+        pool = Pool(Guard(HostRules.parse("127.0.0.1")))
+        url = httpx2.URL(f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        try:
+            first = await ask(pool, url)
+            time.sleep(0.4)  # noqa: ASYNC251 - the loop does not see that the server closes
+            return [first, await ask(pool, url)]
+        finally:
+            pool.close()
+
+    server = threading.Thread(target=serve)
+    server.start()
+    try:
+        assert asyncio.run(ask_twice()) == [(b"hello", True), (b"hello", True)]
+    finally:
+        server.join(10)
+        listener.close()
 
 
 async def test_a_slow_reader_of_a_large_body_is_not_taken_for_silence() -> None:

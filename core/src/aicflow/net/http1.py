@@ -29,6 +29,7 @@ type Origin = tuple[str, str, int]  # scheme, host, port
 _MOST_AT_ONCE = 100
 _MOST_IDLE = 100
 _IDLE_SECONDS = 30.0
+_FRESH = 0.25  # seconds for which a kept connection is taken without another look
 _HEAD_START = 0.25  # seconds before the next address is tried beside the last, as RFC 8305 says
 _LONGEST_HEAD = 100 * 1024
 _BUFFERED = 256 * 1024  # bytes that wait to be read before the other side is slowed down
@@ -124,7 +125,7 @@ class Pool:
         await self._slots.acquire()
         connection: _Connection | None = None
         try:
-            connection = self._kept(origin)
+            connection = await self._kept(origin)
             if connection is None:
                 progress.connected = True
                 connection = await self._open(origin, timeouts.get("connect"))
@@ -161,14 +162,21 @@ class Pool:
         while idle and (len(idle) > _MOST_IDLE or idle[0].idle_since < before or idle[0].lost):
             idle.pop(0).abort()
 
-    def _kept(self, origin: Origin) -> _Connection | None:
+    async def _kept(self, origin: Origin) -> _Connection | None:
         self._drop_old()
+        loop = asyncio.get_running_loop()
         for at in range(len(self._idle) - 1, -1, -1):
-            if self._idle[at].origin == origin:
-                connection = self._idle.pop(at)
-                if not connection.lost:
-                    connection.idle_since = 0.0
-                    return connection
+            connection = self._idle[at]
+            if connection.origin != origin:
+                continue
+            del self._idle[at]
+            if loop.time() - connection.idle_since > _FRESH:
+                await asyncio.sleep(0)  # the loop looks at its sockets: the server may have closed it meanwhile
+                if connection.lost:
+                    return await self._kept(origin)
+            if not connection.lost:
+                connection.idle_since = 0.0
+                return connection
         return None
 
     async def _open(self, origin: Origin, seconds: float | None) -> _Connection:
