@@ -171,7 +171,8 @@ class Pool:
                 continue
             del self._idle[at]
             if loop.time() - connection.idle_since > _FRESH:
-                await asyncio.sleep(0)  # the loop looks at its sockets: the server may have closed it meanwhile
+                for _ in range(2):  # the loop looks at its sockets, and tells: the server may have closed it meanwhile
+                    await asyncio.sleep(0)
                 if connection.lost:
                     return await self._kept(origin)
             if not connection.lost:
@@ -250,6 +251,11 @@ class _Connection(asyncio.Protocol):
         self._came += data
         if len(self._came) > _BUFFERED and not self._transport.is_closing():
             self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        """The other side sends no more."""
+        self.lost = True
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
