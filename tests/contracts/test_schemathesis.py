@@ -51,6 +51,10 @@ REFUSED_NEVERTHELESS = {
     "create_api_key": "the end must lie ahead; a name must be printable and not blank; a key is one request's",
     "fire_trigger": "a key is one request's",
     "replay_delivery": "a key is one request's",
+    "list_events_sent": "a cursor",
+    "list_state": "a cursor",
+    "list_items": "a cursor",
+    "send_event": "a key is one request's",
 }
 
 

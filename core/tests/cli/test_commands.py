@@ -58,7 +58,12 @@ def test_nodes_are_listed_and_shown(aicflow: Run) -> None:
     assert "logic.if_else" in listed
     assert "aicflow-ifelse" in listed
     shown = aicflow("nodes", "wait").stdout
-    for word in ("Wait for a time or for a person's answer.", "seconds", "number", "Ports: main, timeout"):
+    for word in (
+        "Wait for a time, for a person's answer or for an event.",
+        "seconds",
+        "number",
+        "Ports: main, timeout",
+    ):
         assert word in shown
     assert {one["type_id"] for one in json.loads(aicflow("nodes", "--output", "json").stdout)} >= {"wait"}
     assert "Did you mean 'wait'?" in aicflow("nodes", "wiat").stderr

@@ -46,6 +46,9 @@ CALLS: dict[str, Callable[[Host], tuple[str, Any, str, Any]]] = {
         f"/triggers/bell:bell/deliveries/{(id := _delivery(host))}/replay", None,
         f"/triggers/bell:bell/deliveries/{id}/replay?version=1", None,
     ),
+    "send_event": lambda host: (
+        "/events", {"name": "order.paid", "data": 1}, "/events", {"name": "order.paid", "data": 2}
+    ),
     "create_api_key": lambda host: (
         "/api-keys", {"name": "ci", "scopes": ["read"]}, "/api-keys", {"name": "ci", "scopes": ["write"]}
     ),
@@ -79,6 +82,7 @@ def counted(host: Host) -> tuple[int, ...]:
         len(host.client.get("/workflows", params={"limit": 200}).json()["data"]),
         len(host.client.get("/workflows/bell/versions", params={"limit": 200}).json()["data"]),
         len(host.client.get("/api-keys", params={"limit": 200}).json()["data"]),
+        len(host.client.get("/events", params={"limit": 200}).json()["data"]),
         len(host.client.get("/triggers/bell:bell/deliveries", params={"limit": 200}).json()["data"]),
     )
 
