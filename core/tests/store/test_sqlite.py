@@ -432,3 +432,19 @@ async def test_equal_large_values_are_kept_once_and_go_with_the_last_that_has_th
         assert await store.maintenance.remove([RetentionRule("succeeded", max_count=len(left))], now=NOW) == 1
         assert await contents() == left
     assert await store.maintenance.integrity() == []
+
+
+async def test_state_is_kept_without_looking_at_the_rest_of_it(store: SQLiteStore) -> None:
+    """A workflow that remembers what it has seen keeps many entries, each with a lifetime."""
+    seen: list[str] = []
+    await store.state.put("wf", "a", 1, lifetime=60)
+    _connection(store).set_trace_callback(seen.append)
+    await store.state.put("wf", "b", 2, lifetime=60)
+    _connection(store).set_trace_callback(None)
+    connection = sqlite3.connect(store.path)
+    about = [sql for sql in seen if " state" in sql and sql.startswith(("SELECT", "DELETE"))]
+    assert {sql.split()[0] for sql in about} == {"SELECT", "DELETE"}
+    for sql in about:
+        (step,) = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        assert step.endswith(("(workflow_id=? AND key=?)", "(workflow_id=? AND expires_at<?)")), step
+    connection.close()

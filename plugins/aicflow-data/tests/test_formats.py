@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aicflow import PermanentError
-from aicflow.testing import run_node
+from aicflow.testing import RecordingContext, run_node
 from aicflow_data.chance import Now, Random, Uuid
 from aicflow_data.formats import FormatCsv, FormatXml, ParseCsv, ParseHtml, ParseXml
 from aicflow_data.text import Markdown, Render
@@ -41,6 +41,14 @@ async def test_csv_is_read_with_types() -> None:
 async def test_csv_that_is_wrong_names_the_line(text: str, more: dict[str, Any], message: str) -> None:
     with pytest.raises(PermanentError, match=message):
         await run(ParseCsv, text=text, **more)
+
+
+async def test_a_cut_field_shows_no_part_of_a_secret() -> None:
+    ctx = RecordingContext(secrets={"TOKEN": "tok-" + "s" * 40})
+    text = "a\n" + "x" * 60 + "tok-" + "s" * 40 + "\n"
+    with pytest.raises(PermanentError) as error:
+        await run_node(ParseCsv, {"text": text, "types": {"a": "number"}}, context=ctx)
+    assert "tok-" not in error.value.message
 
 
 async def test_csv_without_a_header_has_numbered_columns() -> None:

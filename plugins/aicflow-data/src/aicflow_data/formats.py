@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from xml.parsers.expat import ExpatError
 
@@ -79,7 +79,7 @@ class ParseCsv(Node[ParseCsvParams, ParseCsvOutput]):
                         code="bad-csv",
                         hint="Is the delimiter right, and is text with the delimiter in it quoted?",
                     )
-                rows.append(self._row(columns, fields, params.types, reader.line_num))
+                rows.append(self._row(columns, fields, params.types, reader.line_num, ctx.redact))
         except csv.Error as error:
             raise PermanentError(f"Line {reader.line_num} is not CSV: {error}.", code="bad-csv") from None
         columns = columns or []
@@ -91,7 +91,13 @@ class ParseCsv(Node[ParseCsvParams, ParseCsvOutput]):
         return ParseCsvOutput(rows=rows, columns=columns)
 
     @staticmethod
-    def _row(columns: Sequence[str], fields: Sequence[str], types: Mapping[str, str], line: int) -> dict[str, Any]:
+    def _row(
+        columns: Sequence[str],
+        fields: Sequence[str],
+        types: Mapping[str, str],
+        line: int,
+        redact: Callable[[str], str],
+    ) -> dict[str, Any]:
         row: dict[str, Any] = dict.fromkeys(columns)
         for name, field in zip(columns, fields, strict=False):
             wanted = types.get(name, "string")
@@ -99,7 +105,7 @@ class ParseCsv(Node[ParseCsvParams, ParseCsvOutput]):
                 row[name] = field if wanted == "string" else _READ[wanted](field.strip()) if field.strip() else None
             except (ValueError, KeyError):
                 raise PermanentError(
-                    f"Line {line}: {name} is {field[:80]!r}, which is not of type {wanted}.", code="bad-csv"
+                    f"Line {line}: {name} is {redact(field)[:80]!r}, which is not of type {wanted}.", code="bad-csv"
                 ) from None
         return row
 

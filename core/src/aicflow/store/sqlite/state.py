@@ -61,13 +61,12 @@ class SQLiteState(Part):
         check_limit(limit)
         after = str(read_cursor("state", cursor, str)[0]) if cursor is not None else ""
         rows = await self.rows(
-            f"{_SELECT} AND key > ? AND substr(key, 1, ?) = ? AND key >= ? ORDER BY key LIMIT ?",
+            f"{_SELECT} AND key > ? AND key >= ? AND key < ? ORDER BY key LIMIT ?",
             workflow_id,
             micros(now(None)),
             after,
-            len(prefix),
             prefix,
-            prefix,
+            prefix + "\x7f",  # keys are of characters that come before it
             limit + 1,
         )
         found = [_entry(row) for row in rows[:limit]]
