@@ -45,6 +45,11 @@ class OpenStep:
         answer, self.answer = self.answer, None
         return answer
 
+    def begin_again(self) -> None:
+        """The next attempt runs from the step's beginning."""
+        self.attempt += 1
+        self.waits.forget()
+
 
 class OpenSteps:
     """All of them by id, and which of them sleep. `early` are answers for steps inside of bodies that are not taken up

@@ -4,43 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from aicflow.engine.environment import Environment
-from aicflow.engine.log import ExecutionLog
 from aicflow.engine.nodes.attempt import Attempt, Failed, Interrupted, Outcome, Succeeded
 from aicflow.engine.nodes.context import StepRun
 from aicflow.engine.nodes.outputs import as_event
-from aicflow.engine.run.children import Children
 from aicflow.engine.run.failure import backoff, forget_frames, report_of, report_to_json, retryable
 from aicflow.engine.run.open_steps import OpenStep, OpenSteps
 from aicflow.engine.run.recovery import FrameState, Waits, frame_state
-from aicflow.kernel.clock import iso
+from aicflow.engine.run.step_waits import Decided, Left, StepWaits, TryAgain, Waited, WaitingRun
 from aicflow.kernel.context import Answer
-from aicflow.kernel.errors import NodeError, PermanentError
-from aicflow.kernel.execution import Execution, FailureReport, Step
+from aicflow.kernel.execution import FailureReport, Step
 from aicflow.kernel.node import StartChild, Wait
 from aicflow.kernel.ports.engine import RunStep, Settlement, Skip
-from aicflow.kernel.ports.executions import StoredAnswer, Subscription
-from aicflow.kernel.values import dumps, loads
+from aicflow.kernel.values import dumps
 from aicflow.language.plan import Body, Plan, PlannedNode
 
 __all__ = ["StepRunner", "SteppedRun"]
 
 _YIELD_EVERY = 64
-_CHILD_CHECK = 60.0
 
 
-class SteppedRun(StepRun, Protocol):
+class SteppedRun(StepRun, WaitingRun, Protocol):
     """What the steps of an execution need of it."""
 
-    env: Environment
     plan: Plan
-    execution: Execution
-    children: Children
-    log: ExecutionLog
 
     @property
     def is_stopping(self) -> bool: ...
@@ -73,14 +62,6 @@ class SteppedRun(StepRun, Protocol):
     def fail_fast(self) -> None:
         """A step has failed, and nothing is to go on beside it."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """A step that is over for this turn: settled, parked (None), or to be tried `again`."""
-
-    settlement: Settlement
-    again: bool = False
 
 
 class _Layered(dict[str, Any]):
@@ -125,7 +106,7 @@ class StepRunner:
         self._skipped = state.skipped
         self._outer = outer
         self._quiet = quiet
-        self._woken = woken
+        self._waiting = StepWaits(run, steps.sleepers, woken)
         self._effects_pending = False
         self._teardown: dict[int, asyncio.Task[Settlement]] = {}
         for node_id, begun in state.open.items():
@@ -247,7 +228,7 @@ class StepRunner:
             run.log.add("step.started", step.id, step.attempt)
         deadline = None if node.step_timeout is None else self._deadline(node.step_timeout, step.begun)
         if step.begun is not None and step.begun.status == "retrying":
-            if isinstance(woken := await self._sleep(step, step.begun.retry_at), _Ended):
+            if isinstance(woken := await self._waiting.sleep(step, step.begun.retry_at), Left):
                 return woken.settlement
             self._begin_body_again(step)
         while True:
@@ -258,15 +239,15 @@ class StepRunner:
                 case Succeeded():
                     return self._succeeded(step, outcome)
                 case Failed(error):
-                    ended = await self._after_failure(step, error, deadline)
+                    waited = await self._after_failure(step, error, deadline)
                 case _:
                     return ()
-            if not ended.again:
-                return ended.settlement
+            if isinstance(waited, Left | Decided):
+                return self._leave(step, waited)
             self._begin_body_again(step)
 
     def _begin_body_again(self, step: OpenStep) -> None:
-        self._begin_again(step)
+        step.begin_again()
         step.begun = Step(step.id, "running", step.attempt)
         self._run.forget_body(step.id + ".")
         self._run.log.add("step.started", step.id, step.attempt, {"again": True})
@@ -277,9 +258,9 @@ class StepRunner:
         if begun is None:
             step.attempt = 1
         else:
-            resumed = await self._resume(step, begun)
-            if isinstance(resumed, _Ended):
-                return resumed.settlement
+            resumed = await self._waiting.resume(step, begun)
+            if isinstance(resumed, Left | Decided):
+                return self._leave(step, resumed)
             answer = resumed
         deadline = None if node.step_timeout is None else self._deadline(node.step_timeout, begun)
         while True:
@@ -295,7 +276,7 @@ class StepRunner:
                 return ()
             if isinstance(outcome, Wait | StartChild):
                 since = asyncio.get_running_loop().time()
-                waited = await self._wait(step, outcome)
+                waited: Waited | Failed = await self._waiting.wait(step, outcome)
                 if deadline is not None:
                     deadline += asyncio.get_running_loop().time() - since  # waiting is no work
                 if isinstance(waited, Answer):
@@ -304,18 +285,11 @@ class StepRunner:
             else:
                 waited = outcome
             if isinstance(waited, Failed):
-                error = waited.error
-                waited = await self._after_failure(step, error, deadline)
-                forget_frames(error)
-            if not waited.again:
-                return waited.settlement
-            self._begin_again(step)
+                waited = await self._after_failure(step, waited.error, deadline)
+            if isinstance(waited, Left | Decided):
+                return self._leave(step, waited)
+            step.begin_again()
             answer = None
-
-    def _begin_again(self, step: OpenStep) -> None:
-        """The next attempt runs from the step's beginning."""
-        step.attempt += 1
-        step.waits.forget()
 
     def _deadline(self, seconds: float, begun: Step | None) -> float:
         """When the whole step must be over, by the event loop's clock, which does not jump. What passed before a
@@ -349,200 +323,41 @@ class StepRunner:
                 run.log.flush_soon()  # what runs beside it may take long; alone, what comes next flushes at once
         return outcome
 
-    # Going on after a restart or a wait
-
-    async def _resume(self, step: OpenStep, begun: Step) -> Answer | _Ended | None:
-        """Go on with a step that began in an earlier turn: what its next attempt is given, or how it settles."""
-        waits, on_recovery = step.waits, step.node.on_recovery
-        self.sleepers.rouse(step.id)
-        if begun.status == "retrying":
-            woken = await self._sleep(step, begun.retry_at)
-            if isinstance(woken, _Ended):
-                return woken
-            step.attempt += 1
-            return None
-        for child, detached in waits.started.items() if not waits.children else ():
-            result = None if detached else await self._run.children.result(child)
-            waits.children.append(result or _detached(child))
-        wait = begun.wait if begun.status == "waiting" else None
-        if wait is None:
-            before = self._answered_before(step)
-            if on_recovery == "retry":
-                step.attempt += 1
-                return before
-            self._run.log.consume_answer(step.id, waits.number)
-            if on_recovery == "fail":
-                error = PermanentError(
-                    "The worker went away while this step ran; whether it had its effect is unknown.",
-                    code="outcome-unknown",
-                    hint="Check the other system, then rerun from this node. on_recovery: retry runs it again by "
-                    "itself.",
-                )
-                return _Ended(self._failed(step, error))
-            waits.number += 1
-            wait = {
-                "reason": "recovery",
-                "message": "Did this step have its effect? Answer retry, skip or fail.",
-                "call": waits.number,
-            }
-            self._run.log.add("step.waiting", step.id, step.attempt, wait)
-        waited = await self._resume_wait(step, wait)
-        if isinstance(waited, Answer) or not waited.again:
-            return waited
-        if wait.get("reason") == "recovery":
-            step.attempt += 1
-            return self._answered_before(step)
-        self._begin_again(step)
-        return None
-
-    def _answered_before(self, step: OpenStep) -> Answer | None:
-        """What had ended the wait after which the interrupted attempt ran; the next one is given it again."""
-        waits = step.waits
-        match waits.woken.get("woken"):
-            case "timeout":
-                return Answer("timeout")
-            case "child" | "detached":
-                return Answer("answered", waits.children[-1])
-            case "answer" if (kept := step.take_answer()) is not None and kept.kind == "answered":
-                return Answer("answered", loads(kept.value))
-        return None
-
-    async def _resume_wait(self, step: OpenStep, wait: dict[str, Any]) -> Answer | _Ended:
-        answer = step.take_answer()
-        if "event" in wait:
-            self._run.log.subscribed(step.id, wait["call"])
-        if wait.get("child") is not None:
-            return await self._follow_child(step, wait["child"], answer)
-        if answer is not None:
-            return self._take(step, answer)
-        return await self._until(step, wait.get("until_seconds"))
-
-    async def _wait(self, step: OpenStep, wanted: Wait | StartChild) -> Answer | Failed | _Ended:
-        run, waits = self._run, step.waits
-        waits.number += 1
-        if isinstance(wanted, StartChild):
-            try:
-                child = await run.children.start(run.execution, step.id, waits.number, wanted)
-            except NodeError as error:
-                return Failed(error)
-            if wanted.detach:
-                waits.wake("detached", _detached(child))
-                return Answer("answered", waits.children[-1])
-            waits.asked = 0
-            data: dict[str, Any] = {"reason": "child", "child": child, "call": waits.number}
-            run.log.add("step.waiting", step.id, step.attempt, data)
-            step.begun = Step(step.id, "waiting", step.attempt, wait=data)
-            return await self._follow_child(step, child)
-        data = {"reason": "time" if wanted.answer_schema is None else "answer", "call": waits.number}
-        if not (wanted.again and waits.asked):
-            waits.asked = waits.number
-        if waits.asked != waits.number:
-            data["asked"] = waits.asked
-        if wanted.event is not None:
-            data |= {"reason": "event", "event": dict(zip(("name", "key"), wanted.event, strict=True))}
-        until = wanted.until
-        if wanted.seconds is not None:
-            until = run.env.clock.now() + wanted.seconds
-        if until is not None:
-            data["until"], data["until_seconds"] = iso(until), until
-        if wanted.answer_schema is not None:
-            data["answer_schema"] = wanted.answer_schema
-        if wanted.message is not None:
-            data["message"] = wanted.message
-        run.log.add("step.waiting", step.id, step.attempt, data)
-        if wanted.event is not None:
-            run.log.subscribe(Subscription(step.id, waits.number, *wanted.event, at=run.env.clock.now()))
-            run.log.flush_soon()
-        step.begun = Step(step.id, "waiting", step.attempt, wait=data)
-        return await self._until(step, until, wanted.seconds)
-
-    async def _follow_child(self, step: OpenStep, child: str, answer: StoredAnswer | None = None) -> Answer | _Ended:
-        run = self._run
-        while True:
-            if answer is not None and answer.kind in ("skip", "fail"):
-                await run.children.cancel(run.execution_id, step.id)
-                return self._take(step, answer)
-            result = await run.children.result(child)
-            if result is not None:
-                step.waits.wake("child", result)
-                return Answer("answered", result)
-            if answer is not None:
-                run.log.consume_answer(step.id, answer.call)  # `retry`: the child is at work already
-            # the child's end wakes this step; with a shared store it may end in another process while this one holds
-            # the parent, and is looked for now and then
-            held_elsewhere = not run.env.store.exclusive
-            woken = await self._sleep(step, run.env.clock.now() + _CHILD_CHECK if held_elsewhere else None)
-            if isinstance(woken, _Ended):
-                return woken
-            answer = woken
-
-    async def _until(self, step: OpenStep, until: float | None, seconds: float | None = None) -> Answer | _Ended:
-        woken = await self._sleep(step, until, seconds)
-        if isinstance(woken, _Ended):
-            return woken
-        if woken is not None:
-            return self._take(step, woken)
-        step.waits.wake("timeout")
-        self._run.log.unsubscribe(step.id)
-        return Answer("timeout")
-
-    def _take(self, step: OpenStep, answer: StoredAnswer) -> Answer | _Ended:
-        """What an answer means: the value for the node, another attempt, or a settlement."""
-        if answer.kind == "answered":
-            step.waits.wake("answer", call=answer.call)
-            self._run.log.received(step.id)
-            return Answer("answered", loads(answer.value))
-        self._run.log.consume_answer(step.id, answer.call)
-        self._run.log.unsubscribe(step.id)
-        if answer.kind == "retry":
-            return _Ended((), again=True)
-        if answer.kind == "fail":
-            message = loads(answer.value)
-            error = PermanentError(
-                message if isinstance(message, str) else "Answered with fail.", code="failed-by-answer"
-            )
-            return _Ended(self._failed(step, error))
-        port = step.node.only_port or "main"
-        data = {"port": port, "output": None, "reason": "skipped by an answer"}
-        self._run.log.add("step.skipped", step.id, step.attempt, data)
-        self._close(step, {"output": None})
-        return _Ended((port,))
-
-    async def _sleep(
-        self, step: OpenStep, until: float | None, seconds: float | None = None
-    ) -> StoredAnswer | _Ended | None:
-        """Wait for an instant or an answer: None when the time came."""
-        answer = step.take_answer()
-        if answer is not None and (answer.call == 0 or step.waits.takes(answer.call)):
-            return answer
-        if self.stops(step.node):
-            return _Ended(())
-        if self._woken is not None and not self.sleepers.parking and self.sleepers.is_long(until):
-            self.sleepers.doze(step.id, until, self._woken)
-            return _Ended(None)
-        woken = await self.sleepers.sleep(step.id, until, seconds)
-        if isinstance(woken, StoredAnswer):
-            return woken
-        return None if woken == "due" else _Ended(None if woken == "parked" else ())
-
     # How a step ends
 
-    async def _after_failure(self, step: OpenStep, error: BaseException, deadline: float | None) -> _Ended:
+    async def _after_failure(
+        self, step: OpenStep, error: BaseException, deadline: float | None
+    ) -> Left | Decided | TryAgain:
         """Wait for the next attempt when there is to be one; else the step has failed."""
         run, retry = self._run, step.node.retry
         if retry is None or step.attempt >= retry.max_attempts or not retryable(error, retry.on):
-            return _Ended(self._failed(step, error))
+            return Decided(error)
         delay = backoff(retry, step.attempt, error, run.env.chance)
         if deadline is not None and asyncio.get_running_loop().time() + delay >= deadline:
-            return _Ended(self._failed(step, error))
+            return Decided(error)
         retry_at = run.env.clock.now() + delay
         report = report_to_json(report_of(error, step.id, step.attempt), run.mask)
         data = {"retry_at": retry_at, "delay": round(delay, 3), "error": report}
         run.log.add("step.retrying", step.id, step.attempt, data)
+        forget_frames(error)
         step.begun = Step(step.id, "retrying", step.attempt, retry_at=retry_at)
-        if delay > 0 and isinstance(woken := await self._sleep(step, retry_at, delay), _Ended):
+        if delay > 0 and isinstance(woken := await self._waiting.sleep(step, retry_at, delay), Left):
             return woken
-        return _Ended((), again=True)
+        return TryAgain()
+
+    def _leave(self, step: OpenStep, because: Left | Decided) -> Settlement:
+        """The step is left for this turn, or settled without its node."""
+        if isinstance(because, Left):
+            return because.settlement
+        if because.error is not None:
+            settlement = self._failed(step, because.error)
+            forget_frames(because.error)
+            return settlement
+        port = step.node.only_port or "main"
+        data = {"port": port, "output": None, "reason": "skipped by an answer"}
+        self._run.log.add("step.skipped", step.id, step.attempt, data)
+        self._close(step, {"output": None})
+        return (port,)
 
     def _succeeded(self, step: OpenStep, outcome: Succeeded) -> Settlement:
         run = self._run
@@ -585,8 +400,3 @@ class StepRunner:
     def _is_quiet(self, step: OpenStep) -> bool:
         """Whether nothing is written of the step: it can run again, and nothing has happened to it."""
         return self._quiet and step.node.pure and step.attempt == 1 and not step.waits.number
-
-
-def _detached(child: str) -> dict[str, Any]:
-    """The result, for a step, of a child that it does not wait for."""
-    return {"execution_id": child, "status": "queued", "output": None, "error": None}
