@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.benchmarks.lab import Row
 
-__all__ = ["run"]
-
 _ROUNDS = 3
 _TOOL = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 

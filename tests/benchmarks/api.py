@@ -8,8 +8,6 @@ from typing import Any
 from tests.benchmarks.lab import Row, percentile
 from tests.benchmarks.site import bare_app, chain, client, cpu_seconds, serving
 
-__all__ = ["run", "webhooks"]
-
 _ACCEPTS = ((1, 500), (50, 3_000))
 _WHOLE = 2_000
 _ROUNDS = ((1, 150), (50, 2_000), (200, 2_000))

@@ -13,8 +13,6 @@ from typing import Any, TypedDict
 
 from tests.benchmarks.lab import Row, engine_on_sqlite, save, scratch
 
-__all__ = ["run"]
-
 _NODES = 10
 _EXECUTIONS = 200
 _LONG = 10_000

@@ -13,8 +13,6 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__: list[str] = []
-
 
 async def _connection(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     place = urlsplit(url)

@@ -15,8 +15,6 @@ from aicflow_language.template import compile_template
 
 from tests.benchmarks.lab import Row
 
-__all__ = ["run"]
-
 _SCOPE: dict[str, Any] = {
     "input": {"order_id": 7, "name": "Ann", "total": 250, "items": [{"price": 3}, {"price": 5}]},
     "vars": {"limit": 100},

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tests.benchmarks.lab import Row
 
 
-__all__ = ["run"]
-
 _NODES = 10
 _ROUNDS = 5
 

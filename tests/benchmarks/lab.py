@@ -21,8 +21,6 @@ from aicflow.kernel.node import NodeType
 from aicflow.kernel.registry import Registry
 from aicflow.store.sqlite import SQLiteStore
 
-__all__ = ["NODES", "Row", "engine_on_sqlite", "machine", "percentile", "save", "scratch"]
-
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -14,8 +14,6 @@ from aicflow.store.sqlite import SQLiteStore
 
 from tests.benchmarks.lab import Row, percentile, scratch
 
-__all__ = ["fill", "run"]
-
 _EXECUTIONS = 1_000_000
 _BEGAN = 1_700_000_000
 _TRIES = 3

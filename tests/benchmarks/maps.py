@@ -14,8 +14,6 @@ from aicflow.engine.builtins import MapNode
 
 from tests.benchmarks.lab import NODES, Row, engine_on_sqlite, save
 
-__all__ = ["run"]
-
 _ITEMS = 10_000
 _MANY = 100_000
 _CRASH_AT = 9_000

@@ -11,8 +11,6 @@ from aicflow.engine import Executions
 
 from tests.benchmarks.lab import Row, engine_on_sqlite, percentile, save
 
-__all__ = ["run"]
-
 _WORKFLOWS = 300
 _ROUNDS = 2
 _AT_ONCE = 50

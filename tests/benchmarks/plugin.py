@@ -10,8 +10,6 @@ from aicflow.kernel.node import NodeType
 
 from tests.benchmarks.lab import NODES
 
-__all__ = ["aicflow_nodes"]
-
 
 @node("bench.lines")
 async def lines(ctx: Context, count: int) -> int:

@@ -8,8 +8,6 @@ from tests.benchmarks.lab import Row, scratch
 from tests.benchmarks.site import Site, client, environment
 from tests.support.server import start_server
 
-__all__ = ["run"]
-
 _EXECUTIONS = 1_000
 _STEP = 0.5
 

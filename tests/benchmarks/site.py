@@ -19,8 +19,6 @@ from tests.benchmarks.lab import scratch
 from tests.support.plugin import plugin_path
 from tests.support.server import Server, start_server
 
-__all__ = ["Site", "bare_app", "chain", "client", "cpu_seconds", "resident", "serving"]
-
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

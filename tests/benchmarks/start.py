@@ -13,8 +13,6 @@ from statistics import median
 
 from tests.benchmarks.lab import Row
 
-__all__ = ["run"]
-
 _TIMES = 7
 _WORKFLOW = {
     "aicflow": 1,

@@ -12,8 +12,6 @@ from aicflow.engine import Executions
 
 from tests.benchmarks.lab import Row, engine_on_sqlite, percentile, save
 
-__all__ = ["run"]
-
 _NODES = 10
 _SECONDS = 5.0
 _TICK = 0.005

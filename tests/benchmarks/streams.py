@@ -7,8 +7,6 @@ from tests.benchmarks.bare import EVENTS
 from tests.benchmarks.lab import Row
 from tests.benchmarks.site import bare_app, client, serving
 
-__all__ = ["run"]
-
 
 async def run() -> list[Row]:
     """The rows. The execution waits for an answer until all clients watch it."""

@@ -19,8 +19,6 @@ from jsonschema import Draft202012Validator
 
 from tests.benchmarks.lab import Row, percentile
 
-__all__ = ["run"]
-
 type Document = dict[str, Any]
 
 

@@ -8,8 +8,6 @@ from typing import Any
 from tests.benchmarks.lab import Row
 from tests.benchmarks.site import Site, client, cpu_seconds, resident, serving
 
-__all__ = ["run"]
-
 _WAITING = 10_000
 _QUEUED = 5_000
 _RUNNING = 2_000

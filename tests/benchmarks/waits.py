@@ -7,8 +7,6 @@ import time
 
 from tests.benchmarks.lab import Row, engine_on_sqlite, fib, percentile, save
 
-__all__ = ["overhead", "thousand_at_once"]
-
 _EXECUTIONS = 1_000
 
 

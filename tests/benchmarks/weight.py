@@ -9,8 +9,6 @@ from contextlib import closing
 
 from tests.benchmarks.lab import Row, engine_on_sqlite, save
 
-__all__ = ["run"]
-
 _EXECUTIONS = 2_000
 _AT_ONCE = 100
 

@@ -15,8 +15,6 @@ from aicflow.store.sqlite.event_rows import unpack
 
 from tests.faults.nodes import NODES
 
-__all__ = ["ExecutionStory", "Line", "World"]
-
 _TERMINAL = ("succeeded", "failed", "cancelled")
 _PURE = {cls.type_id for cls in NODES if cls.pure}
 

@@ -16,8 +16,6 @@ from typing import Any
 from tests.faults.history import World
 from tests.faults.worker import Spec, main
 
-__all__ = ["Refused", "Site", "WorkerProcess", "until"]
-
 # one process imports everything once; each worker is a fork of it, which takes a few milliseconds
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.faults.worker", "aicflow.engine.langgraph"])

@@ -25,8 +25,6 @@ from aicflow.store.sqlite import SQLiteStore
 
 from tests.faults.nodes import LEDGER, NODES, TOKEN
 
-__all__ = ["Failpoint", "Spec", "main"]
-
 
 @dataclass(frozen=True)
 class Failpoint:

@@ -9,8 +9,6 @@ from typing import Any
 
 from tests.faults.history import ExecutionStory, World
 
-__all__ = ["DOCUMENTS", "EXPECTED", "Expected"]
-
 RETRY = {"max_attempts": 1000, "initial_delay": 0.005, "max_delay": 0.08, "multiplier": 1.5}
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["plugin_path"]
-
 _REPOSITORY = Path(__file__).parents[2]
 
 

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Server", "running_server", "start_server"]
-
 
 @dataclass(slots=True)
 class Server:

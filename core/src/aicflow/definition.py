@@ -12,8 +12,6 @@ from aicflow.kernel.ids import is_identifier, is_type_id
 from aicflow.kernel.node import Node, Params
 from aicflow.kernel.trigger import Trigger
 
-__all__ = ["NODE_OPTIONS", "advice", "definition_problem", "place_of"]
-
 NODE_OPTIONS: Final = frozenset(
     ("id", "type", "name", "description", "version", "params", "output_schema", "retry", "timeout", "step_timeout")
 ) | {"on_error", "on_recovery", "run"}

@@ -12,8 +12,6 @@ from pydantic import create_model
 from aicflow.kernel.context import Context
 from aicflow.kernel.node import Node, NodeType, Params
 
-__all__ = ["node"]
-
 
 def node(
     type_id: str, *, version: int = 1, pure: bool = False, title: str = ""

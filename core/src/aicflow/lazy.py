@@ -5,8 +5,6 @@ from typing import Any
 
 from aicflow.kernel.errors import AICFlowError
 
-__all__ = ["needs"]
-
 
 def needs(module: str, what: str) -> Any:
     """A module that `pip install aicflow` alone does not bring. Raises AICFlowError that says what needs it."""

@@ -24,8 +24,6 @@ from aicflow.kernel.values import dumps
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-__all__ = ["MEDIA_TYPE", "REQUEST_ID", "TITLES", "Problem", "problem_of"]
-
 type Hide = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 MEDIA_TYPE: Final = "application/problem+json"

@@ -7,17 +7,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Never
 
-__all__ = [
-    "JsonError",
-    "escape_pointer",
-    "json_equal",
-    "json_type",
-    "pointer",
-    "pointer_keys",
-    "read_json",
-    "schema_type",
-]
-
 _TYPES: Final = {
     type(None): "null", bool: "boolean", int: "integer", float: "number", str: "string", list: "array",
     tuple: "array", dict: "object",

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-__all__ = ["lazy_names"]
-
 
 def lazy_names(package: str, **modules: str) -> Callable[[str], Any]:
     """A `__getattr__` for a package: `__getattr__ = lazy_names(__name__, node="Agent", params="AgentParams Tool")`.

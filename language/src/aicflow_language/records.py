@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import dataclass_transform
 
-__all__ = ["record"]
-
 
 @dataclass_transform(frozen_default=True)
 def record[T](cls: type[T]) -> type[T]:

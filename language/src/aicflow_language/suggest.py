@@ -8,8 +8,6 @@ from contextvars import ContextVar
 from itertools import islice
 from typing import Final
 
-__all__ = ["bounded_suggestions", "did_you_mean", "nearest"]
-
 _MOST_NAMES: Final = 400
 _LONGEST_NAME: Final = 100
 _LEFT: Final[ContextVar[list[int] | None]] = ContextVar("names left to compare", default=None)

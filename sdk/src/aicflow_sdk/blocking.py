@@ -19,10 +19,6 @@ from aicflow_sdk.resources.triggers import AsyncTriggers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
 from aicflow_sdk.session import AsyncItems, AsyncPages
 
-__all__ = [
-    "ApiKeys", "Events", "Executions", "Host", "NodeTypes", "Plugins", "State", "TriggerTypes", "Triggers", "Workflows",
-]  # fmt: skip
-
 
 def run[T](coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that never suspends."""

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from aicflow_sdk.transport import AsyncTransport, BlockingTransport, Wire
 
-__all__ = ["AICFlow", "AsyncAICFlow"]
-
 
 class _Client[H: httpx2.Client | httpx2.AsyncClient, T: Transport]:
     """What both clients have."""

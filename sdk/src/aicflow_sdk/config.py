@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 
 from aicflow_sdk.errors import ConfigurationError
 
-__all__ = ["Address", "find_address"]
-
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 

@@ -12,8 +12,6 @@ from typing import Any, TypeAliasType, Union, cast, get_args, get_origin
 
 from aicflow_sdk.errors import UnexpectedReply
 
-__all__ = ["decode"]
-
 _NAMES: Mapping[type, str] = {str: "a string", int: "an integer", bool: "a boolean", dict: "an object", list: "a list"}
 
 

@@ -11,8 +11,6 @@ from aicflow_sdk.messages import QueryValue, path
 from aicflow_sdk.models import Event, Execution
 from aicflow_sdk.session import Closed, Session
 
-__all__ = ["follow", "follow_all"]
-
 
 def _events_of(message: str) -> list[Event]:
     """The events of one message: a line of JSON each. Raises UnexpectedReply."""

@@ -10,8 +10,6 @@ from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
-__all__ = ["NOTHING", "instant", "not_json", "plain_json", "simpler"]
-
 NOTHING: Final = object()
 _HINTS: Final = {
     "Decimal": "write str(value), or float(value) when its exact digits do not matter",

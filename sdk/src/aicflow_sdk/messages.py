@@ -15,8 +15,6 @@ from uuid import uuid4
 from aicflow_sdk import errors, jsonable
 from aicflow_sdk.errors import APIError, ProblemDetail, UnexpectedReply
 
-__all__ = ["Reply", "Request", "encode_json", "error_of", "instant", "keyed", "path", "without_none"]
-
 _PREFIX: Final = "urn:aicflow:problem:"
 _BY_CODE: Final[Mapping[str, type[APIError]]] = {
     "workflow-invalid": errors.WorkflowInvalid,

@@ -13,8 +13,6 @@ from aicflow_sdk.documents import WorkflowSource, document_bytes
 from aicflow_sdk.errors import AICFlowError, ConfigurationError
 from aicflow_sdk.models import Validation
 
-__all__ = ["validate"]
-
 
 def validate(source: WorkflowSource, *, timeout: float = 60.0) -> Validation:
     """All findings about a document, against the node types installed in this environment. Raises ConfigurationError

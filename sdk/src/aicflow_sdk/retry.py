@@ -9,8 +9,6 @@ from typing import Final
 
 from aicflow_sdk.errors import AICFlowError, APIError, ConnectionFailed
 
-__all__ = ["Retry"]
-
 _REFUSED: Final = 429
 """Not done; the server says when to try again."""
 _UNCERTAIN: Final = frozenset({502, 503, 504})

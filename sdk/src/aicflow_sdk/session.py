@@ -13,8 +13,6 @@ from aicflow_sdk.messages import QueryValue, Reply, Request, encode_json, error_
 from aicflow_sdk.models import Page, Workflow
 from aicflow_sdk.retry import Retry
 
-__all__ = ["AsyncItems", "AsyncPages", "Closed", "Session", "Stream", "Transport"]
-
 _PAGE_SIZE = 100
 _REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 

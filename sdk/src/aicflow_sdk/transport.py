@@ -29,8 +29,6 @@ from aicflow_sdk.errors import ConnectionFailed, RequestTimeout
 from aicflow_sdk.messages import Reply, Request, error_of
 from aicflow_sdk.session import Closed
 
-__all__ = ["AsyncTransport", "BlockingTransport", "Wire"]
-
 _LARGEST_MESSAGE: Final = 256 * 1024 * 1024
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from aicflow.cli.say import File, Output
 
-__all__ = ["diagram_command", "diff_command"]
-
 
 def diff_command(
     old: File,

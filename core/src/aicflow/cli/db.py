@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from aicflow.kernel.ports.maintenance import RetentionRule
     from aicflow.kernel.ports.store import Store
 
-__all__ = ["db"]
-
 db = App(name="db", help="Maintain the store: size, integrity, backup, retention.")
 _DataDir = Annotated[Path | None, Parameter(help="Folder of the database and the keys")]
 _Age = Annotated[str | None, Parameter(help="Keep for this long, such as 30d, or by status: succeeded=7d,failed=90d")]

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from aicflow.host.plugins import Plugins
     from aicflow.host.settings import Settings
 
-__all__ = ["doctor_command"]
-
 _PATIENCE: Final = 30.0
 _CLIENT_VARIABLES = frozenset({"AICFLOW_API_KEY", "AICFLOW_URL"})
 

@@ -8,8 +8,6 @@ from cyclopts import Parameter
 
 from aicflow.cli.say import Input, Output
 
-__all__ = ["eval_command"]
-
 _ROOTS = ("input", "trigger", "nodes", "vars", "execution")
 
 

@@ -10,8 +10,6 @@ from aicflow.cli.files import read_input
 from aicflow.cli.say import IdempotencyKey, Output, note, print_fields, print_rows
 from aicflow.cli.server import Server
 
-__all__ = ["events"]
-
 events = App(name="events", help="Events for the steps and triggers that look out for them: send, list, show.")
 
 

@@ -28,8 +28,6 @@ from aicflow.cli.server import Server
 from aicflow.cli.workflows import Labels, labels_of
 from aicflow.kernel.execution import progress_text
 
-__all__ = ["executions"]
-
 executions = App(name="executions", help="Executions on a server: list, show, start, watch, answer, cancel, rerun.")
 type Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
 type StepStatus = Literal["running", "waiting", "retrying", "succeeded", "failed", "skipped", "cancelled"]

@@ -18,17 +18,6 @@ if TYPE_CHECKING:
     from aicflow.host.datadir import DataDir
     from aicflow.host.settings import Settings
 
-__all__ = [
-    "Unreadable",
-    "list_errors",
-    "load_settings",
-    "no_options",
-    "read_file",
-    "read_input",
-    "read_workflow",
-    "running_server",
-]
-
 _SUFFIXES: Mapping[str, DocumentFormat] = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 _SHOWN = 20
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from aicflow.host.keys import KeyRing
     from aicflow.host.settings import Settings
 
-__all__ = ["keys"]
-
 keys = App(name="keys", help="Create, list and revoke API keys.")
 _DataDir = Annotated[Path | None, Parameter(help="Folder of the database and the keys")]
 

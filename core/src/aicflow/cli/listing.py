@@ -10,8 +10,6 @@ from cyclopts import Parameter
 from aicflow.cli.say import Output, print_json, print_table
 from aicflow.kernel.errors import AICFlowError
 
-__all__ = ["nodes_command", "openapi_command", "plugins_command", "show_node", "version_command"]
-
 
 def nodes_command(
     type_id: Annotated[str | None, Parameter(help="A node type to show, such as http.request")] = None,

@@ -10,8 +10,6 @@ from aicflow.cli.listing import show_node
 from aicflow.cli.say import Output, note, print_json, print_rows
 from aicflow.cli.server import Server
 
-__all__ = ["node_types"]
-
 node_types = App(name="node-types", help="Node types on a server: list, show, enable, disable.")
 _Type = Annotated[str, Parameter(help="Such as http.request")]
 

@@ -7,8 +7,6 @@ import os
 
 from aicflow.host.plugins import Plugins
 
-__all__ = ["blocked_plugins", "quiet_plugins"]
-
 
 def blocked_plugins() -> tuple[str, ...]:
     """The names in AICFLOW_BLOCKED_PLUGINS, without the cost of reading every setting."""

@@ -17,8 +17,6 @@ from aicflow.kernel.errors import AICFlowError
 if TYPE_CHECKING:
     from aicflow import Command
 
-__all__ = ["FAILED", "INTERRUPTED", "USAGE", "run_program"]
-
 FAILED: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130

@@ -14,8 +14,6 @@ from aicflow.kernel.execution import progress_text
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Lines", "LiveTable", "NoProgress", "Progress", "progress"]
-
 _STYLES: Final = {
     "running": "cyan",
     "waiting": "yellow",

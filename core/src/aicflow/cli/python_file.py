@@ -13,8 +13,6 @@ import aicflow_sdk
 
 from aicflow.kernel.errors import AICFlowError
 
-__all__ = ["document_built_in"]
-
 
 def document_built_in(file: str, variable: str | None = None) -> dict[str, Any]:
     """The document of the file's workflow, or of the one that the variable holds. The file is run as if imported:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from aicflow.kernel.execution import Execution
     from aicflow.kernel.ports.store import Store
 
-__all__ = ["run_command"]
-
 
 def run_command(
     file: File,

@@ -12,23 +12,6 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = [
-    "EventOutput",
-    "File",
-    "IdempotencyKey",
-    "Input",
-    "Output",
-    "OutputFormat",
-    "complain",
-    "console",
-    "note",
-    "print_execution_id",
-    "print_fields",
-    "print_json",
-    "print_rows",
-    "print_table",
-]
-
 type OutputFormat = Literal["text", "json"]
 Output = Annotated[OutputFormat, Parameter(help="text or json")]
 EventOutput = Annotated[OutputFormat, Parameter(help="text, or json with an event a line")]

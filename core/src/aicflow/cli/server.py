@@ -18,8 +18,6 @@ from aicflow_sdk.session import Session
 
 from aicflow.kernel.errors import AICFlowError
 
-__all__ = ["Server", "ServerError"]
-
 _WRONG_INPUT: Final = frozenset({400, 404, 413, 422})
 _SHOWN: Final = 20
 

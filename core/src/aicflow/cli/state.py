@@ -10,8 +10,6 @@ from aicflow.cli.files import read_input
 from aicflow.cli.say import Output, note, print_json, print_rows
 from aicflow.cli.server import Server
 
-__all__ = ["state"]
-
 state = App(name="state", help="What workflows on a server keep between executions: list, get, set, delete.")
 _Workflow = Annotated[str, Parameter(help="Id of the workflow")]
 _Key = Annotated[str, Parameter(help="The key")]

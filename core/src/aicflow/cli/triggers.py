@@ -10,8 +10,6 @@ from aicflow.cli.files import read_input
 from aicflow.cli.say import IdempotencyKey, Output, note, print_execution_id, print_fields, print_rows
 from aicflow.cli.server import Server
 
-__all__ = ["deliveries", "triggers"]
-
 triggers = App(name="triggers", help="Triggers of the workflows on a server: list, next, pause, resume, fire.")
 deliveries = App(name="deliveries", help="What arrived for a trigger: list, show, replay.")
 _Id = Annotated[str, Parameter(help="The trigger: WORKFLOW:TRIGGER")]

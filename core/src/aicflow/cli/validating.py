@@ -6,8 +6,6 @@ from typing import Any
 
 from aicflow.cli.say import File, Output
 
-__all__ = ["validate_command"]
-
 
 def validate_command(
     *files: File,

@@ -12,8 +12,6 @@ from aicflow.cli.say import File, Output, OutputFormat, note, print_fields, prin
 from aicflow.cli.server import Server
 from aicflow.kernel.errors import AICFlowError
 
-__all__ = ["Labels", "deploy_command", "labels_of", "workflows"]
-
 workflows = App(name="workflows", help="Workflows on a server: list, show, deploy, enable, disable, delete, compare.")
 _Id = Annotated[str, Parameter(help="The workflow's id")]
 Labels = Annotated[

@@ -10,8 +10,6 @@ from aicflow.engine.native import NativeEngine
 from aicflow.kernel.graph import Graph
 from aicflow.kernel.ports.engine import Engine, RunStep, Skip
 
-__all__ = ["AutoEngine", "is_tracing"]
-
 
 def is_tracing() -> bool:
     """Whether LangGraph's tracing is on, so that every node is worth a task."""

@@ -13,8 +13,6 @@ from aicflow.kernel.context import Context
 from aicflow.kernel.errors import PermanentError
 from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
 
-__all__ = ["GroupNode", "MapNode", "RepeatNode", "WaitNode", "WorkflowCall"]
-
 
 class AwaitedEvent(Params):
     """Which event. Without `key`, one of that name whatever its key is."""

@@ -12,8 +12,6 @@ from aicflow.kernel.ports.executions import ExecutionFilter, ExecutionStore, Ide
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.values import dumps, loads
 
-__all__ = ["BulkItem", "BulkOutcome", "in_bulk"]
-
 
 @dataclass(frozen=True, slots=True)
 class BulkItem:

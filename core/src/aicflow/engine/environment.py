@@ -17,8 +17,6 @@ from aicflow.kernel.ports.signals import Signal
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.registry import Registry
 
-__all__ = ["Environment"]
-
 
 @dataclass(slots=True)
 class Environment:

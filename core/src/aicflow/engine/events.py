@@ -13,8 +13,6 @@ from aicflow.kernel.issues import Issue
 from aicflow.kernel.node import Output, Params
 from aicflow.kernel.trigger import Binding, Overlap, Trigger
 
-__all__ = ["EVENT_SCHEMA", "EventKey", "EventName", "EventTrigger", "ReceivedEvent"]
-
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
 _MOST_KEY: Final = 512
 

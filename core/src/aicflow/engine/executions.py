@@ -41,8 +41,6 @@ from aicflow.kernel.registry import Registry
 from aicflow.kernel.values import dumps, loads
 from aicflow.language.schema import SchemaValidator
 
-__all__ = ["Executions"]
-
 _logger = logging.getLogger("aicflow.engine")
 _SHOWN = 10
 

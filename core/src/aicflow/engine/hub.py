@@ -10,8 +10,6 @@ from aicflow.kernel.events import encode_delta, event_type
 from aicflow.kernel.ports.executions import ExecutionFilter, ExecutionStore
 from aicflow.kernel.ports.signals import Signal, SignalBus
 
-__all__ = ["Hub"]
-
 _TAIL_BYTES = 1_000_000
 _DELTAS = 500
 _FIREHOSE = 5_000

@@ -15,8 +15,6 @@ from aicflow.kernel.events import event_type, fold
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step
 from aicflow.kernel.ports.executions import ExecutionStore
 
-__all__ = ["ITEM_STATUSES", "Item", "ItemStatus", "owner_of", "read_items", "read_steps"]
-
 type ItemStatus = Literal["running", "waiting", "succeeded", "failed"]
 ITEM_STATUSES: Final = frozenset({"running", "waiting", "succeeded", "failed"})
 _NODE_MARK: Final = b'"node_id":"'

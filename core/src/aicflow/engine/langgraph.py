@@ -17,8 +17,6 @@ from aicflow.engine.native import walk_graph
 from aicflow.kernel.graph import Graph
 from aicflow.kernel.ports.engine import RunStep, Settlement, Skip
 
-__all__ = ["LangGraphEngine"]
-
 
 @dataclass(slots=True, eq=False)
 class _Walk:

@@ -26,8 +26,6 @@ from aicflow.kernel.ports.executions import (
 )
 from aicflow.kernel.values import dumps
 
-__all__ = ["SEALED", "ExecutionLog", "read_events", "read_history"]
-
 _logger = logging.getLogger("aicflow.engine")
 SEALED = "$sealed"
 _PAGE = 2_000

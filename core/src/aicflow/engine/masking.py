@@ -16,8 +16,6 @@ from urllib.parse import quote, quote_plus
 from aicflow.kernel.values import dumps, loads
 from aicflow.lazy import needs
 
-__all__ = ["MASKED", "DeltaMask", "Mask", "is_masked"]
-
 MASKED: Final = "***"
 _WHAT: Final = "Hiding secrets"
 _SHORTEST: Final = 4

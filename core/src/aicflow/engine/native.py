@@ -8,8 +8,6 @@ from collections.abc import Collection
 from aicflow.kernel.graph import Graph, Walk
 from aicflow.kernel.ports.engine import RunStep, Skip
 
-__all__ = ["NativeEngine", "walk_graph"]
-
 
 class NativeEngine:
     """Walks with one task for each branch; a chain of nodes stays in one task."""

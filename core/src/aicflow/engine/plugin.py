@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from aicflow.kernel.ports.engine import Engine
     from aicflow.kernel.trigger import TriggerType
 
-__all__ = ["aicflow_engines", "aicflow_nodes", "aicflow_observers", "aicflow_secrets", "aicflow_triggers"]
-
 _logger = logging.getLogger("aicflow.executions")
 
 

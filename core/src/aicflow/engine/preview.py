@@ -17,8 +17,6 @@ from aicflow.kernel.execution import Execution, Step
 from aicflow.kernel.graph import Graph, GraphError
 from aicflow.kernel.values import json_type
 
-__all__ = ["Preview", "preview_expression", "preview_scope"]
-
 
 @dataclass(frozen=True, slots=True)
 class Preview:

@@ -11,8 +11,6 @@ from typing import Any, Final
 from aicflow.kernel.errors import PermanentError
 from aicflow.lazy import needs
 
-__all__ = ["Seal"]
-
 _NONCE: Final = 12
 
 

@@ -15,8 +15,6 @@ from aicflow.engine.masking import Mask
 from aicflow.kernel.errors import AICFlowError, PermanentError, TransientError
 from aicflow.kernel.records import SecretSource
 
-__all__ = ["EnvironmentSecrets", "SecretNotLoaded", "SecretUnavailable", "Secrets", "SecretsView"]
-
 _logger = logging.getLogger("aicflow.engine")
 _NAMES_LIFETIME: Final = 5.0
 

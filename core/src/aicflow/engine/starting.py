@@ -34,8 +34,6 @@ from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps, loads
 from aicflow.language.plan import Plan
 
-__all__ = ["KEEP", "Starter"]
-
 _MOST_FIRST: Final = 32
 _TRIGGER: Final = tuple(field.name for field in fields(TriggerInfo))
 _WHEN_FULL: Final[dict[Overlap, WhenFull]] = {"skip": "skip", "queue": "queue", "cancel_other": "cancel_oldest"}

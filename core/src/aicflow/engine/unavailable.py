@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable
 
 from aicflow.kernel.errors import StoreUnavailable
 
-__all__ = ["retry_while_unavailable"]
-
 _logger = logging.getLogger("aicflow.engine")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 

@@ -10,8 +10,6 @@ from aicflow.kernel.clock import iso
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step, progress_text
 from aicflow.kernel.ports.executions import ExecutionStore
 
-__all__ = ["explain"]
-
 _TOLD = 3
 """So many steps of a map that do the same are told one by one."""
 

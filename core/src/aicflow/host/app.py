@@ -39,8 +39,6 @@ from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import Mount as PluginMount
 
-__all__ = ["create_app"]
-
 
 def create_app(
     settings: Settings | None = None,

@@ -14,8 +14,6 @@ from aicflow.host.settings import Settings
 from aicflow.kernel.errors import DocumentUnreadable
 from aicflow.kernel.values import decode_text
 
-__all__ = ["document_body", "json_body"]
-
 _YAML: Final = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 _JSON: Final = frozenset({"application/json", "text/json"})
 _IN_THREAD: Final = 64 * 1024  # larger ones would hold the event loop for milliseconds

@@ -11,8 +11,6 @@ from aicflow.kernel.records import StoreType
 if TYPE_CHECKING:
     from aicflow.kernel.ports.store import Store
 
-__all__ = ["aicflow_stores"]
-
 # what a store needs is imported when one is made: `aicflow validate` makes none
 
 

@@ -17,8 +17,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from aicflow.kernel.ids import new_id
 from aicflow.problems import MEDIA_TYPE, Problem
 
-__all__ = ["BoundedHttpProtocol", "ConnectionLimits", "sweep"]
-
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:

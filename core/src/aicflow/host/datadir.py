@@ -11,8 +11,6 @@ from pathlib import Path
 
 from aicflow.kernel.errors import AICFlowError
 
-__all__ = ["DataDir", "ServerInfo", "default_data_dir", "write_private"]
-
 
 def default_data_dir() -> Path:
     """`AICFLOW_DATA_DIR`, or `~/.aicflow`."""

@@ -15,8 +15,6 @@ from starlette.routing import Route
 from aicflow import __version__
 from aicflow.host.pages import json_response
 
-__all__ = ["docs_routes", "root"]
-
 # Swagger UI styles its elements in place; scripts run from files of this host only
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "

@@ -13,16 +13,6 @@ from starlette.responses import Response
 from aicflow.host.problems import Problem, request_invalid
 from aicflow.kernel.ports.tables import WorkflowRecord
 
-__all__ = [
-    "BYTES_HEADERS",
-    "BYTES_PARAMETERS",
-    "TAGS",
-    "bytes_response",
-    "etag_of",
-    "expected_revision",
-    "is_unchanged",
-]
-
 _TAG: Final = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|\Z)')
 
 

@@ -15,8 +15,6 @@ from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.values import loads
 from aicflow.store.rows import event_answer
 
-__all__ = ["EventDispatcher"]
-
 _log = logging.getLogger("aicflow.triggers")
 _LOOK_EVERY: Final = 2.0
 _AT_ONCE: Final = 200

@@ -23,8 +23,6 @@ from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ids import new_id
 from aicflow.problems import REQUEST_ID
 
-__all__ = ["Access", "Gate", "caller_of", "key_of", "need", "require"]
-
 type ASGI = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -12,8 +12,6 @@ from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule
 from aicflow.kernel.ports.tables import EventStore
 
-__all__ = ["Housekeeper", "Swept", "sweep"]
-
 _log = logging.getLogger("aicflow.host")
 _PAUSE = 0.02
 """Seconds between two batches, which writers may use."""

@@ -20,8 +20,6 @@ from aicflow.host.routes.common import runtime_of
 from aicflow.kernel.errors import AICFlowError, KeyUsed, NotFound
 from aicflow.kernel.ports.executions import Idempotency
 
-__all__ = ["IDEMPOTENCY_KEY", "fresh", "once"]
-
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}\Z")
 IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
     "name": "Idempotency-Key",

@@ -18,8 +18,6 @@ from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.tables import ApiKeyRecord, KeyStore
 
-__all__ = ["SCOPES", "Caller", "KeyRing", "Scope", "is_well_formed", "new_key"]
-
 type Scope = Literal["read", "write", "execute", "admin"]
 SCOPES: Final[tuple[str, ...]] = get_args(Scope.__value__)
 

@@ -10,8 +10,6 @@ from typing import Final
 
 from aicflow.engine.masking import Mask
 
-__all__ = ["LogFormatter", "mask_logs", "set_up_logging"]
-
 # what moves the cursor, ends a line for some reader, or turns the direction of writing
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 

@@ -11,8 +11,6 @@ from prometheus_client.registry import Collector
 from aicflow.engine.executions import Executions
 from aicflow.engine.worker.watchdog import LoopWatchdog
 
-__all__ = ["MEDIA_TYPE", "Metrics"]
-
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 

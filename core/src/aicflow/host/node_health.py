@@ -11,8 +11,6 @@ from aicflow.kernel.node import Node, NodeType
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.values import dumps, loads
 
-__all__ = ["NodeHealth"]
-
 _UNKNOWN: Final[dict[str, Any]] = {"ready": None, "reason": "it has not answered yet"}
 _log = logging.getLogger("aicflow.host")
 

@@ -13,8 +13,6 @@ from aicflow import __version__
 from aicflow.host import requests, schemas
 from aicflow.kernel.document import WorkflowDocument
 
-__all__ = ["document", "text"]
-
 _READ_BY_ROUTES: Final = (
     requests.StartExecution,
     requests.PatchWorkflow,

@@ -12,11 +12,6 @@ from aicflow.host.problems import Problem, request_invalid
 from aicflow.kernel.ports.executions import Labels, Page
 from aicflow.kernel.values import dumps
 
-__all__ = [
-    "LABELS", "PageQuery", "json_response", "known_statuses", "labels_of", "list_response", "no_cursor", "page_of",
-    "page_response", "statuses_pattern",
-]  # fmt: skip
-
 _LABEL = "[A-Za-z0-9][A-Za-z0-9_./-]*(=[^,=]+)?"
 LABELS = Annotated[
     str | None,

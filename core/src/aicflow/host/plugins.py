@@ -22,8 +22,6 @@ from aicflow.kernel.errors import PluginError
 if TYPE_CHECKING:  # what commands of plugins do not need
     from aicflow.kernel.registry import Registry
 
-__all__ = ["PluginInfo", "Plugins", "load_plugins"]
-
 _log = logging.getLogger("aicflow.plugins")
 
 type PluginStatus = Literal["loaded", "partial", "failed", "blocked"]

@@ -12,17 +12,6 @@ from typing import Any, Final
 from aicflow.kernel.errors import DocumentUnreadable
 from aicflow.kernel.values import escape_pointer
 
-__all__ = [
-    "DEFAULT_LIMITS",
-    "Limits",
-    "Position",
-    "Positions",
-    "json_positions",
-    "position_at",
-    "position_of_duplicate",
-    "too_deep",
-]
-
 type Position = tuple[int, int]
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s\[\]{},:"]+')

@@ -24,23 +24,6 @@ from aicflow.engine.events import EventKey, EventName
 from aicflow.host.keys import SCOPES
 from aicflow.kernel.execution import ExecutionStatus
 
-__all__ = [
-    "BulkRequest",
-    "CreateApiKey",
-    "FireTrigger",
-    "Instant",
-    "PatchNodeType",
-    "PatchWorkflow",
-    "PreviewExpression",
-    "PutState",
-    "RerunExecution",
-    "ResumeExecution",
-    "SendEvent",
-    "StartExecution",
-    "instant",
-]
-
-
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)\Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

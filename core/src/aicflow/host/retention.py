@@ -8,8 +8,6 @@ from typing import Final
 
 from aicflow.kernel.ports.maintenance import RetentionRule
 
-__all__ = ["age", "ages", "counts", "rules"]
-
 STATUSES: Final = ("succeeded", "failed", "cancelled")
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _AGE: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")

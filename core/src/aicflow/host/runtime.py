@@ -33,8 +33,6 @@ from aicflow.kernel.records import DraftTrigger, Mount
 from aicflow.kernel.trigger import TriggerRuntime
 from aicflow.language.validation import Limits
 
-__all__ = ["HostRuntime", "running"]
-
 _log = logging.getLogger("aicflow.host")
 
 

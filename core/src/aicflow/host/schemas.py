@@ -15,8 +15,6 @@ from aicflow.kernel.ports.tables import ApiKeyRecord, SentEvent, WorkflowRecord,
 from aicflow.kernel.registry import Provider
 from aicflow.kernel.trigger import Delivery
 
-__all__ = ["response_schemas"]
-
 
 class _Response(BaseModel):
     model_config = ConfigDict(extra="forbid")

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from aicflow.host.runtime import HostRuntime
 
-__all__ = ["HostServer", "Say", "make_server", "serve"]
-
 type Say = Callable[[str], None]
 
 _log = logging.getLogger("aicflow.host")

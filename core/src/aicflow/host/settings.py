@@ -13,8 +13,6 @@ from aicflow.host.datadir import default_data_dir
 from aicflow.host.documents import Limits
 from aicflow.kernel.ports.maintenance import RetentionRule
 
-__all__ = ["Settings", "settings_table"]
-
 Names = Annotated[tuple[str, ...], NoDecode]
 
 

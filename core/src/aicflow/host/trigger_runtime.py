@@ -16,8 +16,6 @@ from aicflow.kernel.ports.store import Store
 from aicflow.kernel.trigger import Binding, Delivery, Fired, Overlap
 from aicflow.kernel.values import JsonObject, dumps, loads
 
-__all__ = ["HostTriggerRuntime"]
-
 
 class HostTriggerRuntime:
     """The `TriggerRuntime` of this host."""

@@ -27,8 +27,6 @@ from aicflow.kernel.trigger import Binding, Trigger, TriggerType
 from aicflow.kernel.values import pointer
 from aicflow.language.params import checked_params
 
-__all__ = ["ActiveTrigger", "TriggerService"]
-
 _log = logging.getLogger("aicflow.triggers")
 _RETRY_SECONDS: Final = 2.0
 _ANY_SECRET: Final = "c2VjcmV0"  # noqa: S105 - stands for a value not needed; readable as text and as base64

@@ -23,12 +23,6 @@ from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import loads
 from aicflow.problems import problem_of
 
-__all__ = [
-    "api_key_view", "bulk_view", "delivery_view", "execution_view", "item_view", "node_type_view", "plugin_view",
-    "sent_event_view", "state_view", "step_view", "trigger_type_view", "version_view", "workflow_view",
-]  # fmt: skip
-
-
 _EXECUTION: Final = shower(Execution)
 _STEP: Final = shower(Step)
 _DELIVERY: Final = shower(Delivery)

@@ -12,8 +12,6 @@ from aicflow.kernel.node import NodeType
 from aicflow.kernel.ports.tables import WorkflowStore
 from aicflow.kernel.registry import Registry
 
-__all__ = ["WarmUp"]
-
 _log = logging.getLogger("aicflow.host")
 
 

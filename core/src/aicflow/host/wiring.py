@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from aicflow.kernel.ports.engine import Engine
     from aicflow.kernel.ports.store import Store
 
-__all__ = ["STORE_PREFIX", "engines_of", "installed_plugins", "make_executions", "make_store", "secrets_of"]
-
 STORE_PREFIX: Final = "AICFLOW_STORE_"
 """Variables that a store is made with, by the rest of their name."""
 

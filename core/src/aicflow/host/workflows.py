@@ -21,8 +21,6 @@ from aicflow.kernel.registry import Registry
 from aicflow.language.diff import Diff, diff
 from aicflow.language.validation import Limits, validate
 
-__all__ = ["WorkflowService"]
-
 _CHECKS_AT_ONCE: Final = 4
 
 

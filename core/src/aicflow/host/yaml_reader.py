@@ -18,8 +18,6 @@ from aicflow.host.positions import Limits, Position, Positions, position_at, too
 from aicflow.kernel.errors import DocumentUnreadable
 from aicflow.kernel.values import escape_pointer
 
-__all__ = ["read_yaml"]
-
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT: Final = re.compile(r"[-+]?[0-9]{1,1000}\Z")
 _OCTAL: Final = re.compile(r"0o([0-7]{1,300})\Z")

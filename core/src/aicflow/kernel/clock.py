@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "iso"]
-
 
 class Clock(Protocol):
     """Wall-clock time in seconds since 1970 UTC. It may jump; durations inside a process use a monotonic clock."""

@@ -8,8 +8,6 @@ from typing import Any, Literal, Protocol
 
 from aicflow.kernel.serialization import Instant, Record
 
-__all__ = ["Answer", "Context", "LogLevel", "NodeCaller", "State", "StateEntry"]
-
 type LogLevel = Literal["debug", "info", "warning", "error"]
 
 

@@ -8,24 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from aicflow.kernel.execution import WhenFull
 
-__all__ = [
-    "FORMAT_VERSION",
-    "BodyEntry",
-    "Concurrency",
-    "Delay",
-    "Edge",
-    "Group",
-    "Map",
-    "NodeEntry",
-    "Repeat",
-    "Retry",
-    "Settings",
-    "Tolerance",
-    "Tolerate",
-    "TriggerEntry",
-    "WorkflowDocument",
-]
-
 FORMAT_VERSION = 1
 
 Identifier = Annotated[str, Field(min_length=1, max_length=64)]

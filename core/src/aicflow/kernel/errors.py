@@ -28,12 +28,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from aicflow.kernel.issues import Issue
 
-__all__ = [
-    "ATTEMPT_CODES", "AICFlowError", "Conflict", "DocumentUnreadable", "EventsDamaged", "InputInvalid", "NodeError",
-    "NotFound", "OutputInvalid", "ParamsInvalid", "PermanentError", "PluginError", "RecordDamaged", "ReferenceFailed",
-    "StaleClaim", "StepTimeout", "StoreUnavailable", "TransientError", "WorkflowInvalid", "node_type_disabled",
-]  # fmt: skip
-
 
 class AICFlowError(Exception):
     """The root of the tree."""

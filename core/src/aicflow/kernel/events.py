@@ -10,8 +10,6 @@ from aicflow.kernel.clock import iso
 from aicflow.kernel.execution import TERMINAL_EVENTS, Event, FailureReport, Step
 from aicflow.kernel.values import dumps, loads
 
-__all__ = ["History", "decode_event", "encode_delta", "encode_event", "event_type", "fold", "report_from_json"]
-
 _TYPE_MARK = b'"type":"'
 
 

@@ -11,28 +11,6 @@ from pydantic import ConfigDict
 
 from aicflow.kernel.serialization import Instant, Internal, Record, Timestamp
 
-__all__ = [
-    "ACTIVE_STATUSES",
-    "EVENT_TYPES",
-    "SETTLED_EVENTS",
-    "STATUSES",
-    "TERMINAL_EVENTS",
-    "TERMINAL_STATUSES",
-    "TRIGGER_KINDS",
-    "Event",
-    "Execution",
-    "ExecutionStatus",
-    "FailureReport",
-    "Started",
-    "Step",
-    "StepStatus",
-    "TriggerInfo",
-    "TriggerKind",
-    "WhenFull",
-    "progress_text",
-    "valid_traceparent",
-]
-
 type ExecutionStatus = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
 type TriggerKind = Literal["api", "trigger", "rerun", "workflow", "failure"]
 type StepStatus = Literal["running", "waiting", "retrying", "succeeded", "failed", "skipped", "cancelled"]

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Graph", "GraphError", "Walk", "cycles"]
-
 
 class GraphError(ValueError):
     """The edges do not make an acyclic graph."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:  # every plugin imports this page; pydantic comes with the fir
     from aicflow.kernel.node import NodeType
     from aicflow.kernel.trigger import TriggerType
 
-__all__ = ["PROJECT", "hookimpl", "hookspec"]
-
 PROJECT: Final = "aicflow"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

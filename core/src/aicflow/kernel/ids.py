@@ -6,8 +6,6 @@ import os
 import re
 from os import urandom
 
-__all__ = ["MAX_ID_LENGTH", "is_identifier", "is_type_id", "new_id"]
-
 MAX_ID_LENGTH = 64
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _TYPE_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*\Z")

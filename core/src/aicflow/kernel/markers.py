@@ -6,8 +6,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-__all__ = ["Code", "HeaderText", "SecretHeaderText", "SecretText", "Url"]
-
 Code = Annotated[str, Field(json_schema_extra={"x-aicflow": {"kind": "code"}})]
 """Source code: never interpolated; data reaches it through another param."""
 

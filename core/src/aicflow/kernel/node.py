@@ -14,8 +14,6 @@ from aicflow.kernel.context import Context
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.values import dumps, loads
 
-__all__ = ["Exit", "Node", "NodeType", "OnRecovery", "Output", "Params", "StartChild", "Wait"]
-
 type OnRecovery = Literal["retry", "fail", "wait"]
 
 

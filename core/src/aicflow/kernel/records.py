@@ -12,18 +12,6 @@ if TYPE_CHECKING:
     from aicflow.kernel.ports.store import Store
     from aicflow.kernel.trigger import Binding, TriggerRuntime
 
-__all__ = [
-    "Command",
-    "DraftTrigger",
-    "EngineType",
-    "Mount",
-    "Observer",
-    "Runtime",
-    "SecretRuntime",
-    "SecretSource",
-    "StoreType",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class StoreType:

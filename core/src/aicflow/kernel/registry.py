@@ -14,8 +14,6 @@ from aicflow.kernel.ports.tables import NodeSetting
 from aicflow.kernel.serialization import Record
 from aicflow.kernel.trigger import Trigger, TriggerType
 
-__all__ = ["Provider", "RegisteredNode", "RegisteredTrigger", "Registry"]
-
 
 @dataclass(frozen=True, slots=True)
 class Provider(Record):

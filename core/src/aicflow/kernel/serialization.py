@@ -13,8 +13,6 @@ from pydantic_core import CoreSchema
 
 from aicflow.kernel.clock import iso
 
-__all__ = ["Instant", "Internal", "Record", "Timestamp", "shower"]
-
 _DATE_TIME = WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization")
 
 Instant = Annotated[float, PlainSerializer(iso), _DATE_TIME]

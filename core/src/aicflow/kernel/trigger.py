@@ -14,8 +14,6 @@ from aicflow.kernel.node import Params, output_adapter
 from aicflow.kernel.serialization import Instant, Record
 from aicflow.kernel.values import JsonObject
 
-__all__ = ["Binding", "Delivery", "Fired", "Overlap", "Trigger", "TriggerRuntime", "TriggerType", "Ways"]
-
 type Overlap = Literal["allow", "skip", "queue", "cancel_other"]
 """What a fire does while an execution that the same trigger started has not ended."""
 

@@ -20,8 +20,6 @@ from aicflow.kernel.registry import Registry
 from aicflow.kernel.trigger import TriggerType
 from aicflow.kernel.values import dumps, loads, pointer
 
-__all__ = ["MOST_LISTED", "Location", "checked_params", "location_in", "params_schema", "params_schemas", "read_params"]
-
 MOST_LISTED: Final = 50_000
 """A list of more problems than this is not made: it takes hundreds of megabytes."""
 _MOST_PROBLEMS: Final = 10

@@ -15,8 +15,6 @@ from aicflow.kernel.registry import RegisteredNode, Registry
 from aicflow.language.params import params_schema, params_schemas
 from aicflow.language.schema import SchemaValidator
 
-__all__ = ["Body", "Plan", "PlannedBody", "PlannedNode", "body_names", "build_plan"]
-
 
 def body_names(entry: BodyEntry) -> tuple[str, ...]:
     """The names that expressions inside the body may use besides the roots."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["Budget", "TooCostly"]
-
 
 class TooCostly(Exception):
     """Work on a hostile schema, value or document passed its budget; `args[0]` says which, where anybody is told."""

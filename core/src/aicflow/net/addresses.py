@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
-__all__ = ["NAT64", "Address", "Network", "judged", "refusal"]
-
 type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
 

@@ -11,8 +11,6 @@ from aicflow.net.guard import Guard
 from aicflow.net.http1 import Pool, ProxyChoice, Response, origin_of
 from aicflow.net.settings import HttpSettings
 
-__all__ = ["GuardedTransport", "http_client"]
-
 
 def http_client(
     settings: HttpSettings | None = None,

@@ -13,8 +13,6 @@ from aicflow.kernel.errors import PermanentError
 from aicflow.net.addresses import Address, refusal
 from aicflow.net.host_rules import HostRules, plain_host
 
-__all__ = ["Guard", "Resolver", "system_resolver"]
-
 _LOOKUP_SECONDS = 5.0  # seconds to wait for a name that the proxy will look up anyway
 
 type Resolver = Callable[[str, int], Awaitable[Sequence[str]]]

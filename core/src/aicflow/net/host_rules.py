@@ -12,8 +12,6 @@ import httpx2
 from aicflow.kernel.errors import AICFlowError
 from aicflow.net.addresses import NAT64, Address, Network, judged, refusal
 
-__all__ = ["NO_HOSTS", "HostRule", "HostRules", "is_host", "plain_host"]
-
 
 def is_host(url: httpx2.URL) -> bool:
     """Whether the URL has a host, and one that is written as names and addresses are."""

@@ -21,8 +21,6 @@ import httpx2
 
 from aicflow.net.guard import Guard
 
-__all__ = ["Pool", "Progress", "ProxyChoice", "Response", "origin_of", "public_context"]
-
 type Headers = list[tuple[bytes, bytes]]
 type Origin = tuple[str, str, int]  # scheme, host, port
 

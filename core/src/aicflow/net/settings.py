@@ -14,8 +14,6 @@ from aicflow.kernel.errors import AICFlowError
 from aicflow.net.guard import Resolver, system_resolver
 from aicflow.net.host_rules import NO_HOSTS, HostRules, is_host
 
-__all__ = ["HttpSettings", "read_proxy"]
-
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:

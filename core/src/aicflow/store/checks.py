@@ -12,8 +12,6 @@ from aicflow.kernel.ports.executions import EventBatch, Labels, Projection
 from aicflow.kernel.values import dumps
 from aicflow.store.instants import now
 
-__all__ = ["check_append", "check_events", "check_limit", "has_labels", "next_state", "spellings"]
-
 _SETTLED = TERMINAL_STATUSES | {"waiting", "running"}
 
 

@@ -13,8 +13,6 @@ from heapq import merge
 
 from aicflow.kernel.ports.executions import SlotLimit
 
-__all__ = ["Admission", "ConcurrencyLimiter", "limits_from_json", "limits_to_json"]
-
 type _Turn = tuple[int, int, str]
 """Where an execution stands in line: minus its priority, its age, its id."""
 

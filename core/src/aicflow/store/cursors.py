@@ -7,8 +7,6 @@ import binascii
 
 from aicflow.kernel.values import dumps, loads
 
-__all__ = ["make_cursor", "read_cursor"]
-
 
 def make_cursor(kind: str, *place: int | str) -> str:
     """A cursor that names the place after which a list of this kind goes on."""

@@ -6,8 +6,6 @@ from __future__ import annotations
 import time
 from typing import overload
 
-__all__ = ["micros", "now", "seconds"]
-
 
 def now(at: float | None = None) -> float:
     """This host's wall clock in seconds, or the instant that a caller takes for now."""

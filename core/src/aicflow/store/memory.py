@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from aicflow.store.tables import Table, TableStore
 
-__all__ = ["MemoryStore"]
-
 
 class MemoryStore(TableStore):
     """Keeps everything in this process. What it keeps can be read on after `close`."""

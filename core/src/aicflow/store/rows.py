@@ -10,8 +10,6 @@ from aicflow.kernel.execution import FailureReport, TriggerInfo
 from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.values import dumps, loads
 
-__all__ = ["event_answer", "failure_from", "trigger_from"]
-
 _TRIGGER_FIELDS = frozenset(field.name for field in fields(TriggerInfo))
 _FAILURE_FIELDS = frozenset(field.name for field in fields(FailureReport))
 

@@ -8,8 +8,6 @@ from typing import Final
 
 from aicflow.kernel.ports.signals import Signal
 
-__all__ = ["LocalSignals"]
-
 _KEPT: Final = 10_000
 
 

@@ -13,8 +13,6 @@ from typing import Any
 
 from aicflow.testing.chat_replies import Answer, Call
 
-__all__ = ["MODEL_NAME", "answer_by_rules"]
-
 MODEL_NAME = "local-rules"
 _SIGNATURE = f"Answered by {MODEL_NAME} (fixed rules, not a language model)."
 _LONGEST = 500

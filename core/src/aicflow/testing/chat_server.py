@@ -22,8 +22,6 @@ from starlette.types import Message, Send
 from aicflow.testing.chat_replies import Answer, CutStream, Hang, HttpError, MalformedJson
 from aicflow.testing.chat_rules import MODEL_NAME, answer_by_rules
 
-__all__ = ["ChatServer", "Reply"]
-
 type Reply = Answer | HttpError | MalformedJson | CutStream | Hang | Response
 
 

@@ -17,8 +17,6 @@ from aicflow.language.params import checked_params
 if TYPE_CHECKING:
     from aicflow.engine.masking import Mask
 
-__all__ = ["LogLine", "NodeTable", "RecordingContext", "run_node"]
-
 
 @dataclass(frozen=True, slots=True)
 class LogLine:

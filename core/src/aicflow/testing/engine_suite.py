@@ -22,8 +22,6 @@ from aicflow.kernel.ports.engine import Engine, Settlement
 from aicflow.kernel.registry import Registry
 from aicflow.language.plan import Plan, build_plan
 
-__all__ = ["EngineSuite", "plan_of"]
-
 
 class _Nothing(Params):
     """No params."""

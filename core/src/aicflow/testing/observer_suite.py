@@ -18,8 +18,6 @@ from aicflow.kernel.execution import Event
 from aicflow.kernel.records import Observer
 from aicflow.testing.context import RecordingContext
 
-__all__ = ["ObserverSuite"]
-
 _TYPES = ("queued", "started", "resumed", "waiting", "succeeded", "failed", "cancelled", "of-a-later-version")
 
 

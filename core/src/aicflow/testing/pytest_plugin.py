@@ -9,8 +9,6 @@ import pytest
 if TYPE_CHECKING:
     from aicflow.testing.context import RecordingContext
 
-__all__ = ["recording_context", "workflow_runner"]
-
 
 @pytest.fixture
 def recording_context() -> RecordingContext:

@@ -20,8 +20,6 @@ import pytest
 from aicflow.engine.secrets import Secrets
 from aicflow.kernel.records import SecretSource
 
-__all__ = ["SecretSourceSuite"]
-
 
 class SecretSourceSuite:
     """What every secret source must do."""

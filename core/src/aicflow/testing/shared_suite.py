@@ -25,8 +25,6 @@ from aicflow.kernel.ports.signals import Signal, SignalBus
 from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import NOW, numbers
 
-__all__ = ["SharedStoreSuite"]
-
 _MANY = 6
 _SOON = 20.0
 _ASKS = {

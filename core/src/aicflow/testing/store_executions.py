@@ -21,8 +21,6 @@ from aicflow.kernel.ports.store import Store
 from aicflow.kernel.values import dumps
 from aicflow.testing.store_samples import LEASE, NOW, batch, claim, create, end, new, numbers, park, start
 
-__all__ = ["ExecutionCases"]
-
 
 class ExecutionCases:
     """What an execution's life leaves in the store."""

@@ -8,8 +8,6 @@ from aicflow.kernel.ports.executions import ExecutionFilter, Fire
 from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import NOW, create, end, park, start
 
-__all__ = ["ListCases"]
-
 
 async def _pages(store: Store, where: ExecutionFilter, limit: int) -> list[list[str]]:
     pages, cursor = [], None

@@ -10,8 +10,6 @@ from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import NOW, batch, create, end, park, start
 
-__all__ = ["MaintenanceCases"]
-
 HOUR = 3600.0
 
 

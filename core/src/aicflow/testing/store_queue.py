@@ -11,8 +11,6 @@ from aicflow.kernel.ports.executions import StoredAnswer
 from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import LEASE, NOW, batch, claim, claimed_ids, create, end, numbers, park, start
 
-__all__ = ["QueueCases"]
-
 YES = StoredAnswer("ask", "answered", b'{"ok":true}')
 
 

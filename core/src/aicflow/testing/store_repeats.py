@@ -13,8 +13,6 @@ from aicflow.kernel.ports.executions import Appended, Fire, Idempotency
 from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import LEASE, NOW, batch, create, end, new, numbers, start
 
-__all__ = ["RepeatCases"]
-
 
 class _LosesAnswers:
     """The parts of a store, or the store, behind a connection that breaks after every second append was committed."""

@@ -18,8 +18,6 @@ from aicflow.kernel.ports.executions import (
 )
 from aicflow.kernel.values import dumps, loads
 
-__all__ = ["LEASE", "NOW", "batch", "claim", "claimed_ids", "create", "end", "new", "numbers", "park", "start"]
-
 NOW = 1_800_000_000.0
 LEASE = 30.0
 

@@ -13,8 +13,6 @@ from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.values import loads
 from aicflow.testing.store_samples import LEASE, NOW, batch, claimed_ids, end, start
 
-__all__ = ["SentCases"]
-
 
 def _event(id: str, key: str | None = "42", *, name: str = "order.paid", at: float = NOW, ttl: float = 60) -> SentEvent:
     return SentEvent(id, name, key, {"of": id}, at, at + ttl)

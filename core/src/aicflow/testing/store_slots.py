@@ -10,8 +10,6 @@ from aicflow.kernel.ports.executions import Fire, SlotLimit
 from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import LEASE, NOW, claim, claimed_ids, create, end, park, start
 
-__all__ = ["SlotCases"]
-
 ONE = (SlotLimit("one", 1),)
 
 

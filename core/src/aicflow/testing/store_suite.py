@@ -24,8 +24,6 @@ from aicflow.testing.store_sent import SentCases
 from aicflow.testing.store_slots import SlotCases
 from aicflow.testing.store_tables import TableCases
 
-__all__ = ["StoreSuite"]
-
 
 @pytest.mark.asyncio
 class StoreSuite(

@@ -15,8 +15,6 @@ from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting
 from aicflow.kernel.trigger import Delivery
 from aicflow.testing.store_samples import NOW, create, end, start
 
-__all__ = ["TableCases"]
-
 
 def _document(name: str, **more: Any) -> dict[str, Any]:
     return {"aicflow": 1, "name": name, "nodes": [{"id": "a", "type": "core.nothing"}], **more}

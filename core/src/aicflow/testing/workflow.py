@@ -18,8 +18,6 @@ from aicflow.kernel.node import Node, NodeType, Params
 from aicflow.language.validation import validate
 from aicflow.store.memory import MemoryStore
 
-__all__ = ["Fake", "WorkflowResult", "run_workflow"]
-
 _BODIES: Final = ("map", "repeat", "group")
 
 type Fake = Callable[[dict[str, Any]], Any] | Any

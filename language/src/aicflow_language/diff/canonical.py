@@ -15,8 +15,6 @@ from aicflow_language.expr.ast import Arithmetic, Chain, Coalesce, Comparison, F
 from aicflow_language.expr.parser import RANKS
 from aicflow_language.template.scanner import OPENING, Hole, scan
 
-__all__ = ["NO_NAMES", "Path", "canonical"]
-
 type Path = tuple[str | int, ...]
 type Names = Mapping[str, str]
 

@@ -16,8 +16,6 @@ from aicflow_language.diff.index import BODIES, OWN, Edge, Index, index
 from aicflow_language.json_values import pointer
 from aicflow_language.template.marks import mark_at
 
-__all__ = ["Change", "Diff", "ParamsSchema", "diff"]
-
 type ParamsSchema = Callable[[Top, str], Mapping[str, Any] | None]
 """The params schema of a node or trigger type; None when it is not known."""
 

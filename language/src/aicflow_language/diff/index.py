@@ -8,8 +8,6 @@ from typing import Any, Final
 
 from aicflow_language.json_values import json_equal, pointer
 
-__all__ = ["BODIES", "DEFAULTS", "OWN", "Edge", "Index", "NotADocument", "index"]
-
 type Edge = tuple[str, str, str]
 """Source, port, target."""
 type Place = tuple[str | int, ...]

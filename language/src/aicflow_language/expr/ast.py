@@ -9,30 +9,6 @@ from typing import Any, Final
 from aicflow_language.expr.errors import Span
 from aicflow_language.records import record
 
-__all__ = [
-    "Arithmetic",
-    "Call",
-    "Chain",
-    "Coalesce",
-    "Comparison",
-    "Comprehension",
-    "Conditional",
-    "DictDisplay",
-    "Field",
-    "Index",
-    "ListDisplay",
-    "Literal",
-    "Logic",
-    "Method",
-    "Name",
-    "Node",
-    "Not",
-    "Slice",
-    "Step",
-    "Unary",
-    "children",
-]
-
 
 @record
 class Literal:

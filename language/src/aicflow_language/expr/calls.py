@@ -10,8 +10,6 @@ from typing import Final
 from aicflow_language.expr.errors import EvaluationError, Span
 from aicflow_language.expr.values import refuse
 
-__all__ = ["IMPLEMENTATIONS", "SIGNATURES", "Implementation", "Signature", "Site", "function"]
-
 type Implementation = Callable[..., object]
 """Called with the site of the call, the frame, and the values of the arguments."""
 

@@ -17,22 +17,6 @@ from aicflow_language.expr.references import ROOTS
 from aicflow_language.expr.values import name_of, not_json, refuse
 from aicflow_language.suggest import did_you_mean
 
-__all__ = [
-    "Apply",
-    "compile_chain",
-    "field",
-    "index",
-    "local",
-    "method",
-    "missing_root",
-    "no_secret",
-    "path",
-    "root",
-    "slice_of",
-    "variable",
-    "variable_path",
-]
-
 type Apply = Callable[[object, object, Frame], object]
 """Takes one step from a value that is neither null nor missing: (value, scope, frame) to value or MISSING."""
 

@@ -36,8 +36,6 @@ from aicflow_language.expr.limits import Frame, Run
 from aicflow_language.expr.references import ROOTS, constant_key
 from aicflow_language.expr.values import check_keys, refuse
 
-__all__ = ["Compiler"]
-
 
 class Compiler:
     """Compiles one expression. Afterwards `slots` says how many loop variables are alive at once at most, and `builds`

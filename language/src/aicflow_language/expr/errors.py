@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["COMPILE_CODES", "EVALUATION_CODES", "EvaluationError", "ExpressionError", "Hint", "Span"]
-
 type Span = tuple[int, int]
 """First character and the one after the last, counted from 0 in the source of the expression."""
 

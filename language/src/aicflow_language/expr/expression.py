@@ -16,8 +16,6 @@ from aicflow_language.expr.parser import parse
 from aicflow_language.expr.references import Reference, references_of
 from aicflow_language.expr.values import SCALARS, Secret, check_built, not_json
 
-__all__ = ["Expression", "compile_expression"]
-
 _PASSED_ON: Final = SCALARS | {Secret}
 _MOST_CACHED: Final = 8_192
 _MOST_CACHED_CHARACTERS: Final = 131_072

@@ -10,8 +10,6 @@ from typing import Final, NamedTuple
 from aicflow_language.expr.errors import ExpressionError, Span
 from aicflow_language.expr.limits import MAX_CHARACTERS, MAX_INTEGER, MAX_TOKENS
 
-__all__ = ["Token", "tokenize"]
-
 KEYWORDS: Final = frozenset({"if", "else", "for", "in", "and", "or", "not"})
 
 _CONSTANTS: Final[dict[str, bool | None]] = {

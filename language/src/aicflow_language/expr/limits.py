@@ -7,22 +7,6 @@ from typing import Any, Final
 
 from aicflow_language.expr.errors import EvaluationError, Span
 
-__all__ = [
-    "MAX_CHARACTERS",
-    "MAX_FUEL",
-    "MAX_INTEGER",
-    "MAX_NESTING",
-    "MAX_OPERATOR_NESTING",
-    "MAX_STEPS",
-    "MAX_TEXT",
-    "MAX_TOKENS",
-    "MAX_VALUE_NESTING",
-    "MISSING",
-    "Frame",
-    "Run",
-    "checked_text",
-]
-
 MAX_CHARACTERS: Final = 4_096
 """Characters of one expression."""
 

@@ -13,20 +13,6 @@ from aicflow_language.expr.errors import EvaluationError, Span
 from aicflow_language.expr.limits import MAX_INTEGER, MISSING, Frame, Run, checked_text
 from aicflow_language.expr.values import contains, equal, name_of, not_json, refuse
 
-__all__ = [
-    "arithmetic",
-    "checked_number",
-    "coalesce",
-    "comparison",
-    "conditional",
-    "constant",
-    "is_number",
-    "logic",
-    "negation",
-    "presence",
-    "unary",
-]
-
 type Operator = Callable[[object, object, Frame, Span], object]
 
 _PYTHON: Final[Mapping[str, Callable[[Any, Any], Any]]] = MappingProxyType(

@@ -34,8 +34,6 @@ from aicflow_language.expr.functions import check_call, check_method
 from aicflow_language.expr.lexer import NO_NAMES, Token, tokenize
 from aicflow_language.expr.limits import MAX_NESTING, MAX_OPERATOR_NESTING
 
-__all__ = ["RANKS", "parse"]
-
 _CONDITIONAL, _COALESCE, _OR, _AND, _NOT, _COMPARE, _ADD, _MULTIPLY, _UNARY = range(1, 10)
 
 RANKS: Final = {

@@ -21,8 +21,6 @@ from aicflow_language.expr.ast import (
 from aicflow_language.expr.errors import Span
 from aicflow_language.records import record
 
-__all__ = ["ROOTS", "Reference", "constant_key", "references_of"]
-
 ROOTS: Final = ("input", "trigger", "nodes", "vars", "secrets", "execution")
 """The names that a scope may hold."""
 

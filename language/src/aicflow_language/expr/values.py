@@ -10,19 +10,6 @@ from aicflow_language.expr.errors import EvaluationError, Span
 from aicflow_language.expr.limits import MAX_VALUE_NESTING, Frame
 from aicflow_language.json_values import json_equal
 
-__all__ = [
-    "JSON_TYPES",
-    "SCALARS",
-    "Secret",
-    "check_built",
-    "check_keys",
-    "contains",
-    "equal",
-    "name_of",
-    "not_json",
-    "refuse",
-]
-
 
 @final
 class Secret:

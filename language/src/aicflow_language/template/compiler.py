@@ -14,8 +14,6 @@ from aicflow_language.template.marks import PLAIN, Mark, Place, Types, place_of
 from aicflow_language.template.scanner import MAX_HOLES, OPENING, Hole, scan
 from aicflow_language.template.template import Branch, Part, Template, TemplateExpression, Text, Whole
 
-__all__ = ["MAX_EXPRESSIONS", "compile_template"]
-
 MAX_EXPRESSIONS: Final = 10_000
 """Expressions in one template."""
 

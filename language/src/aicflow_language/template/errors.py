@@ -8,8 +8,6 @@ from typing import Final
 from aicflow_language.expr import EvaluationError, Span
 from aicflow_language.expr.errors import Hint
 
-__all__ = ["TEMPLATE_CODES", "ResolutionError", "TemplateProblem"]
-
 TEMPLATE_CODES: Final = frozenset(
     {
         "template.unclosed",

@@ -8,8 +8,6 @@ from typing import Final, Literal, cast
 from aicflow_language.json_values import pointer_keys
 from aicflow_language.records import record
 
-__all__ = ["PLAIN", "Kind", "Mark", "Place", "Types", "mark_at", "place_of"]
-
 type Kind = Literal["text", "code", "url", "header"]
 type Types = Callable[[str], object]
 """The params schema of a node type by its id; None when it is not known."""

@@ -9,8 +9,6 @@ from aicflow_language.expr import Span
 from aicflow_language.expr.limits import MAX_CHARACTERS
 from aicflow_language.records import record
 
-__all__ = ["MAX_HOLES", "OPENING", "Hole", "Scan", "scan"]
-
 OPENING: Final = "${{"
 """How an expression begins in a text; with one more `$` before it, it stands for itself."""
 

@@ -13,9 +13,6 @@ from aicflow_language.template.errors import ResolutionError, TemplateProblem
 from aicflow_language.template.marks import Kind
 from aicflow_language.template.url import Piece, UrlError, assemble, check_whole
 
-__all__ = ["MAX_RESOLVED_TEXT", "Branch", "Template", "TemplateExpression", "Text", "Whole"]
-
-
 MAX_RESOLVED_TEXT: Final = 16 * 1024 * 1024
 """Characters that one resolution may put together from text and data."""
 

@@ -8,8 +8,6 @@ from aicflow import PermanentError
 
 from aicflow_agent.params import AgentParams, AgentUsage
 
-__all__ = ["Budget", "estimate_tokens"]
-
 
 def estimate_tokens(characters: int) -> int:
     """Tokens in a text, roughly; used where the provider reports none and before the first call."""

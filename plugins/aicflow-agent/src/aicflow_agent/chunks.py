@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-__all__ = ["Chunks"]
-
 _OPEN, _CLOSE = "<think>", "</think>"
 
 

@@ -18,9 +18,6 @@ from pydantic import PrivateAttr
 
 from aicflow_agent.chunks import Chunks
 
-__all__ = ["CompatibleChat", "check_stream"]
-
-
 _CHUNKS: ContextVar[Chunks] = ContextVar("chunks")  # of the answer that this task reads
 
 

@@ -39,8 +39,6 @@ from aicflow_agent.schema import misfit, schema_problem
 from aicflow_agent.settings import endpoint_for, secret_keys
 from aicflow_agent.toolbox import Toolbox, shorten
 
-__all__ = ["ANSWER_TOOL", "LONGEST_ANSWER", "converse"]
-
 ANSWER_TOOL = "final_answer"
 LONGEST_ANSWER = 4_000_000
 _SECOND_CHANCES = 2  # how often a model may correct an answer of the wrong shape

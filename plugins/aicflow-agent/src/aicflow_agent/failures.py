@@ -8,8 +8,6 @@ from typing import Any
 from aicflow import NodeError, PermanentError, TransientError
 from aicflow.net import retry_after
 
-__all__ = ["as_node_error"]
-
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 _PERMANENT_429 = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _HINTS = {

@@ -17,8 +17,6 @@ from aicflow_agent.compatible import CompatibleChat, check_stream
 from aicflow_agent.params import AgentParams
 from aicflow_agent.settings import Endpoint, name_set
 
-__all__ = ["Models"]
-
 _MOST_MODELS = 64
 # Providers whose LangChain class takes max_retries; the kernel retries, so the library must not.
 _TAKES_MAX_RETRIES = name_set(

@@ -17,8 +17,6 @@ from aicflow_agent.static_checks import check_params
 if TYPE_CHECKING:
     from aicflow_agent.models import Models
 
-__all__ = ["Agent"]
-
 
 class Agent(Node[AgentParams, AgentOutput]):
     """Let a language model answer, with other node types as its tools.

@@ -7,8 +7,6 @@ from typing import Annotated, Any, Literal, Self
 from aicflow import Output, Params, SecretText, Url
 from pydantic import Field, model_validator
 
-__all__ = ["AgentOutput", "AgentParams", "AgentUsage", "Exchange", "Message", "Price", "StopReason", "Tool", "ToolUse"]
-
 type OutputMethod = Literal["tool", "json_schema"]
 type StopReason = Literal["end", "max_tokens", "refused", "other"]
 

@@ -13,8 +13,6 @@ from typing import Annotated, Any
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
-__all__ = ["embed", "is_literal", "misfit", "schema_problem"]
-
 _REFUSED = {
     "patternProperties": "The word patternProperties is not supported in an output schema",
     "$dynamicRef": "The word $dynamicRef is not supported in an output schema",

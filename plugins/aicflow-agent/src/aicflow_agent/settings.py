@@ -11,8 +11,6 @@ from aicflow import PermanentError
 
 from aicflow_agent.params import AgentParams
 
-__all__ = ["PLACEHOLDER_KEY", "Endpoint", "endpoint_for", "name_set", "secret_keys"]
-
 PLACEHOLDER_KEY = "not-needed"
 """Sent where no key was given for an explicit server; local servers ignore it."""
 

@@ -9,8 +9,6 @@ from aicflow import Issue
 
 from aicflow_agent.schema import is_literal, schema_problem
 
-__all__ = ["NESTED_AGENT", "check_params"]
-
 NESTED_AGENT = "ai.agent"
 """An agent as a tool is shown only its prompt: else a model could give itself other tools, keys or limits."""
 

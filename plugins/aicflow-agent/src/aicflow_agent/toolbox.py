@@ -13,8 +13,6 @@ from aicflow_agent.budget import Budget
 from aicflow_agent.params import Tool
 from aicflow_agent.static_checks import NESTED_AGENT
 
-__all__ = ["OfferedTool", "Toolbox", "shorten"]
-
 _LONGEST_RESULT = 20_000
 _LONGEST_ERROR = 2_000
 _LONGEST_DESCRIPTION = 1024  # what OpenAI accepts

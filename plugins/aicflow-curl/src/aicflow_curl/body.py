@@ -11,8 +11,6 @@ from pydantic_core import from_json
 
 from aicflow_curl.shell_words import CurlUnreadable
 
-__all__ = ["body_of", "escaped", "form_part"]
-
 _FORM = "application/x-www-form-urlencoded"
 
 

@@ -9,8 +9,6 @@ from typing import Any, Literal
 
 from aicflow import AICFlowError
 
-__all__ = ["from_curl_command", "to_curl_command"]
-
 Format = Literal["yaml", "json"]
 
 

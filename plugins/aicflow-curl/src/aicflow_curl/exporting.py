@@ -11,8 +11,6 @@ from urllib.parse import quote, quote_plus, urlencode
 
 from aicflow_http.params import is_secret_header
 
-__all__ = ["to_curl"]
-
 
 def to_curl(params: Mapping[str, Any]) -> str:
     """The command line for a step's params, written or resolved. Credentials become shell variables such as

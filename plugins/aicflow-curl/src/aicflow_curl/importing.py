@@ -19,8 +19,6 @@ from aicflow_curl.body import body_of, escaped, form_part
 from aicflow_curl.options import options
 from aicflow_curl.shell_words import CurlUnreadable, split
 
-__all__ = ["CurlImport", "ReadFile", "from_curl"]
-
 type ReadFile = Callable[[str], bytes]
 
 

@@ -7,8 +7,6 @@ from difflib import get_close_matches
 
 from aicflow_curl.shell_words import CurlUnreadable
 
-__all__ = ["options"]
-
 
 def _options(valued: str, switches: str) -> dict[str, tuple[str, bool]]:
     """Long name: (short name, takes a value), from words such as "cert:E"."""

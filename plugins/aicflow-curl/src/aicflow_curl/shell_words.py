@@ -6,8 +6,6 @@ import re
 
 from aicflow import AICFlowError
 
-__all__ = ["CurlUnreadable", "split"]
-
 _MOST_CHARACTERS = 1_000_000
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "v": "\v"}
 _ANSI_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|([0-7]{1,3})|(.?))", re.S)

@@ -12,8 +12,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from aicflow import Context, Node, Output, Params, PermanentError
 from pydantic import Field, model_validator
 
-__all__ = ["NODES"]
-
 
 class NowParams(Params):
     """The zone in which to say it."""

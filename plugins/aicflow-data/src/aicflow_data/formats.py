@@ -15,8 +15,6 @@ from pydantic import Field, JsonValue
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
-__all__ = ["NODES"]
-
 type Delimiter = Annotated[str, Field(min_length=1, max_length=1)]
 _ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);|#)[^;\s<&]{1,64};")  # a parser passes over those of another file
 _MOST_FIELD = 16 * 1024 * 1024

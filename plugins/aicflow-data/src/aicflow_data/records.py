@@ -10,8 +10,6 @@ from aicflow import Code, Context, Issue, Node, Output, Params, PermanentError, 
 from aicflow_language.expr import EvaluationError, ExpressionError, compile_expression
 from pydantic import BaseModel, Field, model_validator
 
-__all__ = ["NODES"]
-
 type Fields = Annotated[list[str], Field(min_length=1, max_length=20)]
 _PATH = "Field of each item, as a path: `customer.city`"
 _MISSING = object()

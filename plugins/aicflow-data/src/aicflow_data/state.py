@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 from aicflow import Context, Node, Output, Params
 from pydantic import Field
 
-__all__ = ["NODES"]
-
 _KEY = Field(min_length=1, max_length=200, description="Letters, digits and _ . : @ -")
 _LIFETIME = Field(default=None, gt=0, le=315_360_000, description="Seconds until it is forgotten; else it stays")
 _CHANGED = {

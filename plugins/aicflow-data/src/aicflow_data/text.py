@@ -14,8 +14,6 @@ from aicflow_data.formats import TextOutput
 if TYPE_CHECKING:
     from liquid import Environment
 
-__all__ = ["NODES"]
-
 
 class MarkdownParams(Params):
     """Markdown text."""

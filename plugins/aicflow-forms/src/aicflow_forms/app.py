@@ -36,8 +36,6 @@ from aicflow_forms.schemas import misfits
 from aicflow_forms.trigger import FormTrigger
 from aicflow_forms.wait import FORM
 
-__all__ = ["FormsApp", "LinksApp"]
-
 _MOST_BYTES: Final = 262_144
 _SUBMISSION: Final = "_submission"
 _SUBMISSION_ID: Final = re.compile(r"[A-Za-z0-9._~-]{8,128}")

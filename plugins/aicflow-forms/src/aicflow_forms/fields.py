@@ -13,8 +13,6 @@ from aicflow import JsonError, json_equal, json_type, pointer, read_json
 
 from aicflow_forms.schemas import resolved
 
-__all__ = ["Field", "Typed", "fields_of", "read_form", "typed_from"]
-
 type Kind = Literal["text", "area", "number", "flag", "choice", "choices", "json", "group"]
 type Typed = Mapping[str, Sequence[str]]
 """What was typed, by the names of the fields."""

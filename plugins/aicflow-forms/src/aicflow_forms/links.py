@@ -9,8 +9,6 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["PUBLIC_URL", "PURPOSE", "Link", "public_url"]
-
 PURPOSE: Final = "aicflow-forms/link"
 PUBLIC_URL: Final = "AICFLOW_PUBLIC_URL"
 _LONGEST: Final = 2_000

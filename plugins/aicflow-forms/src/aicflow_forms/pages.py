@@ -14,8 +14,6 @@ from starlette.responses import HTMLResponse
 
 from aicflow_forms.fields import Field, Typed
 
-__all__ = ["Page", "form_page", "note_page"]
-
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #6b7280; --accent: #1d4ed8; --on-accent: #fff; --bad: #b91c1c;
   --soft: #4b5563 }

@@ -8,8 +8,6 @@ from typing import Any, Final
 
 from aicflow import JsonError, pointer
 
-__all__ = ["MOST_BYTES", "hoisted", "misfits", "problem_with", "resolved"]
-
 MOST_BYTES: Final = 65_536
 _LOCAL: Final = "#/$defs/"
 _DEFS: Final = "$defs"

@@ -11,8 +11,6 @@ from pydantic import Field, JsonValue, StringConstraints
 
 from aicflow_forms.schemas import hoisted, problem_with
 
-__all__ = ["FormParams", "FormTrigger", "Live"]
-
 
 class FormParams(Params):
     """A page at `/forms/start/{path}`."""

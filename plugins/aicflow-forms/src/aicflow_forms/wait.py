@@ -13,8 +13,6 @@ from pydantic import Field, JsonValue, StringConstraints, model_validator
 from aicflow_forms.links import PUBLIC_URL, PURPOSE, Link, public_url
 from aicflow_forms.schemas import hoisted, problem_with
 
-__all__ = ["FORM", "FormWait"]
-
 FORM: Final = "x-aicflow-form"
 _CHOICES: Final = ("approve", "reject")
 _COMMENT: Final[dict[str, Any]] = {

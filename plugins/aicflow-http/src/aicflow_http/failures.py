@@ -15,8 +15,6 @@ from aicflow.net import Progress
 
 from aicflow_http.params import HttpRequestParams
 
-__all__ = ["may_repeat", "status_error", "transport_error"]
-
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "QUERY", "PROPFIND", "REPORT", "SEARCH"})
 _AGAIN = frozenset({408, 425, 429})
 _NOT_DONE = frozenset({425, 429})  # by their definition the request was turned away, not carried out

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from aicflow_http.sending import Shared
 
-__all__ = ["HttpRequest"]
-
 
 class HttpRequest(Node[HttpRequestParams, HttpResponse]):
     """Send an HTTP request and read the response.

@@ -21,8 +21,6 @@ from aicflow_http.params import (
 from aicflow_http.requests import Outgoing, json_bytes, parse_url, with_query
 from aicflow_http.responses import Reply, parse_json
 
-__all__ = ["ABSENT", "Collected", "collect", "find", "linked"]
-
 ABSENT: Any = object()
 
 

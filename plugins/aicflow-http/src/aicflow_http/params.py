@@ -9,13 +9,6 @@ from aicflow import HeaderText, Output, Params, Url
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-__all__ = [
-    "ApiKeyAuth", "Auth", "BasicAuth", "BearerAuth", "Body", "CursorPagination", "FormBody", "HmacAuth", "HmacPart",
-    "HttpRequestParams", "HttpResponse", "JsonBody", "LinkPagination", "MultipartBody", "NoAuth",
-    "OAuth2ClientCredentials", "OffsetPagination", "PagePagination", "Pagination", "Part", "RawBody", "Redirects",
-    "ResponseOptions", "Timeouts", "Tls", "is_secret_header",
-]  # fmt: skip
-
 # They apply to everything inside the value, and keep it out of `repr`, which tracebacks and debuggers show.
 SECRETS = Field(json_schema_extra={"x-aicflow": {"secret": True}}, repr=False)
 SECRET_HEADERS = Field(json_schema_extra={"x-aicflow": {"kind": "header", "secret": True}}, repr=False)

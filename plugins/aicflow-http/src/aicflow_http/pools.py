@@ -15,8 +15,6 @@ from aicflow.net import Guard, Pool, ProxyChoice, public_context
 
 from aicflow_http.params import Tls
 
-__all__ = ["Pools"]
-
 _MOST_POOLS = 64
 
 

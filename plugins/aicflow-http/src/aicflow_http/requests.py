@@ -34,11 +34,6 @@ from aicflow_http.params import (
     is_secret_header,
 )
 
-__all__ = [
-    "USER_AGENT", "Outgoing", "authorized", "build", "credentials_of", "json_bytes", "parse_url", "shown_url",
-    "with_header", "with_query",
-]  # fmt: skip
-
 USER_AGENT = "aicflow-http/0.1"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 

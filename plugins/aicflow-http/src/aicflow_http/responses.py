@@ -18,8 +18,6 @@ from pydantic_core import from_json, to_json
 from aicflow_http.params import ResponseOptions
 from aicflow_http.requests import Outgoing
 
-__all__ = ["BodyType", "Decoder", "Reply", "content_type", "parse", "parse_json", "text_of"]
-
 _PIECE = 65_536
 _MOST_ENCODINGS = 3
 

@@ -20,8 +20,6 @@ from aicflow_http.requests import Outgoing, authorized, build, credentials_of, p
 from aicflow_http.responses import Decoder, Reply, content_type, parse, text_of
 from aicflow_http.tokens import Tokens
 
-__all__ = ["Shared", "same_party", "send"]
-
 _TOKEN_BYTES = 1_000_000
 _REDIRECT_BYTES = 65_536
 _SPARE = 65_536

@@ -11,8 +11,6 @@ from aicflow import pointer as json_pointer
 
 from aicflow_http.params import is_secret_header
 
-__all__ = ["output_schema", "problems"]
-
 _REFERENCE = "${{"
 _SECRETS: Mapping[str, tuple[str, ...]] = {
     "basic": ("password",),

@@ -21,8 +21,6 @@ from aicflow_http.params import OAuth2ClientCredentials
 from aicflow_http.requests import USER_AGENT, Outgoing, parse_url
 from aicflow_http.responses import Reply
 
-__all__ = ["Token", "Tokens"]
-
 _MOST_KEPT = 1000
 _DEFAULT_LIFETIME = 300.0  # seconds a token is kept when its lifetime is unknown
 

@@ -13,8 +13,6 @@ from pydantic_core import PydanticCustomError
 
 from aicflow_ifelse.operators import PATTERNS, UNARY, CannotCompare, Operator, compare, pattern_problem
 
-__all__ = ["ERRORS", "Condition", "Conditions", "Match", "holds", "may_be_left_out", "pattern_issues", "refers"]
-
 ERRORS: Final[Mapping[str, str]] = {"condition-type": "Values that cannot be compared in this way"}
 
 type Match = Literal["all", "any"]

@@ -11,8 +11,6 @@ from pydantic_core import PydanticCustomError
 
 from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds, may_be_left_out, pattern_issues, refers
 
-__all__ = ["IfElse", "IfElseOutput", "IfElseParams"]
-
 _ONE_OF = "needs either 'condition' or 'conditions'"
 
 

@@ -13,8 +13,6 @@ from aicflow import json_equal, json_type
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
 
-__all__ = ["PATTERNS", "UNARY", "CannotCompare", "Operator", "Side", "compare"]
-
 type Side = Literal["left", "right"]
 
 Operator = Literal[

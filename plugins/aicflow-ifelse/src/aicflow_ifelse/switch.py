@@ -11,8 +11,6 @@ from pydantic_core import PydanticCustomError
 
 from aicflow_ifelse.conditions import ERRORS, Conditions, Match, holds, may_be_left_out, pattern_issues, refers
 
-__all__ = ["DEFAULT", "Switch", "SwitchCase", "SwitchOutput", "SwitchParams"]
-
 DEFAULT = "default"
 _RESERVED = (DEFAULT, "error")
 _NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"

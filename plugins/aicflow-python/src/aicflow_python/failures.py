@@ -20,8 +20,6 @@ from aicflow_python.sandbox import (
     UserCodeError,
 )
 
-__all__ = ["ERRORS", "CodeRaised", "errors_of", "node_error"]
-
 ERRORS: Final[Mapping[str, str]] = {
     "code-raised": "The code raised; `retry.on` may also name the exception's type",
     "code-invalid": "The code does not compile",

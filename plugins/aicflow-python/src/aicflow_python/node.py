@@ -26,8 +26,6 @@ from aicflow_python.sandbox import (
 from aicflow_python.settings import VARIABLES, PythonSettings
 from aicflow_python.static_checks import check_params, over_ceiling
 
-__all__ = ["PythonCode", "TrustedPythonCode", "open_sandbox", "probe"]
-
 log: Final = logging.getLogger(__name__)
 
 ASKED: Final = ("timeout", "cpu_seconds", "memory_mb")

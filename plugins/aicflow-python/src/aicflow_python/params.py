@@ -7,8 +7,6 @@ from typing import Annotated, Any, Literal
 from aicflow import Code, Params
 from pydantic import Field
 
-__all__ = ["PythonParams"]
-
 
 class PythonParams(Params):
     """`code` is the body of a function: it reads `inputs`, may `await`, and returns a JSON value."""

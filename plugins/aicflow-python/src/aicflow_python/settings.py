@@ -13,8 +13,6 @@ from aicflow import AICFlowError
 
 from aicflow_python.sandbox import LAYERS, Environment, Limits
 
-__all__ = ["VARIABLES", "PythonSettings"]
-
 PREFIX = "AICFLOW_PYTHON_"
 BACKENDS = ("process", "restricted", "trusted")
 VARIABLES = {

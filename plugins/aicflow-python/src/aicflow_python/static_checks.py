@@ -10,8 +10,6 @@ from aicflow import AICFlowError, Issue
 from aicflow_python.sandbox import DEFAULT, RESTRICTED_MODULES, Environment, Problem, check
 from aicflow_python.settings import PythonSettings
 
-__all__ = ["check_params", "over_ceiling"]
-
 type Severity = Literal["error", "warning"]
 
 

@@ -13,8 +13,6 @@ from aicflow_sdk.errors import BuildError
 if TYPE_CHECKING:
     from aicflow_sdk.build.workflow import Workflow
 
-__all__ = ["Body", "Scope", "kind_of", "roots_of", "ruled"]
-
 _KINDS: Final = ("map", "repeat", "group")
 
 

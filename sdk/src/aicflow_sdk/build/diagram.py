@@ -8,8 +8,6 @@ from typing import Any, Final
 
 from aicflow_sdk.build.bodies import kind_of
 
-__all__ = ["to_mermaid"]
-
 _BRANCHES: Final = frozenset({"logic.if_else", "logic.switch"})
 _ESCAPES: Final = str.maketrans({"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "\n": " "})
 

@@ -12,8 +12,6 @@ from aicflow_sdk.build.source import CONDITIONAL, NAME, NOT, UNARY, Source, bina
 from aicflow_sdk.build.text import Code, mark, text_source
 from aicflow_sdk.jsonable import NOTHING, not_json, simpler
 
-__all__ = ["METHODS", "RESERVED", "Expr", "Maybe", "expr", "root", "source_of", "when"]
-
 METHODS: Final = frozenset(name for name, function in FUNCTIONS.items() if function.method)
 """The functions that may be written behind a value."""
 RESERVED: Final = frozenset({"maybe", "coalesce", "if_else"})

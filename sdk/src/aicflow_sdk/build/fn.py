@@ -12,8 +12,6 @@ from aicflow_language.expr import FUNCTIONS, ROOTS, Signature
 from aicflow_sdk.build.expr import Expr, call, root, source_of
 from aicflow_sdk.build.source import CONDITIONAL, Source, binary
 
-__all__ = ["fn"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Function:

@@ -12,8 +12,6 @@ from aicflow_sdk.errors import BuildError
 if TYPE_CHECKING:
     from aicflow_sdk.build.workflow import Workflow
 
-__all__ = ["NODE_OPTIONS", "fill"]
-
 NODE_OPTIONS: Final = (
     "name", "description", "version", "output_schema", "retry", "timeout", "step_timeout", "on_error", "on_recovery",
     "run",

@@ -15,8 +15,6 @@ from typing import Any, Final
 from aicflow_sdk.build.text import Code
 from aicflow_sdk.errors import BuildError
 
-__all__ = ["FunctionCode", "code_of"]
-
 _GIVEN: Final = frozenset({*dir(builtins), "inputs", "log"})
 type _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 

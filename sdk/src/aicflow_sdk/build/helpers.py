@@ -10,8 +10,6 @@ from aicflow_sdk.build.bodies import Body, ruled
 from aicflow_sdk.build.nodes import Node
 from aicflow_sdk.build.values import mapping, plain, render, sequence
 
-__all__ = ["Helpers"]
-
 type Case = Mapping[str, Any]
 type Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 

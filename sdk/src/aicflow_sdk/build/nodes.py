@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from aicflow_sdk.build.bodies import Scope
     from aicflow_sdk.build.workflow import Workflow
 
-__all__ = ["ErrorPort", "Node", "Port", "known_ports"]
-
 type Target = Node | Iterable[Node]
 _OWN: Final = ("error", "id", "maybe", "output", "params", "port", "type")
 

@@ -36,8 +36,6 @@ from aicflow_sdk.build.expr import METHODS, RESERVED
 from aicflow_sdk.build.source import parse
 from aicflow_sdk.errors import BuildError
 
-__all__ = ["Names", "plain_value", "python_value", "repr_text"]
-
 _OPERATORS: Final = {"and": "&", "or": "|"}
 _RANKS: Final = {"|": 1, "&": 2, "+": 3, "-": 3, "*": 4, "/": 4, "//": 4, "%": 4}
 """How tightly Python's operators bind. Comparisons bind least (0): they get parentheses inside of everything."""

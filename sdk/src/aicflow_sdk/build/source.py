@@ -15,8 +15,6 @@ from aicflow_language.expr.parser import RANKS
 
 from aicflow_sdk.errors import BuildError
 
-__all__ = ["CONDITIONAL", "NAME", "NOT", "UNARY", "Source", "binary", "literal", "parse", "read"]
-
 CONDITIONAL: Final = RANKS["if"]
 NOT: Final = RANKS["and"] + 1
 UNARY: Final = RANKS["*"] + 1

@@ -11,8 +11,6 @@ from aicflow_sdk.build.bodies import kind_of
 from aicflow_sdk.build.from_document import NODE_OPTIONS
 from aicflow_sdk.build.python_source import Names, plain_value, python_value, repr_text
 
-__all__ = ["to_python"]
-
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _WIDTH: Final = 110
 _TAKEN: Final = frozenset({"wf", "fn", "expr", "when", "Workflow", "Code"})

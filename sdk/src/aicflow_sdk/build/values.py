@@ -13,8 +13,6 @@ from aicflow_sdk.build.text import Code, hole, no_marks, render_text
 from aicflow_sdk.errors import BuildError
 from aicflow_sdk.jsonable import NOTHING, plain_json
 
-__all__ = ["mapping", "plain", "render", "sequence"]
-
 
 def render(value: Any, where: str) -> Any:
     """The value as it stands in the document: expressions as `${{ … }}`, a literal `${{` escaped. `where` names the

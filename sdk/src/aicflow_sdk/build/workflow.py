@@ -23,8 +23,6 @@ from aicflow_sdk.errors import BuildError
 if TYPE_CHECKING:
     from aicflow_sdk.models import Validation
 
-__all__ = ["Concurrency", "Retry", "Settings", "Workflow"]
-
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _BODY_OPTIONS: Final = ("name", "description", "output_schema", "timeout", "step_timeout", "on_error", "run")
 _CODE_PARAMS: Final = frozenset({("python.code", "code")})

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from aicflow_sdk.models import Workflow
 from aicflow_sdk.session import Session
 
-__all__ = ["Labels", "Resource", "id_of", "labels_text"]
-
 type Labels = Mapping[str, str | None]
 
 

@@ -9,8 +9,6 @@ from aicflow_sdk.models import SentEvent
 from aicflow_sdk.resources.base import Resource
 from aicflow_sdk.session import AsyncPages
 
-__all__ = ["AsyncEvents"]
-
 
 class AsyncEvents(Resource):
     """Events from outside: sending them, and what was sent."""

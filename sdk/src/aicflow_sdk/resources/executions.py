@@ -16,8 +16,6 @@ from aicflow_sdk.models import BulkResult, Event, Execution, ExecutionStatus, It
 from aicflow_sdk.resources.base import Labels, Resource, id_of, labels_text
 from aicflow_sdk.session import AsyncItems, AsyncPages
 
-__all__ = ["SAME", "AsyncExecutions"]
-
 _ANSWER_WAIT = 30
 """Seconds that the starting request itself waits: proxies commonly cut at sixty."""
 _EVENTS_PAGE = 1000

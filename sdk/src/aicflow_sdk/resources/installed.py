@@ -11,8 +11,6 @@ from aicflow_sdk.models import ApiKey, CreatedApiKey, NodeType, Plugin, Readines
 from aicflow_sdk.resources.base import Resource
 from aicflow_sdk.session import AsyncPages
 
-__all__ = ["AsyncApiKeys", "AsyncHost", "AsyncNodeTypes", "AsyncPlugins", "AsyncTriggerTypes"]
-
 
 class AsyncHost(Resource):
     """The server as a whole."""

@@ -8,8 +8,6 @@ from aicflow_sdk.models import StateEntry, Workflow
 from aicflow_sdk.resources.base import Resource, id_of
 from aicflow_sdk.session import AsyncPages
 
-__all__ = ["AsyncState"]
-
 
 class AsyncState(Resource):
     """What workflows keep between their executions."""

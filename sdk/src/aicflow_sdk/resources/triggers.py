@@ -10,8 +10,6 @@ from aicflow_sdk.models import Delivery, Execution, Trigger
 from aicflow_sdk.resources.base import Resource
 from aicflow_sdk.session import AsyncPages
 
-__all__ = ["AsyncTriggers"]
-
 
 class AsyncTriggers(Resource):
     """The triggers of saved workflows and what arrived for them."""

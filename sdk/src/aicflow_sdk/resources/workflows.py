@@ -15,8 +15,6 @@ from aicflow_sdk.models import Validation, Workflow, WorkflowVersion
 from aicflow_sdk.resources.base import Labels, Resource, id_of, labels_text
 from aicflow_sdk.session import AsyncPages
 
-__all__ = ["AsyncWorkflows"]
-
 _DEPLOY_ATTEMPTS = 3
 
 

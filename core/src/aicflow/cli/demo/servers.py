@@ -18,8 +18,6 @@ from aicflow.cli.server import Server
 from aicflow.host.datadir import DataDir
 from aicflow.kernel.errors import AICFlowError
 
-__all__ = ["aicflow_server", "data_server", "model_environment"]
-
 _PATIENCE = 60.0
 
 

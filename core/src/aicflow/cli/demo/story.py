@@ -16,8 +16,6 @@ from aicflow.cli.say import console, print_json
 from aicflow.cli.server import Server
 from aicflow.kernel.errors import AICFlowError
 
-__all__ = ["demo_command"]
-
 _WORKFLOW = "weather-watch"
 _CRON = {
     "id": "tick",

@@ -17,8 +17,6 @@ from aicflow.kernel.errors import OutputInvalid, PermanentError, StaleClaim, Ste
 from aicflow.kernel.node import Exit, StartChild, Wait
 from aicflow.language.plan import PlannedNode
 
-__all__ = ["Attempt", "Failed", "Frame", "Interrupted", "Outcome", "Succeeded"]
-
 
 @dataclass(slots=True)
 class Succeeded:

@@ -24,8 +24,6 @@ from aicflow.kernel.values import dumps
 from aicflow.language.params import checked_params
 from aicflow.language.schema import Bundle, SchemaView
 
-__all__ = ["StepContext", "StepRun"]
-
 
 class StepRun(Protocol):
     """What calling a node needs of the execution that its step belongs to."""

@@ -14,8 +14,6 @@ from aicflow.kernel.node import NodeType, output_adapter
 from aicflow.kernel.values import dumps, pointer
 from aicflow.language.plan import PlannedNode
 
-__all__ = ["as_event", "as_json", "checked_output"]
-
 _PREVIEW = 1_000
 
 

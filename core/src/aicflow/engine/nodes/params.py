@@ -12,8 +12,6 @@ from aicflow.kernel.node import Params
 from aicflow.language.params import checked_params
 from aicflow.language.plan import PlannedNode
 
-__all__ = ["resolved", "step_params"]
-
 
 def step_params(node: PlannedNode, scope: Mapping[str, Any], reveal: Callable[[str], str]) -> Params:
     """The node's params for this execution. Raises ReferenceFailed, ParamsInvalid. Params without references are

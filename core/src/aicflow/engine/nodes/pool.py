@@ -15,8 +15,6 @@ from aicflow.engine.nodes.threads import BlockingCalls
 from aicflow.kernel.context import Context
 from aicflow.kernel.node import Node, NodeType, Params
 
-__all__ = ["NodePool"]
-
 _logger = logging.getLogger("aicflow.engine")
 _STOP_SECONDS = 5.0
 

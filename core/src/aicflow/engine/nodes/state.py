@@ -16,8 +16,6 @@ from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.tables import StateStore
 from aicflow.kernel.values import dumps, json_type
 
-__all__ = ["MOST_BYTES", "StepState", "state_problem"]
-
 MOST_BYTES: Final = 256 * 1024
 """Of one value as JSON."""
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,200}")

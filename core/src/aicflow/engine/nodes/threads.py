@@ -9,8 +9,6 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any
 
-__all__ = ["BlockingCalls", "Interruption"]
-
 
 class Interruption(SystemExit):
     """Raised inside blocking node code whose step was cancelled. A SystemExit, so that `except Exception` does not

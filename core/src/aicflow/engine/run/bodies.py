@@ -33,8 +33,6 @@ from aicflow.kernel.ports.executions import ItemResult
 from aicflow.kernel.values import dumps, loads
 from aicflow.language.plan import PlannedBody
 
-__all__ = ["Bodies"]
-
 _COMPACT_ABOVE = 1_000
 _PAGE = 1_000
 

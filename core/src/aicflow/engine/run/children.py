@@ -18,8 +18,6 @@ from aicflow.kernel.node import StartChild
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, StoredAnswer
 from aicflow.kernel.values import dumps, loads
 
-__all__ = ["Children"]
-
 _logger = logging.getLogger("aicflow.engine")
 
 

@@ -31,8 +31,6 @@ from aicflow.kernel.ports.executions import Claimed, Projection, StoredAnswer
 from aicflow.kernel.values import dumps, loads
 from aicflow.language.plan import Body, Plan, PlannedNode
 
-__all__ = ["ExecutionRun", "Stop"]
-
 _logger = logging.getLogger("aicflow.engine")
 
 type Stop = Literal["cancelled", "timeout", "failed", "shutdown", "lost"]

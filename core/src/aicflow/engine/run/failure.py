@@ -13,8 +13,6 @@ from aicflow.kernel.document import Retry
 from aicflow.kernel.errors import AICFlowError, NodeError, PermanentError, TransientError
 from aicflow.kernel.execution import FailureReport
 
-__all__ = ["UNEXPECTED", "backoff", "forget_frames", "report_of", "report_to_json", "retryable"]
-
 UNEXPECTED: Final = "unexpected-error"
 """The code of an exception that is no NodeError."""
 _LONGEST_RETRY_AFTER = 86_400.0

@@ -11,8 +11,6 @@ from aicflow.kernel.document import Map
 from aicflow.kernel.errors import PermanentError
 from aicflow.language.plan import PlannedNode
 
-__all__ = ["read_items"]
-
 _YIELD_EVERY = 1_000
 
 

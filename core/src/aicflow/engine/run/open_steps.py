@@ -16,8 +16,6 @@ from aicflow.kernel.execution import Step
 from aicflow.kernel.ports.executions import StoredAnswer
 from aicflow.language.plan import PlannedNode
 
-__all__ = ["OpenStep", "OpenSteps"]
-
 
 @dataclass(slots=True, eq=False)
 class OpenStep:

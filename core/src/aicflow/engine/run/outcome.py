@@ -8,8 +8,6 @@ from typing import Any
 from aicflow.engine.nodes.params import resolved
 from aicflow.language.plan import Body
 
-__all__ = ["body_output"]
-
 
 def body_output(body: Body, scope: Mapping[str, Any], ran: Collection[str]) -> Any:
     """The `output` of a document or of a body, resolved. Without one: the output of the last node, or of each last node

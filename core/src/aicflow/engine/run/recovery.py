@@ -17,8 +17,6 @@ from aicflow.kernel.ports.executions import Claimed
 from aicflow.kernel.values import loads
 from aicflow.language.plan import Body, Plan
 
-__all__ = ["FrameState", "Resumption", "Waits", "frame_state", "resume_from", "settlement_of", "stalled", "unseal"]
-
 _DATA: Final = b'"data":'
 _NODE: Final = b'"node_id":"'
 _PROGRESS: Final = frozenset(

@@ -21,8 +21,6 @@ from aicflow.kernel.ports.engine import RunStep, Settlement, Skip
 from aicflow.kernel.values import dumps
 from aicflow.language.plan import Body, Plan, PlannedNode
 
-__all__ = ["StepRunner", "SteppedRun"]
-
 _YIELD_EVERY = 64
 
 

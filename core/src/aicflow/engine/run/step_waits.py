@@ -22,8 +22,6 @@ from aicflow.kernel.ports.engine import Settlement
 from aicflow.kernel.ports.executions import StoredAnswer, Subscription
 from aicflow.kernel.values import loads
 
-__all__ = ["Decided", "Left", "StepWaits", "TryAgain", "Waited", "WaitingRun"]
-
 _CHILD_CHECK = 60.0
 
 

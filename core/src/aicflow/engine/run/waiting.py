@@ -11,8 +11,6 @@ from typing import Literal
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.ports.executions import StoredAnswer
 
-__all__ = ["Sleepers", "Wakeup"]
-
 _SETTLE_TIME = 0.01
 _LONGEST_TIMER = 60.0
 

@@ -13,8 +13,6 @@ from aicflow.kernel.context import Context
 from aicflow.kernel.events import decode_event, event_type
 from aicflow.kernel.records import Observer
 
-__all__ = ["Observers"]
-
 _logger = logging.getLogger("aicflow.engine")
 _MOST_WAITING = 100_000
 _BATCH = 500

@@ -12,8 +12,6 @@ from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowStore
 from aicflow.kernel.registry import Registry
 from aicflow.language.plan import Plan, build_plan
 
-__all__ = ["PlanCache"]
-
 _BYTES: Final = 128 * 1024 * 1024
 _NODE_BYTES: Final = 4_000  # a compiled node with its document entry, template and expressions, as measured
 _PLAN_BYTES: Final = 2_000

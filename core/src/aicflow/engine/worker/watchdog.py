@@ -15,8 +15,6 @@ from typing import Any, Final
 
 from aicflow.engine.nodes.pool import NodePool
 
-__all__ = ["LoopWatchdog"]
-
 _logger = logging.getLogger("aicflow.engine")
 _INVOKE: Final[CodeType] = NodePool.invoke.__code__
 _STACK_LINES: Final = 8

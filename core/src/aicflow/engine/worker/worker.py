@@ -21,8 +21,6 @@ from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.executions import Claimed, Projection, StoredAnswer
 from aicflow.kernel.values import dumps
 
-__all__ = ["Worker", "WorkerStatus"]
-
 _logger = logging.getLogger("aicflow.engine")
 _CLAIM_BATCH = 200
 _PAUSE_AFTER_ERROR = 1.0

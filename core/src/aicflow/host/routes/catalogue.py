@@ -21,8 +21,6 @@ from aicflow.kernel.values import dumps, pointer
 from aicflow.language.schema import SchemaValidator
 from aicflow.language.validation import document_schema
 
-__all__ = ["routes"]
-
 routes = router("catalogue")
 _type_id = attrgetter("type_id")
 

@@ -22,25 +22,6 @@ from aicflow.problems import TITLES
 if TYPE_CHECKING:
     from aicflow.host.runtime import HostRuntime
 
-__all__ = [
-    "Id",
-    "NoQuery",
-    "Paging",
-    "PlainRoute",
-    "body_of",
-    "call",
-    "problems",
-    "repeated",
-    "returns",
-    "router",
-    "runtime_of",
-    "scoped",
-    "shown",
-    "shows",
-    "started",
-]
-
-
 _TITLES: Final = dict(reversed(list(TITLES.values())))
 """The title of a status: the first in the table, which is its most general."""
 

@@ -22,8 +22,6 @@ from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.values import dumps
 
-__all__ = ["routes"]
-
 routes = router("events")
 
 

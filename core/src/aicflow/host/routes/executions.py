@@ -54,8 +54,6 @@ from aicflow.kernel.execution import (
 )
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, Labels
 
-__all__ = ["STATUSES_PATTERN", "routes", "start_route"]
-
 routes = router("executions")
 STATUSES_PATTERN: Final = statuses_pattern(STATUSES)
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,6})\s*(?:,|$)")

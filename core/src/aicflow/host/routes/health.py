@@ -15,8 +15,6 @@ from aicflow.host.pages import json_response
 from aicflow.host.routes.common import NoQuery, runtime_of, scoped, shows
 from aicflow.kernel.errors import AICFlowError
 
-__all__ = ["PATHS", "routes"]
-
 routes = APIRouter(tags=["health"], generate_unique_id_function=attrgetter("name"))
 _log = logging.getLogger("aicflow.host")
 PATHS = ("/livez", "/readyz")

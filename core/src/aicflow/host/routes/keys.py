@@ -26,8 +26,6 @@ from aicflow.host.views import api_key_view
 from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.tables import ApiKeyRecord
 
-__all__ = ["routes"]
-
 routes = router("api-keys")
 
 

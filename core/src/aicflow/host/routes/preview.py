@@ -17,8 +17,6 @@ from aicflow.host.routes.common import Id, NoQuery, body_of, call, router, runti
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.execution import Step
 
-__all__ = ["routes"]
-
 routes = router("workflows")
 
 

@@ -19,8 +19,6 @@ from aicflow.host.views import state_view
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import Conflict, NotFound
 
-__all__ = ["routes"]
-
 routes = router("state")
 
 Key = Annotated[str, Path(max_length=200, pattern="^[A-Za-z0-9_.:@-]{1,200}$")]

@@ -26,8 +26,6 @@ from aicflow.kernel.errors import NotFound
 from aicflow.kernel.execution import StepStatus
 from aicflow.kernel.values import dumps, loads
 
-__all__ = ["routes"]
-
 routes = router("executions")
 _STEP_STATUSES: Final[tuple[str, ...]] = get_args(StepStatus.__value__)
 _OUTPUTS_ON_A_PAGE: Final = 8 * 1024 * 1024

@@ -29,8 +29,6 @@ from aicflow.kernel.events import event_type
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution
 from aicflow.kernel.ports.executions import ExecutionFilter
 
-__all__ = ["routes", "sockets"]
-
 routes = router("streams")
 
 PROTOCOL: Final = "aicflow.v1"

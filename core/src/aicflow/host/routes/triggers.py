@@ -31,8 +31,6 @@ from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.trigger import Binding, Delivery
 
-__all__ = ["routes"]
-
 routes = router("triggers")
 
 

@@ -29,8 +29,6 @@ from aicflow.kernel.issues import Issue
 from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 
-__all__ = ["routes"]
-
 routes = router("workflows")
 
 

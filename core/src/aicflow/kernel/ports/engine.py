@@ -7,8 +7,6 @@ from typing import Any, Protocol
 
 from aicflow.kernel.graph import Graph
 
-__all__ = ["Engine", "RunStep", "Settlement", "Skip"]
-
 type Settlement = tuple[str, ...] | None
 """The ports a settled node is left by (none: the branch ends here), or None for a step that is parked: it waits,
 and its node stays unsettled in this run."""

@@ -9,11 +9,6 @@ from typing import Literal, Protocol
 from aicflow.kernel.errors import EventsDamaged
 from aicflow.kernel.execution import Execution, ExecutionStatus, WhenFull
 
-__all__ = [
-    "Appended", "Claimed", "Created", "EventBatch", "ExecutionFilter", "ExecutionStore", "Fire", "Idempotency",
-    "ItemResult", "Labels", "NewExecution", "Page", "Projection", "SlotLimit", "StoredAnswer", "Subscription",
-]  # fmt: skip
-
 
 @dataclass(slots=True)
 class EventBatch:

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Signal", "SignalBus"]
-
 
 @dataclass(frozen=True, slots=True)
 class Signal:

@@ -17,8 +17,6 @@ from aicflow.kernel.ports.tables import (
     WorkflowStore,
 )
 
-__all__ = ["Store"]
-
 
 class Store(Protocol):
     """A store. `exclusive` says that one host at a time can have it open: leases of others are dead at its start, and

@@ -13,11 +13,6 @@ from aicflow.kernel.serialization import Instant, Internal, Record
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject
 
-__all__ = [
-    "ApiKeyRecord", "EventStore", "IdempotencyStore", "KeyStore", "NodeSetting", "NodeSettingStore", "SentEvent",
-    "TriggerStore", "WorkflowRecord", "WorkflowStore", "WorkflowVersion",
-]  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRecord(Record):

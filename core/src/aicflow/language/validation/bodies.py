@@ -11,8 +11,6 @@ from aicflow.kernel.ids import is_identifier
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Body, Subject
 
-__all__ = ["NOT_BESIDE", "check_body"]
-
 NOT_BESIDE: Final = {
     "params": "Its options stand inside of {kind}.",
     "version": "Only node types have versions.",

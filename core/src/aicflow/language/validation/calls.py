@@ -32,8 +32,6 @@ from aicflow.language.validation.views import (
     sequence_of,
 )
 
-__all__ = ["returned"]
-
 type Given = Sequence[tuple[SchemaView, Span]]
 
 _TEXT: Final = frozenset(("string",))

@@ -31,8 +31,6 @@ from aicflow.language.validation.views import (
     unnull,
 )
 
-__all__ = ["follow"]
-
 _INDEXED: Final = frozenset(("array", "string"))
 
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["CODES"]
-
 CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "doc.too-large": "the document is over a limit",

@@ -11,8 +11,6 @@ from typing import Final
 
 from aicflow.language.work import Budget
 
-__all__ = ["FALSE", "TRUE", "Diagrams"]
-
 FALSE: Final = 0
 TRUE: Final = 1
 

@@ -13,8 +13,6 @@ from aicflow.kernel.registry import Registry
 from aicflow.language.validation.bodies import NOT_BESIDE
 from aicflow.language.validation.subject import BODIES
 
-__all__ = ["document_schema"]
-
 _PATTERN: Final = r"\$\{\{"
 _REFERENCE: Final[dict[str, Any]] = {
     "type": "string",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["Dominators"]
-
 
 class Dominators:
     """The dominator tree of an acyclic graph, with pointers that jump far up, so that each question takes few steps."""

@@ -8,8 +8,6 @@ from typing import Any, Final
 from aicflow.language.schema import Compatibility, SchemaView, Verdict, compatible
 from aicflow.language.work import Budget
 
-__all__ = ["Effort", "alternatives"]
-
 _ALTERNATIVES: Final = 60_000
 """Alternatives, beyond the first, of all places of all schemas."""
 _COMPARING: Final = 1_500_000

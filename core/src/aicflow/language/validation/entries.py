@@ -15,8 +15,6 @@ from aicflow.language.validation.bodies import check_body
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import BODIES, Subject
 
-__all__ = ["check_entries", "check_graph"]
-
 
 def check_entries(subject: Subject, report: Report) -> None:
     """Ids and types of nodes and triggers."""

@@ -18,8 +18,6 @@ from aicflow.language.validation.subject import Site, Subject
 from aicflow.language.validation.views import access, kinds_of
 from aicflow.language.work import TooCostly
 
-__all__ = ["check_expressions", "check_unreachable", "find_paths"]
-
 _LIST: Final = frozenset(("array",))
 
 

@@ -23,8 +23,6 @@ from aicflow_language.expr.references import constant_key
 
 from aicflow.language.schema import SchemaView
 
-__all__ = ["Environment", "Variable", "path_of"]
-
 type Key = tuple[Any, ...]
 """A root or a loop variable's own mark, and the constant keys that follow."""
 type Fact = bool | SchemaView

@@ -11,8 +11,6 @@ from aicflow.kernel.issues import Severity
 from aicflow.language.schema import SchemaView
 from aicflow.language.validation.views import kinds_of, listing
 
-__all__ = ["KIND_WORDS", "WHOLE", "Finding", "a_kind", "kinds_in_words"]
-
 KIND_WORDS: Final = {
     "array": "a list",
     "boolean": "a boolean",

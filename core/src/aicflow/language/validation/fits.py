@@ -11,8 +11,6 @@ from aicflow.language.validation.effort import Effort
 from aicflow.language.validation.finding import WHOLE, Finding, a_kind, kinds_in_words
 from aicflow.language.validation.views import ALL, ANYTHING, NUMERIC, access, is_known, kinds_of
 
-__all__ = ["Misfit", "in_text", "misfit", "place_of"]
-
 _TEXT_SHAPE: Final = frozenset(("minLength", "maxLength", "pattern", "format"))
 """How long or how formed a text is is seldom declared; a doubt about that would stand at every other reference."""
 _LISTS_AND_OBJECTS: Final = frozenset(("array", "object"))

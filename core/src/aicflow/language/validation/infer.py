@@ -51,8 +51,6 @@ from aicflow.language.validation.views import (
     unnull,
 )
 
-__all__ = ["Inference"]
-
 _CONDITION: Final = "Compare it, such as value != null or len(value) > 0. For a default, write value ?? other."
 
 _BUILDING: Final = 25

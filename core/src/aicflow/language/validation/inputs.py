@@ -15,8 +15,6 @@ from aicflow.language.validation.sources import Sources
 from aicflow.language.validation.subject import Site, Subject
 from aicflow.language.validation.views import ANYTHING, STRING, constant, fixed_list, object_with
 
-__all__ = ["check_declared", "check_inputs", "check_mapped_input", "type_of_template"]
-
 _MOST = 20
 
 type _Path = tuple[str | int, ...]

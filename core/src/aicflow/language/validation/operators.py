@@ -24,8 +24,6 @@ from aicflow.language.validation.views import (
     sequence_of,
 )
 
-__all__ = ["compare", "compute", "number_like"]
-
 _TEXT: Final = frozenset(("string",))
 _LIST: Final = frozenset(("array",))
 _ADDED: Final = ((NUMERIC, "two numbers, two texts or two lists"), (_TEXT, ""), (_LIST, ""))

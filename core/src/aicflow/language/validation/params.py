@@ -18,8 +18,6 @@ from aicflow.language.params import MOST_LISTED, Location, location_in, params_s
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Body, Site, Subject
 
-__all__ = ["ask", "check_params", "check_templates", "keys_of"]
-
 
 def check_params(subject: Subject, report: Report) -> None:
     """Params of all nodes and triggers whose type is known."""

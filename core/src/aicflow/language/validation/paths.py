@@ -17,8 +17,6 @@ from aicflow.language.validation.diagrams import FALSE, TRUE, Diagrams
 from aicflow.language.validation.dominance import Dominators
 from aicflow.language.work import Budget, TooCostly
 
-__all__ = ["END", "Answer", "Paths", "Way"]
-
 END: Final = -1
 """Stands for the end of the execution, where the output is made: after all nodes, and whatever way was taken."""
 

@@ -19,8 +19,6 @@ from aicflow.language.validation.sources import ERROR, EXECUTION, Sources
 from aicflow.language.validation.subject import Place, Site
 from aicflow.language.validation.views import ANYTHING, NULL, OBJECT, STRING
 
-__all__ = ["PLACES", "SiteRoots"]
-
 PLACES: Final[Mapping[Place, tuple[tuple[str, ...], str]]] = {
     "node": (ROOTS, "a node's params"),
     "output": (("input", "trigger", "nodes", "vars", "execution"), "the output"),

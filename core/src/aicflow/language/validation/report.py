@@ -8,8 +8,6 @@ from typing import Any
 from aicflow.kernel.issues import Issue, Related, Severity
 from aicflow.kernel.values import pointer_keys
 
-__all__ = ["Report"]
-
 
 class Report:
     """The issues found so far. Beyond the bound they are only counted."""

@@ -11,8 +11,6 @@ from aicflow.kernel import errors
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Subject
 
-__all__ = ["check_retries"]
-
 _TYPES: Final = frozenset(
     name
     for module in (builtins, errors)

@@ -15,8 +15,6 @@ from aicflow.language.validation.facts import Environment
 from aicflow.language.validation.finding import Finding, a_kind, kinds_in_words
 from aicflow.language.validation.views import ALL, kinds_of
 
-__all__ = ["Roots", "Start", "Typing"]
-
 
 class Start:
     """Where a path from a root stands after its first steps: its type, how many steps were taken, and what to tell

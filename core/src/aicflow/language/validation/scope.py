@@ -38,8 +38,6 @@ from aicflow.language.validation.views import (
     typed,
 )
 
-__all__ = ["Checked", "Scope"]
-
 _NOWHERE: Final = Environment()
 _KEY: Final = typed(frozenset(("string", "number")))
 _MOST_ENDS: Final = 10

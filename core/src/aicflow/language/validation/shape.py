@@ -20,8 +20,6 @@ from aicflow.language.validation.report import Report
 from aicflow.language.validation.size import check_size
 from aicflow.language.validation.subject import BODIES, Body, Subject
 
-__all__ = ["MAX_NESTING", "check_schemas", "read_shape"]
-
 MAX_NESTING = 3
 """How deep maps, repeats and groups may stand inside each other."""
 

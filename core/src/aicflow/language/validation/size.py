@@ -12,8 +12,6 @@ from aicflow.language.validation.limits import Limits
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import BODIES
 
-__all__ = ["check_size", "deeper_than"]
-
 _OPENING: Final = "${{"
 
 

@@ -18,8 +18,6 @@ from aicflow.language.validation.effort import Effort
 from aicflow.language.validation.subject import Subject
 from aicflow.language.validation.views import ANYTHING, NULL, constant, merged
 
-__all__ = ["ERROR", "EXECUTION", "Sources", "params_view", "view_of"]
-
 EXECUTION: Final = SchemaView.of(
     {
         "type": "object",

@@ -14,8 +14,6 @@ from aicflow.kernel.registry import RegisteredNode, RegisteredTrigger, Registry
 from aicflow.kernel.values import pointer
 from aicflow.language.validation.paths import Paths
 
-__all__ = ["BODIES", "Body", "Place", "Site", "Subject"]
-
 type Place = Literal["node", "output", "trigger", "trigger-params", "concurrency", "key", "while"]
 
 BODIES: Final = ("map", "repeat", "group")

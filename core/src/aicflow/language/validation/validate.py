@@ -22,8 +22,6 @@ from aicflow.language.validation.shape import check_schemas, read_shape
 from aicflow.language.validation.subject import Subject
 from aicflow.language.validation.ways import check_triggers
 
-__all__ = ["validate"]
-
 
 def validate(
     document: Any,

@@ -11,8 +11,6 @@ from aicflow.language.validation.paths import Paths, Way
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Subject
 
-__all__ = ["check_triggers"]
-
 _SHOWN = 4
 
 

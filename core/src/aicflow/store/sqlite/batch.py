@@ -31,8 +31,6 @@ from aicflow.store.concurrency import ConcurrencyLimiter, limits_from_json, limi
 from aicflow.store.instants import micros, now
 from aicflow.store.sqlite.event_rows import pack
 
-__all__ = ["INLINE", "Append", "Batch", "Create", "repeated"]
-
 INLINE: Final = 1024
 """Inputs and triggers up to so many bytes stay in the execution's row, which is written again when it ends."""
 

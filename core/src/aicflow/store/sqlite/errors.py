@@ -8,8 +8,6 @@ from typing import Final
 
 from aicflow.kernel.errors import AICFlowError, Conflict, StoreUnavailable
 
-__all__ = ["is_fatal", "translate_error"]
-
 _MESSAGES: Final = {
     sqlite3.SQLITE_FULL: ("is full", "Free some disk space; work goes on by itself once there is room."),
     sqlite3.SQLITE_BUSY: ("is locked by another process", "Find and end whatever holds a write lock on the file."),

@@ -14,8 +14,6 @@ from typing import Final
 from aicflow.kernel.errors import EventsDamaged
 from aicflow.kernel.values import loads
 
-__all__ = ["pack", "readable", "unpack"]
-
 MOST: Final = 65_536
 """Bytes up to which a body is packed."""
 

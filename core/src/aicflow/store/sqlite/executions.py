@@ -35,8 +35,6 @@ from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.rows import EVENT_ROWS, ROW, decoded, events_from, execution_from, shown_from
 from aicflow.store.sqlite.writer import Writer
 
-__all__ = ["SQLiteExecutions"]
-
 
 class SQLiteExecutions(Part):
     """Executions, their events and their queue."""

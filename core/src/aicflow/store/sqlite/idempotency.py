@@ -9,8 +9,6 @@ from aicflow.kernel.ports.executions import Idempotency
 from aicflow.store.instants import micros
 from aicflow.store.sqlite.part import Part, reads, writes
 
-__all__ = ["SQLiteIdempotency", "add_key", "check_key"]
-
 
 def check_key(connection: sqlite3.Connection, idempotency: Idempotency | None) -> None:
     """Raise KeyUsed for a key that was used before."""

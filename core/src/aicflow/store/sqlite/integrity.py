@@ -10,8 +10,6 @@ from aicflow.kernel.events import event_type
 from aicflow.kernel.execution import TERMINAL_STATUSES
 from aicflow.store.sqlite.event_rows import unpack
 
-__all__ = ["problems"]
-
 MOST_PROBLEMS: Final = 100
 _CHUNK: Final = 500
 

@@ -16,8 +16,6 @@ from aicflow.store.sqlite.part import Part, writes
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.writer import Writer
 
-__all__ = ["SQLiteKeys"]
-
 _COLUMNS: Final = "id, name, hash, scopes, created_at, expires_at, last_used_at, revoked_at"
 _TOUCH_EVERY: Final = 30.0
 

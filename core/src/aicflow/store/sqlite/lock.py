@@ -9,8 +9,6 @@ from pathlib import Path
 
 from aicflow.kernel.errors import StoreUnavailable
 
-__all__ = ["FileLock", "make_private"]
-
 
 def make_private(database: Path) -> None:
     """Make the file for its owner only, or close it and its log to others; SQLite gives new logs the file's mode."""

@@ -21,8 +21,6 @@ from aicflow.store.sqlite.repair import repair
 from aicflow.store.sqlite.workflows import forget_versions
 from aicflow.store.sqlite.writer import Writer
 
-__all__ = ["SQLiteMaintenance"]
-
 
 class SQLiteMaintenance(Part):
     """Housekeeping beside the work: looking happens in a reader, removing in small batches."""

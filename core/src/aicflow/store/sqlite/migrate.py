@@ -11,8 +11,6 @@ from importlib.resources.abc import Traversable
 
 from aicflow.kernel.errors import StoreUnavailable
 
-__all__ = ["Migration", "migrate", "migrations_in"]
-
 _FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 
 

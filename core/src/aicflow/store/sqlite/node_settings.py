@@ -6,8 +6,6 @@ from aicflow.kernel.ports.tables import NodeSetting
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.sqlite.part import Part
 
-__all__ = ["SQLiteNodeSettings"]
-
 
 class SQLiteNodeSettings(Part):
     """How an operator configured node types."""

@@ -10,8 +10,6 @@ from typing import Any, Concatenate
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.writer import Writer
 
-__all__ = ["Part", "reads", "writes"]
-
 
 class Part:
     """One part of the store."""

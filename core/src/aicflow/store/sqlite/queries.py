@@ -14,8 +14,6 @@ from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import spellings
 from aicflow.store.instants import micros
 
-__all__ = ["HAS_LABELS", "count_query", "list_query", "newest", "of_every_kind", "ranges_of"]
-
 LOOKED_AT: Final = 1_000
 """Executions that one page of a search looks at, most."""
 

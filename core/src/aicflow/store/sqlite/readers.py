@@ -14,8 +14,6 @@ from aicflow.kernel.errors import RecordDamaged, StoreUnavailable
 from aicflow.store.sqlite.errors import translate_error
 from aicflow.store.sqlite.threads import settle
 
-__all__ = ["Readers"]
-
 type _Read = tuple[Future[Any], Callable[[sqlite3.Connection], Any]]
 
 

@@ -15,8 +15,6 @@ from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros, seconds
 from aicflow.store.sqlite.event_rows import pack, readable, unpack
 
-__all__ = ["repair"]
-
 _CHUNK: Final = 500
 _PACKED: Final = 100
 

@@ -12,8 +12,6 @@ from aicflow.store.instants import seconds
 from aicflow.store.rows import failure_from, trigger_from
 from aicflow.store.sqlite.event_rows import unpack
 
-__all__ = ["EVENT_ROWS", "ROW", "decoded", "events_from", "execution_from", "shown_from"]
-
 EVENT_ROWS = "group_concat(first_seq || ' ' || last_seq || ' ' || hex(body), char(10))"
 """Rows of events, ordered, for `events_from`."""
 

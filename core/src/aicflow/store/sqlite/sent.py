@@ -17,8 +17,6 @@ from aicflow.store.rows import event_answer
 from aicflow.store.sqlite.idempotency import add_key, check_key
 from aicflow.store.sqlite.part import Part, writes
 
-__all__ = ["SQLiteSent"]
-
 
 class SQLiteSent(Part):
     """Events from outside."""

@@ -14,8 +14,6 @@ from aicflow.store.instants import micros, now, seconds
 from aicflow.store.sqlite.idempotency import add_key, check_key
 from aicflow.store.sqlite.part import Part, reads, writes
 
-__all__ = ["SQLiteState"]
-
 
 class SQLiteState(Part):
     """Entries by workflow and key."""

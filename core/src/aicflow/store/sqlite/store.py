@@ -32,8 +32,6 @@ from aicflow.store.sqlite.triggers import SQLiteTriggers
 from aicflow.store.sqlite.workflows import SQLiteWorkflows
 from aicflow.store.sqlite.writer import Writer
 
-__all__ = ["SQLiteStore"]
-
 BUSY_SECONDS: Final = 5.0
 SWITCH_SECONDS: Final = 0.0005
 _PREFIX: Final = "sqlite:///"

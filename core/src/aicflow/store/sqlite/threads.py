@@ -6,8 +6,6 @@ from asyncio import AbstractEventLoop, Future
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Outcome", "settle"]
-
 type Outcome = tuple[Future[Any], Any, BaseException | None]
 
 

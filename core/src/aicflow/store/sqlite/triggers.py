@@ -11,8 +11,6 @@ from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, seconds
 from aicflow.store.sqlite.part import Part
 
-__all__ = ["SQLiteTriggers"]
-
 
 class SQLiteTriggers(Part):
     """States, pauses and deliveries."""

@@ -16,8 +16,6 @@ from aicflow.store.sqlite.idempotency import add_key, check_key
 from aicflow.store.sqlite.part import Part, reads, writes
 from aicflow.store.sqlite.queries import HAS_LABELS
 
-__all__ = ["SQLiteWorkflows"]
-
 _COLUMNS: Final = "w.id, w.name, w.description, w.version, w.revision, w.enabled, w.created_at, w.updated_at, w.labels"
 _WITH_DOCUMENT: Final = (
     f"SELECT {_COLUMNS}, v.document FROM workflows AS w"  # noqa: S608

@@ -15,8 +15,6 @@ from aicflow.store.sqlite.batch import Append, Batch, Create, repeated
 from aicflow.store.sqlite.errors import is_fatal, translate_error
 from aicflow.store.sqlite.threads import settle
 
-__all__ = ["Work", "Writer"]
-
 MAX_GROUP = 1024
 
 

@@ -35,8 +35,6 @@ from aicflow.store.tables.pages import page_of
 from aicflow.store.tables.part import Part, Table, key_of, writes
 from aicflow.store.tables.small import TableTriggers
 
-__all__ = ["ExecutionRow", "TableExecutions"]
-
 AT_ONCE = -1.0
 
 

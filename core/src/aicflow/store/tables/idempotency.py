@@ -9,8 +9,6 @@ from aicflow.kernel.ports.executions import Idempotency
 from aicflow.store.instants import micros
 from aicflow.store.tables.part import Part, Table, key_of, writes
 
-__all__ = ["TableIdempotency"]
-
 
 class TableIdempotency(Part):
     """Idempotency keys, with what came of them and when they were used."""

@@ -13,8 +13,6 @@ from aicflow.store.tables.part import Part, writes
 from aicflow.store.tables.small import TableTriggers
 from aicflow.store.tables.workflows import TableWorkflows
 
-__all__ = ["TableMaintenance"]
-
 
 class TableMaintenance(Part):
     """Housekeeping where there is no file: space goes back by itself, and there is nothing to copy."""

@@ -9,8 +9,6 @@ from aicflow.kernel.ports.executions import Page
 from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor
 
-__all__ = ["page_of"]
-
 
 def page_of[R, T](
     kind: str,

@@ -8,8 +8,6 @@ from typing import Any, Concatenate
 
 from aicflow.kernel.values import dumps
 
-__all__ = ["Part", "Table", "key_of", "writes"]
-
 type Table = MutableMapping[str, Any]
 """Rows by their keys. A row that was changed is assigned again, so that a table may keep it anywhere."""
 

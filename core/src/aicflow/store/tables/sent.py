@@ -13,8 +13,6 @@ from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.pages import page_of
 from aicflow.store.tables.part import Part, Table, writes
 
-__all__ = ["TableSent"]
-
 
 @dataclass(slots=True)
 class _Row:

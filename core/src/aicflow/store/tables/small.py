@@ -19,8 +19,6 @@ from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.pages import page_of
 from aicflow.store.tables.part import Part, Table, key_of, writes
 
-__all__ = ["TableKeys", "TableNodeSettings", "TableState", "TableTriggers"]
-
 
 @dataclass(slots=True)
 class _Row:

@@ -14,8 +14,6 @@ from aicflow.store.tables.sent import TableSent
 from aicflow.store.tables.small import TableKeys, TableNodeSettings, TableState, TableTriggers
 from aicflow.store.tables.workflows import TableWorkflows
 
-__all__ = ["TableStore"]
-
 
 class TableStore(ABC):
     """Every rule of the port over tables that a subclass brings: `table` opens one by its name, `commit` makes durable

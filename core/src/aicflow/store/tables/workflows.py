@@ -20,8 +20,6 @@ from aicflow.store.tables.small import TableState, TableTriggers
 if TYPE_CHECKING:
     from aicflow.store.tables.executions import TableExecutions
 
-__all__ = ["TableWorkflows"]
-
 
 @dataclass(slots=True)
 class _Row:

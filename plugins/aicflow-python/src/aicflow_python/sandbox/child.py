@@ -16,8 +16,6 @@ from .outcomes import LimitExceeded, Outcome, SandboxCrashed, SandboxFailure, St
 from .places import Turn
 from .port import Call, Limits, OnLogs
 
-__all__ = ["Child", "Ended"]
-
 GRACE: Final = 0.1
 """Seconds after a limit in which the child may report it itself."""
 LAST_WORDS: Final = 0.1

@@ -16,8 +16,6 @@ from typing import Any, Final
 from .frames import Forged, Frames, encode_check
 from .launching import box_command, library_path
 
-__all__ = ["Checker", "CheckerUnavailable", "Problem", "Unreadable", "check"]
-
 log: Final = logging.getLogger(__name__)
 
 type Names = tuple[str, ...] | None

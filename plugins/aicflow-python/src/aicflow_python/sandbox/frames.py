@@ -24,8 +24,6 @@ from .outcomes import (
 )
 from .port import Call, Limits, OnLogs
 
-__all__ = ["Forged", "Frames", "Logs", "Replies", "encode_check", "encode_request", "failure_in", "read_reply"]
-
 HEADER: Final = 4
 LEVELS: Final[Mapping[str, LogLevel]] = {"debug": "debug", "info": "info", "warning": "warning", "error": "error"}
 LIMITS: Final = frozenset({"timeout", "cpu_seconds", "memory_mb", "stdout_bytes", "result_bytes"})

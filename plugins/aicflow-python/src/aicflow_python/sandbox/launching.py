@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-__all__ = ["box_command", "library_path"]
-
 ISOLATED: Final = ("-I", "-S")
 # asyncio would load OpenSSL's TLS, for servers and clients that nobody can have in there.
 WITHOUT_TLS: Final = "sys.modules['ssl'] = None; "

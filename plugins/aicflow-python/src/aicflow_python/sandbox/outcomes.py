@@ -17,22 +17,6 @@ from typing import Any, Final, Literal
 
 type LogLevel = Literal["debug", "info", "warning", "error"]
 
-__all__ = [
-    "ForgedAnswer",
-    "InputRefused",
-    "LimitExceeded",
-    "LogLevel",
-    "LogLine",
-    "Outcome",
-    "SandboxCrashed",
-    "SandboxFailure",
-    "SandboxUnavailable",
-    "Stats",
-    "UserCodeError",
-    "crash",
-    "excerpt",
-]
-
 SIGXCPU: Final = 24
 UNITS: Final = {
     "timeout": "s of wall time",

@@ -7,8 +7,6 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Final
 
-__all__ = ["Places", "Turn"]
-
 type Turn = tuple[str, str]
 """Workflow and execution that a call belongs to; empty texts when it belongs to none."""
 

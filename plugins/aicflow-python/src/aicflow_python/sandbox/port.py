@@ -11,8 +11,6 @@ from .box.preload import MODULES
 from .outcomes import LogLine, Outcome
 from .places import Turn
 
-__all__ = ["DEFAULT", "Call", "Environment", "Layers", "Limits", "OnLogs", "Sandbox"]
-
 type OnLogs = Callable[[tuple[LogLine, ...]], None]
 
 

@@ -18,8 +18,6 @@ from .places import Places, Turn
 from .port import DEFAULT, Call, Environment, Layers, Limits, OnLogs
 from .zygote import Pool, ZygoteOptions
 
-__all__ = ["LAYERS", "ProcessSandbox"]
-
 LAYERS: Final = ("seccomp", "no_new_privs", "rlimits", "landlock", "uid")
 EVICT_AFTER: Final = 0.1
 """Seconds that a child is idle before its place may go to another execution."""

@@ -16,8 +16,6 @@ from .launching import box_command, library_path
 from .outcomes import LimitExceeded, Outcome, SandboxCrashed, SandboxFailure, SandboxUnavailable, Stats, crash
 from .port import DEFAULT, Call, Environment, Layers, Limits, OnLogs
 
-__all__ = ["WorkerSandbox"]
-
 GRACE: Final = 0.3
 START_TIMEOUT: Final = 30.0
 CHUNK: Final = 1 << 18

@@ -21,8 +21,6 @@ from .launching import box_command, library_path
 from .outcomes import SandboxUnavailable
 from .port import Environment
 
-__all__ = ["Pool", "ZygoteOptions"]
-
 log: Final = logging.getLogger(__name__)
 
 type OnDead = Callable[[Child], None]

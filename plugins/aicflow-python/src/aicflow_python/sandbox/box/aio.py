@@ -8,8 +8,6 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, NoReturn
 
-__all__ = ["BoxLoop", "run_coroutine", "settle_asyncio"]
-
 
 class NothingToAwait(RuntimeError):
     """Every task waits for something that can never happen."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["AARCH64", "X86_64", "Arch", "native"]
-
 PROT_EXEC: Final = 4
 
 

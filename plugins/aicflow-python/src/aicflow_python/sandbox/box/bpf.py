@@ -7,8 +7,6 @@ from typing import Final
 
 from .arch import PROT_EXEC, Arch
 
-__all__ = ["ALLOWED", "DENY_ENOSYS", "DENY_EPERM", "KILL", "allow_list", "build"]
-
 ALLOWED: Final = 0x7FFF0000
 KILL: Final = 0x80000000
 DENY_EPERM: Final = 0x00050000 | 1

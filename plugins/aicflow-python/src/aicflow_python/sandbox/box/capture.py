@@ -11,8 +11,6 @@ from typing import Any, Final
 from .timers import Timers
 from .wire import encode
 
-__all__ = ["Capture", "Log"]
-
 LEVELS: Final = ("debug", "info", "warning", "error")
 LINE_COST: Final = 16
 FLUSH_EVERY: Final = 0.1

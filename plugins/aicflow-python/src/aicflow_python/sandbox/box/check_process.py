@@ -10,8 +10,6 @@ from .running import Runner
 from .timers import Timers
 from .wire import Channel
 
-__all__ = ["main"]
-
 MEMORY_MB: Final = 256
 LIFETIME_CPU: Final = 600
 

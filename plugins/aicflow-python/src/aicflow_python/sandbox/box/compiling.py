@@ -12,8 +12,6 @@ from typing import Any, Final
 
 from .guards import import_problem
 
-__all__ = ["ENTRY", "FILENAME", "compile_body", "find_problems"]
-
 FILENAME: Final = "<python.code>"
 ENTRY: Final = "python_node"
 

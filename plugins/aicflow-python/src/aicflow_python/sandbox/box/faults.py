@@ -7,8 +7,6 @@ from typing import Any, Final
 
 from .compiling import ENTRY, FILENAME
 
-__all__ = ["describe", "last_line"]
-
 MESSAGE: Final = 4000
 FRAMES: Final = 10
 CAUSES: Final = 3

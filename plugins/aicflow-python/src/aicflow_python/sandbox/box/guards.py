@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
-__all__ = ["forbid_events", "guarded_builtins", "import_problem"]
-
 REMOVED: Final = {
     "open": "there are no files in the sandbox; data comes in through `inputs` and leaves by `return`",
     "input": "there is no terminal to read from; data comes in through `inputs`",

@@ -10,8 +10,6 @@ from typing import Final
 
 from .arch import Arch
 
-__all__ = ["Kernel"]
-
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_DUMPABLE: Final = 4
 PR_SET_SECCOMP: Final = 22

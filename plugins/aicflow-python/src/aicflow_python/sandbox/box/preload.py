@@ -10,8 +10,6 @@ import sys
 import time
 from typing import Any, Final
 
-__all__ = ["MODULES", "preload", "zone_data"]
-
 MODULES: Final = (
     "abc", "array", "asyncio", "base64", "binascii", "bisect", "calendar", "cmath", "codecs", "collections",
     "collections.abc", "colorsys", "contextlib", "contextvars", "copy", "csv", "dataclasses", "datetime", "decimal",

@@ -10,8 +10,6 @@ from typing import Any, Final
 
 from .compiling import ENTRY, FILENAME
 
-__all__ = ["MODULES", "compile_restricted_body", "restricted_namespace"]
-
 MODULES: Final = (
     "base64", "bisect", "calendar", "cmath", "collections", "datetime", "decimal", "fractions", "functools", "hashlib",
     "heapq", "hmac", "html", "itertools", "json", "math", "numbers", "random", "re", "secrets", "statistics",

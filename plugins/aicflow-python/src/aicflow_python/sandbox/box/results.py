@@ -8,8 +8,6 @@ from typing import Any
 
 from .wire import encode
 
-__all__ = ["NotJSON", "encode_result"]
-
 HINTS = {
     "datetime": "use .isoformat()",
     "date": "use .isoformat()",

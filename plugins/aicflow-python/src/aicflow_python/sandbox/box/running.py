@@ -20,8 +20,6 @@ from .results import NotJSON, encode_result
 from .timers import LimitStruck, Timers
 from .wire import decode, encode
 
-__all__ = ["Runner"]
-
 CACHED: Final = 64
 SPARE: Final = 1 << 16
 """Bytes let go of when there is no more memory, so that this can be told."""

@@ -16,8 +16,6 @@ from typing import Final
 from . import arch, bpf
 from .kernel import Kernel
 
-__all__ = ["Leak", "Seal", "SealLimits"]
-
 UNPRIVILEGED: Final = 65534
 MIB: Final = 1 << 20
 

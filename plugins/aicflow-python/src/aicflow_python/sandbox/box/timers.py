@@ -14,8 +14,6 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-__all__ = ["LimitStruck", "Timers", "author_line"]
-
 AGAIN: Final = 0.02
 """Seconds until an ignored limit strikes again."""
 

@@ -6,8 +6,6 @@ import json
 import os
 from typing import Any, Final, NoReturn
 
-__all__ = ["Channel", "decode", "encode"]
-
 CHUNK: Final = 1 << 18
 HEADER: Final = 4
 

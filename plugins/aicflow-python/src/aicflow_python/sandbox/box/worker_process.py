@@ -12,8 +12,6 @@ from .running import Runner
 from .timers import Timers
 from .wire import Channel, encode
 
-__all__ = ["main"]
-
 
 def main(argument: str) -> None:
     """Set up the kind that was asked for, say hello, answer until the host goes away."""

@@ -24,8 +24,6 @@ from .seal import Leak, Seal, SealLimits, prefer_as_victim
 from .timers import Timers
 from .wire import Channel, encode
 
-__all__ = ["main"]
-
 DESCRIPTORS: Final = 64
 """No descriptor number in here reaches this, so closing all below it closes all."""
 WARM_UP: Final = 16
