@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from aicflow import Context, node
+from aicflow.engine.starting import valid_traceparent
 from aicflow.host.wiring import installed_plugins
-from aicflow.kernel.execution import valid_traceparent
 
 from .conftest import run_host
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final, Literal
@@ -26,7 +27,7 @@ from aicflow.kernel.errors import (
     node_type_disabled,
 )
 from aicflow.kernel.events import History, encode_event
-from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull, valid_traceparent
+from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempotency, ItemResult, NewExecution, SlotLimit
 from aicflow.kernel.ports.tables import WorkflowRecord
@@ -35,8 +36,19 @@ from aicflow.kernel.values import dumps, loads
 from aicflow.language.plan import Plan
 
 _MOST_FIRST: Final = 32
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _TRIGGER: Final = tuple(field.name for field in fields(TriggerInfo))
 _WHEN_FULL: Final[dict[Overlap, WhenFull]] = {"skip": "skip", "queue": "queue", "cancel_other": "cancel_oldest"}
+
+
+def valid_traceparent(header: str | None) -> str | None:
+    """The value of a `traceparent` header, None when it is not one. What a later version of the standard adds behind it
+    is left out."""
+    match = _TRACEPARENT.match(header) if header else None
+    if match is None or header is None:
+        return None
+    rest = header[match.end() :]
+    return match[0] if not rest or (rest[0] == "-" and not header.startswith("00")) else None
 
 
 class _Keep:

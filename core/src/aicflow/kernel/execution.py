@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal, get_args
 
@@ -101,19 +99,6 @@ class TriggerInfo(Record):
     traceparent: Internal[str | None] = None
     """The W3C trace context of the request that started it, or started what started it."""
     payload: Any = None
-
-
-_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-def valid_traceparent(header: str | None) -> str | None:
-    """The value of a `traceparent` header, None when it is not one. What a later version of the standard adds behind it
-    is left out."""
-    match = _TRACEPARENT.match(header) if header else None
-    if match is None or header is None:
-        return None
-    rest = header[match.end() :]
-    return match[0] if not rest or (rest[0] == "-" and not header.startswith("00")) else None
 
 
 @dataclass(slots=True)

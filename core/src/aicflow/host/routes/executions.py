@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from aicflow.engine import KEEP
 from aicflow.engine.bulk import BulkOutcome
+from aicflow.engine.starting import valid_traceparent
 from aicflow.host import requests
 from aicflow.host.bodies import json_body
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, fresh, once
@@ -50,7 +51,6 @@ from aicflow.kernel.execution import (
     Execution,
     TriggerInfo,
     TriggerKind,
-    valid_traceparent,
 )
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, Labels
 
