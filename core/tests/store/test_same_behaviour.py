@@ -188,9 +188,10 @@ class SameBehaviour(RuleBasedStateMachine):
         self.both(lambda store: store.executions.request_cancel(self.known(index)))
 
     @precondition(lambda self: self.ids)
-    @rule(index=st.integers(0, 99), node=KEYS, call=st.integers(0, 2))
-    def answer(self, index: int, node: str, call: int) -> None:
-        self.both(lambda store: store.executions.answer(self.known(index), StoredAnswer(node, "answered", b"1", call)))
+    @rule(index=st.integers(0, 99), node=KEYS, call=st.integers(0, 2), seen=st.none() | st.integers(0, 9))
+    def answer(self, index: int, node: str, call: int, seen: int | None) -> None:
+        answer = StoredAnswer(node, "answered", b"1", call)
+        self.both(lambda store: store.executions.answer(self.known(index), answer, seen))
 
     @rule(
         age=st.none() | st.integers(0, 60),

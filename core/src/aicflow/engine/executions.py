@@ -43,6 +43,7 @@ from aicflow.language.schema import SchemaValidator
 
 _logger = logging.getLogger("aicflow.engine")
 _SHOWN = 10
+_Action = Literal["answered", "retry", "skip", "fail"]
 
 
 class Executions(Starter):
@@ -203,11 +204,19 @@ class Executions(Starter):
         execution_id: str,
         node_id: str | None = None,
         *,
-        action: Literal["answered", "retry", "skip", "fail"] = "answered",
+        action: _Action = "answered",
         value: Any = None,
     ) -> Execution:
         """Answer a waiting step (the only one, when no node is named). Raises NotFound, Conflict (`not-waiting`,
-        `ambiguous`), InputInvalid when the value does not fit what the step asked for."""
+        `ambiguous`, `answered`), InputInvalid when the value does not fit what the step asked for."""
+        while True:
+            try:
+                return await self._resume(execution_id, node_id, action, value)
+            except Conflict as error:
+                if error.code != "step-moved":
+                    raise  # else look again: it may have ended, or ask once more
+
+    async def _resume(self, execution_id: str, node_id: str | None, action: _Action, value: Any) -> Execution:
         execution = await self.get(execution_id)
         waiting = await self._waiting(execution_id, node_id)
         if node_id not in waiting:
@@ -245,7 +254,7 @@ class Executions(Starter):
                     raise InputInvalid([(one.pointer, one.message) for one in violations], what="answer")
         # of a question that was asked again, the first number: the store keeps one answer for it
         answer = StoredAnswer(node_id, action, dumps(value), wait.get("asked", wait.get("call", 0)))
-        await self.store.executions.answer(execution_id, answer)
+        await self.store.executions.answer(execution_id, answer, seen=execution.last_seq)
         self.deliver(execution_id, answer)
         self._worker.wake()  # it may be parking at this moment
         self._env.hint("answer", execution_id)

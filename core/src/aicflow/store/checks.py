@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import Conflict
 from aicflow.kernel.execution import TERMINAL_STATUSES
-from aicflow.kernel.ports.executions import EventBatch, Labels, Projection
-from aicflow.kernel.values import dumps
+from aicflow.kernel.ports.executions import EventBatch, Labels, Projection, StoredAnswer
+from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import now
 
 _SETTLED = TERMINAL_STATUSES | {"waiting", "running"}
@@ -23,6 +23,12 @@ def check_events(batch: EventBatch) -> None:
     for event in batch.events:
         if b"\n" in event:
             raise ValueError("An event must be encoded on one line, as aicflow.kernel.values.dumps does.")
+
+
+def check_unmoved(answer: StoredAnswer, events: Iterable[bytes]) -> None:
+    """Raise Conflict when one of the events is of the step that is answered."""
+    if any(loads(event).get("node_id") == answer.node_id for event in events):
+        raise Conflict(f"Step {answer.node_id!r} has gone on meanwhile.", code="step-moved")
 
 
 def check_append(batch: EventBatch, projection: Projection | None) -> None:

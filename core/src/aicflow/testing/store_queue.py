@@ -134,6 +134,22 @@ class QueueCases:
         [claimed] = await claim(executions, now=NOW + LEASE)
         assert claimed.answers == [YES]
 
+    async def test_an_answer_to_a_wait_that_is_over_is_refused(self, store: Store) -> None:
+        """Of two who answer at once, the second may come when the first one's answer was used already."""
+        executions = store.executions
+        await start(executions, "ex_1")
+        await executions.append("ex_1", 1, batch(2, "step.started", "step.waiting", node="ask"))
+        await executions.append("ex_1", 1, batch(4, "step.log", node="other"))
+        with pytest.raises(Conflict) as raised:
+            await executions.answer("ex_1", YES, seen=2)
+        assert raised.value.code == "step-moved"
+        await executions.answer("ex_1", YES, seen=3)
+        await executions.append("ex_1", 1, batch(5, "step.succeeded", node="ask"), consumed=[("ask", 0)])
+        for seen in (3, 4):
+            with pytest.raises(Conflict, match="ask"):
+                await executions.answer("ex_1", YES, seen=seen)
+        await executions.answer("ex_1", StoredAnswer("third", "skip", b"null"), seen=3)
+
     async def test_an_answer_before_any_event(self, store: Store) -> None:
         executions = store.executions
         await start(executions, "ex_1")

@@ -22,11 +22,11 @@ NOW = 1_800_000_000.0
 LEASE = 30.0
 
 
-def batch(first_seq: int, *types: str) -> EventBatch:
-    """A batch of events of these types."""
+def batch(first_seq: int, *types: str, node: str | None = None) -> EventBatch:
+    """A batch of events of these types, of a node."""
+    more = {"data": {"text": "é\n"}} if node is None else {"node_id": node, "data": {}}
     return EventBatch(
-        first_seq,
-        [dumps({"seq": seq, "type": kind, "data": {"text": "é\n"}}) for seq, kind in enumerate(types, first_seq)],
+        first_seq, [dumps({"seq": seq, "type": kind, **more}) for seq, kind in enumerate(types, first_seq)]
     )
 
 

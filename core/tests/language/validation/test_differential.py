@@ -116,10 +116,10 @@ def expressions(draw, depth=3, variables=()):
             return f"[{inner((name,))} for {name} in {inner()}{condition}]"
         case 9:
             one = ["len", "str", "int", "float", "sum", "min", "max", "any", "all", "abs", "round", "sorted", "lower"]
-            one += ["upper", "strip", "split", "join", "keys", "values", "json", "parse_json"]
+            one += ["flatten", "range", "upper", "strip", "split", "join", "keys", "values", "json", "parse_json"]
             return f"{draw(st.sampled_from(one))}({inner()})"
         case 10:
-            two = ["min", "max", "round", "sorted", "strip", "split", "startswith", "join", "get", "has"]
+            two = ["min", "max", "round", "sorted", "strip", "split", "startswith", "join", "get", "has", "range"]
             return f"{draw(st.sampled_from(two))}({inner()}, {inner()})"
         case 11:
             methods = ["lower()", "split(',')", "keys()", "get('a')", "get('a', 1)", "get(0)", "has('a')", "join(',')"]

@@ -85,6 +85,29 @@ def values(site: Site, frame: Frame, value: object) -> object:
     return list(known.values())
 
 
+@function("flatten(list)", "the items of the lists in a list", "array")
+def flatten(site: Site, frame: Frame, value: object) -> object:
+    flat: list[object] = []
+    for inner in site.items(0, value):
+        if not isinstance(inner, list):
+            raise site.wrong(0, inner, "a list of lists", "Leave others out first: [x for x in list if x != null].")
+        frame.charge(2 * len(inner) + 4, site.span)
+        flat += inner
+    return flat
+
+
+@function("range(stop) or range(start, stop)", "the whole numbers from start to before stop", "array", minimum=1)
+def numbers(site: Site, frame: Frame, start: object, stop: object = None) -> object:
+    first, last = (0, start) if stop is None else (start, stop)
+    for position, bound in enumerate((start, stop) if stop is not None else (start,)):
+        if type(bound) is not int:
+            raise site.wrong(position, bound, "a whole number")
+    assert isinstance(first, int)
+    assert isinstance(last, int)
+    frame.charge(10 * max(0, last - first), site.span)
+    return list(range(first, last))
+
+
 @function("get(value, key, default=null)", "a field or item, or a default", method=True)
 def get(site: Site, frame: Frame, value: object, key: object, default: object = None) -> object:
     if isinstance(value, dict):

@@ -281,9 +281,10 @@ class ExecutionStore(Protocol):
         the end, changes nothing. Gives its row. Raises NotFound."""
         ...
 
-    async def answer(self, execution_id: str, answer: StoredAnswer) -> None:
+    async def answer(self, execution_id: str, answer: StoredAnswer, seen: int | None = None) -> None:
         """Keep an answer for a waiting step and make the execution claimable. Raises NotFound; Conflict when the
-        execution is not waiting or running, or that wait of the step has an answer already."""
+        execution is not waiting or running, that wait of the step has an answer already, or (`step-moved`) the step
+        has an event after `seen`, the last that its sender knew: the wait may be over, and its answer used."""
         ...
 
     async def get(self, execution_id: str) -> Execution:

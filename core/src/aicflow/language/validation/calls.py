@@ -51,6 +51,8 @@ _ARGUMENTS: Final[dict[str, tuple[frozenset[str], ...]]] = {
     "abs": (NUMERIC,),
     "round": (NUMERIC, frozenset(("integer", "number", "null"))),
     "sorted": (_LIST, _BOOLEAN),
+    "flatten": (_LIST,),
+    "range": (frozenset(("integer",)), frozenset(("integer",))),
     "lower": (_TEXT,),
     "upper": (_TEXT,),
     "strip": (_TEXT, _OPTIONAL_TEXT),
@@ -94,6 +96,7 @@ _RESULTS: Final[dict[str, SchemaView]] = {
     "add_time": STRING,
     "zone": STRING,
     "difference": NUMBER,
+    "range": sequence_of(INTEGER),
 }
 _LOOKED_AT: Final = 50
 """Items of a list written out whose types are compared with each other."""
@@ -105,6 +108,7 @@ _ITEMS: Final = {
     "min": ((NUMERIC, _TEXT), "numbers or of texts"),
     "max": ((NUMERIC, _TEXT), "numbers or of texts"),
     "join": ((_TEXT,), "texts"),
+    "flatten": ((_LIST,), "lists"),
 }
 
 
@@ -254,6 +258,12 @@ def _sorted(typing: Typing, given: Given, arguments: Sequence[Node]) -> SchemaVi
     return sequence_of(item_of(view)) if is_known(view) and kinds_of(view) & _LIST else sequence_of(ANYTHING)
 
 
+def _flat(typing: Typing, given: Given, arguments: Sequence[Node]) -> SchemaView:
+    view = given[0][0]
+    inner = item_of(view) if is_known(view) and kinds_of(view) & _LIST else ANYTHING
+    return sequence_of(item_of(inner)) if is_known(inner) and kinds_of(inner) & _LIST else sequence_of(ANYTHING)
+
+
 def _values(typing: Typing, given: Given, arguments: Sequence[Node]) -> SchemaView:
     view = given[0][0]
     return sequence_of(fields_of(view)) if is_known(view) and kinds_of(view) & _OBJECT else sequence_of(ANYTHING)
@@ -286,6 +296,7 @@ _OWN: Final[dict[str, Callable[[Typing, Given, Sequence[Node]], SchemaView]]] = 
     "min": _extreme,
     "max": _extreme,
     "sorted": _sorted,
+    "flatten": _flat,
     "values": _values,
     "get": _got,
 }

@@ -23,7 +23,7 @@ from aicflow.kernel.ports.executions import (
     Subscription,
 )
 from aicflow.kernel.values import dumps, loads
-from aicflow.store.checks import check_append, check_events, check_limit
+from aicflow.store.checks import check_append, check_events, check_limit, check_unmoved
 from aicflow.store.concurrency import limits_from_json
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, now, seconds
@@ -151,7 +151,9 @@ class SQLiteExecutions(Part):
         return execution
 
     @writes
-    def answer(self, connection: sqlite3.Connection, execution_id: str, answer: StoredAnswer) -> None:
+    def answer(
+        self, connection: sqlite3.Connection, execution_id: str, answer: StoredAnswer, seen: int | None = None
+    ) -> None:
         """Keep an answer and make its execution claimable."""
         execution = _row(connection, execution_id)
         # one that was handed back while it ran is queued again, and its parked steps wait on
@@ -161,6 +163,8 @@ class SQLiteExecutions(Part):
                 f"Execution {execution_id} is {execution.status}; only a waiting step can be answered.",
                 code="not-waiting",
             )
+        if seen is not None and seen < execution.last_seq:
+            check_unmoved(answer, _events(connection, execution_id, seen, execution.last_seq))
         added = connection.execute(
             "INSERT OR IGNORE INTO answers (execution_id, node_id, call, kind, value) VALUES (?, ?, ?, ?, ?)",
             (execution_id, answer.node_id, answer.call, answer.kind, answer.value),
@@ -193,16 +197,7 @@ class SQLiteExecutions(Part):
     def events(
         self, connection: sqlite3.Connection, execution_id: str, *, after: int = 0, limit: int = 1000
     ) -> list[bytes]:
-        # seq is gapless, so a range of numbers bounds how much is read; whole batches come back, cut at the front only
-        found = connection.execute(_EVENTS, {"id": execution_id, "after": after, "limit": limit}).fetchone()
-        if found is None or found[0] <= after:
-            return []
-        last_seq, rows = found
-        first, events = events_from(execution_id, rows)
-        # the first batch may begin before `after`, never behind it
-        if first > after + 1 or not events:
-            raise EventsDamaged(execution_id, after + 1, first - 1 if events else last_seq)
-        return events[after + 1 - first :]
+        return _events(connection, execution_id, after, limit)
 
     @reads
     def outputs(
@@ -250,6 +245,19 @@ class SQLiteExecutions(Part):
         page = [shown_from(row) for _, _, row in items[:limit]]
         last = items[limit - 1][:2] if more else last
         return Page(page, make_cursor("executions", *last) if last else None)
+
+
+def _events(connection: sqlite3.Connection, execution_id: str, after: int, limit: int) -> list[bytes]:
+    # seq is gapless, so a range of numbers bounds how much is read; whole batches come back, cut at the front only
+    found = connection.execute(_EVENTS, {"id": execution_id, "after": after, "limit": limit}).fetchone()
+    if found is None or found[0] <= after:
+        return []
+    last_seq, rows = found
+    first, events = events_from(execution_id, rows)
+    # the first batch may begin before `after`, never behind it
+    if first > after + 1 or not events:
+        raise EventsDamaged(execution_id, after + 1, first - 1 if events else last_seq)
+    return events[after + 1 - first :]
 
 
 def _complete(claimed: Claimed, events: str | None, payloads: str, answers: str) -> None:

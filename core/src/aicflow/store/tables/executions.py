@@ -26,7 +26,7 @@ from aicflow.kernel.ports.executions import (
 from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
-from aicflow.store.checks import check_append, check_events, has_labels, spellings
+from aicflow.store.checks import check_append, check_events, check_unmoved, has_labels, spellings
 from aicflow.store.concurrency import ConcurrencyLimiter
 from aicflow.store.instants import micros, now
 from aicflow.store.rows import event_answer, failure_from, trigger_from
@@ -340,13 +340,15 @@ class TableExecutions(Part):
         return row
 
     @writes
-    async def answer(self, execution_id: str, answer: StoredAnswer) -> None:
+    async def answer(self, execution_id: str, answer: StoredAnswer, seen: int | None = None) -> None:
         row = self._row(execution_id)
         begun = row.status == "queued" and len(row.events) > 1
         if row.status not in ("waiting", "running") and not begun:
             raise Conflict(
                 f"Execution {execution_id} is {row.status}; only a waiting step can be answered.", code="not-waiting"
             )
+        if seen is not None:
+            check_unmoved(answer, row.events[seen:])
         if (answer.node_id, answer.call) in row.answers:
             raise Conflict(f"Step {answer.node_id!r} of execution {execution_id} has an answer.", code="answered")
         row.answers[answer.node_id, answer.call] = answer
