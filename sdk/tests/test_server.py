@@ -319,6 +319,26 @@ def test_api_keys_have_scopes(client: Any, server: Server) -> None:
     assert made.id in {key.id for key in client.api_keys.list()}
 
 
+def test_api_keys_are_limited_and_rotated(client: Any, server: Server) -> None:
+    saved = client.workflows.create(doubling())
+    other = client.workflows.create(doubling())
+    made = client.api_keys.create("limited", ["read"], workflows=[saved], addresses=["127.0.0.0/8", "::1"])
+    assert (made.workflows, made.addresses) == ((saved.id,), ("127.0.0.0/8", "::1/128"))
+    with AICFlow(server.url, made.key) as limited:
+        assert [one.id for one in limited.workflows.list()] == [saved.id]
+        with pytest.raises(NotFound):
+            limited.workflows.get(other.id)
+        rotated = client.api_keys.rotate(made.id, overlap=3600)
+        assert (rotated.id, rotated.workflows) == (made.id, made.workflows)
+        assert rotated.key != made.key
+        assert [one.id for one in limited.workflows.list()] == [saved.id], "the key until now still counts"
+        client.api_keys.rotate(made.id, overlap=0)
+        with pytest.raises(Unauthorized):
+            list(limited.workflows.list())
+    with AICFlow(server.url, rotated.key) as late, pytest.raises(Unauthorized):
+        list(late.workflows.list())
+
+
 def test_one_client_serves_many_threads(client: Any, server: Server) -> None:
     saved = client.workflows.create(doubling())
     with AICFlow(server.url, server.key) as shared, ThreadPoolExecutor(8) as pool:

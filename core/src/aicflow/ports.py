@@ -45,6 +45,7 @@ from aicflow.kernel.ports.executions import (
     SlotLimit,
     StoredAnswer,
     Subscription,
+    WorkflowLimit,
 )
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule, SizeReport, WorkflowSize
 from aicflow.kernel.ports.signals import Signal, SignalBus
@@ -140,6 +141,7 @@ __all__ = [
     "TriggerInfo",
     "TriggerStore",
     "Walk",
+    "WorkflowLimit",
     "WorkflowRecord",
     "WorkflowSize",
     "WorkflowStore",

@@ -29,6 +29,8 @@ def test_help_and_version(aicflow: Run) -> None:
     "arguments",
     [["bogus"], ["nodes", "none.such"], ["nodes", "--output", "xml"], ["keys", "create"], ["keys", "bogus"],
      ["keys", "create", "x", "--scope", "root"], ["keys", "create", "x", "--expires-in-days", "-1"],
+     ["keys", "create", "x", "--label", "team"], ["keys", "create", "x", "--from", "10.0.0.1/8"],
+     ["keys", "create", "x", "--scope", "admin", "--workflow", "a"], ["keys", "rotate", "x", "--overlap", "soon"],
      ["keys", "revoke", "none"], ["serve", "--port", "many"], ["version", "extra"], ["run", "a", "b"]],
 )  # fmt: skip
 def test_wrong_input_is_one_sentence_and_2(aicflow: Run, arguments: list[str]) -> None:
@@ -134,8 +136,16 @@ def test_keys_without_and_with_a_running_server(aicflow: Run, environment: dict[
         made = json.loads(done.stdout)
         assert made["expires_at"] > made["created_at"]
         assert status(made["key"]) == 200
+        done = aicflow("keys", "rotate", made["id"], "--overlap", "1h")
+        assert "still counts" not in done.stderr
+        assert "The key until now counts until" in done.stderr
+        assert status(made["key"]) == status(done.stdout.strip()) == 200
         assert aicflow("keys", "revoke", made["id"]).returncode == 0
-        assert status(made["key"]) == 401
+        assert status(made["key"]) == status(done.stdout.strip()) == 401
+        done = aicflow("keys", "create", "limited", "--workflow", "a", "--label", "team=b", "--from", "10.0.0.0/8")
+        assert "limited to a, team=b, 10.0.0.0/8" in done.stderr
+        assert "limited to a, team=b, 10.0.0.0/8" in aicflow("keys", "list").stdout
+        assert status(done.stdout.strip()) == 403
         done = aicflow("keys", "revoke", "none")
         assert (done.returncode, done.stderr) == (2, "error: There is no API key 'none'.\n")
         assert "is ready" in aicflow("doctor").stdout

@@ -213,4 +213,5 @@ class ApiKeys(Blocking[AsyncApiKeys]):
 
     create = _runs(AsyncApiKeys.create)
     list = _pages(AsyncApiKeys.list)
+    rotate = _runs(AsyncApiKeys.rotate)
     revoke = _runs(AsyncApiKeys.revoke)

@@ -387,6 +387,10 @@ class ApiKey:
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+    workflows: tuple[str, ...]
+    labels: Mapping[str, str]
+    addresses: tuple[str, ...]
+    previous_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aicflow.host.keys import KeyRing
     from aicflow.host.settings import Settings
 
-keys = App(name="keys", help="Create, list and revoke API keys.")
+keys = App(name="keys", help="Create, list, rotate and revoke API keys.")
 _DataDir = Annotated[Path | None, Parameter(help="Folder of the database and the keys")]
 
 
@@ -28,6 +28,17 @@ def create_command(
     *,
     scope: Annotated[
         list[str] | None, Parameter(help="read, write, execute or admin; may be repeated", negative="")
+    ] = None,
+    workflow: Annotated[
+        list[str] | None, Parameter(help="Id of a workflow that it is limited to; may be repeated", negative="")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        Parameter(help="name=value that a workflow needs for the key to reach it; may be repeated", negative=""),
+    ] = None,
+    from_: Annotated[
+        list[str] | None,
+        Parameter(name="--from", help="Address or network it may be used from; may be repeated", negative=""),
     ] = None,
     expires_in_days: Annotated[float | None, Parameter(help="Days until it expires")] = None,
     data_dir: _DataDir = None,
@@ -42,24 +53,80 @@ def create_command(
         if not 0 < expires_in_days < 40_000:
             raise AICFlowError("--expires-in-days must be more than 0 and less than 40,000.")
         expires = datetime.now(UTC) + timedelta(days=expires_in_days)
-    _checked(CreateApiKey, {"name": name, "scopes": scopes, "expires_at": expires and expires.isoformat()})
+    limits: dict[str, Any] = {"workflows": workflow or [], "labels": _labels(label or []), "addresses": from_ or []}
+    body = {"name": name, "scopes": scopes, "expires_at": expires and expires.isoformat(), **limits}
+    limits["addresses"] = _checked(CreateApiKey, body).addresses
     settings, server = _settings(data_dir)
     if server is not None:
-        made = server.api.api_keys.create(name, scopes, expires_at=expires)
+        made = server.api.api_keys.create(name, scopes, expires_at=expires, **limits)
     else:
 
         async def create(ring: KeyRing) -> dict[str, Any]:
             from aicflow.host.views import api_key_view
 
-            record, key = await ring.create(name, scopes, expires_at=expires.timestamp() if expires else None)
+            end = expires.timestamp() if expires else None
+            record, key = await ring.create(name, scopes, expires_at=end, **limits)
             return {**api_key_view(record), "key": key}
 
         made = _in_store(settings, create)
+    _print_key(made, output)
+
+
+@keys.command(name="rotate")
+def rotate_command(
+    key_id: Annotated[str, Parameter(help="Its id, as `aicflow keys list` shows it")],
+    /,
+    *,
+    overlap: Annotated[str, Parameter(help="How long the key until now still counts: 30m, 24h, 7d, or 0s")] = "1d",
+    data_dir: _DataDir = None,
+    output: Output = "text",
+) -> None:
+    """Replace an API key by another with the same id, scopes and limits, and print it."""
+    from aicflow.host.requests import RotateApiKey
+    from aicflow.host.retention import age
+
+    try:
+        seconds = 0.0 if overlap in ("0", "0s") else age(overlap)
+    except ValueError as error:
+        raise AICFlowError(f"--overlap: {error}") from None
+    _checked(RotateApiKey, {"overlap": seconds})
+    settings, server = _settings(data_dir)
+    if server is not None:
+        made = server.api.api_keys.rotate(key_id, overlap=seconds)
+    else:
+
+        async def rotate(ring: KeyRing) -> dict[str, Any]:
+            from aicflow.host.views import api_key_view
+
+            record, key = await ring.rotate(key_id, seconds)
+            return {**api_key_view(record), "key": key}
+
+        made = _in_store(settings, rotate)
+    _print_key(made, output)
+
+
+def _print_key(made: Any, output: Output) -> None:
     if output == "json":
         print_json(made)
         return
     print(made["key"])
-    note(f"Key {made['id']} for {made['name']!r} with scopes {', '.join(made['scopes'])}; shown this once.")
+    limits = f", limited to {_limits(made)}" if _limits(made) else ""
+    note(f"Key {made['id']} for {made['name']!r} with scopes {', '.join(made['scopes'])}{limits}; shown this once.")
+    if made["previous_expires_at"]:
+        note(f"The key until now counts until {made['previous_expires_at']}.")
+
+
+def _limits(made: Any) -> str:
+    labels = [f"{name}={value}" for name, value in made["labels"].items()]
+    return ", ".join([*made["workflows"], *labels, *made["addresses"]])
+
+
+def _labels(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise AICFlowError(f"--label {name}: write name=value, such as --label team=billing.")
+    return {name: value for name, _, value in pairs}
 
 
 @keys.command(name="list")
@@ -82,7 +149,8 @@ def list_command(*, data_dir: _DataDir = None, output: Output = "text") -> None:
     for one in found:
         state = "revoked" if one["revoked_at"] else f"expires {one['expires_at']}" if one["expires_at"] else "active"
         used = f"last used {one['last_used_at']}" if one["last_used_at"] else "never used"
-        print(f"{one['id']}  {one['name']}  {','.join(one['scopes'])}  {state}  {used}")
+        limits = f"  limited to {_limits(one)}" if _limits(one) else ""
+        print(f"{one['id']}  {one['name']}  {','.join(one['scopes'])}  {state}  {used}{limits}")
 
 
 @keys.command(name="revoke")
@@ -98,14 +166,16 @@ def revoke_command(
     note(f"Key {key_id} is revoked.")
 
 
-def _checked(model: Any, values: dict[str, Any]) -> None:
+def _checked(model: Any, values: dict[str, Any]) -> Any:
+    """The values as the model. Raises AICFlowError."""
     from pydantic import ValidationError
 
     try:
-        model.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise AICFlowError(f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ').rstrip('.')}.") from None
+        where = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+        raise AICFlowError(f"{where}{first['msg'].removeprefix('Value error, ').rstrip('.')}.") from None
 
 
 def _settings(data_dir: Path | None) -> tuple[Settings, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from aicflow.engine.bulk import BulkItem, BulkOutcome, in_bulk
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
-from aicflow.engine.hub import Hub
+from aicflow.engine.hub import Admits, Hub
 from aicflow.engine.inside import ITEM_STATUSES, Item, read_items, read_steps
 from aicflow.engine.log import SEALED, read_events
 from aicflow.engine.nodes.pool import NodePool
@@ -323,10 +323,10 @@ class Executions(Starter):
         async for batch in self.hub.watch(execution_id, after):
             yield batch
 
-    def watch_all(self, where: ExecutionFilter) -> AsyncIterator[Sequence[bytes]]:
+    def watch_all(self, where: ExecutionFilter, admits: Admits | None = None) -> AsyncIterator[Sequence[bytes]]:
         """Batches of everything that is committed from now on; a reader that falls behind gets an event that
-        says what it lost."""
-        return self.hub.watch_all(where)
+        says what it lost. With `admits`, of those workflows that it returns true for."""
+        return self.hub.watch_all(where, admits)
 
     async def bulk_cancel(
         self, where: ExecutionFilter, *, limit: int, idempotency: Idempotency | None = None

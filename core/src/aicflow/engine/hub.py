@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from aicflow.kernel.events import encode_delta, event_type
 from aicflow.kernel.ports.executions import ExecutionFilter, ExecutionStore
 from aicflow.kernel.ports.signals import Signal, SignalBus
+
+type Admits = Callable[[str], Awaitable[bool]]
 
 _TAIL_BYTES = 1_000_000
 _DELTAS = 500
@@ -65,9 +67,9 @@ class _Tap:
 
     def __init__(self, where: ExecutionFilter) -> None:
         self.where = where
-        self.queue: deque[bytes] = deque()
+        self.queue: deque[tuple[str, bytes]] = deque()
         self.signal = asyncio.Event()
-        self.lost = 0
+        self.lost: Counter[str] = Counter()
 
     def take(self, workflow_id: str, events: Sequence[bytes]) -> None:
         if self.where.workflow_id not in (None, workflow_id):
@@ -76,11 +78,21 @@ class _Tap:
         for event in events:
             if wanted is not None and event_type(event).removeprefix("execution.") not in wanted:
                 continue
-            self.queue.append(event)
+            self.queue.append((workflow_id, event))
         while len(self.queue) > _FIREHOSE:
-            self.queue.popleft()
-            self.lost += 1
+            self.lost[self.queue.popleft()[0]] += 1
         self.signal.set()
+
+    async def batch(self, admits: Admits | None) -> list[bytes]:
+        """What has come since the last batch, of the workflows that are admitted now."""
+        taken, self.queue = self.queue, deque()
+        lost, self.lost = self.lost, Counter()
+        workflows = {*lost, *[workflow_id for workflow_id, _ in taken]}
+        admitted = workflows if admits is None else {one for one in workflows if await admits(one)}
+        events = [event for workflow_id, event in taken if workflow_id in admitted]
+        if gone := sum(many for workflow_id, many in lost.items() if workflow_id in admitted):
+            events.insert(0, b'{"type":"stream.lost","data":{"events":%d}}' % gone)
+        return events
 
 
 class Hub:
@@ -166,21 +178,17 @@ class Hub:
             if not channel.watchers:
                 self._channels.pop(execution_id, None)
 
-    async def watch_all(self, where: ExecutionFilter) -> AsyncIterator[Sequence[bytes]]:
-        """Everything that is committed from now on. A reader that falls behind loses the oldest events and is told
-        so by an object `{"type": "stream.lost", "data": {"events": N}}`."""
+    async def watch_all(self, where: ExecutionFilter, admits: Admits | None = None) -> AsyncIterator[Sequence[bytes]]:
+        """Everything that is committed from now on, of the workflows that `admits` returns true for. A reader that
+        falls behind loses the oldest events and is told so by an object
+        `{"type": "stream.lost", "data": {"events": N}}`."""
         tap = _Tap(where)
         self._taps.add(tap)
         try:
             while True:
                 await tap.signal.wait()
                 tap.signal.clear()
-                batch = list(tap.queue)
-                tap.queue.clear()
-                if tap.lost:
-                    batch.insert(0, b'{"type":"stream.lost","data":{"events":%d}}' % tap.lost)
-                    tap.lost = 0
-                if batch:
+                if batch := await tap.batch(admits):
                     yield batch
         finally:
             self._taps.discard(tap)

@@ -18,6 +18,7 @@ from aicflow.host.docs_page import docs_routes, root
 from aicflow.host.gate import Access, Gate, require
 from aicflow.host.plugins import Plugins
 from aicflow.host.problems import handlers
+from aicflow.host.reach import refuse_limited
 from aicflow.host.routes import (
     catalogue,
     events,
@@ -150,7 +151,7 @@ def _guarded(mount: PluginMount) -> ASGIApp:
     """The app, for callers whose key has the mount's scope."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        require(scope, mount.scope)
+        refuse_limited(require(scope, mount.scope))  # what the app shows may be of any workflow
         await mount.app(scope, receive, send)
 
     return app

@@ -14,9 +14,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from starlette.requests import HTTPConnection
-
-from aicflow.host.keys import Caller, KeyRing, Scope
+from aicflow.host.addresses import client_address, is_among, networks
+from aicflow.host.keys import Caller, KeyRing
 from aicflow.host.problems import Problem, problem_from
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
@@ -68,6 +67,7 @@ class Gate:
         self._limit = settings.max_body_bytes
         self._origins = frozenset(settings.cors_origins)
         self._access = access
+        self._proxies = networks(settings.proxies)
         self._prefix = new_id("rq", time.time()) + "-"  # random once: a system call for each request would cost more
         self._numbers = itertools.count(1)
 
@@ -123,6 +123,8 @@ class Gate:
                 "The API key is not known, was revoked or has expired.",
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             )
+        if caller.networks and not is_among(client_address(scope, self._proxies), caller.networks):
+            raise Problem("forbidden", f"The API key {caller.name!r} may not be used from this address.")
         scope[_CALLER] = caller
 
     def _origin_allowed(self, headers: _Headers) -> bool:
@@ -166,16 +168,6 @@ def caller_of(scope: MutableMapping[str, Any]) -> Caller:
     caller = scope[_CALLER]
     assert isinstance(caller, Caller)
     return caller
-
-
-def need(wanted: Scope) -> Callable[[HTTPConnection], Awaitable[None]]:
-    """A FastAPI dependency that asks for a scope."""
-
-    async def check(connection: HTTPConnection) -> None:
-        require(connection.scope, wanted)
-
-    check.aicflow_scope = wanted  # type: ignore[attr-defined]
-    return check
 
 
 class _Headers:

@@ -6,16 +6,17 @@ import asyncio
 import hmac
 import secrets
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, Literal, get_args
+from typing import Final, Literal, Self, get_args
 
+from aicflow.host.addresses import Network, networks
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import NotFound, StoreUnavailable
 from aicflow.kernel.ids import new_id
-from aicflow.kernel.ports.executions import Idempotency
+from aicflow.kernel.ports.executions import Idempotency, WorkflowLimit
 from aicflow.kernel.ports.tables import ApiKeyRecord, KeyStore
 
 type Scope = Literal["read", "write", "execute", "admin"]
@@ -70,11 +71,38 @@ class Caller:
     scopes: frozenset[str]
     expires_at: float | None
     digest: str
+    within: WorkflowLimit | None = None
+    networks: tuple[Network, ...] = ()
     revoked: bool = False
     checked_at: float = 0.0
     touched_at: float = 0.0
     streams: int = 0
     watch: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of(cls, record: ApiKeyRecord, digest: str) -> Self:
+        """Who has the key of this record."""
+        return cls(
+            record.id,
+            record.name,
+            frozenset(record.scopes),
+            record.expires_at,
+            digest,
+            limit_of(record.workflows, record.labels),
+            networks(record.addresses),
+        )
+
+    def follow(self, record: ApiKeyRecord | None) -> None:
+        """What became of the key: revoked, or rotated, which gives it an end."""
+        if record is None or record.revoked_at is not None:
+            self.revoked = True
+        elif hmac.compare_digest(record.hash, self.digest):
+            self.expires_at = record.expires_at
+        elif record.previous_hash is not None and hmac.compare_digest(record.previous_hash, self.digest):
+            ends = (record.expires_at, record.previous_expires_at)
+            self.expires_at = min(end for end in ends if end is not None)
+        else:
+            self.revoked = True
 
     def may(self, scope: str) -> bool:
         """Whether the key has the scope; `admin` has all. A request that waited may find its key revoked."""
@@ -83,6 +111,11 @@ class Caller:
     def is_active(self, now: float) -> bool:
         """Whether the key still counts."""
         return not self.revoked and (self.expires_at is None or now < self.expires_at)
+
+
+def limit_of(workflows: Sequence[str], labels: Mapping[str, str]) -> WorkflowLimit | None:
+    """The limit that these make, None without any."""
+    return WorkflowLimit(frozenset(workflows), tuple(sorted(labels.items()))) if workflows or labels else None
 
 
 class KeyRing:
@@ -128,18 +161,18 @@ class KeyRing:
 
     async def _look_up(self, mark: bytes, digest: str, known: Caller | None, now: float) -> Caller | None:
         record = await self._store.find(digest)
-        if record is None or not hmac.compare_digest(record.hash, digest):
+        if record is None:
             self._known.pop(mark, None)
             return None
         raced = self._known.get(mark)
         if known is None and raced is not None:
             known = raced
         if known is None:
-            known = Caller(record.id, record.name, frozenset(record.scopes), record.expires_at, digest)
+            known = Caller.of(record, digest)
             if len(self._known) >= _MOST_CACHED:
                 self._known.clear()
             self._known[mark] = known
-        known.revoked = known.revoked or record.revoked_at is not None
+        known.follow(record)
         known.checked_at = now
         return known
 
@@ -160,11 +193,9 @@ class KeyRing:
     async def _until_inactive(self, caller: Caller) -> None:
         while caller.is_active(self._clock.now()):
             await asyncio.sleep(_WATCH_SECONDS)
-            try:
-                record = await self._store.find(caller.digest)
-            except StoreUnavailable:
-                continue  # no key can be revoked now
-            caller.revoked = caller.revoked or record is None or record.revoked_at is not None
+            if caller.digest:
+                with suppress(StoreUnavailable):  # no key can be revoked then
+                    caller.follow(await self._store.find(caller.digest))
 
     async def create(
         self,
@@ -172,18 +203,44 @@ class KeyRing:
         scopes: Sequence[str],
         *,
         expires_at: float | None = None,
+        workflows: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        addresses: Sequence[str] = (),
         key: str | None = None,
         idempotency: Idempotency | None = None,
         seed: str | None = None,
     ) -> tuple[ApiKeyRecord, str]:
         """A new key: its record, and the key itself, which cannot be had again but by `again` with the same `seed`.
-        Raises KeyUsed."""
+        `workflows` and `labels` limit it to workflows, `addresses` to networks. Raises KeyUsed."""
         now = self._clock.now()
         key_id = new_id("ak", now)
         key = key or (new_key() if seed is None else self._derived(key_id, seed))
         ordered = tuple(scope for scope in SCOPES if scope in scopes)
-        record = ApiKeyRecord(key_id, name, self.hash(key), ordered, now, expires_at)
+        record = ApiKeyRecord(
+            key_id,
+            name,
+            self.hash(key),
+            ordered,
+            now,
+            expires_at,
+            workflows=tuple(dict.fromkeys(workflows)),
+            labels=dict(labels or {}),
+            addresses=tuple(dict.fromkeys(addresses)),
+        )
         await self._store.create(record, idempotency=idempotency)
+        return record, key
+
+    async def rotate(
+        self, key_id: str, overlap: float, *, idempotency: Idempotency | None = None, seed: str | None = None
+    ) -> tuple[ApiKeyRecord, str]:
+        """Another key with the same id, scopes and limits; the one until now counts for `overlap` seconds more. Raises
+        NotFound, Conflict (revoked), KeyUsed."""
+        key = new_key() if seed is None else self._derived(key_id, seed)
+        end = self._clock.now() + overlap
+        record = await self._store.rotate(key_id, self.hash(key), previous_expires_at=end, idempotency=idempotency)
+        for known in self._known.values():
+            if known.key_id == key_id:
+                known.follow(record)
         return record, key
 
     async def again(self, key_id: str, seed: str) -> tuple[ApiKeyRecord, str]:
@@ -208,6 +265,8 @@ class KeyRing:
         for known in self._known.values():
             if known.key_id == key_id:
                 known.revoked = True
+                if known.watch is not None:
+                    known.watch.cancel()  # its streams end at once
 
     async def close(self) -> None:
         """Finish noting last uses."""

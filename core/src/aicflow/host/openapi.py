@@ -24,6 +24,7 @@ _READ_BY_ROUTES: Final = (
     requests.FireTrigger,
     requests.SendEvent,
     requests.CreateApiKey,
+    requests.RotateApiKey,
     requests.PutState,
     WorkflowDocument,
 )

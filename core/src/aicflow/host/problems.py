@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from aicflow.kernel.errors import AICFlowError
+from aicflow.kernel.errors import AICFlowError, WorkflowInvalid
 from aicflow.kernel.values import pointer
 from aicflow.problems import TITLES, Problem, problem_of
 
@@ -80,10 +81,19 @@ def _allowed(request: Request, first: str) -> str:
     return first
 
 
+def _discreet(error: Exception, request: Request) -> Exception:
+    """The error as its caller may read it: a key that is limited to workflows does not learn whose trigger is in its
+    way."""
+    caller = request.scope.get("aicflow.caller")
+    if not isinstance(error, WorkflowInvalid) or caller is None or caller.within is None:
+        return error
+    return WorkflowInvalid([replace(one, hint=None) if one.code == "trigger.conflict" else one for one in error.issues])
+
+
 async def _handle(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
         error.headers = {"Allow": _allowed(request, (error.headers or {}).get("Allow", ""))}
-    problem = problem_from(error)
+    problem = problem_from(_discreet(error, request))
     if problem is None:
         raise error  # the gate answers and logs what was not expected
     runtime = getattr(request.app.state, "runtime", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,10 +18,13 @@ from pydantic import (
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_validator,
 )
 
 from aicflow.engine.events import EventKey, EventName
+from aicflow.host.addresses import networks
 from aicflow.host.keys import SCOPES
+from aicflow.kernel.document import LabelName, LabelValue
 from aicflow.kernel.execution import ExecutionStatus
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)\Z")
@@ -38,6 +41,10 @@ def _scopes(value: list[str]) -> list[str]:
         if scope not in SCOPES:
             raise ValueError(f"{scope!r} is not a scope; available scopes: {', '.join(SCOPES)}")
     return value
+
+
+def _addresses(value: list[str]) -> list[str]:
+    return [str(one) for one in networks(tuple(value))]
 
 
 def _no_control(value: str) -> str:
@@ -165,13 +172,35 @@ class SendEvent(_Request):
 
 
 class CreateApiKey(_Request):
-    """A new API key. `admin` includes every other scope."""
+    """A new API key. `admin` includes every other scope. With `workflows` or `labels` it reaches these workflows and
+    those that have all of the labels, and cannot have the scope `admin`; `addresses` are those it may be used from."""
 
     name: Name
     scopes: Annotated[list[str], AfterValidator(_scopes)] = Field(
         min_length=1, max_length=8, json_schema_extra={"items": {"type": "string", "enum": list(SCOPES)}}
     )
     expires_at: Instant | None = None
+    workflows: list[Annotated[str, StringConstraints(min_length=1, max_length=200)]] = Field(
+        default_factory=list, max_length=200, description="Ids of workflows"
+    )
+    labels: dict[LabelName, LabelValue] = Field(default_factory=dict, max_length=20)
+    addresses: Annotated[list[str], AfterValidator(_addresses)] = Field(
+        default_factory=list, max_length=100, description="Addresses and networks, such as `10.0.0.0/8`"
+    )
+
+    @model_validator(mode="after")
+    def _no_limited_admin(self) -> Self:
+        if "admin" in self.scopes and (self.workflows or self.labels):
+            raise ValueError("a key that is limited to workflows cannot have the scope 'admin', which has no limits")
+        return self
+
+
+class RotateApiKey(_Request):
+    """Another key in the place of one, which counts for `overlap` seconds more."""
+
+    overlap: float = Field(
+        default=86_400, ge=0, le=2_592_000, description="Seconds for which the key until now still counts"
+    )
 
 
 def instant(value: datetime | None) -> float | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aicflow.kernel.context import StateEntry
-from aicflow.kernel.errors import Conflict
+from aicflow.kernel.errors import Conflict, NotFound
 from aicflow.kernel.execution import TERMINAL_STATUSES
-from aicflow.kernel.ports.executions import EventBatch, Labels, Projection, StoredAnswer
+from aicflow.kernel.ports.executions import EventBatch, Labels, Projection, StoredAnswer, WorkflowLimit
+from aicflow.kernel.ports.tables import ApiKeyRecord
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import now
 
@@ -60,6 +62,15 @@ def next_state(
     return StateEntry(key, value, current + 1, instant, None if lifetime is None else instant + lifetime)
 
 
+def rotated_key(record: ApiKeyRecord | None, key_id: str, key_hash: str, previous_expires_at: float) -> ApiKeyRecord:
+    """The key with another hash. Raises NotFound, Conflict."""
+    if record is None:
+        raise NotFound("API key", key_id)
+    if record.revoked_at is not None:
+        raise Conflict(f"API key {key_id!r} is revoked.", hint="Create a new one.")
+    return replace(record, hash=key_hash, previous_hash=record.hash, previous_expires_at=previous_expires_at)
+
+
 def check_limit(limit: int) -> None:
     """Raises ValueError for a page without room."""
     if limit < 1:
@@ -69,6 +80,11 @@ def check_limit(limit: int) -> None:
 def has_labels(labels: Mapping[str, str], wanted: Labels) -> bool:
     """Whether every wanted label is there, with its value unless that is None."""
     return all(name in labels and value in (None, labels[name]) for name, value in wanted)
+
+
+def is_within(workflow_id: str, labels: Mapping[str, str], within: WorkflowLimit | None) -> bool:
+    """Whether a workflow with these labels is within a limit."""
+    return within is None or workflow_id in within.ids or (bool(within.labels) and has_labels(labels, within.labels))
 
 
 def spellings(text: str) -> set[str]:

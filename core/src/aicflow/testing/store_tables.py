@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from aicflow.kernel.errors import Conflict, KeyUsed, NotFound
-from aicflow.kernel.ports.executions import Fire, Idempotency
+from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency, WorkflowLimit
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting
 from aicflow.kernel.trigger import Delivery
+from aicflow.kernel.values import JsonObject
 from aicflow.testing.store_samples import NOW, create, end, start
 
 
@@ -221,6 +222,90 @@ class TableCases:
         assert found.revoked_at == NOW + 5
         with pytest.raises(NotFound, match="key_x"):
             await store.keys.revoke("key_x", now=NOW)
+
+    async def test_api_keys_have_limits_and_are_rotated(self, store: Store) -> None:
+        keys = store.keys
+        record = ApiKeyRecord(
+            "key_1", "ci", "hash-1", ("read",), NOW,
+            workflows=("wf_a", "wf_b"), labels={"team": "größe"}, addresses=("10.0.0.0/8",),
+        )  # fmt: skip
+        await keys.create(record)
+        assert await keys.find("hash-1") == record
+        once = Idempotency("rotate", "k", "print")
+        rotated = await keys.rotate("key_1", "hash-2", previous_expires_at=NOW + 60, idempotency=once)
+        assert (rotated.hash, rotated.previous_hash, rotated.previous_expires_at) == ("hash-2", "hash-1", NOW + 60)
+        assert await keys.find("hash-1") == await keys.find("hash-2") == rotated
+        assert (rotated.workflows, rotated.labels) == (record.workflows, record.labels)
+        with pytest.raises(KeyUsed) as again:
+            await keys.rotate("key_1", "hash-9", previous_expires_at=NOW, idempotency=once)
+        assert again.value.result == "key_1"
+        for taken in ("hash-1", "hash-2"):
+            with pytest.raises(Conflict):
+                await keys.create(ApiKeyRecord("key_2", "same", taken, (), NOW))
+            with pytest.raises(Conflict):
+                await keys.rotate("key_1", taken, previous_expires_at=NOW)
+        await keys.rotate("key_1", "hash-3", previous_expires_at=NOW + 90)
+        assert await keys.find("hash-1") is None, "two at most count"
+        with pytest.raises(NotFound, match="key_x"):
+            await keys.rotate("key_x", "hash-8", previous_expires_at=NOW)
+        await keys.revoke("key_1", now=NOW)
+        with pytest.raises(Conflict, match="revoked"):
+            await keys.rotate("key_1", "hash-8", previous_expires_at=NOW)
+
+    async def test_a_ticket_counts_once(self, store: Store) -> None:
+        keys = store.keys
+        owner: JsonObject = {"key": "hash-1"}
+        await keys.keep_ticket("t1", owner, now=NOW, expires_at=NOW + 60)
+        await keys.keep_ticket("t2", owner, now=NOW, expires_at=NOW + 60)
+        taken = await asyncio.gather(*[keys.take_ticket("t1", now=NOW + 59) for _ in range(8)])
+        assert sorted(taken, key=bool) == [None] * 7 + [owner]
+        assert await keys.take_ticket("none", now=NOW) is None
+        assert await keys.take_ticket("t2", now=NOW + 60) is None, "it has expired"
+        assert await keys.take_ticket("t2", now=NOW + 1) is None, "and is gone"
+
+    async def test_a_limit_shows_some_workflows_and_their_executions(self, store: Store) -> None:
+        labels = {"team": "billing", "env": "prod"}
+        await store.workflows.create("wf_a", _document("a", labels=labels), now=NOW)
+        await store.workflows.create("wf_b", _document("b", labels={"team": "billing"}), now=NOW + 1)
+        await store.workflows.create("wf_c", _document("c"), now=NOW + 2)
+        for number, workflow in enumerate(["wf_a", "wf_b", "wf_c", "wf_gone", "wf_a"]):
+            await create(store.executions, f"ex_{number}", workflow=workflow, at=NOW + number)
+        cases = [
+            (WorkflowLimit(frozenset({"wf_a", "wf_gone"})), ["wf_a"], ["ex_4", "ex_3", "ex_0"]),
+            (WorkflowLimit(labels=(("team", "billing"),)), ["wf_b", "wf_a"], ["ex_4", "ex_1", "ex_0"]),
+            (WorkflowLimit(labels=(("team", "billing"), ("env", "prod"))), ["wf_a"], ["ex_4", "ex_0"]),
+            (WorkflowLimit(frozenset({"wf_c"}), (("env", None),)), ["wf_c", "wf_a"], ["ex_4", "ex_2", "ex_0"]),
+            (WorkflowLimit(labels=(("team", "other"),)), [], []),
+            (WorkflowLimit(), [], []),
+        ]
+        for within, workflows, executions in cases:
+            assert [one.id for one in (await store.workflows.list(limit=9, within=within)).items] == workflows
+            where = ExecutionFilter(within=within)
+            assert [one.id for one in (await store.executions.list(where, limit=9)).items] == executions
+            assert sum((await store.executions.count(where)).values()) == len(executions)
+            for workflow in ("wf_a", "wf_b", "wf_c", "none"):
+                assert await store.workflows.is_within(within, workflow_id=workflow) is (workflow in workflows)
+            for number in range(6):
+                shown = await store.workflows.is_within(within, execution_id=f"ex_{number}")
+                assert shown is (f"ex_{number}" in executions)
+        within = cases[1][0]
+        page = await store.workflows.list(limit=1, within=within)
+        assert [one.id for one in page.items] == ["wf_b"]
+        page = await store.workflows.list(limit=1, within=within, cursor=page.next_cursor)
+        assert ([one.id for one in page.items], page.next_cursor) == (["wf_a"], None)
+        for where, found in (
+            (ExecutionFilter(within=within, workflow_id="wf_a"), ["ex_4", "ex_0"]),
+            (ExecutionFilter(within=within, workflow_id="wf_c"), []),
+            (ExecutionFilter(within=within, labels=(("env", "prod"),)), ["ex_4", "ex_0"]),
+            (ExecutionFilter(within=within, text="prod"), ["ex_4", "ex_0"]),
+            (ExecutionFilter(within=within, statuses=frozenset({"failed"})), []),
+        ):
+            assert [one.id for one in (await store.executions.list(where, limit=9)).items] == found
+        many = WorkflowLimit(frozenset(f"wf_{number}" for number in range(400)) | {"wf_b"})
+        listed = await store.executions.list(ExecutionFilter(within=many), limit=9)
+        assert [one.id for one in listed.items] == ["ex_1"]
+        await store.workflows.update("wf_b", now=NOW + 9, document=_document("b"))
+        assert not await store.workflows.is_within(within, workflow_id="wf_b"), "labels are those of today"
 
     async def test_a_key_makes_one_thing(self, store: Store) -> None:
         key = Idempotency("workflows", "k", "print")

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from aicflow_sdk.messages import instant, keyed, without_none
-from aicflow_sdk.models import ApiKey, CreatedApiKey, NodeType, Plugin, Readiness, TriggerType
-from aicflow_sdk.resources.base import Resource
+from aicflow_sdk.models import ApiKey, CreatedApiKey, NodeType, Plugin, Readiness, TriggerType, Workflow
+from aicflow_sdk.resources.base import Resource, id_of
 from aicflow_sdk.session import AsyncPages
 
 
@@ -76,10 +76,21 @@ class AsyncApiKeys(Resource):
         scopes: Sequence[Literal["read", "write", "execute", "admin"]],
         *,
         expires_at: datetime | None = None,
+        workflows: Sequence[str | Workflow] = (),
+        labels: Mapping[str, str] | None = None,
+        addresses: Sequence[str] = (),
         idempotency_key: str | None = None,
     ) -> CreatedApiKey:
-        """A new API key; `key` is in this result only. `admin` includes every other scope."""
-        body = {"name": name, "scopes": [scopes] if isinstance(scopes, str) else [*scopes]}
+        """A new API key; `key` is in this result only. `admin` includes every other scope. With `workflows` or `labels`
+        it reaches these workflows and those that have all of the labels; `addresses` (`10.0.0.0/8`) are those that it
+        may be used from."""
+        body: dict[str, Any] = {"name": name, "scopes": [scopes] if isinstance(scopes, str) else [*scopes]}
+        if workflows:
+            body["workflows"] = [id_of(workflow) for workflow in workflows]
+        if labels:
+            body["labels"] = {**labels}
+        if addresses:
+            body["addresses"] = [*addresses]
         if expires_at is not None:
             body["expires_at"] = instant("expires_at", expires_at)
         headers = keyed(idempotency_key)
@@ -88,6 +99,14 @@ class AsyncApiKeys(Resource):
     def list(self, *, limit: int | None = None) -> AsyncPages[ApiKey]:
         """The API keys, newest first, revoked ones too; never the keys themselves."""
         return AsyncPages(self._session, ApiKey, "api-keys", limit=limit)
+
+    async def rotate(
+        self, key_id: str, *, overlap: float | None = None, idempotency_key: str | None = None
+    ) -> CreatedApiKey:
+        """Replace a key by another with the same id, scopes and limits; `key` is in this result only. The one until now
+        counts for `overlap` seconds more (a day unless said). Raises NotFound, Conflict (it is revoked)."""
+        body, headers = without_none(overlap=overlap), keyed(idempotency_key)
+        return await self._session.call(CreatedApiKey, "POST", "api-keys", key_id, "rotate", json=body, headers=headers)
 
     async def revoke(self, key_id: str) -> None:
         """Revoke a key, effective at once. Raises NotFound."""

@@ -25,14 +25,14 @@ routes = router("catalogue")
 _type_id = attrgetter("type_id")
 
 
-@routes.get("/node-types", summary="List the installed node types", **call("read", "NodeTypePage"))
+@routes.get("/node-types", summary="List the installed node types", **call("read", "NodeTypePage", limited="open"))
 async def list_node_types(request: Request, query: Paging) -> Response:
     """By id, the newest version of each."""
     registry = runtime_of(request).registry
     return list_response(registry.nodes(), _type_id, query, lambda node: node_type_view(node, registry))
 
 
-@routes.get("/node-types/{type_id}", summary="Show a node type", **call("read", "NodeType", 404))
+@routes.get("/node-types/{type_id}", summary="Show a node type", **call("read", "NodeType", 404, limited="open"))
 async def get_node_type(request: Request, type_id: Id, query: NoQuery) -> Response:
     """With its schemas, its documentation, and how it is configured."""
     registry = runtime_of(request).registry
@@ -81,25 +81,29 @@ def _check_defaults(type_id: str, schema: dict[str, Any], params: dict[str, Any]
         raise Problem("request-invalid", f"{errors[0]['pointer']}: {errors[0]['message']}.", errors=errors)
 
 
-@routes.get("/trigger-types", summary="List the installed trigger types", **call("read", "TriggerTypePage"))
+@routes.get(
+    "/trigger-types", summary="List the installed trigger types", **call("read", "TriggerTypePage", limited="open")
+)
 async def list_trigger_types(request: Request, query: Paging) -> Response:
     """By id, the newest version of each."""
     return list_response(runtime_of(request).registry.triggers(), _type_id, query, trigger_type_view)
 
 
-@routes.get("/trigger-types/{type_id}", summary="Show a trigger type", **call("read", "TriggerType", 404))
+@routes.get(
+    "/trigger-types/{type_id}", summary="Show a trigger type", **call("read", "TriggerType", 404, limited="open")
+)
 async def get_trigger_type(request: Request, type_id: Id, query: NoQuery) -> Response:
     """With its schemas and its documentation."""
     return json_response(trigger_type_view(runtime_of(request).registry.trigger(type_id)))
 
 
-@routes.get("/plugins", summary="List the installed plugins", **call("read", "PluginPage"))
+@routes.get("/plugins", summary="List the installed plugins", **call("read", "PluginPage", limited="open"))
 async def list_plugins(request: Request, query: Paging) -> Response:
     """Those that failed or are blocked too, with the reason."""
     return list_response(runtime_of(request).plugins.infos, attrgetter("name"), query, plugin_view)
 
 
-@routes.get("/plugins/{name}", summary="Show a plugin", **call("read", "Plugin", 404))
+@routes.get("/plugins/{name}", summary="Show a plugin", **call("read", "Plugin", 404, limited="open"))
 async def get_plugin(request: Request, name: Id, query: NoQuery) -> Response:
     """What it brought, and its problems."""
     infos = runtime_of(request).plugins.infos
@@ -113,7 +117,7 @@ async def get_plugin(request: Request, name: Id, query: NoQuery) -> Response:
     "/schema/workflow",
     summary="The JSON Schema of the workflow document",
     responses={200: {"content": {"application/schema+json": {"schema": {"type": "object"}}}}, **problems()},
-    dependencies=scoped("read"),
+    dependencies=scoped("read", "open"),
 )
 async def get_workflow_schema(request: Request, query: NoQuery) -> Response:
     """With the params of every installed node and trigger type, so that editors complete and check them."""

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from aicflow.host.gate import caller_of, need
+from aicflow.host.gate import caller_of
 from aicflow.host.keys import Scope
 from aicflow.host.pages import PageQuery, json_response
+from aicflow.host.reach import Limited, need
 from aicflow.host.views import execution_view
 from aicflow.kernel.execution import Execution
 from aicflow.problems import TITLES
@@ -75,9 +76,9 @@ def router(tag: str) -> APIRouter:
     return APIRouter(prefix="/api/v1", tags=[tag], generate_unique_id_function=attrgetter("name"))
 
 
-def scoped(scope: Scope) -> Any:
-    """The dependency that asks for a scope, for `dependencies=`."""
-    return [Depends(need(scope))]
+def scoped(scope: Scope, limited: Limited | None = None) -> Any:
+    """The dependency that asks for a scope, for `dependencies=`. `limited`: see `reach`."""
+    return [Depends(need(scope, limited))]
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -103,10 +104,12 @@ def returns(
     return out
 
 
-def call(scope: Scope, name: str | None, *failures: int, status: int = 200, **more: Any) -> dict[str, Any]:
+def call(
+    scope: Scope, name: str | None, *failures: int, status: int = 200, limited: Limited | None = None, **more: Any
+) -> dict[str, Any]:
     """What a route is registered with beside its path and summary: who may call it, and what it returns."""
     responses = returns(name, *failures, status=status, **more) if name is not None else problems(*failures)
-    return {"status_code": status, "responses": responses, "dependencies": scoped(scope)}
+    return {"status_code": status, "responses": responses, "dependencies": scoped(scope, limited)}
 
 
 def repeated(name: str) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from aicflow.host.pages import (
     statuses_pattern,
 )
 from aicflow.host.problems import request_invalid
+from aicflow.host.reach import reach_of
 from aicflow.host.routes.common import (
     Id,
     NoQuery,
@@ -150,6 +151,7 @@ async def start_execution(request: Request) -> Response:
         else None
     )
     body = await json_body(request, runtime.settings, requests.StartExecution)
+    await reach_of(request).workflow(body.workflow_id)
     executions = runtime.executions
 
     async def act(key: Idempotency | None) -> Response:
@@ -208,15 +210,16 @@ start_route = PlainRoute(
             {"name": "Prefer", "in": "header", "required": False, "schema": {"type": "string"}},
         ],
     },
-    dependencies=scoped("execute"),
+    dependencies=scoped("execute", "filtered"),
 )
 
 
-@routes.get("/executions", summary="List executions, newest first", **call("read", "ExecutionPage"))
+@routes.get("/executions", summary="List executions, newest first", **call("read", "ExecutionPage", limited="filtered"))
 async def list_executions(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """Without their inputs and outputs. With `labels` or `q` one call looks at 1,000 executions: a page may be short,
     or empty, and have a `next_cursor` nevertheless."""
-    read = runtime_of(request).store.executions.list(query.filter(), limit=query.limit, cursor=query.cursor)
+    where = reach_of(request).filter(query.filter())
+    read = runtime_of(request).store.executions.list(where, limit=query.limit, cursor=query.cursor)
     return await page_response(read, lambda execution: execution_view(execution, values=False))
 
 
@@ -318,6 +321,8 @@ async def _bulk(
         raise request_invalid("missing", "at least one condition must be given", name="", where="body")
     where = filter_of(body.workflow_id, list(body.status or default), body.created_after, body.created_before)
 
+    where = reach_of(request).filter(where)
+
     async def once_each(key: Idempotency | None) -> Response:
         outcome = await act(where, limit=body.limit, idempotency=key)
         response = json_response(bulk_view(outcome))
@@ -335,7 +340,7 @@ async def _bulk(
     "/executions/bulk-cancel",
     summary="Cancel many executions",
     openapi_extra={**body_of(requests.BulkRequest), "parameters": [IDEMPOTENCY_KEY]},
-    **call("execute", "BulkResult", 400, 413, 415),
+    **call("execute", "BulkResult", 400, 413, 415, limited="filtered"),
 )
 async def bulk_cancel(request: Request, query: NoQuery) -> Response:
     """Those that have not ended. A result for each; what fails for one holds up no other."""
@@ -346,7 +351,7 @@ async def bulk_cancel(request: Request, query: NoQuery) -> Response:
     "/executions/bulk-rerun",
     summary="Rerun many executions",
     openapi_extra={**body_of(requests.BulkRequest), "parameters": [IDEMPOTENCY_KEY]},
-    **call("execute", "BulkResult", 400, 413, 415),
+    **call("execute", "BulkResult", 400, 413, 415, limited="filtered"),
 )
 async def bulk_rerun(request: Request, query: NoQuery) -> Response:
     """Failed and cancelled ones, unless `status` says which. A result for each; what fails for one holds up no

@@ -1,4 +1,4 @@
-"""/api-keys: creating, listing, revoking."""
+"""/api-keys: creating, listing, rotating, revoking."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ from aicflow.host.routes.common import (
     repeated,
     router,
     runtime_of,
+    shows,
 )
 from aicflow.host.views import api_key_view
 from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.tables import ApiKeyRecord
 
 routes = router("api-keys")
+
+
+def _created(record: ApiKeyRecord, key: str, status: int) -> Response:
+    location = {"location": f"/api/v1/api-keys/{record.id}"}
+    return json_response({**api_key_view(record), "key": key}, status, location)
 
 
 @routes.post(
@@ -44,18 +50,21 @@ async def create_api_key(request: Request, query: NoQuery) -> Response:
         raise request_invalid("invalid", "it must be in the future", name="expires_at", where="body")
     seed = request.headers.get("idempotency-key")
 
-    def created(record: ApiKeyRecord, key: str, status: int) -> Response:
-        location = {"location": f"/api/v1/api-keys/{record.id}"}
-        return json_response({**api_key_view(record), "key": key}, status, location)
-
     async def act(idempotency: Idempotency | None) -> Response:
         made = await runtime.keys.create(
-            body.name, body.scopes, expires_at=expires_at, idempotency=idempotency, seed=seed
+            body.name,
+            body.scopes,
+            expires_at=expires_at,
+            workflows=body.workflows,
+            labels=body.labels,
+            addresses=body.addresses,
+            idempotency=idempotency,
+            seed=seed,
         )
-        return created(*made, 201)
+        return _created(*made, 201)
 
     async def again(key_id: str) -> Response:
-        return created(*await runtime.keys.again(key_id, seed or ""), 200)
+        return _created(*await runtime.keys.again(key_id, seed or ""), 200)
 
     return await once(request, "api-keys", body.model_dump(mode="json"), act, again, hidden=True)
 
@@ -65,6 +74,30 @@ async def list_api_keys(request: Request, query: Paging) -> Response:
     """Revoked ones too, never the keys themselves."""
     records = sorted(await runtime_of(request).keys.list(), key=attrgetter("created_at", "id"), reverse=True)
     return list_response(records, attrgetter("id"), query, api_key_view)
+
+
+@routes.post(
+    "/api-keys/{key_id}/rotate",
+    summary="Replace an API key by another with the same id, scopes and limits",
+    openapi_extra={**body_of(requests.RotateApiKey, required=False), "parameters": [IDEMPOTENCY_KEY]},
+    **call("admin", "ApiKeyCreated", 400, 404, 409, 410, 413, 415, more={200: shows("ApiKeyCreated", "The new key")}),
+)
+async def rotate_api_key(request: Request, key_id: Id, query: NoQuery) -> Response:
+    """The new key is in this answer only. The one until now counts for `overlap` seconds more; of a key that is rotated
+    again before that, the newest two count."""
+    runtime = runtime_of(request)
+    body = await json_body(request, runtime.settings, requests.RotateApiKey, optional=True)
+    header = request.headers.get("idempotency-key")
+    seed = None if header is None else f"rotate {header}"
+
+    async def act(idempotency: Idempotency | None) -> Response:
+        made = await runtime.keys.rotate(key_id, body.overlap, idempotency=idempotency, seed=seed)
+        return _created(*made, 200)
+
+    async def again(key_id: str) -> Response:
+        return _created(*await runtime.keys.again(key_id, seed or ""), 200)
+
+    return await once(request, "rotate-key", [key_id, body.overlap], act, again, hidden=True)
 
 
 @routes.delete("/api-keys/{key_id}", summary="Revoke an API key", **call("admin", None, 404, status=204))

@@ -13,6 +13,7 @@ from aicflow.host import requests
 from aicflow.host.bodies import json_body
 from aicflow.host.pages import json_response
 from aicflow.host.problems import request_invalid
+from aicflow.host.reach import reach_of
 from aicflow.host.routes.common import Id, NoQuery, body_of, call, router, runtime_of
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.execution import Step
@@ -36,6 +37,7 @@ async def preview(request: Request, workflow_id: Id, query: NoQuery) -> Response
     document, execution = record.document, None
     steps: Sequence[Step] = ()
     if body.execution_id is not None:
+        await reach_of(request).execution(body.execution_id)
         execution = await runtime.executions.get(body.execution_id)
         if execution.workflow_id != workflow_id:
             message = f"The execution {body.execution_id} is one of another workflow, {execution.workflow_id}."

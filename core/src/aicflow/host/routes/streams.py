@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Final, cast
 
 from fastapi import Request
 from pydantic import ValidationError
+from starlette.requests import HTTPConnection
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from aicflow.host.gate import caller_of, require
+from aicflow.host.gate import caller_of
 from aicflow.host.keys import Caller
 from aicflow.host.problems import of_validation, request_invalid
+from aicflow.host.reach import need, reach_of
 from aicflow.host.routes.common import problems, router, runtime_of, scoped
 from aicflow.host.routes.executions import STATUSES_PATTERN, ListQuery
 from aicflow.host.runtime import HostRuntime
@@ -177,8 +179,14 @@ async def _listen(socket: WebSocket) -> bool:
     return bool(message["type"] != "websocket.disconnect")
 
 
+def _everything(connection: HTTPConnection) -> Batches:
+    """What happens from now on, as far as the caller reaches."""
+    where, reach = _where(connection.query_params.multi_items()), reach_of(connection)
+    admits = reach.admits if reach.within is not None else None
+    return _generator(runtime_of(connection).executions.watch_all(where, admits))
+
+
 async def _execution_socket(socket: WebSocket) -> None:
-    require(socket.scope, "read")
     runtime = runtime_of(socket)
     execution_id = socket.path_params["execution_id"]
     after = _after(socket.query_params.multi_items())
@@ -187,16 +195,28 @@ async def _execution_socket(socket: WebSocket) -> None:
 
 
 async def _firehose_socket(socket: WebSocket) -> None:
-    require(socket.scope, "read")
-    where = _where(socket.query_params.multi_items())
-    await _serve_socket(socket, _generator(runtime_of(socket).executions.watch_all(where)))
+    await _serve_socket(socket, _everything(socket))
 
 
-def sockets() -> list[WebSocketRoute]:
+class SocketRoute(WebSocketRoute):
+    """A WebSocket route that asks for a scope before it begins, as `call` does for the others."""
+
+    def __init__(
+        self, path: str, serve: Callable[[WebSocket], Awaitable[None]], check: Callable[[WebSocket], Awaitable[None]]
+    ) -> None:
+        async def endpoint(socket: WebSocket) -> None:
+            await check(socket)
+            await serve(socket)
+
+        super().__init__(path, endpoint)
+        self.check = check
+
+
+def sockets() -> list[SocketRoute]:
     """The WebSocket routes."""
     return [
-        WebSocketRoute("/api/v1/executions/stream", _firehose_socket),
-        WebSocketRoute("/api/v1/executions/{execution_id}/stream", _execution_socket),
+        SocketRoute("/api/v1/executions/stream", _firehose_socket, need("read", "filtered")),
+        SocketRoute("/api/v1/executions/{execution_id}/stream", _execution_socket, need("read")),
     ]
 
 
@@ -271,7 +291,7 @@ def _documented(names: dict[str, tuple[str, dict[str, Any]]]) -> Callable[..., A
             **more.pop("also", {}),
             **problems(*more.pop("missing", ())),
         },
-        "dependencies": scoped("read"),
+        "dependencies": scoped("read", more.pop("limited", None)),
         **more,
     }
 
@@ -285,13 +305,12 @@ def _documented(names: dict[str, tuple[str, dict[str, Any]]]) -> Callable[..., A
             "workflow_id": ("Only this workflow", {"type": "string", "maxLength": 200}),
             "status": ("Only these statuses, with commas", {"type": "string", "pattern": STATUSES_PATTERN}),
         }
-    )(),
+    )(limited="filtered"),
 )
 async def stream_all(request: Request) -> Response:
     """What happens from now on, as server-sent events; the same path takes a WebSocket. A reader that falls behind
     learns how much it lost."""
-    where = _where(request.query_params.multi_items())
-    return _event_stream(request, _generator(runtime_of(request).executions.watch_all(where)))
+    return _event_stream(request, _everything(request))
 
 
 @routes.get(

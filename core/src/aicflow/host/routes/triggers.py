@@ -14,6 +14,7 @@ from aicflow.host.bodies import json_body
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, once
 from aicflow.host.pages import PageQuery, json_response, page_response
 from aicflow.host.problems import Problem
+from aicflow.host.reach import reach_of
 from aicflow.host.routes.common import (
     Id,
     NoQuery,
@@ -69,13 +70,17 @@ def _view(active: ActiveTrigger) -> dict[str, Any]:
     }
 
 
-@routes.get("/triggers", summary="List the triggers of enabled workflows", **call("read", "TriggerPage"))
+@routes.get(
+    "/triggers", summary="List the triggers of enabled workflows", **call("read", "TriggerPage", limited="filtered")
+)
 async def list_triggers(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """By id, `workflow_id:trigger_id`; those that could not be activated too, with the reason."""
+    reach = reach_of(request)
     found = [
         active
         for active in runtime_of(request).trigger_service.all(query.workflow_id)
-        if query.cursor is None or active.binding.id > query.cursor
+        if (query.cursor is None or active.binding.id > query.cursor)
+        and reach.has(active.binding.workflow_id, active.document.labels)
     ]
     cursor = found[query.limit - 1].binding.id if len(found) > query.limit else None
     return json_response({"data": [_view(active) for active in found[: query.limit]], "next_cursor": cursor})

@@ -14,6 +14,7 @@ from aicflow.host.etag import TAGS, etag_of, expected_revision, is_unchanged
 from aicflow.host.idempotency import IDEMPOTENCY_KEY, once
 from aicflow.host.pages import LABELS, PageQuery, json_response, labels_of, page_response
 from aicflow.host.problems import request_invalid
+from aicflow.host.reach import reach_of
 from aicflow.host.routes.common import (
     Id,
     NoQuery,
@@ -113,6 +114,7 @@ def _saved(record: WorkflowRecord, issues: list[Issue], status: int = 200) -> Re
         413,
         415,
         status=201,
+        limited="filtered",
         more={201: {"headers": _ETAG}, 200: repeated("Workflow")},
     ),
 )
@@ -120,6 +122,7 @@ async def create_workflow(request: Request, query: Annotated[CreateQuery, Query(
     """The document is validated first; one with errors is refused with all of them and nothing is stored."""
     runtime = runtime_of(request)
     document = await document_body(request, runtime.settings)
+    reach_of(request).check_new(document.value, query.id)
 
     async def act(key: Idempotency | None) -> Response:
         made = await runtime.workflows.create(
@@ -136,13 +139,18 @@ async def create_workflow(request: Request, query: Annotated[CreateQuery, Query(
     return await once(request, "workflows", [document.value, query.id, query.enabled], act, again)
 
 
-@routes.get("/workflows", summary="List workflows, newest first", **call("read", "WorkflowPage"))
+@routes.get("/workflows", summary="List workflows, newest first", **call("read", "WorkflowPage", limited="filtered"))
 async def list_workflows(request: Request, query: Annotated[ListQuery, Query()]) -> Response:
     """Without their documents."""
     if query.name is not None and "\0" in query.name:
         raise request_invalid("invalid", "it holds a NUL character", name="name", where="query")
     read = runtime_of(request).store.workflows.list(
-        limit=query.limit, cursor=query.cursor, name=query.name, enabled=query.enabled, labels=labels_of(query.labels)
+        limit=query.limit,
+        cursor=query.cursor,
+        name=query.name,
+        enabled=query.enabled,
+        labels=labels_of(query.labels),
+        within=reach_of(request).within,
     )
     return await page_response(read, lambda record: workflow_view(record, document=False))
 
@@ -151,7 +159,7 @@ async def list_workflows(request: Request, query: Annotated[ListQuery, Query()])
     "/workflows/validate",
     summary="Validate a document without saving it",
     openapi_extra=_ANY_DOCUMENT,
-    **call("read", "ValidationResult", 400, 413, 415),
+    **call("read", "ValidationResult", 400, 413, 415, limited="open"),
 )
 async def validate_workflow(request: Request, query: NoQuery) -> Response:
     """All findings at once, also for a document with errors; only a body that cannot be read is refused."""
@@ -190,6 +198,7 @@ async def replace_workflow(request: Request, workflow_id: Id, query: NoQuery) ->
     current = await runtime.store.workflows.get(workflow_id)
     expected = expected_revision(request.headers.get("if-match"), current, required=True)
     document = await document_body(request, runtime.settings)
+    reach_of(request).check_change(document.value, current.labels)
     record, issues = await runtime.workflows.replace(workflow_id, document.value, expected)
     return _saved(record, issues)
 
@@ -233,8 +242,10 @@ async def delete_workflow(request: Request, workflow_id: Id, query: NoQuery) -> 
 )
 async def create_draft(request: Request, workflow_id: Id, query: NoQuery) -> Response:
     """To be tried by its number or by a webhook's test URL; restoring it makes it the current version."""
-    runtime = runtime_of(request)
+    runtime, reach = runtime_of(request), reach_of(request)
     document = await document_body(request, runtime.settings)
+    if reach.within is not None:
+        reach.check_change(document.value, (await runtime.store.workflows.get(workflow_id)).labels)
 
     def response(version: WorkflowVersion, status: int) -> Response:
         headers = {"location": f"/api/v1/workflows/{workflow_id}/versions/{version.version}"}
@@ -280,7 +291,11 @@ async def get_version(request: Request, workflow_id: Id, version: Version, query
 )
 async def restore_version(request: Request, workflow_id: Id, version: Version, query: NoQuery) -> Response:
     """The old document must be valid with what is installed today."""
-    record, issues = await runtime_of(request).workflows.restore(workflow_id, version)
+    runtime, reach = runtime_of(request), reach_of(request)
+    if reach.within is not None:
+        old = await runtime.store.workflows.version(workflow_id, version)
+        reach.check_change(old.document, (await runtime.store.workflows.get(workflow_id)).labels)
+    record, issues = await runtime.workflows.restore(workflow_id, version)
     return _saved(record, issues)
 
 

@@ -180,6 +180,15 @@ type Labels = tuple[tuple[str, str | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowLimit:
+    """The workflows of `ids`, and those whose current version has all of `labels`, if there are any labels. A deleted
+    workflow has no labels."""
+
+    ids: frozenset[str] = frozenset()
+    labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionFilter:
     """Which executions; every given condition must hold. `before` / `after` are instants of `created_at`. `labels`
     are those of the workflow's current version, each a name and a value (None: any). `text` is a part of the input,
@@ -195,6 +204,7 @@ class ExecutionFilter:
     created_before: float | None = None
     labels: Labels = ()
     text: str | None = None
+    within: WorkflowLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)

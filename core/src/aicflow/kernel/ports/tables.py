@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import KeyUsed
-from aicflow.kernel.ports.executions import Idempotency, Labels, Page, StoredAnswer
+from aicflow.kernel.ports.executions import Idempotency, Labels, Page, StoredAnswer, WorkflowLimit
 from aicflow.kernel.serialization import Instant, Internal, Record
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject
@@ -104,9 +104,16 @@ class WorkflowStore(Protocol):
         name: str | None = None,
         enabled: bool | None = None,
         labels: Labels = (),
+        within: WorkflowLimit | None = None,
     ) -> Page[WorkflowRecord]:
         """Newest first, without documents. `name` is a case-insensitive part of the name; `labels` must all be there,
         with that value unless it is None."""
+        ...
+
+    async def is_within(
+        self, within: WorkflowLimit, *, workflow_id: str | None = None, execution_id: str | None = None
+    ) -> bool:
+        """Whether a workflow, or that of an execution, is one of these; it takes as long when there is none."""
         ...
 
     async def active(self) -> Sequence[WorkflowRecord]:
@@ -183,7 +190,8 @@ class EventStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyRecord(Record):
-    """An API key; never the key itself, which is kept as a keyed hash."""
+    """An API key; never the key itself, which is kept as a keyed hash. `workflows` and `labels` limit it as a
+    WorkflowLimit, `addresses` to networks; the key before its last rotation counts until `previous_expires_at`."""
 
     id: str
     name: str
@@ -193,18 +201,40 @@ class ApiKeyRecord(Record):
     expires_at: Instant | None = None
     last_used_at: Instant | None = None
     revoked_at: Instant | None = None
+    workflows: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    addresses: tuple[str, ...] = ()
+    previous_hash: Internal[str | None] = None
+    previous_expires_at: Instant | None = None
 
 
 class KeyStore(Protocol):
-    """API keys."""
+    """API keys, and tickets, which count once."""
 
     async def create(self, record: ApiKeyRecord, *, idempotency: Idempotency | None = None) -> None:
         """Raises KeyUsed (the result is the record's id); Conflict when the id or the hash exists."""
         ...
 
-    async def find(self, key_hash: str) -> ApiKeyRecord | None: ...
+    async def find(self, key_hash: str) -> ApiKeyRecord | None:
+        """By its hash or the previous one."""
+        ...
 
     async def list(self) -> Sequence[ApiKeyRecord]: ...
+
+    async def rotate(
+        self, key_id: str, key_hash: str, *, previous_expires_at: float, idempotency: Idempotency | None = None
+    ) -> ApiKeyRecord:
+        """Another hash for the key; the one until now becomes the previous one. Raises KeyUsed (the result is the
+        record's id), NotFound; Conflict when it is revoked or the hash exists."""
+        ...
+
+    async def keep_ticket(self, ticket_hash: str, owner: JsonObject, *, now: float, expires_at: float) -> None:
+        """Keep a ticket, and forget those that have expired."""
+        ...
+
+    async def take_ticket(self, ticket_hash: str, *, now: float) -> JsonObject | None:
+        """Its owner, once and before it expires."""
+        ...
 
     async def revoke(self, key_id: str, *, now: float) -> None:
         """Raises NotFound."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aicflow.kernel.execution import STATUSES, TRIGGER_KINDS
-from aicflow.kernel.ports.executions import ExecutionFilter
+from aicflow.kernel.ports.executions import ExecutionFilter, WorkflowLimit
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import spellings
 from aicflow.store.instants import micros
@@ -22,6 +22,10 @@ HAS_LABELS: Final = """NOT EXISTS (SELECT 1 FROM json_each(:labels) AS l WHERE N
     AND h.value = coalesce(json_extract(l.value, '$[1]'), h.value)))"""
 """Whether workflow `w` has every label of `:labels`, a JSON array of names and values."""
 
+IS_WITHIN: Final = f"""(:within_ids IS NULL OR w.id IN (SELECT value FROM json_each(:within_ids))
+  OR :within_labels <> '[]' AND {HAS_LABELS.replace(":labels", ":within_labels")})"""  # noqa: S608
+"""Whether workflow `w` is within the limit of `limit_values`."""
+
 _BYTES: Final = 16_384
 """Bytes of each value that a search looks at, most: the rest of a large one lies on pages of its own."""
 
@@ -31,15 +35,22 @@ _MOST_RANGES: Final = 150
 type Query = tuple[str, list[Any]]
 
 
+def limit_values(within: WorkflowLimit | None) -> dict[str, str | None]:
+    """The parameters of IS_WITHIN."""
+    if within is None:
+        return {"within_ids": None, "within_labels": "[]"}
+    return {"within_ids": dumps(sorted(within.ids)).decode(), "within_labels": dumps(within.labels).decode()}
+
+
 def newest(
     connection: sqlite3.Connection, columns: str, where: ExecutionFilter, limit: int, after: tuple[int, int] | None
 ) -> tuple[list[Any], list[int] | None]:
     """`columns` of the newest `limit` executions that fit, after a place (created_at, n), newest first; and a place
     behind which there may be more although fewer were found."""
-    ranges = _labelled(connection, where)
+    ranges = _of_workflows(connection, where)
     if ranges is not None:
-        where = replace(where, labels=())
-    if not where.labels and where.text is None:
+        where = replace(where, labels=(), within=None)
+    if not where.labels and where.text is None and where.within is None:
         sql, values = list_query(columns, ranges or ranges_of(where), limit, after)
         return _all(connection, sql, values), None
     # what fits of the next LOOKED_AT that the rest of the filter lets through
@@ -68,23 +79,33 @@ def _all(connection: sqlite3.Connection, sql: str, values: Sequence[Any]) -> lis
     return found
 
 
-def _labelled(connection: sqlite3.Connection, where: ExecutionFilter) -> list[Query] | None:
-    """The ranges of the workflows that have the filter's labels, when those are few."""
-    if not where.labels:
+def _of_workflows(connection: sqlite3.Connection, where: ExecutionFilter) -> list[Query] | None:
+    """The ranges of the workflows that have the filter's labels and are within its limit, when those are few."""
+    if not where.labels and where.within is None:
         return None
-    values = {"id": where.workflow_id, "labels": dumps(where.labels).decode(), "limit": _MOST_RANGES}
-    ids = loads(connection.execute(_LABELLED_WORKFLOWS, values).fetchone()[0])
+    values = {"id": where.workflow_id, "labels": dumps(where.labels).decode(), "limit": _MOST_RANGES + 1}
+    ids = loads(connection.execute(_WORKFLOWS, values | limit_values(where.within)).fetchone()[0])
     if len(ids) * len(ranges_of(replace(where, workflow_id=""))) > _MOST_RANGES:
         return None
     return [one for id in ids for one in ranges_of(replace(where, workflow_id=id))] or [("0", [])]
 
 
 def _search(where: ExecutionFilter) -> Query:
-    conditions, values = ["1"], []
+    conditions: list[str] = ["1"]
+    values: list[Any] = []
     if where.labels:
         matching = HAS_LABELS.replace(":labels", "?")
         conditions.append(f"workflow_id IN (SELECT w.id FROM workflows AS w WHERE {matching})")  # noqa: S608
         values.append(dumps(where.labels).decode())
+    if where.within is not None:
+        # the limit's ids too when nothing is left of the workflow but its executions
+        named, labelled = limit_values(where.within).values()
+        matching = HAS_LABELS.replace(":labels", "?")
+        conditions.append(
+            "(workflow_id IN (SELECT value FROM json_each(?)) OR ? <> '[]' AND workflow_id IN"  # noqa: S608
+            f" (SELECT w.id FROM workflows AS w WHERE {matching}))"
+        )
+        values += [named, labelled, labelled]
     if where.text is not None:
         looks = []
         for text in spellings(where.text):
@@ -174,7 +195,9 @@ _LARGE_INPUT: Final = f"""(input IS NULL OR output IS NULL) AND EXISTS (
   AND CAST(substr(body, 1, {_BYTES}) AS TEXT) {_LIKE})"""  # noqa: S608
 _LABELLED: Final = f"""workflow_id IN (
   SELECT w.id FROM workflows AS w, json_each(w.labels) AS h WHERE h.key || '=' || h.value {_LIKE})"""  # noqa: S608
-_LABELLED_WORKFLOWS: Final = f"""
-SELECT json_group_array(id) FROM (SELECT w.id FROM workflows AS w
-  WHERE (:id IS NULL OR w.id = :id) AND {HAS_LABELS} LIMIT :limit)
+_WORKFLOWS: Final = f"""
+SELECT json_group_array(id) FROM (
+  SELECT c.id FROM (SELECT id FROM workflows UNION SELECT value FROM json_each(coalesce(:within_ids, '[]'))) AS c
+    LEFT JOIN workflows AS w ON w.id = c.id
+  WHERE (:id IS NULL OR c.id = :id) AND {HAS_LABELS} AND {IS_WITHIN.replace("w.id", "c.id")} LIMIT :limit)
 """  # noqa: S608

@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any, Final
 
 from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports.executions import Idempotency, Labels, Page
+from aicflow.kernel.ports.executions import Idempotency, Labels, Page, WorkflowLimit
 from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_limit
@@ -14,7 +14,7 @@ from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, seconds
 from aicflow.store.sqlite.idempotency import add_key, check_key
 from aicflow.store.sqlite.part import Part, reads, writes
-from aicflow.store.sqlite.queries import HAS_LABELS
+from aicflow.store.sqlite.queries import HAS_LABELS, IS_WITHIN, limit_values
 
 _COLUMNS: Final = "w.id, w.name, w.description, w.version, w.revision, w.enabled, w.created_at, w.updated_at, w.labels"
 _WITH_DOCUMENT: Final = (
@@ -142,6 +142,12 @@ class SQLiteWorkflows(Part):
         items = [WorkflowVersion(workflow_id, version, seconds(at)) for version, at in rows[:limit]]
         return Page(items, make_cursor("versions", items[-1].version) if len(rows) > limit else None)
 
+    async def is_within(
+        self, within: WorkflowLimit, *, workflow_id: str | None = None, execution_id: str | None = None
+    ) -> bool:
+        values = {"workflow_id": workflow_id, "execution_id": execution_id, **limit_values(within)}
+        return bool(await self.readers.run(lambda connection: connection.execute(_IS_WITHIN, values).fetchall()))
+
     async def active(self) -> list[WorkflowRecord]:
         return [_record(row) for row in await self.rows(f"{_WITH_DOCUMENT} WHERE w.enabled ORDER BY w.n")]
 
@@ -154,6 +160,7 @@ class SQLiteWorkflows(Part):
         name: str | None = None,
         enabled: bool | None = None,
         labels: Labels = (),
+        within: WorkflowLimit | None = None,
     ) -> Page[WorkflowRecord]:
         check_limit(limit)
         created_at, n = read_cursor("workflows", cursor, int, int) if cursor is not None else (2**62, 0)
@@ -164,6 +171,7 @@ class SQLiteWorkflows(Part):
             "enabled": enabled,
             "labels": dumps(labels).decode(),
             "limit": limit + 1,
+            **limit_values(within),
         }
         rows = await self.readers.run(lambda connection: connection.execute(_LIST, values).fetchall())
         last = rows[limit - 1] if len(rows) > limit else None
@@ -235,8 +243,12 @@ def _check_revision(record: WorkflowRecord, expected: int | None) -> None:
 _LIST = f"""
 SELECT w.n, {_COLUMNS} FROM workflows AS w
   WHERE (w.created_at, w.n) < (:created_at, :n) AND (:name IS NULL OR instr(w.folded_name, :name))
-    AND (:enabled IS NULL OR w.enabled = :enabled) AND {HAS_LABELS}
+    AND (:enabled IS NULL OR w.enabled = :enabled) AND {HAS_LABELS} AND {IS_WITHIN}
   ORDER BY w.created_at DESC, w.n DESC LIMIT :limit
+"""  # noqa: S608
+_IS_WITHIN = f"""
+SELECT 1 FROM (SELECT coalesce(:workflow_id, (SELECT workflow_id FROM executions WHERE id = :execution_id)) AS id) AS c
+  LEFT JOIN workflows AS w ON w.id = c.id WHERE {IS_WITHIN.replace("w.id", "c.id")}
 """  # noqa: S608
 _FORGET_VERSIONS = """
 DELETE FROM workflow_versions WHERE workflow_id IN (SELECT value FROM json_each(?))

@@ -26,7 +26,7 @@ from aicflow.kernel.ports.executions import (
 from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
-from aicflow.store.checks import check_append, check_events, check_unmoved, has_labels, spellings
+from aicflow.store.checks import check_append, check_events, check_unmoved, has_labels, is_within, spellings
 from aicflow.store.concurrency import ConcurrencyLimiter
 from aicflow.store.instants import micros, now
 from aicflow.store.rows import event_answer, failure_from, trigger_from
@@ -427,6 +427,7 @@ class TableExecutions(Part):
             and (where.created_after is None or new.created_at >= where.created_after)
             and (where.created_before is None or new.created_at < where.created_before)
             and has_labels(self.labels_of(new.workflow_id), where.labels)
+            and is_within(new.workflow_id, self.labels_of(new.workflow_id), where.within)
             and (where.text is None or self._says(row, where.text))
         )
 

@@ -12,7 +12,7 @@ from aicflow.kernel.ports.executions import Idempotency, Page
 from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject, dumps, loads
-from aicflow.store.checks import check_limit, next_state
+from aicflow.store.checks import check_limit, next_state, rotated_key
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, now
 from aicflow.store.tables.idempotency import TableIdempotency
@@ -111,21 +111,48 @@ class TableTriggers(Part):
 class TableKeys(Part):
     """API keys."""
 
-    def __init__(self, commit: Callable[[], Awaitable[None]], keys: Table, idempotency: TableIdempotency) -> None:
+    def __init__(
+        self, commit: Callable[[], Awaitable[None]], keys: Table, tickets: Table, idempotency: TableIdempotency
+    ) -> None:
         super().__init__(commit)
         self._idempotency = idempotency
         self._keys = keys
+        self._tickets = tickets
 
     @writes
     async def create(self, record: ApiKeyRecord, *, idempotency: Idempotency | None = None) -> None:
         self._idempotency.check(idempotency)
-        if any(record.id == kept.id or record.hash == kept.hash for kept in self._keys.values()):
+        if record.id in self._keys or await self.find(record.hash) is not None:
             raise Conflict(f"API key {record.id!r} exists already.")
         self._keys[record.id] = record
         self._idempotency.add(idempotency, record.id, record.created_at)
 
     async def find(self, key_hash: str) -> ApiKeyRecord | None:
-        return next((record for record in self._keys.values() if record.hash == key_hash), None)
+        hashes = (record for record in self._keys.values() if key_hash in (record.hash, record.previous_hash))
+        return next(hashes, None)
+
+    @writes
+    async def rotate(
+        self, key_id: str, key_hash: str, *, previous_expires_at: float, idempotency: Idempotency | None = None
+    ) -> ApiKeyRecord:
+        self._idempotency.check(idempotency)
+        rotated = rotated_key(self._keys.get(key_id), key_id, key_hash, previous_expires_at)
+        if await self.find(key_hash) is not None:
+            raise Conflict(f"API key {key_id!r} has this hash already.")
+        self._keys[key_id] = rotated
+        self._idempotency.add(idempotency, key_id, now())
+        return rotated
+
+    @writes
+    async def keep_ticket(self, ticket_hash: str, owner: JsonObject, *, now: float, expires_at: float) -> None:
+        for old in [old for old, (_, end) in self._tickets.items() if end <= now]:
+            del self._tickets[old]
+        self._tickets[ticket_hash] = (dumps(owner), expires_at)
+
+    @writes
+    async def take_ticket(self, ticket_hash: str, *, now: float) -> JsonObject | None:
+        owner, expires_at = self._tickets.pop(ticket_hash, (b"null", 0.0))
+        return loads(owner) if expires_at > now else None
 
     async def list(self) -> list[ApiKeyRecord]:
         return sorted(self._keys.values(), key=lambda record: record.created_at)

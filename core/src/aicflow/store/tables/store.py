@@ -55,7 +55,7 @@ class TableStore(ABC):
         )
         self.executions.labels_of = self.workflows.labels_of
         self.sent = TableSent(self.commit, self.table("sent_events"), self.executions, self.idempotency)
-        self.keys = TableKeys(self.commit, self.table("api_keys"), self.idempotency)
+        self.keys = TableKeys(self.commit, self.table("api_keys"), self.table("tickets"), self.idempotency)
         self.node_settings = TableNodeSettings(self.commit, self.table("node_settings"))
         self.maintenance = TableMaintenance(
             self.commit, self.executions, self.workflows, self.triggers, self.idempotency

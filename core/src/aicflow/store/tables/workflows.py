@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aicflow.kernel.errors import Conflict, NotFound
-from aicflow.kernel.ports.executions import Idempotency, Labels, Page
+from aicflow.kernel.ports.executions import Idempotency, Labels, Page, WorkflowLimit
 from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
-from aicflow.store.checks import has_labels
+from aicflow.store.checks import has_labels, is_within
 from aicflow.store.instants import micros
 from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.pages import page_of
@@ -149,6 +149,13 @@ class TableWorkflows(Part):
             cursor=cursor,
         )
 
+    async def is_within(
+        self, within: WorkflowLimit, *, workflow_id: str | None = None, execution_id: str | None = None
+    ) -> bool:
+        row = self._executions.rows.get(execution_id or "")
+        found = workflow_id or (row.new.workflow_id if row is not None else "")
+        return is_within(found, self.labels_of(found), within)
+
     async def active(self) -> list[WorkflowRecord]:
         return [self._record(row) for row in self._rows.values() if row.enabled]
 
@@ -199,6 +206,7 @@ class TableWorkflows(Part):
         name: str | None = None,
         enabled: bool | None = None,
         labels: Labels = (),
+        within: WorkflowLimit | None = None,
     ) -> Page[WorkflowRecord]:
         part = "" if name is None else name.casefold()
         fitting = (
@@ -207,6 +215,7 @@ class TableWorkflows(Part):
             if enabled in (None, row.enabled)
             and part in self._record(row).name.casefold()
             and has_labels(self.labels_of(row.id), labels)
+            and is_within(row.id, self.labels_of(row.id), within)
         )
         return page_of(
             "workflows",
