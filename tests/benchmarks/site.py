@@ -67,6 +67,9 @@ def environment(engine: str) -> dict[str, str]:
         "AICFLOW_ENGINE": engine,
         "AICFLOW_LOG_LEVEL": "warning",
         "AICFLOW_MAX_RUNNING": "5000",
+        # requests are counted, and there are more of them from one address than any honest client sends
+        "AICFLOW_RATE_KEY": "100000000/m",
+        "AICFLOW_RATE_ADDRESS": "100000000/m",
     }
 
 

@@ -49,7 +49,12 @@ def start_server(data: Path, environment: Mapping[str, str] | None = None, *, py
     with log.open("ab") as output:
         process = subprocess.Popen(
             [python, "-m", "aicflow.cli", "serve", "--port", "0"],
-            env={**inherited, **(environment or {}), "AICFLOW_DATA_DIR": str(data)},
+            env={
+                **inherited,
+                "AICFLOW_RATE_WRONG_KEYS": "100000/m",  # tests try many, all from one address
+                **(environment or {}),
+                "AICFLOW_DATA_DIR": str(data),
+            },
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -180,6 +180,7 @@ def run_host(
     **more: Any,
 ) -> Iterator[Host]:
     """A host until the block ends."""
+    more.setdefault("rate_wrong_keys", "100000/m")  # tests try many, all from one address
     settings = Settings(data_dir=data_dir, port=0, store=store, engine="native", grace=2, **more)
     app = create_app(
         settings, plugins=plugins or test_plugins(), options=EngineOptions(engine="native", grace=2, threads=4)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import Final
+
+ADDRESS: Final = "aicflow.address"
+"""Where the address of who sends a request is in an ASGI scope."""
 
 type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
@@ -33,22 +36,36 @@ def is_among(address: str | None, places: Iterable[Network]) -> bool:
     return read is not None and any(read.version == place.version and read in place for place in places)
 
 
-def client_address(scope: Mapping[str, Any], proxies: tuple[Network, ...]) -> str | None:
-    """The address of who sends the request: of the connection, or behind a trusted proxy the rightmost hop of
-    `X-Forwarded-For` that is no trusted proxy. What stands left of it anyone can write. A hop that is no address ends
-    the search at the proxy that passed it on."""
-    peer: str | None = scope["client"][0] if scope.get("client") else None
-    if not is_among(peer, proxies):
-        return peer
-    values = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    for hop in reversed(b",".join(values).decode("latin-1").split(",") if values else []):
-        found = _address(_without_port(hop.strip()))
-        if found is None:
-            return peer
-        peer = str(found)
-        if not is_among(peer, proxies):
-            return peer
-    return peer
+class Proxies:
+    """The reverse proxies in front of this host. Raises ValueError."""
+
+    def __init__(self, listed: tuple[str, ...]) -> None:
+        self._networks = networks(listed)
+        self.client = lru_cache(4096)(self._client)  # the same few clients come again and again
+
+    def __contains__(self, address: object) -> bool:
+        return is_among(str(address), self._networks)
+
+    def _client(self, peer: str | None, forwarded: str) -> str | None:
+        """The address of who sends the request: of the connection, or behind a trusted proxy the rightmost hop of
+        `X-Forwarded-For` that is no trusted proxy. What stands left of it anyone can write. A hop that is no address
+        ends the search at the proxy that passed it on."""
+        found = _address(peer or "")
+        for hop in reversed(forwarded.split(",") if forwarded else ()):
+            if found is None or str(found) not in self:
+                break
+            before = _address(_without_port(hop.strip()))
+            if before is None:
+                break
+            found = before
+        return str(found) if found is not None else peer
+
+
+@lru_cache(4096)
+def counted(address: str | None) -> str:
+    """Whose requests are counted together: an IPv4 address, the network of 64 bits of an IPv6 one."""
+    found = _address(address or "")
+    return str(ip_network((found, 64), strict=False)) if isinstance(found, IPv6Address) else address or ""
 
 
 def _without_port(hop: str) -> str:

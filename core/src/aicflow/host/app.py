@@ -18,6 +18,7 @@ from aicflow.host.docs_page import docs_routes, root
 from aicflow.host.gate import Access, Gate, require
 from aicflow.host.plugins import Plugins
 from aicflow.host.problems import handlers
+from aicflow.host.rates import MemoryRates
 from aicflow.host.reach import refuse_limited
 from aicflow.host.routes import (
     catalogue,
@@ -39,6 +40,7 @@ from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import Mount as PluginMount
+from aicflow.rates import RateStore
 
 
 def create_app(
@@ -49,6 +51,7 @@ def create_app(
     options: EngineOptions | None = None,
     clock: Clock | None = None,
     observers: Sequence[Any] = (),
+    rates: RateStore | None = None,
 ) -> FastAPI:
     """The app. Its lifespan opens the store, starts the worker and activates triggers; `app.state.runtime` is then the
     `HostRuntime`. What is not given is made from the settings, which are read from the environment when not given."""
@@ -86,14 +89,17 @@ def create_app(
     app.router.routes.extend(pages)
     access.exact.update(page.path for page in pages)
 
-    app.add_middleware(Gate, settings=settings, access=access)
+    app.add_middleware(Gate, settings=settings, access=access, rates=rates or MemoryRates())
     if settings.cors_origins:
         app.add_middleware(
             _ApiCors,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["authorization", "x-api-key", "content-type", "if-match", "idempotency-key", "prefer"],
-            expose_headers=["etag", "location", "x-request-id", "idempotent-replayed", "retry-after"],
+            expose_headers=[
+                *("etag", "location", "x-request-id", "idempotent-replayed"),
+                *("retry-after", "ratelimit", "ratelimit-policy"),
+            ],
         )
     return app
 

@@ -8,7 +8,7 @@ requests a second.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ class ConnectionLimits:
     """How long a client may take nothing of an answer."""
     connections: int = 1024
     per_address: int = 128
-    proxies: frozenset[str] = frozenset()
+    proxies: Container[str] = frozenset()
     """Addresses of reverse proxies: `per_address` does not count for them."""
 
 

@@ -1,4 +1,5 @@
-"""The one layer around the app: request id, who calls, size of bodies, security headers, and unexpected errors.
+"""The one layer around the app: request id, who calls and how often, size of bodies, security headers, and unexpected
+errors.
 
 Plain ASGI, because a layer that every request passes has to cost microseconds.
 """
@@ -10,17 +11,18 @@ import itertools
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from aicflow.host.addresses import client_address, is_among, networks
+from aicflow.host.addresses import ADDRESS, Proxies, counted, is_among
 from aicflow.host.keys import Caller, KeyRing
 from aicflow.host.problems import Problem, problem_from
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ids import new_id
 from aicflow.problems import REQUEST_ID
+from aicflow.rates import LIMITER, Rate, RateStore, Wanted, headers_of, refusal
 
 type ASGI = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -31,6 +33,7 @@ KEY_PROTOCOL: Final = "aicflow.key."
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 _DRAIN_BYTES: Final = 64 * 1024 * 1024
 _DRAIN_SECONDS: Final = 10.0
+_LIVEZ: Final = "/livez"  # whoever asks must not be told that the process is dead
 _log = logging.getLogger("aicflow.host")
 
 _SECURITY: Final = [
@@ -62,12 +65,14 @@ class Access:
 class Gate:
     """ASGI middleware; asks the runtime in `scope["app"].state` for the keys."""
 
-    def __init__(self, app: ASGI, *, settings: Settings, access: Access) -> None:
+    def __init__(self, app: ASGI, *, settings: Settings, access: Access, rates: RateStore) -> None:
         self._app = app
+        self._rates = rates
+        self._key_rate, self._address_rate, self._wrong_rate = settings.rates
+        self._proxies = Proxies(settings.proxies)
         self._limit = settings.max_body_bytes
         self._origins = frozenset(settings.cors_origins)
         self._access = access
-        self._proxies = networks(settings.proxies)
         self._prefix = new_id("rq", time.time()) + "-"  # random once: a system call for each request would cost more
         self._numbers = itertools.count(1)
 
@@ -78,11 +83,14 @@ class Gate:
         headers = _Headers(scope["headers"])
         request_id = headers.request_id or f"{self._prefix}{next(self._numbers):x}"
         scope[REQUEST_ID] = request_id
-        response = _ResponseHeaders(send, request_id)
+        client = scope.get("client")
+        scope[ADDRESS] = address = self._proxies.client(client[0] if client else None, headers.forwarded)
+        scope[LIMITER] = limiter = RequestLimiter(self._rates, counted(address), self._wrong_rate)
+        response = _ResponseHeaders(send, request_id, limiter)
         body = _LimitedBody(receive, self._limit) if scope["type"] == "http" else None
         try:
             _check_url(scope)
-            await self._admit(scope, headers)
+            await self._admit(scope, headers, limiter)
             if body is not None and headers.content_length > self._limit:
                 if not headers.expects:  # a client that waits for `100 Continue` has sent nothing yet
                     await body.drain()
@@ -97,16 +105,21 @@ class Gate:
                 raise  # too late for a response: let the server cut the connection
             await problem.response(scope)(scope, receive, response.send)
 
-    async def _admit(self, scope: MutableMapping[str, Any], headers: _Headers) -> None:
-        """Note who calls. Raises Problem when the path needs an API key and it is missing or invalid."""
+    async def _admit(self, scope: MutableMapping[str, Any], headers: _Headers, limiter: RequestLimiter) -> None:
+        """Note who calls, and count it. Raises Problem when the path needs an API key and it is missing or invalid,
+        and when there were too many requests."""
         scope[_CALLER] = None
         path = scope["path"]
+        address = [(self._address_rate, limiter.address)] if self._address_rate is not None else []
         if self._access.is_public(path):
+            if path != _LIVEZ:
+                await limiter.expect(address)
             return
         if scope["type"] == "websocket" and headers.origin and not self._origin_allowed(headers):
             raise Problem("forbidden", f"Pages of {headers.origin[:200]} may not open streams here.")
         key = headers.key
         if key is None:
+            await limiter.take(*address)
             raise Problem(
                 "unauthorized",
                 "The request has no API key.",
@@ -116,15 +129,20 @@ class Gate:
         ring: KeyRing | None = getattr(scope["app"].state, "keys", None)
         if ring is None:
             raise StoreUnavailable("The service is starting or stopping.")
-        caller: Caller | None = await ring.caller(key)
+        caller = await limiter.caller(ring, key, *address)
         if caller is None:
             raise Problem(
                 "unauthorized",
                 "The API key is not known, was revoked or has expired.",
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             )
-        if caller.networks and not is_among(client_address(scope, self._proxies), caller.networks):
+        if caller.networks and not is_among(scope[ADDRESS], caller.networks):
+            await limiter.take(*address)  # the key's own requests are not for who took it
             raise Problem("forbidden", f"The API key {caller.name!r} may not be used from this address.")
+        if self._key_rate is not None:
+            await limiter.take((self._key_rate, caller.key_id), *address)
+        else:
+            await limiter.take(*address)
         scope[_CALLER] = caller
 
     def _origin_allowed(self, headers: _Headers) -> bool:
@@ -173,13 +191,14 @@ def caller_of(scope: MutableMapping[str, Any]) -> Caller:
 class _Headers:
     """The few headers that the gate reads, in one pass."""
 
-    __slots__ = ("content_length", "expects", "host", "key", "origin", "request_id")
+    __slots__ = ("content_length", "expects", "forwarded", "host", "key", "origin", "request_id")
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
         self.key: str | None = None
         self.request_id: str | None = None
         self.content_length = 0
         self.expects = False
+        self.forwarded = ""
         self.origin: str | None = None
         self.host = ""
         for name, value in raw:
@@ -197,6 +216,8 @@ class _Headers:
                 self.request_id = value.decode() if _SANE_ID.match(value) else None
             elif name == b"content-length":
                 self.content_length = int(value) if value.isdigit() and len(value) < 20 else 0
+            elif name == b"x-forwarded-for":
+                self.forwarded += ("," if self.forwarded else "") + value.decode("latin-1")
             elif name == b"expect":
                 self.expects = True
             elif name == b"origin":
@@ -205,13 +226,67 @@ class _Headers:
                 self.host = value.decode("latin-1")
 
 
+class RequestLimiter:
+    """The `Limiter` of one request."""
+
+    __slots__ = ("_expected", "_rates", "_wrong", "address", "left")
+
+    def __init__(self, rates: RateStore, address: str, wrong: Rate | None) -> None:
+        self._rates = rates
+        self._wrong = wrong
+        self._expected: Sequence[Wanted] = ()
+        self.address = address
+        self.left: list[tuple[Rate, int, float]] = []
+        """For the answer's headers."""
+
+    async def test(self, *wanted: Wanted) -> None:
+        """Raises Problem `rate-limited` when nothing is left; takes nothing."""
+        if (taken := await self._rates.take(wanted, test=True)).refused is not None:
+            raise refusal(taken)
+
+    async def expect(self, wanted: Sequence[Wanted]) -> None:
+        """As `test`; it is taken with what the app takes, or when the app answers. The app's own limits are tested
+        together with these, so that a refused request takes nothing."""
+        await self.test(*wanted)
+        self._expected = wanted
+
+    async def take(self, *wanted: Wanted) -> None:
+        """As `Limiter.take`."""
+        wanted, self._expected = (*self._expected, *wanted), ()
+        if not wanted:
+            return
+        taken = await self._rates.take(wanted)
+        self.left += taken.left
+        if taken.refused is not None:
+            raise refusal(taken)
+
+    async def caller(self, ring: KeyRing, key: str, *more: Wanted) -> Caller | None:
+        """Who has the key. One that is wrong is counted as such, and against `more`. Raises Problem `rate-limited`,
+        before the key is looked up, when the address has sent too many wrong ones: but for keys that were right
+        before, or whoever guesses would lock out the others behind the same address."""
+        wrong = [(self._wrong, self.address)] if self._wrong is not None else []
+        if wrong and not ring.remembers(key):
+            await self.test(*wrong)
+        caller = await ring.caller(key)
+        if caller is None:
+            await self.take(*wrong, *more)
+        return caller
+
+    async def settle(self) -> None:
+        """Take what is still expected; whether it may come was tested before."""
+        if self._expected:
+            self.left += (await self._rates.take(self._expected)).left
+            self._expected = ()
+
+
 class _ResponseHeaders:
     """Adds the headers that every response carries."""
 
-    __slots__ = ("_request_id", "_send", "started")
+    __slots__ = ("_limiter", "_request_id", "_send", "started")
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, limiter: RequestLimiter) -> None:
         self._send = send
+        self._limiter = limiter
         self._request_id = request_id.encode()
         self.started = False
 
@@ -224,6 +299,9 @@ class _ResponseHeaders:
             headers.append((b"x-request-id", self._request_id))
             headers += [pair for pair in _SECURITY if pair[0] not in names]
             headers += [pair for pair in (_POLICY, _NO_STORE) if pair[0] not in names]
+            await self._limiter.settle()
+            if self._limiter.left and b"ratelimit" not in names:
+                headers += headers_of(self._limiter.left)
             message["headers"] = headers
         elif kind == "websocket.accept":
             self.started = True

@@ -136,8 +136,7 @@ class KeyRing:
     async def caller(self, key: str) -> Caller | None:
         """Who has this key, or None when it is unknown, revoked or expired."""
         now = self._clock.now()
-        # for this process only, and a fifth of the cost: the stored hash lets go of the interpreter on each call
-        mark = blake2b(key.encode("utf-8", "replace"), key=self._mark_key, digest_size=32).digest()
+        mark = self._mark(key)
         known = self._known.get(mark)
         if known is None or not 0 <= now - known.checked_at < _CACHE_SECONDS:
             if not is_well_formed(key):
@@ -153,6 +152,14 @@ class KeyRing:
             self._tasks.add(task)
             task.add_done_callback(self._touched)
         return known
+
+    def _mark(self, key: str) -> bytes:
+        # for this process only, and a fifth of the cost: the stored hash lets go of the interpreter on each call
+        return blake2b(key.encode("utf-8", "replace"), key=self._mark_key, digest_size=32).digest()
+
+    def remembers(self, key: str) -> bool:
+        """Whether the key was a known one lately: it is not guessed."""
+        return self._mark(key) in self._known
 
     def _touched(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from aicflow.host.addresses import Proxies
 from aicflow.host.app import create_app
 from aicflow.host.connections import BoundedHttpProtocol, ConnectionLimits, sweep
 from aicflow.host.datadir import DataDir
@@ -123,7 +124,7 @@ def make_server(
     limits = limits or ConnectionLimits(
         connections=settings.max_connections,
         per_address=settings.max_connections_per_address,
-        proxies=frozenset(settings.proxies),
+        proxies=Proxies(settings.proxies),
     )
     config = uvicorn.Config(
         app,

@@ -9,9 +9,11 @@ from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aicflow.host import retention
+from aicflow.host.addresses import Proxies
 from aicflow.host.datadir import default_data_dir
 from aicflow.host.documents import Limits
 from aicflow.kernel.ports.maintenance import RetentionRule
+from aicflow.rates import Rate
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -53,12 +55,23 @@ class Settings(BaseSettings):
     max_connections_per_address: int = Field(
         default=128, ge=1, description="Connections of one client address at once; proxies are not counted"
     )
+    rate_key: str = Field(
+        default="30000/m", description="Requests with one API key: `600/m`, `20/10s`, units s m h; `off` sets no limit"
+    )
+    rate_address: str = Field(
+        default="60000/m", description="Requests of one client address, or of one IPv6 network of 64 bits"
+    )
+    rate_wrong_keys: str = Field(
+        default="20/m",
+        description="Wrong API keys of one client address; then its requests are refused unless their key is known",
+    )
     secrets_lifetime: float = Field(
         default=60.0, ge=0, le=86_400, description="Seconds for which the value of a secret is kept"
     )
     secrets_timeout: float = Field(default=10.0, gt=0, le=300, description="Seconds that a secret source has to answer")
     proxies: Names = Field(
-        default=("127.0.0.1", "::1"), description="Addresses of reverse proxies in front of this host"
+        default=("127.0.0.1", "::1"),
+        description="Addresses and networks of reverse proxies in front of this host, whose `X-Forwarded-For` counts",
     )
     max_wait: float = Field(default=60.0, ge=0, le=600, description="Longest `?wait=` of a request, in seconds")
     grace: float = Field(
@@ -119,6 +132,18 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is not an origin such as https://app.example.com")
         return value
 
+    @field_validator("rate_key", "rate_address", "rate_wrong_keys")
+    @classmethod
+    def _rate(cls, value: str) -> str:
+        Rate.parse("", value)
+        return value
+
+    @field_validator("proxies")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Proxies(value)
+        return value
+
     @field_validator("retention_age")
     @classmethod
     def _ages(cls, value: str) -> str:
@@ -146,6 +171,15 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The store's URL."""
         return self.store or f"sqlite:///{self.data_dir / 'aicflow.db'}"
+
+    @property
+    def rates(self) -> tuple[Rate | None, Rate | None, Rate | None]:
+        """Of a key, of an address, and of wrong keys."""
+        return (
+            Rate.parse("key", self.rate_key, what="requests with one API key"),
+            Rate.parse("address", self.rate_address, what="requests of one address"),
+            Rate.parse("wrong-keys", self.rate_wrong_keys, exact=True, what="wrong API keys of one address"),
+        )
 
     @property
     def retention_rules(self) -> list[RetentionRule]:

@@ -82,9 +82,20 @@ def scoped(scope: Scope, limited: Limited | None = None) -> Any:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problem answers of a call, for its documentation; every call can answer 401, 403 and 422."""
+    """The problem answers of a call, for its documentation; every call can answer 401, 403, 422 and 429."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
-    return {s: {"description": _TITLES[s], "content": content} for s in sorted({401, 403, 422, *statuses})}
+    out: dict[int | str, dict[str, Any]] = {
+        s: {"description": _TITLES[s], "content": content} for s in sorted({401, 403, 422, 429, *statuses})
+    }
+    out[429]["headers"] = {
+        name: {"schema": {"type": "string" if name.startswith("Rate") else "integer"}, "description": text}
+        for name, text in (
+            ("Retry-After", "Seconds until the request may be sent again"),
+            ("RateLimit-Policy", 'The rates that count for the request, such as `"key";q=600;w=60`'),
+            ("RateLimit", 'What is left of each, such as `"key";r=42;t=13`'),
+        )
+    }
+    return out
 
 
 def shows(name: str, description: str) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from operator import attrgetter
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
-from aicflow.host.gate import key_of
+from aicflow.host.gate import RequestLimiter, key_of
 from aicflow.host.metrics import MEDIA_TYPE
 from aicflow.host.pages import json_response
 from aicflow.host.routes.common import NoQuery, runtime_of, scoped, shows
 from aicflow.kernel.errors import AICFlowError
+from aicflow.rates import LIMITER
 
 routes = APIRouter(tags=["health"], generate_unique_id_function=attrgetter("name"))
 _log = logging.getLogger("aicflow.host")
@@ -75,10 +76,11 @@ async def metrics(request: Request, query: NoQuery) -> Response:
 
 
 async def _is_known(request: Request) -> bool:
-    """Whether the request carries a key that may read; an invalid one is not refused here."""
+    """Whether the request carries a key that may read; an invalid one is not refused here, but counted as such."""
     key = key_of(request.scope)
+    limiter: RequestLimiter = request.scope[LIMITER]
     try:
-        caller = await runtime_of(request).keys.caller(key) if key is not None else None
+        caller = await limiter.caller(runtime_of(request).keys, key) if key is not None else None
     except AICFlowError:
         return False
     return caller is not None and caller.may("read")
