@@ -130,6 +130,7 @@ class Workflows(Blocking[AsyncWorkflows]):
     version = _runs(AsyncWorkflows.version)
     restore = _runs(AsyncWorkflows.restore)
     validate = _runs(AsyncWorkflows.validate)
+    callers = _runs(AsyncWorkflows.callers)
     diff = _runs(AsyncWorkflows.diff)
 
 

@@ -60,6 +60,25 @@ class Validation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A place in an enabled workflow that names another: to call it (`call`), or to be started when it ends
+    (`trigger`)."""
+
+    workflow_id: str
+    name: str
+    pointer: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callers:
+    """The enabled workflows that name a workflow, by their ids."""
+
+    workflow_id: str
+    callers: tuple[Caller, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workflow:
     """A saved workflow. Lists leave `document` and `etag` out; `issues` are the warnings when it was saved;
     `outcome` is what `deploy` did."""

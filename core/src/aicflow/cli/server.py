@@ -75,7 +75,12 @@ class Server:
         """Create or update the workflow; `outcome` says which."""
         with _refusals():
             saved = self._client.workflows.deploy(document, id=workflow_id)
-        return {"id": saved.id, "name": saved.name, "version": saved.version, "outcome": saved.outcome}
+        issues = [
+            {"code": issue.code, "pointer": issue.pointer, "message": issue.message, "hint": issue.hint}
+            for issue in saved.issues
+        ]
+        found = {"id": saved.id, "name": saved.name, "version": saved.version, "outcome": saved.outcome}
+        return {**found, "issues": issues}
 
     def diff(self, workflow_id: str, old: int, new: int | None) -> Any:
         """What has changed in meaning between two versions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from aicflow.cli.say import File, Output
@@ -13,22 +14,29 @@ def validate_command(
 ) -> int:
     """Check workflow files against what is installed and tell everything that is wrong, with its place.
 
-    Leaves with 0 when all are valid (warnings are allowed), 1 when one has errors, 2 when one cannot be read.
+    Calls of other workflows are checked where these are among the files, under the ids that `aicflow deploy` gives
+    them; the others are left to the server. Leaves with 0 when all are valid (warnings are allowed), 1 when one has
+    errors, 2 when one cannot be read.
     """
     from aicflow.cli.files import Unreadable, no_options, read_file
     from aicflow.cli.plugins import quiet_plugins
     from aicflow.cli.say import print_json
     from aicflow.kernel.errors import AICFlowError
-    from aicflow.language.validation import validate
+    from aicflow.language.validation import Workflows, validate
 
     if not files:
         raise AICFlowError("No file is given.", hint="Say which: aicflow validate workflow.yaml")
     no_options(*files)
     registry = quiet_plugins().registry
     reports: list[dict[str, Any]] = []
+    sources: dict[str, Any] = {}
+    for name in files:
+        with suppress(Unreadable):
+            sources[name] = read_file(name)
+    known = _by_id([document.value for document in sources.values()]) if len(sources) > 1 else {}
     for name in files:
         try:
-            document = read_file(name)
+            document = sources[name] if name in sources else read_file(name)
         except Unreadable as unreadable:
             error = unreadable.error
             issue: dict[str, Any] = {
@@ -40,7 +48,8 @@ def validate_command(
             issue |= {"line": error.line, "column": error.column}
             reports.append({"file": name, "valid": False, "readable": False, "issues": [issue]})
             continue
-        found = validate(document.value, registry)
+        own = next((id for id, one in known.items() if one is document.value), None)
+        found = validate(document.value, registry, workflows=Workflows(known, complete=False, own=own))
         positions = document.find_positions([issue.pointer for issue in found])
         issues = [_placed(issue.to_dict(), positions.of(issue.pointer)) for issue in found]
         valid = not any(issue["severity"] == "error" for issue in issues)
@@ -52,6 +61,13 @@ def validate_command(
     if not all(report["readable"] for report in reports):
         return 2
     return 0 if all(report["valid"] for report in reports) else 1
+
+
+def _by_id(documents: list[Any]) -> dict[str, Any]:
+    """The documents by the ids that they are deployed under."""
+    from aicflow_sdk.resources.workflows import id_for
+
+    return {id_for(one.get("name")): one for one in documents if isinstance(one, dict)}
 
 
 def _placed(issue: dict[str, Any], place: tuple[int, int] | None) -> dict[str, Any]:

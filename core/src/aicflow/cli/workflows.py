@@ -70,6 +70,9 @@ def deploy_command(
         return
     for one in done:
         print(f"{one['id']}: {one['outcome']} (version {one['version']})")
+        for issue in one["issues"]:
+            if issue["code"].startswith("call.") or issue["code"] == "ref.unknown-workflow":
+                note(f"  warning {issue['code']}: {issue['message']}")
 
 
 workflows.command(deploy_command, name="deploy")
@@ -111,6 +114,12 @@ def export_command(
         print_json(document)
     else:
         print(to_yaml(document), end="")
+
+
+@workflows.command(name="callers")
+def callers_command(workflow: _Id, /, *, output: Output = "text") -> None:
+    """List the enabled workflows that name a workflow: to call it, or to be started when it ends."""
+    print_rows(Server().api.workflows.callers(workflow)["callers"], ("workflow_id", "name", "kind", "pointer"), output)
 
 
 @workflows.command(name="versions")

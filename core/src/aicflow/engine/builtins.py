@@ -135,7 +135,7 @@ class WorkflowCallOutput(Output):
 
     execution_id: str
     status: str
-    output: Any = None
+    output: Any = Field(default=None, json_schema_extra={"x-aicflow": {"output_of": "workflow"}})
     error: dict[str, JsonValue] | None = None
 
 
@@ -155,6 +155,15 @@ class WorkflowCall(Node[WorkflowCallParams, WorkflowCallOutput]):
         "child-cancelled": "The called execution was cancelled",
         "too-deep": "Workflows that call workflows are nested deeper than the server allows",
     }
+
+    @classmethod
+    def output_schema_for(cls, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Only a call that waits, and that fails with its child, always has the child's output."""
+        schema = dict(cls.output_schema() or {})
+        if params.get("wait", True) is not True or params.get("on_child_failure", "fail") != "fail":
+            field = {**schema["properties"]["output"], "x-aicflow": {"output_of": "workflow", "nullable": True}}
+            schema["properties"] = {**schema["properties"], "output": field}
+        return schema
 
     async def run(self, ctx: Context, params: WorkflowCallParams) -> WorkflowCallOutput | StartChild:
         """Start the child, then say how it ended."""

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from aicflow.host.calls import Caller
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.execution import Event, Execution, FailureReport, Step
 from aicflow.kernel.ports.tables import ApiKeyRecord, SentEvent, WorkflowRecord, WorkflowVersion
@@ -78,6 +79,13 @@ class WorkflowDiff(_Response):
     old: int = Field(alias="from")
     new: int = Field(alias="to")
     changes: list[WorkflowChange]
+
+
+class Callers(_Response):
+    """The enabled workflows that name a workflow, by their ids."""
+
+    workflow_id: str
+    callers: list[Caller]
 
 
 class ValidationResult(_Response):
@@ -275,10 +283,9 @@ PAGES: Final = {
 }
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
-    ApiKeyRecord, BulkResult, Delivery, Event, Events, Execution, ExpressionPreview, Fires, Issue, Item, NodeType,
-    Plugin, ProblemDocument, Ready, SentEvent, StateEntry, Step, StreamEvent, Trigger, TriggerType, ValidationResult,
-    Why, WorkflowDiff,
-    WorkflowRecord, WorkflowVersion,
+    ApiKeyRecord, BulkResult, Callers, Delivery, Event, Events, Execution, ExpressionPreview, Fires, Issue, Item,
+    NodeType, Plugin, ProblemDocument, Ready, SentEvent, StateEntry, Step, StreamEvent, Trigger, TriggerType,
+    ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 
 

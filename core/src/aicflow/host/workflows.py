@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from aicflow.engine.secrets import Secrets
+from aicflow.host.calls import Calls
 from aicflow.host.triggers import ActiveTrigger, TriggerService
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import WorkflowInvalid
@@ -47,26 +48,32 @@ class WorkflowService:
         self._prepare = prepare
         self._lock = asyncio.Lock()
         self._threads = ThreadPoolExecutor(_CHECKS_AT_ONCE, thread_name_prefix="aicflow-check")
+        self.calls = Calls(store.workflows, registry, limits, self._threads)
 
     def close(self) -> None:
         """Let go of the threads; checks under way end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def check(self, document: Any) -> list[Issue]:
-        """All findings about a document. In a thread: a large one takes a second, and a node type's own check may take
-        several. Not in the event loop's threads, which other work (looking up names) cannot wait for."""
+    async def check(self, document: Any, workflow_id: str | None = None) -> list[Issue]:
+        """All findings about a document, with those of workflows that call it when it is to be that of `workflow_id`.
+        In a thread: a large one takes a second, and a node type's own check may take several. Not in the event loop's
+        threads, which other work (looking up names) cannot wait for."""
         names = await self._secrets.names()
-        call = partial(validate, document, self._registry, secret_names=names, limits=self._limits)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        around = await self.calls.around(document, workflow_id)
+        call = partial(validate, document, self._registry, secret_names=names, limits=self._limits, workflows=around)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        if workflow_id is not None and all(issue.severity != "error" for issue in found):
+            found += await self.calls.broken_by(workflow_id, document)
+        return found
 
     async def compare(self, old: Any, new: Any) -> Diff:
         """What changed in meaning between two documents. In a thread: for large ones it takes seconds."""
         call = partial(diff, old, new, self._registry)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
-    async def _checked(self, document: Any) -> list[Issue]:
+    async def _checked(self, document: Any, workflow_id: str | None) -> list[Issue]:
         """The warnings of a document without errors. Raises WorkflowInvalid."""
-        issues = await self.check(document)
+        issues = await self.check(document, workflow_id)
         if any(issue.severity == "error" for issue in issues):
             raise WorkflowInvalid(issues)
         return issues
@@ -85,7 +92,7 @@ class WorkflowService:
         idempotency: Idempotency | None = None,
     ) -> tuple[WorkflowRecord, list[Issue]]:
         """Save a new workflow. Raises WorkflowInvalid, Conflict, KeyUsed."""
-        issues = await self._checked(document)
+        issues = await self._checked(document, workflow_id)
         now = self._clock.now()
         workflow_id = workflow_id or new_id("wf", now)
         async with self._lock:
@@ -102,7 +109,7 @@ class WorkflowService:
         self, workflow_id: str, document: Any, expected_revision: int | None
     ) -> tuple[WorkflowRecord, list[Issue]]:
         """Save a new version. Raises NotFound, WorkflowInvalid, Conflict."""
-        issues = await self._checked(document)
+        issues = await self._checked(document, workflow_id)
         async with self._lock:
             current = await self._store.workflows.get(workflow_id)
             if current.enabled:
@@ -118,7 +125,7 @@ class WorkflowService:
         self, workflow_id: str, document: Any, *, idempotency: Idempotency | None = None
     ) -> WorkflowVersion:
         """Keep a new version that does not become the current one. Raises NotFound, WorkflowInvalid, KeyUsed."""
-        await self._checked(document)
+        await self._checked(document, workflow_id)
         return await self._store.workflows.add_draft(
             workflow_id, document, now=self._clock.now(), idempotency=idempotency
         )

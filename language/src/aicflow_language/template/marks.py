@@ -35,7 +35,9 @@ class Place:
     deeper one says otherwise; where several schemas apply, the strictest kind wins and one that takes secrets
     suffices. Places where the same schemas apply are one, so that a schema is read once for all its values."""
 
-    __slots__ = ("_inside", "_known", "_names", "_prefix", "_root", "_schemas", "mark", "params_of")
+    __slots__ = (
+        "_inside", "_known", "_prefix", "_root", "_schemas", "input_of", "mark", "names", "params_of", "workflow",
+    )  # fmt: skip
 
     def __init__(
         self, root: object, schemas: _Schemas, around: Mark, known: dict[tuple[Mark, frozenset[int]], Place]
@@ -45,19 +47,23 @@ class Place:
         self._known = known
         self._inside: dict[str | int | None, Place] = {}
         fields = [named for schema in schemas if isinstance(named := schema.get("properties"), Mapping)]
-        self._names = frozenset(name for named in fields for name in named)
+        self.names = frozenset(name for named in fields for name in named)
+        """The fields that are declared."""
         prefixes = [first for schema in schemas if isinstance(first := schema.get("prefixItems"), list)]
         self._prefix = max(map(len, prefixes), default=0)
         marks = [mark for schema in schemas if isinstance(mark := schema.get("x-aicflow"), Mapping)]
         self.mark = _mark(marks, around) if marks else around
-        names = (mark.get("params_of") for mark in marks)
-        self.params_of = next((name for name in names if isinstance(name, str)), None)
+        self.params_of = _beside(marks, "params_of")
         """The value is the params of a node type, whose id stands under this key beside it: only that type's schema
         counts."""
+        self.input_of = _beside(marks, "input_of")
+        """The value is the input of a workflow, whose id stands under this key beside it."""
+        self.workflow = any(mark.get("workflow") is True for mark in marks)
+        """The value is the id of a workflow, or a list of them."""
 
     def inside(self, key: str | int) -> Place:
         """The place of a field or item."""
-        same = min(key, self._prefix) if isinstance(key, int) else key if key in self._names else None
+        same = min(key, self._prefix) if isinstance(key, int) else key if key in self.names else None
         found = self._inside.get(same)
         if found is None:
             inner = [part for schema in self._schemas for part in _inner(schema, key)]
@@ -99,6 +105,10 @@ def mark_at(schema: object, path: Sequence[str | int]) -> Mark:
     for key in path:
         place = place.inside(key)
     return place.mark
+
+
+def _beside(marks: Sequence[Mapping[str, object]], word: str) -> str | None:
+    return next((name for mark in marks if isinstance(name := mark.get(word), str)), None)
 
 
 def _mark(marks: Sequence[Mapping[str, object]], around: Mark) -> Mark:

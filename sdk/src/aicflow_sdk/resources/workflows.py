@@ -11,7 +11,7 @@ from aicflow_sdk.documents import Diff, WorkflowSource, document_bytes, document
 from aicflow_sdk.documents import diff as compare
 from aicflow_sdk.errors import BuildError, Conflict, NotFound, RevisionMismatch
 from aicflow_sdk.messages import keyed
-from aicflow_sdk.models import Validation, Workflow, WorkflowVersion
+from aicflow_sdk.models import Callers, Validation, Workflow, WorkflowVersion
 from aicflow_sdk.resources.base import Labels, Resource, id_of, labels_text
 from aicflow_sdk.session import AsyncPages
 
@@ -46,7 +46,7 @@ class AsyncWorkflows(Resource):
         hold (a Path needs an `id`); a saved workflow of that id with another name is left alone. A workflow that is
         switched off stays so. Raises WorkflowInvalid, BuildError."""
         name = None if isinstance(document, Path) else document_of(document).get("name")
-        workflow_id = id or re.sub(r"^(?=\d)", "_", re.sub(r"[^A-Za-z0-9_-]+", "-", str(name or "")).strip("-"))[:64]
+        workflow_id = id or id_for(name)
         if not workflow_id:
             raise BuildError(f"No id follows from {document if name is None else repr(name)}.", hint="Pass id=….")
         for left in reversed(range(_DEPLOY_ATTEMPTS)):
@@ -130,16 +130,28 @@ class AsyncWorkflows(Resource):
         segments = ("workflows", id_of(workflow), "versions", str(number), "restore")
         return await self._session.call(Workflow, "POST", *segments)
 
-    async def validate(self, document: WorkflowSource) -> Validation:
-        """All findings about a document, which is not saved. Raises BadRequest only for a file that cannot be read."""
+    async def validate(self, document: WorkflowSource, *, id: str | None = None) -> Validation:
+        """All findings about a document, which is not saved; with the `id` of the workflow that it is to be, also what
+        would be wrong with those that call it. Raises BadRequest only for a file that cannot be read."""
         content = document_bytes(document)
-        return await self._session.call(Validation, "POST", "workflows", "validate", content=content, repeatable=True)
+        return await self._session.call(
+            Validation, "POST", "workflows", "validate", query={"id": id}, content=content, repeatable=True
+        )
+
+    async def callers(self, workflow: str | Workflow) -> Callers:
+        """Where enabled workflows name this one: to call it, or to be started when it ends."""
+        return await self._session.call(Callers, "GET", "workflows", id_of(workflow), "callers")
 
     async def diff(self, workflow: str | Workflow, old: int, new: int | None = None) -> Diff:
         """What has changed in meaning between two versions of a workflow; `new` is the newest by default."""
         before = await self.version(workflow, old)
         after = await (self.get(id_of(workflow)) if new is None else self.version(workflow, new))
         return compare(before.document or {}, after.document or {})
+
+
+def id_for(name: str | None) -> str:
+    """The id under which `deploy` saves a workflow of this name."""
+    return re.sub(r"^(?=\d)", "_", re.sub(r"[^A-Za-z0-9_-]+", "-", str(name or "")).strip("-"))[:64]
 
 
 def _if_match(workflow: str | Workflow, etag: str | None) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 from fastapi import Path, Query, Request
@@ -85,6 +86,18 @@ class ListQuery(PageQuery):
     labels: LABELS = None
 
 
+class ValidateQuery(BaseModel):
+    """For which workflow."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$",
+        description="The workflow that it is to be saved as: what calls this workflow is checked, too",
+    )
+
+
 class DiffQuery(BaseModel):
     """Which two versions."""
 
@@ -132,7 +145,7 @@ async def create_workflow(request: Request, query: Annotated[CreateQuery, Query(
 
     async def again(workflow_id: str) -> Response:
         record = await runtime.store.workflows.get(workflow_id)
-        response = _saved(record, await runtime.workflows.check(document.value))
+        response = _saved(record, await runtime.workflows.check(document.value, record.id))
         response.headers["location"] = f"/api/v1/workflows/{workflow_id}"
         return response
 
@@ -161,11 +174,11 @@ async def list_workflows(request: Request, query: Annotated[ListQuery, Query()])
     openapi_extra=_ANY_DOCUMENT,
     **call("read", "ValidationResult", 400, 413, 415, limited="open"),
 )
-async def validate_workflow(request: Request, query: NoQuery) -> Response:
+async def validate_workflow(request: Request, query: Annotated[ValidateQuery, Query()]) -> Response:
     """All findings at once, also for a document with errors; only a body that cannot be read is refused."""
     runtime = runtime_of(request)
     document = await document_body(request, runtime.settings)
-    issues = await runtime.workflows.check(document.value)
+    issues = await runtime.workflows.check(document.value, query.id)
     valid = not any(issue.severity == "error" for issue in issues)
     return json_response({"valid": valid, "issues": [issue.to_dict() for issue in issues]})
 
@@ -201,6 +214,19 @@ async def replace_workflow(request: Request, workflow_id: Id, query: NoQuery) ->
     reach_of(request).check_change(document.value, current.labels)
     record, issues = await runtime.workflows.replace(workflow_id, document.value, expected)
     return _saved(record, issues)
+
+
+@routes.get(
+    "/workflows/{workflow_id}/callers",
+    operation_id="list_workflow_callers",
+    summary="List the enabled workflows that name a workflow",
+    **call("read", "Callers", 404),
+)
+async def list_callers(request: Request, workflow_id: Id, query: NoQuery) -> Response:
+    """Each place in each of them: a call, a tool of an agent, a failure workflow, or a trigger that waits for its
+    end. Ids that expressions give are not known."""
+    found = await runtime_of(request).workflows.calls.callers(workflow_id)
+    return json_response({"workflow_id": workflow_id, "callers": [asdict(caller) for caller in found]})
 
 
 @routes.patch(

@@ -11,7 +11,7 @@ from aicflow.kernel.document import WorkflowDocument
 from aicflow.kernel.ids import MAX_ID_LENGTH
 from aicflow.kernel.registry import Registry
 from aicflow.language.validation.bodies import NOT_BESIDE
-from aicflow.language.validation.subject import BODIES
+from aicflow.language.validation.called import BODIES
 
 _PATTERN: Final = r"\$\{\{"
 _REFERENCE: Final[dict[str, Any]] = {

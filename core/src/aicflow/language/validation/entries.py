@@ -12,8 +12,9 @@ from aicflow.kernel.issues import Related
 from aicflow.kernel.registry import RegisteredNode
 from aicflow.kernel.values import pointer
 from aicflow.language.validation.bodies import check_body
+from aicflow.language.validation.called import BODIES
 from aicflow.language.validation.report import Report
-from aicflow.language.validation.subject import BODIES, Subject
+from aicflow.language.validation.subject import Subject
 
 
 def check_entries(subject: Subject, report: Report) -> None:

@@ -41,6 +41,12 @@ class Misfit:
     hint: str | None = None
 
     @property
+    def clause(self) -> str:
+        """What is wrong, to follow a colon."""
+        who = "the" if self.reason.startswith("field ") else "it"
+        return f"{who} {self.reason}{f' (at {self.path})' if self.path else ''}"
+
+    @property
     def message(self) -> str:
         """A sentence."""
         return f"The value {self.reason}{f' (at {self.path} inside it)' if self.path else ''}."

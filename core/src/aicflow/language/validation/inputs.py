@@ -56,10 +56,8 @@ def _check_payload(index: int, sources: Sources, report: Report) -> None:
     found = misfit(sources.payload(index), sources.input, sources.effort)
     if found is None:
         return
-    where = f" (at {found.path})" if found.path else ""
-    message = f"The trigger's payload is the input, and does not fit input_schema: it {found.reason}{where}."
-    if found.severity == "warning":
-        message = f"The trigger's payload is the input, and may not fit input_schema: it {found.reason}{where}."
+    doubt = "may not" if found.severity == "warning" else "does not"
+    message = f"The trigger's payload is the input, and {doubt} fit input_schema: {found.clause}."
     hint = "Say with input: {…} how the input is made from trigger."
     report.add(Issue(found.code, found.severity, pointer("triggers", index), message, hint))
 
@@ -78,12 +76,12 @@ def check_mapped_input(subject: Subject, site: Site, types: _Types, sources: Sou
         return
     found = misfit(type_of_template(trigger.input, types), sources.input, sources.effort)
     if found is not None:
-        report.add(Issue(found.code, found.severity, site.pointer + _written(trigger.input, found), _told(found)))
+        report.add(Issue(found.code, found.severity, site.pointer + written_part(trigger.input, found), _told(found)))
 
 
 def _told(found: Misfit) -> str:
     doubt = "may not" if found.severity == "warning" else "does not"
-    return f"The input {doubt} fit input_schema: it {found.reason}{f' (at {found.path})' if found.path else ''}."
+    return f"The input {doubt} fit input_schema: {found.clause}."
 
 
 def type_of_template(value: Any, types: _Types) -> SchemaView:
@@ -102,7 +100,7 @@ def _type_of(value: Any, path: _Path, types: _Types, on_the_way: Collection[_Pat
     return fixed_list([_type_of(item, (*path, index), types, on_the_way) for index, item in enumerate(value)])
 
 
-def _written(value: Any, found: Misfit) -> str:
+def written_part(value: Any, found: Misfit) -> str:
     """The part of the way to the misfit that is written down in the document."""
     way = ""
     for key in pointer_keys(found.path):

@@ -28,6 +28,7 @@ from aicflow.language.validation.views import (
     COUNT,
     NULL,
     STRING,
+    access,
     constant,
     fixed_list,
     item_of,
@@ -161,10 +162,29 @@ class Scope(Sources):
     def own_output(self, index: int) -> SchemaView | None:
         """What the node's type says of its output, or its body, or the param that becomes its output."""
         if not self.infers(index):
-            return super().own_output(index)
+            own = super().own_output(index)
+            return own if own is None or self.subject.callees is None else self._with_called(index, own)
         if index not in self._inferred:
             self._inferred[index] = self._inferred_output(index)
         return self._inferred[index]
+
+    def _with_called(self, index: int, own: SchemaView) -> SchemaView:
+        """The output in which a field that is the output of a workflow has its type."""
+        node, callees = self.subject.nodes[index], self.subject.callees
+        fields = own.schema.get("properties") if isinstance(own.schema, dict) else None
+        if node is None or callees is None or not isinstance(fields, dict):
+            return own
+        for name, field in fields.items():
+            mark: Any = field.get("x-aicflow", {}) if isinstance(field, dict) else {}
+            beside = mark.get("output_of")
+            workflow = node.type_params.get(beside) if isinstance(beside, str) else None
+            contract = callees.contract(workflow) if isinstance(workflow, str) else None
+            if contract is None or contract.output is ANYTHING:
+                continue
+            known = {key: access(own, key).view for key in fields}
+            known[name] = merged([contract.output, NULL]) if mark.get("nullable") else contract.output
+            return object_with(known)
+        return own
 
     def _inferred_output(self, index: int) -> SchemaView | None:
         node, registered = self.subject.nodes[index], self.subject.types[index]
@@ -185,15 +205,22 @@ class Scope(Sources):
             return object_with({"carry": result, "passes": COUNT, "done": BOOLEAN})
         return result
 
-    def param(self, index: int, name: str) -> SchemaView:
-        """The type of a param as it is written."""
-        node, site = self.subject.nodes[index], self.site_of(index)
-        if node is None or name not in node.type_params:
+    def param(self, index: int, *way: str | int) -> SchemaView:
+        """The type of a param, or of a part of one, as it is written."""
+        node = self.subject.nodes[index]
+        written: Any = None if node is None else node.type_params
+        try:
+            for key in way:
+                written = written[key]
+        except (LookupError, TypeError):
             return ANYTHING
-        written, types = node.type_params[name], {}
-        if site is not None:
-            types = {path[1:]: view for path, view in self.checked(site).types.items() if path[:1] == (name,)}
-        return type_of_template(written, types)
+        return type_of_template(written, self.types_in(index, way))
+
+    def types_in(self, index: int, way: tuple[str | int, ...]) -> dict[tuple[str | int, ...], SchemaView]:
+        """The types of the expressions inside a part of a node's params, by the way from there."""
+        site = self.site_of(index)
+        found = {} if site is None else self.checked(site).types
+        return {path[len(way) :]: view for path, view in found.items() if path[: len(way)] == way}
 
     # Bodies
 

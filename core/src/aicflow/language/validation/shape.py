@@ -14,11 +14,12 @@ from aicflow.kernel.values import pointer
 from aicflow.language.params import MOST_LISTED, location_in
 from aicflow.language.plan import body_names
 from aicflow.language.schema import check as check_schema
+from aicflow.language.validation.called import BODIES
 from aicflow.language.validation.limits import Limits
 from aicflow.language.validation.params import keys_of
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.size import check_size
-from aicflow.language.validation.subject import BODIES, Body, Subject
+from aicflow.language.validation.subject import Body, Subject
 
 MAX_NESTING = 3
 """How deep maps, repeats and groups may stand inside each other."""
@@ -63,7 +64,7 @@ def _take(subject: Subject, nodes: Sequence[NodeEntry], edges: Sequence[Edge]) -
 def _body(subject: Subject, owner: int, kind: str, entry: BodyEntry | None) -> Subject:
     """A subject for the body of a node, still without nodes."""
     raw: Mapping[str, Any] = subject.raw["nodes"][owner][kind]
-    body = subject.bodies[owner] = Subject(raw, subject.registry, subject.secret_names)
+    body = subject.bodies[owner] = Subject(raw, subject.registry, subject.secret_names, subject.callees)
     body.body = Body(subject, owner, kind)
     body.homes, body.ids = subject.homes, subject.ids
     body.trigger_ids, body.vars = subject.trigger_ids, subject.vars

@@ -8,9 +8,9 @@ from typing import Any, Final
 from aicflow_language.expr.limits import MAX_CHARACTERS
 
 from aicflow.kernel.values import pointer
+from aicflow.language.validation.called import BODIES
 from aicflow.language.validation.limits import Limits
 from aicflow.language.validation.report import Report
-from aicflow.language.validation.subject import BODIES
 
 _OPENING: Final = "${{"
 

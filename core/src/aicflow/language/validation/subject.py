@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from aicflow_language.template import Template
 
@@ -12,12 +12,10 @@ from aicflow.kernel.document import Edge, NodeEntry, Settings, TriggerEntry
 from aicflow.kernel.graph import Graph
 from aicflow.kernel.registry import RegisteredNode, RegisteredTrigger, Registry
 from aicflow.kernel.values import pointer
+from aicflow.language.validation.called import Callees
 from aicflow.language.validation.paths import Paths
 
 type Place = Literal["node", "output", "trigger", "trigger-params", "concurrency", "key", "while"]
-
-BODIES: Final = ("map", "repeat", "group")
-"""The keys under which a node has a body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,8 @@ class Subject:
     raw: Mapping[str, Any]
     registry: Registry
     secret_names: Collection[str] | None
+    callees: Callees | None = None
+    """The workflows that it may call; None when nothing is known of any."""
     nodes: list[NodeEntry | None] = field(default_factory=list)
     edges: list[Edge | None] = field(default_factory=list)
     triggers: list[TriggerEntry | None] = field(default_factory=list)

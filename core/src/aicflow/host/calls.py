@@ -1,0 +1,148 @@
+"""Workflows that start each other: those that a document names, and those that name it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from aicflow.kernel.errors import NotFound
+from aicflow.kernel.issues import Issue
+from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowStore
+from aicflow.kernel.registry import Registry
+from aicflow.language.validation import Contract, Limits, Workflows, calls_of, contract_of, validate
+
+_MOST_READ: Final = 200
+_MOST_TOLD: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A place in an enabled workflow that names another one: to call it (`call`), or to be started when it ends
+    (`trigger`)."""
+
+    workflow_id: str
+    name: str
+    pointer: str
+    kind: str
+
+
+class Calls:
+    """What saved workflows say of each other."""
+
+    def __init__(self, workflows: WorkflowStore, registry: Registry, limits: Limits | None, threads: Executor) -> None:
+        self._workflows = workflows
+        self._registry = registry
+        self._limits = limits
+        self._threads = threads
+
+    async def around(self, document: Any, workflow_id: str | None) -> Workflows:
+        """The workflows that a document names, and those that they name; the document itself among them."""
+        found: dict[str, Any] = {} if workflow_id is None else {workflow_id: document}
+        missing: set[str] = set()
+        waiting = [call.workflow for call in calls_of(document, self._registry)]
+        for name in waiting:  # grows while it is read
+            if name in found or name in missing:
+                continue
+            if len(found) + len(missing) >= _MOST_READ:
+                return Workflows(found, complete=False, own=workflow_id)
+            try:
+                found[name] = (await self._workflows.get(name)).document
+            except NotFound:
+                missing.add(name)
+                continue
+            waiting += [call.workflow for call in calls_of(found[name], self._registry)]
+        return Workflows(found, own=workflow_id)
+
+    async def callers(self, workflow_id: str) -> list[Caller]:
+        """Where enabled workflows name this one, by their ids. Raises NotFound."""
+        await self._workflows.get(workflow_id)
+        return [
+            Caller(record.id, record.name, call.pointer, "call" if call.starts else "trigger")
+            for record in await self._naming(workflow_id)
+            for call in calls_of(record.document, self._registry)
+            if call.workflow == workflow_id
+        ]
+
+    async def _naming(self, workflow_id: str) -> list[WorkflowRecord]:
+        records = await self._workflows.active()
+
+        def those() -> list[WorkflowRecord]:
+            found = [
+                record
+                for record in records
+                if any(call.workflow == workflow_id for call in calls_of(record.document, self._registry))
+            ]
+            return sorted(found, key=lambda record: record.id)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, those)
+
+    async def broken_by(self, workflow_id: str, document: Any) -> list[Issue]:
+        """Warnings for what other workflows find wrong only once this document is the workflow's."""
+        try:
+            before = (await self._workflows.get(workflow_id)).document
+        except NotFound:
+            before = None
+        if before == document:
+            return []
+        loop = asyncio.get_running_loop()
+        known = await self.around(document, workflow_id)
+        own = known if before is None else replace(known, documents={**known.documents, workflow_id: before})
+        new = await loop.run_in_executor(self._threads, self._contract, document, known)
+        old = None if before is None else await loop.run_in_executor(self._threads, self._contract, before, own)
+        if old is not None and _same(old, new):
+            return []
+        at = "" if old is None else _changed(old, new, document)
+        found: list[Issue] = []
+        for record in await self._naming(workflow_id):
+            if record.id == workflow_id:
+                continue
+            around = await self.around(record.document, record.id)
+            issues = await loop.run_in_executor(
+                self._threads, self._new_in, record, around, workflow_id, before, document
+            )
+            found += [
+                Issue(
+                    "call.broken-caller",
+                    "warning",
+                    at,
+                    f"Workflow {record.name!r} ({record.id}) does not fit this: at {issue.pointer}: {issue.message}",
+                    issue.hint,
+                )
+                for issue in issues
+            ]
+            if len(found) >= _MOST_TOLD:
+                break
+        return found[:_MOST_TOLD]
+
+    def _contract(self, document: Any, known: Workflows) -> Contract:
+        return contract_of(document, self._registry, known, self._limits)
+
+    def _new_in(
+        self, record: WorkflowRecord, around: Workflows, workflow_id: str, before: Any, document: Any
+    ) -> Sequence[Issue]:
+        """What is wrong with a workflow once another has this document, and was not before."""
+        others = {name: one for name, one in around.documents.items() if name != workflow_id}
+        old = others if before is None else {**others, workflow_id: before}
+        known = set(self._found(record, replace(around, documents=old)))
+        now = self._found(record, replace(around, documents={**others, workflow_id: document}))
+        return [issue for issue in now if issue not in known and issue.code != "call.circle"]
+
+    def _found(self, record: WorkflowRecord, around: Workflows) -> list[Issue]:
+        return validate(record.document, self._registry, limits=self._limits, workflows=around)
+
+
+def _same(old: Contract, new: Contract) -> bool:
+    return all(
+        one.schema == other.schema and one.document.schema == other.document.schema
+        for one, other in ((old.input, new.input), (old.output, new.output))
+    )
+
+
+def _changed(old: Contract, new: Contract, document: Any) -> str:
+    """The part of the document that the difference stands in."""
+    if old.output.schema == new.output.schema:
+        return "/input_schema" if "input_schema" in document else ""
+    return "/output" if old.input.schema == new.input.schema and "output" in document else ""
