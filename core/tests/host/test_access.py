@@ -267,6 +267,28 @@ def saves_workflows(site: Site, client: httpx2.Client) -> None:
     assert "of workflow" in site.host.client.put("/workflows/mine", json=taken, headers=etag).text
 
 
+def validates_calls(site: Site, client: httpx2.Client) -> None:
+    def calling(name: str) -> dict[str, Any]:
+        node = {"id": "call", "type": "workflow.call", "params": {"workflow": name, "input": 1}}
+        return {"aicflow": 1, "name": "calls", "nodes": [node]}
+
+    def found(of: httpx2.Client, name: str, query: str = "") -> Any:
+        return of.post(f"/workflows/validate{query}", json=calling(name)).json()["issues"]
+
+    assert found(client, "mine") == []
+    assert found(client, "theirs")[0]["message"] == "There is no workflow 'theirs'."
+    assert found(site.host.client, "theirs") == []
+    taking = {"input_schema": {"type": "string"}, "triggers": []}
+    if site.host.client.get("/workflows/caller").status_code == 404:
+        site.host.save(calling("mine"), id="caller")
+    stricter = {**document("mine"), **taking}
+    told = site.host.client.post("/workflows/validate?id=mine", json=stricter).json()["issues"]
+    assert "caller" in str(told)
+    assert client.post("/workflows/validate?id=mine", json=stricter).json()["issues"] == []
+    assert client.get("/workflows/mine/callers").json()["callers"] == []
+    assert len(site.host.client.get("/workflows/mine/callers").json()["callers"]) == 1
+
+
 def starts_executions(site: Site, client: httpx2.Client) -> None:
     answers = [client.post("/executions", json={"workflow_id": name, "input": 1}) for name in ("theirs", "nobody")]
     assert [one.status_code for one in answers] == [404, 404]
@@ -336,6 +358,7 @@ def streams_everything(site: Site, client: httpx2.Client) -> None:
 FILTERED: dict[str, Callable[[Site, httpx2.Client], None]] = {
     "GET /api/v1/workflows": lists_workflows,
     "POST /api/v1/workflows": saves_workflows,
+    "POST /api/v1/workflows/validate": validates_calls,
     "POST /api/v1/executions": starts_executions,
     "GET /api/v1/executions": lists_executions,
     "POST /api/v1/executions/bulk-cancel": acts_in_bulk("bulk-cancel"),

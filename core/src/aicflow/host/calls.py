@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.issues import Issue
+from aicflow.kernel.ports.executions import WorkflowLimit
 from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowStore
 from aicflow.kernel.registry import Registry
 from aicflow.language.validation import Contract, Limits, Workflows, calls_of, contract_of, validate
+from aicflow.store.checks import is_within
 
 _MOST_READ: Final = 200
 _MOST_TOLD: Final = 20
@@ -30,7 +32,8 @@ class Caller:
 
 
 class Calls:
-    """What saved workflows say of each other."""
+    """What saved workflows say of each other. `within`: nothing is said of workflows that are not, as if they were not
+    there."""
 
     def __init__(self, workflows: WorkflowStore, registry: Registry, limits: Limits | None, threads: Executor) -> None:
         self._workflows = workflows
@@ -38,7 +41,7 @@ class Calls:
         self._limits = limits
         self._threads = threads
 
-    async def around(self, document: Any, workflow_id: str | None) -> Workflows:
+    async def around(self, document: Any, workflow_id: str | None, within: WorkflowLimit | None = None) -> Workflows:
         """The workflows that a document names, and those that they name; the document itself among them."""
         found: dict[str, Any] = {} if workflow_id is None else {workflow_id: document}
         missing: set[str] = set()
@@ -48,47 +51,53 @@ class Calls:
                 continue
             if len(found) + len(missing) >= _MOST_READ:
                 return Workflows(found, complete=False, own=workflow_id)
-            try:
-                found[name] = (await self._workflows.get(name)).document
-            except NotFound:
+            record = await self._find(name, within)
+            if record is None:
                 missing.add(name)
                 continue
+            found[name] = record.document
             waiting += [call.workflow for call in calls_of(found[name], self._registry)]
         return Workflows(found, own=workflow_id)
 
-    async def callers(self, workflow_id: str) -> list[Caller]:
+    async def _find(self, workflow_id: str, within: WorkflowLimit | None) -> WorkflowRecord | None:
+        try:
+            record = await self._workflows.get(workflow_id)
+        except NotFound:
+            return None
+        return record if is_within(record.id, record.labels, within) else None
+
+    async def callers(self, workflow_id: str, within: WorkflowLimit | None = None) -> list[Caller]:
         """Where enabled workflows name this one, by their ids. Raises NotFound."""
         await self._workflows.get(workflow_id)
         return [
             Caller(record.id, record.name, call.pointer, "call" if call.starts else "trigger")
-            for record in await self._naming(workflow_id)
+            for record in await self._naming(workflow_id, within)
             for call in calls_of(record.document, self._registry)
             if call.workflow == workflow_id
         ]
 
-    async def _naming(self, workflow_id: str) -> list[WorkflowRecord]:
+    async def _naming(self, workflow_id: str, within: WorkflowLimit | None) -> list[WorkflowRecord]:
         records = await self._workflows.active()
 
         def those() -> list[WorkflowRecord]:
             found = [
                 record
                 for record in records
-                if any(call.workflow == workflow_id for call in calls_of(record.document, self._registry))
+                if is_within(record.id, record.labels, within)
+                and any(call.workflow == workflow_id for call in calls_of(record.document, self._registry))
             ]
             return sorted(found, key=lambda record: record.id)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, those)
 
-    async def broken_by(self, workflow_id: str, document: Any) -> list[Issue]:
+    async def broken_by(self, workflow_id: str, document: Any, within: WorkflowLimit | None) -> list[Issue]:
         """Warnings for what other workflows find wrong only once this document is the workflow's."""
-        try:
-            before = (await self._workflows.get(workflow_id)).document
-        except NotFound:
-            before = None
+        current = await self._find(workflow_id, None)
+        before = None if current is None else current.document
         if before == document:
             return []
         loop = asyncio.get_running_loop()
-        known = await self.around(document, workflow_id)
+        known = await self.around(document, workflow_id, within)
         own = known if before is None else replace(known, documents={**known.documents, workflow_id: before})
         new = await loop.run_in_executor(self._threads, self._contract, document, known)
         old = None if before is None else await loop.run_in_executor(self._threads, self._contract, before, own)
@@ -96,10 +105,10 @@ class Calls:
             return []
         at = "" if old is None else _changed(old, new, document)
         found: list[Issue] = []
-        for record in await self._naming(workflow_id):
+        for record in await self._naming(workflow_id, within):
             if record.id == workflow_id:
                 continue
-            around = await self.around(record.document, record.id)
+            around = await self.around(record.document, record.id, within)
             issues = await loop.run_in_executor(
                 self._threads, self._new_in, record, around, workflow_id, before, document
             )

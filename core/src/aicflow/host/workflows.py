@@ -15,7 +15,7 @@ from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import WorkflowInvalid
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.issues import Issue
-from aicflow.kernel.ports.executions import Idempotency
+from aicflow.kernel.ports.executions import Idempotency, WorkflowLimit
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Registry
@@ -54,16 +54,19 @@ class WorkflowService:
         """Let go of the threads; checks under way end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def check(self, document: Any, workflow_id: str | None = None) -> list[Issue]:
-        """All findings about a document, with those of workflows that call it when it is to be that of `workflow_id`.
+    async def check(
+        self, document: Any, workflow_id: str | None = None, within: WorkflowLimit | None = None
+    ) -> list[Issue]:
+        """All findings about a document, with those of workflows that call it when it is to be that of `workflow_id`;
+        nothing is said of workflows that are not `within` what the caller reaches.
         In a thread: a large one takes a second, and a node type's own check may take several. Not in the event loop's
         threads, which other work (looking up names) cannot wait for."""
         names = await self._secrets.names()
-        around = await self.calls.around(document, workflow_id)
+        around = await self.calls.around(document, workflow_id, within)
         call = partial(validate, document, self._registry, secret_names=names, limits=self._limits, workflows=around)
         found = await asyncio.get_running_loop().run_in_executor(self._threads, call)
         if workflow_id is not None and all(issue.severity != "error" for issue in found):
-            found += await self.calls.broken_by(workflow_id, document)
+            found += await self.calls.broken_by(workflow_id, document, within)
         return found
 
     async def compare(self, old: Any, new: Any) -> Diff:
@@ -71,9 +74,9 @@ class WorkflowService:
         call = partial(diff, old, new, self._registry)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
-    async def _checked(self, document: Any, workflow_id: str | None) -> list[Issue]:
+    async def _checked(self, document: Any, workflow_id: str | None, within: WorkflowLimit | None) -> list[Issue]:
         """The warnings of a document without errors. Raises WorkflowInvalid."""
-        issues = await self.check(document, workflow_id)
+        issues = await self.check(document, workflow_id, within)
         if any(issue.severity == "error" for issue in issues):
             raise WorkflowInvalid(issues)
         return issues
@@ -90,9 +93,10 @@ class WorkflowService:
         workflow_id: str | None = None,
         enabled: bool = True,
         idempotency: Idempotency | None = None,
+        within: WorkflowLimit | None = None,
     ) -> tuple[WorkflowRecord, list[Issue]]:
         """Save a new workflow. Raises WorkflowInvalid, Conflict, KeyUsed."""
-        issues = await self._checked(document, workflow_id)
+        issues = await self._checked(document, workflow_id, within)
         now = self._clock.now()
         workflow_id = workflow_id or new_id("wf", now)
         async with self._lock:
@@ -106,10 +110,14 @@ class WorkflowService:
         return record, issues
 
     async def replace(
-        self, workflow_id: str, document: Any, expected_revision: int | None
+        self,
+        workflow_id: str,
+        document: Any,
+        expected_revision: int | None,
+        within: WorkflowLimit | None = None,
     ) -> tuple[WorkflowRecord, list[Issue]]:
         """Save a new version. Raises NotFound, WorkflowInvalid, Conflict."""
-        issues = await self._checked(document, workflow_id)
+        issues = await self._checked(document, workflow_id, within)
         async with self._lock:
             current = await self._store.workflows.get(workflow_id)
             if current.enabled:
@@ -122,19 +130,26 @@ class WorkflowService:
         return record, issues
 
     async def add_draft(
-        self, workflow_id: str, document: Any, *, idempotency: Idempotency | None = None
+        self,
+        workflow_id: str,
+        document: Any,
+        *,
+        idempotency: Idempotency | None = None,
+        within: WorkflowLimit | None = None,
     ) -> WorkflowVersion:
         """Keep a new version that does not become the current one. Raises NotFound, WorkflowInvalid, KeyUsed."""
-        await self._checked(document, workflow_id)
+        await self._checked(document, workflow_id, within)
         return await self._store.workflows.add_draft(
             workflow_id, document, now=self._clock.now(), idempotency=idempotency
         )
 
-    async def restore(self, workflow_id: str, version: int) -> tuple[WorkflowRecord, list[Issue]]:
+    async def restore(
+        self, workflow_id: str, version: int, within: WorkflowLimit | None = None
+    ) -> tuple[WorkflowRecord, list[Issue]]:
         """Make an old version's document the newest version. It must be valid today. Raises as `replace`."""
         await self._store.workflows.get(workflow_id)  # versions outlive their workflow, but cannot revive it
         old = await self._store.workflows.version(workflow_id, version)
-        return await self.replace(workflow_id, old.document, None)
+        return await self.replace(workflow_id, old.document, None, within)
 
     async def set_enabled(self, workflow_id: str, enabled: bool, expected_revision: int | None) -> WorkflowRecord:
         """Switch on or off. Raises NotFound, WorkflowInvalid (conflicting triggers), Conflict."""

@@ -135,17 +135,19 @@ async def create_workflow(request: Request, query: Annotated[CreateQuery, Query(
     """The document is validated first; one with errors is refused with all of them and nothing is stored."""
     runtime = runtime_of(request)
     document = await document_body(request, runtime.settings)
-    reach_of(request).check_new(document.value, query.id)
+    reach = reach_of(request)
+    reach.check_new(document.value, query.id)
+    within = reach.within
 
     async def act(key: Idempotency | None) -> Response:
         made = await runtime.workflows.create(
-            document.value, workflow_id=query.id, enabled=query.enabled, idempotency=key
+            document.value, workflow_id=query.id, enabled=query.enabled, idempotency=key, within=within
         )
         return _saved(*made, 201)
 
     async def again(workflow_id: str) -> Response:
         record = await runtime.store.workflows.get(workflow_id)
-        response = _saved(record, await runtime.workflows.check(document.value, record.id))
+        response = _saved(record, await runtime.workflows.check(document.value, record.id, within))
         response.headers["location"] = f"/api/v1/workflows/{workflow_id}"
         return response
 
@@ -172,13 +174,13 @@ async def list_workflows(request: Request, query: Annotated[ListQuery, Query()])
     "/workflows/validate",
     summary="Validate a document without saving it",
     openapi_extra=_ANY_DOCUMENT,
-    **call("read", "ValidationResult", 400, 413, 415, limited="open"),
+    **call("read", "ValidationResult", 400, 413, 415, limited="filtered"),
 )
 async def validate_workflow(request: Request, query: Annotated[ValidateQuery, Query()]) -> Response:
     """All findings at once, also for a document with errors; only a body that cannot be read is refused."""
     runtime = runtime_of(request)
     document = await document_body(request, runtime.settings)
-    issues = await runtime.workflows.check(document.value, query.id)
+    issues = await runtime.workflows.check(document.value, query.id, reach_of(request).within)
     valid = not any(issue.severity == "error" for issue in issues)
     return json_response({"valid": valid, "issues": [issue.to_dict() for issue in issues]})
 
@@ -211,8 +213,9 @@ async def replace_workflow(request: Request, workflow_id: Id, query: NoQuery) ->
     current = await runtime.store.workflows.get(workflow_id)
     expected = expected_revision(request.headers.get("if-match"), current, required=True)
     document = await document_body(request, runtime.settings)
-    reach_of(request).check_change(document.value, current.labels)
-    record, issues = await runtime.workflows.replace(workflow_id, document.value, expected)
+    reach = reach_of(request)
+    reach.check_change(document.value, current.labels)
+    record, issues = await runtime.workflows.replace(workflow_id, document.value, expected, reach.within)
     return _saved(record, issues)
 
 
@@ -225,7 +228,7 @@ async def replace_workflow(request: Request, workflow_id: Id, query: NoQuery) ->
 async def list_callers(request: Request, workflow_id: Id, query: NoQuery) -> Response:
     """Each place in each of them: a call, a tool of an agent, a failure workflow, or a trigger that waits for its
     end. Ids that expressions give are not known."""
-    found = await runtime_of(request).workflows.calls.callers(workflow_id)
+    found = await runtime_of(request).workflows.calls.callers(workflow_id, reach_of(request).within)
     return json_response({"workflow_id": workflow_id, "callers": [asdict(caller) for caller in found]})
 
 
@@ -278,7 +281,9 @@ async def create_draft(request: Request, workflow_id: Id, query: NoQuery) -> Res
         return json_response(version_view(version), status, headers)
 
     async def act(key: Idempotency | None) -> Response:
-        return response(await runtime.workflows.add_draft(workflow_id, document.value, idempotency=key), 201)
+        return response(
+            await runtime.workflows.add_draft(workflow_id, document.value, idempotency=key, within=reach.within), 201
+        )
 
     async def again(number: str) -> Response:
         return response(await runtime.store.workflows.version(workflow_id, int(number)), 200)
@@ -321,7 +326,7 @@ async def restore_version(request: Request, workflow_id: Id, version: Version, q
     if reach.within is not None:
         old = await runtime.store.workflows.version(workflow_id, version)
         reach.check_change(old.document, (await runtime.store.workflows.get(workflow_id)).labels)
-    record, issues = await runtime.workflows.restore(workflow_id, version)
+    record, issues = await runtime.workflows.restore(workflow_id, version, reach.within)
     return _saved(record, issues)
 
 
