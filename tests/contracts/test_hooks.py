@@ -29,6 +29,7 @@ PORTS = (
     ports.IdempotencyStore,
     ports.NodeSettingStore,
     ports.StateStore,
+    ports.FileStore,
     ports.Maintenance,
     ports.SignalBus,
 )

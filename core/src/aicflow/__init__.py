@@ -7,7 +7,7 @@ from aicflow_language.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from aicflow.function import node
-    from aicflow.kernel.context import Answer, Context
+    from aicflow.kernel.context import Answer, Context, File, Files
     from aicflow.kernel.document import WorkflowDocument
     from aicflow.kernel.errors import (
         AICFlowError,
@@ -47,6 +47,8 @@ __all__ = [
     "Execution",
     "Exit",
     "FailureReport",
+    "File",
+    "Files",
     "Fired",
     "HeaderText",
     "InputInvalid",
@@ -96,7 +98,7 @@ if not TYPE_CHECKING:  # for type checkers, a name that does not exist is an err
     __getattr__ = lazy_names(
         __name__,
         **{
-            "kernel.context": "Answer Context",
+            "kernel.context": "Answer Context File Files",
             "kernel.document": "WorkflowDocument",
             "kernel.errors": "AICFlowError Conflict InputInvalid NodeError NotFound PermanentError StepTimeout"
             " StoreUnavailable TransientError WorkflowInvalid",

@@ -53,6 +53,8 @@ from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import (
     ApiKeyRecord,
     EventStore,
+    FileRecord,
+    FileStore,
     IdempotencyStore,
     KeyStore,
     NodeSetting,
@@ -98,6 +100,8 @@ __all__ = [
     "ExecutionStatus",
     "ExecutionStore",
     "FailureReport",
+    "FileRecord",
+    "FileStore",
     "Fire",
     "Graph",
     "Idempotency",

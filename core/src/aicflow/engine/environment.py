@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from aicflow.engine.files import Files
 from aicflow.engine.hub import Hub
 from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.options import EngineOptions
@@ -34,6 +35,7 @@ class Environment:
     worker: str
     wake: Callable[[], None]
     seal: Seal
+    files: Files | None = None
     chance: random.Random = field(default_factory=random.Random)
 
     def hint(self, kind: str, execution_id: str = "") -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from aicflow.engine.bulk import BulkItem, BulkOutcome, in_bulk
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
+from aicflow.engine.files import Files
 from aicflow.engine.hub import Admits, Hub
 from aicflow.engine.inside import ITEM_STATUSES, Item, read_items, read_steps
 from aicflow.engine.log import SEALED, read_events
@@ -61,8 +62,10 @@ class Executions(Starter):
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         server_secret: bytes | None = None,
+        files: Files | None = None,
     ) -> None:
         self.store = store
+        self.files = files
         self.options = options or EngineOptions()
         self.clock: Clock = clock or SystemClock()
         self.secrets = secrets or Secrets()
@@ -89,6 +92,7 @@ class Executions(Starter):
             worker=new_id(f"{socket.gethostname()}-{getpid()}", self.clock.now()),
             wake=self.wake,
             seal=Seal(server_secret),
+            files=files,
         )
         plans = PlanCache(store.workflows, registry)
         children = Children(env, start=self.start, cancel=self.cancel, deliver=self.deliver)
@@ -110,6 +114,8 @@ class Executions(Starter):
             await asyncio.wait({self._listener})
         await self._worker.stop()
         await self.nodes.close()
+        if self.files is not None:
+            await self.files.close()
         await self._observers.stop()
 
     def engine(self, name: str) -> Engine:

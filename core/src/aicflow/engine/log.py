@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from aicflow.engine.environment import Environment
+from aicflow.engine.files import files_in
 from aicflow.engine.masking import Mask
 from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.errors import StaleClaim
@@ -233,6 +234,7 @@ class ExecutionLog:
         consumed, self._consumed = self._consumed, []
         items, self._items = self._items, []
         subscriptions, self._subscriptions = self._subscriptions, []
+        last = projection.output if projection is not None and projection.output is not None else b""
         busy = self._busy = asyncio.get_running_loop().create_future()
         try:
             batch = EventBatch(self.committed + 1, events)
@@ -246,6 +248,7 @@ class ExecutionLog:
                 consumed,
                 items,
                 subscriptions,
+                files_in(*events, *outputs.values(), *(item.output for item in items if item.output is not None), last),
             )
             appended = await retry_while_unavailable(append, self._execution.id)
         except BaseException:

@@ -11,6 +11,7 @@ from aicflow_language.suggest import did_you_mean
 from aicflow_language.template import compile_template
 
 from aicflow.engine.environment import Environment
+from aicflow.engine.files import files_in
 from aicflow.engine.log import read_history
 from aicflow.engine.nodes.params import resolved
 from aicflow.engine.run.items import read_items
@@ -272,14 +273,16 @@ class Starter:
                 outputs[node_id] = encoded
                 body = head + b',"output_stored":true,"output_size":' + str(len(encoded)).encode() + b"}"
             events.append(encode_event(len(events) + 1, now, "step.succeeded", execution_id, node_id, 1, body))
+        encoded_input = dumps(input)
+        started_by = dumps({name: value for name in _TRIGGER if (value := getattr(trigger, name)) is not None})
         new = NewExecution(
             id=execution_id,
             workflow_id=plan.workflow_id,
             version=plan.version,
             created_at=now,
             events=EventBatch(1, events),
-            input=dumps(input),
-            trigger=dumps({name: value for name in _TRIGGER if (value := getattr(trigger, name)) is not None}),
+            input=encoded_input,
+            trigger=started_by,
             engine=engine or plan.document.settings.engine,
             priority=priority,
             available_at=now,
@@ -292,6 +295,9 @@ class Starter:
             parent_call=trigger.parent_call or 0,
             outputs=outputs,
             items=items,
+            files=files_in(
+                *events, *outputs.values(), *(item.output or b"" for item in items), encoded_input, started_by
+            ),
             started_at=None if begun is None else now,
         )
         created = await env.store.executions.create(

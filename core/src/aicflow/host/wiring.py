@@ -16,6 +16,7 @@ from aicflow.kernel.records import SecretRuntime
 
 if TYPE_CHECKING:
     from aicflow.engine import Executions
+    from aicflow.engine.files import Files
     from aicflow.engine.options import EngineOptions
     from aicflow.engine.secrets import Secrets
     from aicflow.kernel.clock import Clock
@@ -90,10 +91,17 @@ def make_executions(
     observers: Sequence[Any] = (),
     clock: Clock | None = None,
     server_secret: bytes | None = None,
+    files: Files | None = None,
 ) -> Executions:
-    """The engine's facade over an open store. Raises AICFlowError for an unknown engine."""
+    """The engine's facade over an open store; without `files`, those of its executions are gone when it closes. Raises
+    AICFlowError for an unknown engine."""
     from aicflow.engine import Executions
+    from aicflow.engine.clock import SystemClock
+    from aicflow.engine.files import Files
     from aicflow.host.logs import mask_logs
+    from aicflow.store.contents import TemporaryContents
+
+    clock = clock or SystemClock()
 
     executions = Executions(
         store,
@@ -104,6 +112,7 @@ def make_executions(
         observers=[*plugins.collect("aicflow_observers"), *observers],
         clock=clock,
         server_secret=server_secret,
+        files=files or Files(store.files, TemporaryContents(), clock),
     )
     mask_logs(executions.secrets.mask)
     return executions

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from aicflow.kernel.serialization import Instant, Record
 
@@ -72,6 +76,41 @@ class State(Protocol):
         ...
 
 
+class File(BaseModel):
+    """A file, known by the SHA-256 of its content; in JSON `{"$blob": …, "size": …, "type": …, "name": …}`."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        populate_by_name=True,
+        serialize_by_alias=True,
+        json_schema_serialization_defaults_required=True,
+        json_schema_extra={"x-aicflow": {"file": True}},
+    )
+    sha256: str = Field(alias="$blob", pattern="^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+    type: str = "application/octet-stream"
+    name: str | None = None
+
+
+class Files(Protocol):
+    """The contents of files. Each raises PermanentError: `file-not-found` for one that is not kept."""
+
+    def read(self, file: File, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """From `start` up to before `end`, in chunks of at most 1 MiB."""
+        ...
+
+    def path(self, file: File) -> AbstractAsyncContextManager[Path]:
+        """A local path, only to be read and only meanwhile, for libraries that seek."""
+        ...
+
+    async def write(
+        self, chunks: AsyncIterable[bytes] | bytes, *, name: str | None = None, type: str | None = None
+    ) -> File:
+        """Keep a file as long as the execution is kept. Durable when it returns. Raises PermanentError
+        (`file-too-large`, `files-full`); then nothing is kept."""
+        ...
+
+
 class Context(Protocol):
     """One attempt of one step.
 
@@ -112,6 +151,8 @@ class Context(Protocol):
     def nodes(self) -> NodeCaller: ...
     @property
     def state(self) -> State: ...
+    @property
+    def files(self) -> Files: ...
 
     def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
         """Keep a line in the execution's history (`step.log`)."""

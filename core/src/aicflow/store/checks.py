@@ -10,7 +10,7 @@ from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import Conflict, NotFound
 from aicflow.kernel.execution import TERMINAL_STATUSES
 from aicflow.kernel.ports.executions import EventBatch, Labels, Projection, StoredAnswer, WorkflowLimit
-from aicflow.kernel.ports.tables import ApiKeyRecord
+from aicflow.kernel.ports.tables import ApiKeyRecord, FileRecord
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import now
 
@@ -69,6 +69,26 @@ def rotated_key(record: ApiKeyRecord | None, key_id: str, key_hash: str, previou
     if record.revoked_at is not None:
         raise Conflict(f"API key {key_id!r} is revoked.", hint="Create a new one.")
     return replace(record, hash=key_hash, previous_hash=record.hash, previous_expires_at=previous_expires_at)
+
+
+def check_quota(file: FileRecord, total: int, quota: int | None) -> None:
+    """Raises Conflict when the file has no room beside those that are there."""
+    if quota is not None and total + file.size > quota:
+        raise Conflict(
+            f"There is no room for {file.size:,} bytes: files have {total:,} of {quota:,} bytes already.",
+            code="files-full",
+            hint="Delete files or executions that hold them, or raise AICFLOW_FILES_QUOTA.",
+        )
+
+
+def file_in_use(file: FileRecord) -> Conflict:
+    """The error of whoever would remove a file that executions hold."""
+    many = f"{file.executions} executions hold" if file.executions > 1 else "An execution holds"
+    return Conflict(
+        f"{many} the file {file.sha256}.",
+        code="file-in-use",
+        hint="It is removed with the last execution that holds it.",
+    )
 
 
 def check_limit(limit: int) -> None:

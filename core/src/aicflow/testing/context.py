@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from aicflow.kernel.context import Answer, LogLevel, StateEntry
+from aicflow.kernel.context import Answer, Files, LogLevel, StateEntry
 from aicflow.kernel.errors import NodeError, NotFound, PermanentError
 from aicflow.kernel.node import Exit, NodeType, StartChild, Wait, output_adapter
 from aicflow.language.params import checked_params
@@ -107,6 +108,22 @@ class RecordingState:
         return current
 
 
+def temporary_files() -> Files:
+    """Files in a folder that is gone with them."""
+    from aicflow.engine import files as engine
+    from aicflow.engine.clock import SystemClock
+    from aicflow.store.contents import TemporaryContents
+    from aicflow.store.tables.files import TableFiles
+
+    async def commit() -> None:
+        """Nothing is kept longer than the test."""
+
+    contents = TemporaryContents()
+    files = engine.StepFiles(engine.Files(TableFiles(commit, {}), contents, SystemClock()), "ex_test")
+    weakref.finalize(files, contents.close)
+    return files
+
+
 @dataclass
 class RecordingContext:
     """A context that keeps what the node said, for tests. Secrets come from the given mapping."""
@@ -126,6 +143,7 @@ class RecordingContext:
     masked: list[str] = field(default_factory=list)
     cancelled: bool = False
     untrusted: bool = False
+    files: Files = field(default_factory=temporary_files)
 
     def __post_init__(self) -> None:
         self.nodes = NodeTable(self.types, self)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
+from aicflow.engine.files import StepFiles
 from aicflow.engine.masking import Mask
 from aicflow.engine.nodes.outputs import as_json
 from aicflow.engine.nodes.pool import NodePool
@@ -36,6 +37,7 @@ class StepRun(Protocol):
     secrets: Secrets
     workflows: WorkflowStore
     state: StateStore
+    files: StepFiles
     options: EngineOptions
     mask: Mask
     seal: Seal
@@ -91,6 +93,11 @@ class StepContext:
             run = self._run
             self._state = StepState(run.state, run.workflow_id, run.execution_id, self.idempotency_key)
         return self._state
+
+    @property
+    def files(self) -> StepFiles:
+        """The contents of files."""
+        return self._run.files
 
     def enter_thread(self) -> None:
         """From now on it is used in another thread than the event loop's."""

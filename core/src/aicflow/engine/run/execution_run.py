@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from aicflow.engine.environment import Environment
+from aicflow.engine.files import StepFiles
 from aicflow.engine.log import ExecutionLog
 from aicflow.engine.masking import DeltaMask, Mask
 from aicflow.engine.native import walk_graph
@@ -51,6 +52,7 @@ class ExecutionRun:
         self.children = children
         self.execution = execution = claimed.execution
         self.execution_id = execution.id
+        self.files = StepFiles(env.files, execution.id)
         self.workflow_id = execution.workflow_id
         self.traceparent = execution.trigger.traceparent
         self.stop_reason: Stop | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -88,7 +88,8 @@ class ItemResult:
 @dataclass(slots=True)
 class NewExecution:
     """An accepted execution. `input` and `trigger` are encoded JSON. `events` holds its first events, from seq 1;
-    with `started_at`, it is born claimed and they tell of its start."""
+    with `started_at`, it is born claimed and they tell of its start. `files`: what it holds of the files that are
+    there (`FileStore`)."""
 
     id: str
     workflow_id: str
@@ -110,6 +111,7 @@ class NewExecution:
     outputs: Mapping[str, bytes] = field(default_factory=dict)
     started_at: float | None = None
     items: Sequence[ItemResult] = ()
+    files: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -242,6 +244,7 @@ class ExecutionStore(Protocol):
         consumed: Sequence[tuple[str, int]] = (),
         items: Sequence[ItemResult] = (),
         subscriptions: Sequence[Subscription] = (),
+        files: Collection[str] = (),
     ) -> Appended:
         """Append the batch, if the claim `epoch` still holds and `batch.first_seq` follows the last event, and update
         the projection. `outputs` are step outputs too large for events, by node id; `consumed` are the waits, as node
@@ -251,7 +254,7 @@ class ExecutionStore(Protocol):
         waiting or terminal projection ends the claim; an execution that becomes waiting while it has an answer or a
         cancel request is claimable at once. The terminal projection of an execution with a `parent_node_id` gives the
         wait `parent_call` of that step of its parent, unless the parent has ended, the answer `{"child": id}` in the
-        same transaction, which makes the parent claimable if it waits.
+        same transaction, which makes the parent claimable if it waits. `files` are held from now on, if they are there.
         Raises StaleClaim; then nothing was written. A repeat, with the same epoch and the same events as are stored
         under their numbers, does nothing and returns: so a store, or its caller, that lost the answer to a write just
         writes again."""

@@ -9,6 +9,7 @@ from aicflow.kernel.ports.maintenance import Maintenance
 from aicflow.kernel.ports.signals import SignalBus
 from aicflow.kernel.ports.tables import (
     EventStore,
+    FileStore,
     IdempotencyStore,
     KeyStore,
     NodeSettingStore,
@@ -40,6 +41,8 @@ class Store(Protocol):
     def node_settings(self) -> NodeSettingStore: ...
     @property
     def state(self) -> StateStore: ...
+    @property
+    def files(self) -> FileStore: ...
     @property
     def maintenance(self) -> Maintenance: ...
     @property

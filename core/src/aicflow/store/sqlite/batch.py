@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from asyncio import Future
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from importlib.resources import files
@@ -38,7 +38,7 @@ LARGE: Final = 16_384
 """From so many bytes on a value is kept once, however often it is stored."""
 
 _CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP, _ITEMS, _NO_ITEMS = 1, 2, 3, 4, 5, 6, 7, 8, 9
-_SUBSCRIBE: Final = 10
+_SUBSCRIBE, _HOLD = 10, 11
 _STALE, _CANCEL = 1, 2
 _MOST_ROWS: Final = 256
 
@@ -115,8 +115,8 @@ class Append:
     """An `append` that waits for its commit."""
 
     __slots__ = (
-        "batch", "body", "consumed", "epoch", "error", "execution_id", "forgotten", "future", "items", "outputs",
-        "projection", "result", "subscriptions",
+        "batch", "body", "consumed", "epoch", "error", "execution_id", "files", "forgotten", "future", "items",
+        "outputs", "projection", "result", "subscriptions",
     )  # fmt: skip
 
     def __init__(
@@ -129,6 +129,7 @@ class Append:
         consumed: Sequence[tuple[str, int]],
         items: Sequence[ItemResult],
         subscriptions: Sequence[Subscription],
+        files: Collection[str],
     ) -> None:
         self.execution_id = execution_id
         self.epoch = epoch
@@ -149,6 +150,7 @@ class Append:
             ]
             self.items = _items_text(kept)
         self.subscriptions = subscriptions
+        self.files = files
         self.future: Future[Any] | None = None
         self.result: Appended | None = None
         self.error: BaseException | None = None
@@ -244,6 +246,7 @@ class Batch:
                     1
                     + len(op.new.outputs)
                     + bool(op.new.items)
+                    + bool(op.new.files)
                     + (len(op.new.input) > INLINE)
                     + (len(op.new.trigger) > INLINE)
                 )
@@ -251,7 +254,7 @@ class Batch:
                 if book is None or op.execution_id in book:
                     return True
                 rows += 1 + len(op.outputs or ()) + len(op.consumed) + (op.items is not None) + _is_large(op.projection)
-                rows += len(op.subscriptions)
+                rows += len(op.subscriptions) + bool(op.files)
         return rows > _MOST_ROWS
 
     def write(self, connection: sqlite3.Connection, group: Sequence[Create | Append]) -> None:
@@ -265,7 +268,9 @@ class Batch:
         cancel: list[str] = []
         for i, op in enumerate(group):
             if type(op) is Append:
-                if op.projection is None and not (op.outputs or op.consumed or op.items or op.subscriptions):
+                if op.projection is None and not (
+                    op.outputs or op.consumed or op.items or op.subscriptions or op.files
+                ):
                     batch = op.batch
                     last_seq = batch.first_seq + len(batch.events) - 1
                     narrow.append((_PROGRESS, i, op.execution_id, batch.first_seq, last_seq, op.body, op.epoch))
@@ -423,6 +428,8 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
     rows.extend(_Row(_PAYLOAD, i, new.id, name=name, body=body, hash=_hash(body)) for name, body in payloads.items())
     if new.items:
         rows.append(_Row(_ITEMS, i, new.id, body=_items_text(new.items)))
+    if new.files:
+        rows.append(_Row(_HOLD, i, new.id, body=dumps(list(new.files)).decode()))
     return rows
 
 
@@ -464,7 +471,7 @@ def _append_rows(i: int, op: Append) -> list[_Row]:
             output=None if outputs is not op.outputs else projection.output,
             error=projection.error,
         )
-    if not (outputs or op.consumed or op.items or op.subscriptions):
+    if not (outputs or op.consumed or op.items or op.subscriptions or op.files):
         return [row]
     part = partial(_Row, i=i, id=op.execution_id, first_seq=first_seq, epoch=op.epoch)
     return [
@@ -483,6 +490,7 @@ def _append_rows(i: int, op: Append) -> list[_Row]:
             )
             for one in op.subscriptions
         ),
+        *([part(_HOLD, body=dumps(list(op.files)).decode())] if op.files else ()),
         row,
     ]
 

@@ -105,6 +105,14 @@ CREATE TEMP TRIGGER batch_no_items INSTEAD OF INSERT ON batch WHEN NEW.kind = 9 
       AND status = 'running');
 END;
 
+-- files that it holds from now on, as a JSON array; without an epoch they are a new execution's
+CREATE TEMP TRIGGER batch_hold INSTEAD OF INSERT ON batch WHEN NEW.kind = 11 BEGIN
+  INSERT OR IGNORE INTO file_holds SELECT a.value, NEW.id FROM json_each(NEW.body) AS a
+    WHERE EXISTS (SELECT 1 FROM files WHERE sha256 = a.value) AND (NEW.epoch IS NULL OR EXISTS (
+    SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1
+      AND status = 'running'));
+END;
+
 CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN NEW.kind = 6 BEGIN
   DELETE FROM answers WHERE execution_id = NEW.id AND node_id = NEW.name AND call = NEW.call AND EXISTS (
     SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aicflow.kernel.errors import Conflict, EventsDamaged, NotFound, RecordDamaged
@@ -60,9 +60,10 @@ class SQLiteExecutions(Part):
         consumed: Sequence[tuple[str, int]] = (),
         items: Sequence[ItemResult] = (),
         subscriptions: Sequence[Subscription] = (),
+        files: Collection[str] = (),
     ) -> Appended:
         check_append(batch, projection)
-        append = Append(execution_id, epoch, batch, projection, outputs, consumed, items, subscriptions)
+        append = Append(execution_id, epoch, batch, projection, outputs, consumed, items, subscriptions, files)
         result: Appended = await self.writer.submit(append)
         return result
 

@@ -56,7 +56,7 @@ class SQLiteMaintenance(Part):
     def _remove(self, connection: sqlite3.Connection, found: dict[str, list[int]]) -> int:
         # an end is for ever, so what was found may still go, unless another call took it
         ids = connection.execute(_IDS, (dumps([n for some in found.values() for n in some]).decode(),)).fetchone()
-        tables = dict.fromkeys(("events", "payloads", "items", "answers", "deliveries"), "execution_id")
+        tables = dict.fromkeys(("events", "payloads", "items", "answers", "deliveries", "file_holds"), "execution_id")
         for table, column in {**tables, "idempotency_keys": "owner", "executions": "id"}.items():
             removed = connection.execute(
                 f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))",  # noqa: S608

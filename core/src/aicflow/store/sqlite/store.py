@@ -19,6 +19,7 @@ from aicflow.store.signals import LocalSignals
 from aicflow.store.sqlite.batch import Batch
 from aicflow.store.sqlite.errors import translate_error
 from aicflow.store.sqlite.executions import SQLiteExecutions
+from aicflow.store.sqlite.files import SQLiteFiles
 from aicflow.store.sqlite.idempotency import SQLiteIdempotency
 from aicflow.store.sqlite.keys import SQLiteKeys
 from aicflow.store.sqlite.lock import FileLock, make_private
@@ -60,6 +61,7 @@ class SQLiteStore:
     idempotency: SQLiteIdempotency
     node_settings: SQLiteNodeSettings
     state: SQLiteState
+    files: SQLiteFiles
     maintenance: SQLiteMaintenance
 
     def __init__(
@@ -150,6 +152,7 @@ class SQLiteStore:
         self.idempotency = SQLiteIdempotency(self._writer, self._readers)
         self.node_settings = SQLiteNodeSettings(self._writer, self._readers)
         self.state = SQLiteState(self._writer, self._readers)
+        self.files = SQLiteFiles(self._writer, self._readers)
         self.maintenance = SQLiteMaintenance(self._writer, self._readers, self.path)
         self._writer.start()
         self._readers.start()

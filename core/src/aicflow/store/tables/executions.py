@@ -30,6 +30,7 @@ from aicflow.store.checks import check_append, check_events, check_unmoved, has_
 from aicflow.store.concurrency import ConcurrencyLimiter
 from aicflow.store.instants import micros, now
 from aicflow.store.rows import event_answer, failure_from, trigger_from
+from aicflow.store.tables.files import TableFiles
 from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.pages import page_of
 from aicflow.store.tables.part import Part, Table, key_of, writes
@@ -97,8 +98,10 @@ class TableExecutions(Part):
         fires: Table,
         triggers: TableTriggers,
         idempotency: TableIdempotency,
+        files: Table,
     ) -> None:
         super().__init__(commit)
+        self.files = TableFiles(commit, files, rows.__contains__)
         self._idempotency = idempotency
         self.rows: MutableMapping[str, ExecutionRow] = rows
         self._triggers = triggers
@@ -167,6 +170,7 @@ class TableExecutions(Part):
             binding_id=fire.binding_id if fire else binding_id,
         )
         self.rows[new.id].keep(new.items)
+        self.files.hold_for(new.id, new.files)
         self._idempotency.add(key, new.id, new.created_at)
         if fire is not None:
             self._keep_fire(fire, new.id, new.created_at)
@@ -192,6 +196,7 @@ class TableExecutions(Part):
         consumed: Sequence[tuple[str, int]] = (),
         items: Sequence[ItemResult] = (),
         subscriptions: Sequence[Subscription] = (),
+        files: Collection[str] = (),
     ) -> Appended:
         check_append(batch, projection)
         row = self.rows.get(execution_id)
@@ -204,6 +209,7 @@ class TableExecutions(Part):
         row.events.extend(batch.events)
         row.outputs.update(outputs or {})
         row.keep(items)
+        self.files.hold_for(execution_id, files)
         for wait in consumed:
             row.answers.pop(wait, None)
         for subscription in subscriptions:
@@ -407,6 +413,7 @@ class TableExecutions(Part):
             del self.rows[execution_id]
         self._idempotency.forget_owned(ids)
         self._triggers.forget_executions(ids)
+        self.files.forget_executions(ids)
 
     def forget_fires(self, before: float, batch: int) -> int:
         """Remove up to `batch` keys of fires that are older."""

@@ -41,8 +41,14 @@ class TableStore(ABC):
             self.commit, self.table("trigger_states"), self.table("paused_triggers"), self.table("deliveries")
         )
         self.executions = TableExecutions(
-            self.commit, self.table("executions"), self.table("fires"), self.triggers, self.idempotency
+            self.commit,
+            self.table("executions"),
+            self.table("fires"),
+            self.triggers,
+            self.idempotency,
+            self.table("files"),
         )
+        self.files = self.executions.files
         self.state = TableState(self.commit, self.table("state"), self.idempotency)
         self.workflows = TableWorkflows(
             self.commit,
