@@ -30,6 +30,7 @@ PORTS = (
     ports.NodeSettingStore,
     ports.StateStore,
     ports.FileStore,
+    ports.AuditStore,
     ports.Maintenance,
     ports.SignalBus,
 )

@@ -53,6 +53,7 @@ REFUSED_NEVERTHELESS = {
     "replay_delivery": "a key is one request's",
     "list_events_sent": "a cursor",
     "list_state": "a cursor",
+    "list_audit": "a cursor",
     "list_items": "a cursor",
     "send_event": "a key is one request's",
 }

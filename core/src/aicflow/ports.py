@@ -28,6 +28,15 @@ from aicflow.kernel.execution import (
 )
 from aicflow.kernel.graph import Graph, Walk
 from aicflow.kernel.hookspecs import hookimpl
+from aicflow.kernel.ports.audit import (
+    GENESIS,
+    AuditEntry,
+    AuditFilter,
+    AuditRow,
+    AuditStore,
+    PendingAudit,
+    pending_audit,
+)
 from aicflow.kernel.ports.engine import Engine, RunStep, Settlement, Skip
 from aicflow.kernel.ports.executions import (
     Appended,
@@ -78,11 +87,16 @@ from aicflow.store.signals import LocalSignals
 from aicflow.store.tables import Table, TableStore
 
 __all__ = [
+    "GENESIS",
     "TERMINAL_STATUSES",
     "AICFlowError",
     "Admission",
     "ApiKeyRecord",
     "Appended",
+    "AuditEntry",
+    "AuditFilter",
+    "AuditRow",
+    "AuditStore",
     "Claimed",
     "Clock",
     "ConcurrencyLimiter",
@@ -117,6 +131,7 @@ __all__ = [
     "NotFound",
     "Observer",
     "Page",
+    "PendingAudit",
     "Projection",
     "RecordDamaged",
     "RetentionRule",
@@ -163,6 +178,7 @@ __all__ = [
     "make_cursor",
     "micros",
     "now",
+    "pending_audit",
     "read_cursor",
     "seconds",
     "trigger_from",

@@ -11,7 +11,19 @@ import jsonschema
 import pytest
 from aicflow.host.app import create_app
 from aicflow.host.openapi import document, text
-from aicflow.host.routes import catalogue, events, executions, keys, preview, state, steps, streams, triggers, workflows
+from aicflow.host.routes import (
+    audit,
+    catalogue,
+    events,
+    executions,
+    keys,
+    preview,
+    state,
+    steps,
+    streams,
+    triggers,
+    workflows,
+)
 from aicflow.host.settings import Settings, settings_table
 from aicflow.problems import TITLES
 
@@ -54,7 +66,7 @@ def test_every_route_is_documented_and_asks_for_a_scope(api: dict[str, Any]) -> 
                 assert {"401", "403"} <= set(call["responses"])
     scoped = [
         route
-        for module in (workflows, preview, executions, steps, streams, catalogue, triggers, events, state, keys)
+        for module in (workflows, preview, executions, steps, streams, catalogue, triggers, events, state, keys, audit)
         for route in [*module.routes.routes, *([executions.start_route] if module is executions else [])]
         if any(getattr(one.dependency, "aicflow_scope", None) for one in route.dependencies)  # type: ignore[attr-defined]
     ]
@@ -89,6 +101,8 @@ def test_answers_are_as_the_document_says(host: Host, api: dict[str, Any]) -> No
         "TriggerTypePage": host.client.get("/trigger-types").json(),
         "PluginPage": host.client.get("/plugins").json(),
         "TriggerPage": host.client.get("/triggers").json(),
+        "AuditPage": host.client.get("/audit").json(),
+        "AuditReport": host.client.get("/audit/verify").json(),
         "ApiKeyPage": host.client.get("/api-keys").json(),
         "StateEntry": host.client.put(f"/workflows/{workflow['id']}/state/a", json={"value": [1]}).json(),
         "StatePage": host.client.get(f"/workflows/{workflow['id']}/state").json(),

@@ -11,6 +11,7 @@ from types import MethodType
 from typing import Any, Concatenate, Self, overload
 
 from aicflow_sdk.models import Page
+from aicflow_sdk.resources.audit import AsyncAudit
 from aicflow_sdk.resources.events import AsyncEvents
 from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
@@ -207,6 +208,13 @@ class Events(Blocking[AsyncEvents]):
     send = _runs(AsyncEvents.send)
     list = _pages(AsyncEvents.list)
     get = _runs(AsyncEvents.get)
+
+
+class Audit(Blocking[AsyncAudit]):
+    """Who did what on the server."""
+
+    list = _pages(AsyncAudit.list)
+    verify = _runs(AsyncAudit.verify)
 
 
 class ApiKeys(Blocking[AsyncApiKeys]):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from aicflow_sdk.blocking import (
     ApiKeys,
+    Audit,
     Events,
     Executions,
     Host,
@@ -19,6 +20,7 @@ from aicflow_sdk.blocking import (
     Workflows,
 )
 from aicflow_sdk.config import find_address
+from aicflow_sdk.resources.audit import AsyncAudit
 from aicflow_sdk.resources.events import AsyncEvents
 from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
@@ -100,6 +102,7 @@ class AICFlow(_Client["httpx2.Client", "BlockingTransport"], Host):
         self.events = Events(AsyncEvents(session))
         self.api_keys = ApiKeys(AsyncApiKeys(session))
         self.state = State(AsyncState(session))
+        self.audit = Audit(AsyncAudit(session))
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +136,7 @@ class AsyncAICFlow(_Client["httpx2.AsyncClient", "AsyncTransport"], AsyncHost):
         self.events = AsyncEvents(session)
         self.api_keys = AsyncApiKeys(session)
         self.state = AsyncState(session)
+        self.audit = AsyncAudit(session)
 
     async def __aenter__(self) -> Self:
         return self

@@ -459,3 +459,39 @@ class Page[T]:
 
 SavedWorkflow = Workflow
 """What the package calls it, beside the one that is built."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Something that was changed or refused. `hash` is made of the hash before it and of the entry; `count` equal ones
+    of a second are one entry, with `many` ids of what they made."""
+
+    seq: int
+    hash: str
+    at: datetime
+    actor: str
+    action: str
+    target: str
+    outcome: Literal["done", "repeated", "refused", "failed"]
+    address: str | None = None
+    count: int | None = None
+    details: Json | None = None
+    head: str | None = None
+    mac: str | None = None
+    made: str | None = None
+    many: tuple[str, ...] | None = None
+    request_id: str | None = None
+    status: int | None = None
+    through: int | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """Whether the audit chain is whole: `problems` is empty then. `hash` is that of its end."""
+
+    entries: int
+    checkpoints: int
+    seq: int
+    hash: str
+    problems: tuple[str, ...]

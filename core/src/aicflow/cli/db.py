@@ -41,7 +41,7 @@ def doctor_command(
     rows, the numbers of lost ones are filled with `event.lost`, and executions under way that lost some end as failed.
     Make a copy of the file before.
     """
-    settings = _settings(data_dir)
+    settings = settings_of(data_dir)
     rules = _rules(settings, None, None)
 
     async def look(store: Store) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def doctor_command(
             "problems": problems,
         }
 
-    found = _in_store(settings, look, shared=not repair)
+    found = in_store(settings, look, shared=not repair, action="db.repair" if repair else None)
     if output == "json":
         print_json(found)
         return 1 if found["problems"] else 0
@@ -92,14 +92,14 @@ def backup_command(
     target: Annotated[Path, Parameter(help="File to write; it must not exist")], /, *, data_dir: _DataDir = None
 ) -> None:
     """Write a consistent copy of the store, also while the server works."""
-    settings = _settings(data_dir)
+    settings = settings_of(data_dir)
 
     async def copy(store: Store) -> int:
         return await store.maintenance.backup(str(target.absolute()))
 
     if not target.absolute().parent.is_dir():
         raise AICFlowError(f"There is no folder {target.absolute().parent}.")
-    print(f"{target}: {_size(_in_store(settings, copy))}")
+    print(f"{target}: {_size(in_store(settings, copy))}")
 
 
 @db.command(name="prune")
@@ -112,7 +112,7 @@ def prune_command(
     output: Output = "text",
 ) -> None:
     """Remove ended executions now, by these rules or else by the settings', and give their space back."""
-    settings = _settings(data_dir)
+    settings = settings_of(data_dir)
     rules = _rules(settings, age, count)
     if not rules:
         raise AICFlowError(
@@ -129,7 +129,7 @@ def prune_command(
         swept = await sweep(store.maintenance, rules, _now())
         return {"executions": swept.executions, "freed_bytes": swept.freed_bytes, "workflows": removable}
 
-    done = _in_store(settings, work)
+    done = in_store(settings, work, action=None if dry_run else "db.prune")
     if output == "json":
         print_json({"dry_run": dry_run, **done})
         return
@@ -139,7 +139,8 @@ def prune_command(
     print(f"{done['executions']} executions {verb}")
 
 
-def _settings(data_dir: Path | None) -> Settings:
+def settings_of(data_dir: Path | None) -> Settings:
+    """The settings, whose store is one that keeps. Raises AICFlowError."""
     from aicflow.cli.files import load_settings
 
     settings = load_settings(data_dir=data_dir)
@@ -165,8 +166,11 @@ def _now() -> float:
     return SystemClock().now()
 
 
-def _in_store[T](settings: Settings, act: Callable[[Store], Awaitable[T]], *, shared: bool = True) -> T:
-    """Do it in the store, with `shared` beside a server that may have it open."""
+def in_store[T](
+    settings: Settings, act: Callable[[Store], Awaitable[T]], *, shared: bool = True, action: str | None = None
+) -> T:
+    """Do it in the store, with `shared` beside a server that may have it open. What changes the store is an `action`,
+    for the audit."""
     from aicflow.cli.plugins import quiet_plugins
     from aicflow.host.wiring import make_store
     from aicflow.store.sqlite import SQLiteStore
@@ -181,7 +185,14 @@ def _in_store[T](settings: Settings, act: Callable[[Store], Awaitable[T]], *, sh
             raise StoreUnavailable(f"There is no database {store.path}.", hint="The first start makes it.")
         await store.open()
         try:
-            return await act(store)
+            if action is None:
+                return await act(store)
+            from aicflow.engine.clock import SystemClock
+            from aicflow.host.audit import by_command
+            from aicflow.host.datadir import DataDir
+
+            async with by_command(store.audit, DataDir(settings.data_dir).server_secret(), SystemClock(), action):
+                return await act(store)
         finally:
             await store.close()
 

@@ -68,7 +68,7 @@ def create_command(
             record, key = await ring.create(name, scopes, expires_at=end, **limits)
             return {**api_key_view(record), "key": key}
 
-        made = _in_store(settings, create)
+        made = _in_store(settings, create, "keys.create")
     _print_key(made, output)
 
 
@@ -101,7 +101,7 @@ def rotate_command(
             record, key = await ring.rotate(key_id, seconds)
             return {**api_key_view(record), "key": key}
 
-        made = _in_store(settings, rotate)
+        made = _in_store(settings, rotate, "keys.rotate")
     _print_key(made, output)
 
 
@@ -162,7 +162,7 @@ def revoke_command(
     if server is not None:
         server.api.api_keys.revoke(key_id)
     else:
-        _in_store(settings, lambda ring: ring.revoke(key_id))
+        _in_store(settings, lambda ring: ring.revoke(key_id), "keys.revoke")
     note(f"Key {key_id} is revoked.")
 
 
@@ -186,10 +186,11 @@ def _settings(data_dir: Path | None) -> tuple[Settings, Any]:
     return settings, running_server(DataDir(settings.data_dir))
 
 
-def _in_store[T](settings: Settings, act: Callable[[KeyRing], Awaitable[T]]) -> T:
-    """Do it in the store that no server has open."""
+def _in_store[T](settings: Settings, act: Callable[[KeyRing], Awaitable[T]], action: str = "keys.list") -> T:
+    """Do it in the store that no server has open; the audit calls it `action` when it changes something."""
     from aicflow.cli.plugins import quiet_plugins
     from aicflow.engine.clock import SystemClock
+    from aicflow.host.audit import by_command
     from aicflow.host.datadir import DataDir
     from aicflow.host.keys import KeyRing
     from aicflow.host.wiring import make_store
@@ -200,7 +201,8 @@ def _in_store[T](settings: Settings, act: Callable[[KeyRing], Awaitable[T]]) -> 
         store = make_store(quiet_plugins(), settings.store_url)
         await store.open()
         try:
-            return await act(KeyRing(store.keys, secret, SystemClock()))
+            async with by_command(store.audit, secret, SystemClock(), action):
+                return await act(KeyRing(store.keys, secret, SystemClock()))
         finally:
             await store.close()
 

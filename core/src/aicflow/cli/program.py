@@ -39,6 +39,7 @@ _COMMANDS: Final = {
     "events": ("aicflow.cli.events:events", "Send events, and list what was sent."),
     "state": ("aicflow.cli.state:state", "What workflows on a server keep between executions."),
     "node-types": ("aicflow.cli.node_types:node_types", "Node types on a server."),
+    "audit": ("aicflow.cli.audit:audit", "Who changed what and who was refused: verify, export, tail."),
     "keys": ("aicflow.cli.keys:keys", "Create, list and revoke API keys."),
     "db": ("aicflow.cli.db:db", "Maintain the store: size, integrity, backup, retention."),
     "doctor": ("aicflow.cli.doctor:doctor_command", "Check this installation and its data folder."),

@@ -30,6 +30,7 @@ from aicflow.kernel.errors import (
 from aicflow.kernel.events import History, encode_event
 from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull
 from aicflow.kernel.ids import new_id
+from aicflow.kernel.ports.audit import pending_audit
 from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempotency, ItemResult, NewExecution, SlotLimit
 from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.trigger import Overlap
@@ -251,6 +252,8 @@ class Starter:
                 raise InputInvalid([(violation.pointer, violation.message) for violation in violations])
         now = round(env.clock.now(), 6)  # as fine as stores keep it, so that it reads the same from everywhere
         execution_id = new_id("ex", now)
+        if (pending := pending_audit.get()) is not None:
+            pending.made = execution_id
         data: dict[str, Any] = {"workflow_id": plan.workflow_id, "version": plan.version, "trigger": trigger.kind}
         events = [encode_event(1, now, "execution.queued", execution_id, data=data)]
         limits += _slot_limits(plan, input, trigger)

@@ -21,6 +21,7 @@ from aicflow.host.problems import handlers
 from aicflow.host.rates import MemoryRates
 from aicflow.host.reach import refuse_limited
 from aicflow.host.routes import (
+    audit,
     catalogue,
     events,
     executions,
@@ -82,7 +83,20 @@ def create_app(
 
     app.router.routes.append(executions.start_route)  # first: the call that must be quick
     app.router.routes.extend(streams.sockets())
-    for module in (workflows, preview, streams, executions, steps, catalogue, triggers, events, state, keys, health):
+    for module in (
+        workflows,
+        preview,
+        streams,
+        executions,
+        steps,
+        catalogue,
+        triggers,
+        events,
+        state,
+        keys,
+        audit,
+        health,
+    ):
         app.include_router(module.routes)
     app.openapi = partial(_document, app)  # type: ignore[method-assign]
     pages = [root(docs=settings.docs), *(docs_routes(app.openapi) if settings.docs else ())]
@@ -129,7 +143,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.runtime = runtime
         for mount in runtime.mounts():
             stack.callback(_mount(app, mount))
-        app.state.keys = runtime.keys
+        app.state.keys, app.state.auditor = runtime.keys, runtime.auditor
+        stack.callback(setattr, app.state, "auditor", None)
         stack.callback(setattr, app.state, "keys", None)
         yield
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from aicflow.host.addresses import ADDRESS, Proxies, counted, is_among
+from aicflow.host.audit import Auditor, Begun
 from aicflow.host.keys import Caller, KeyRing
 from aicflow.host.problems import Problem, problem_from
 from aicflow.host.settings import Settings
@@ -88,9 +89,13 @@ class Gate:
         scope[LIMITER] = limiter = RequestLimiter(self._rates, counted(address), self._wrong_rate)
         response = _ResponseHeaders(send, request_id, limiter)
         body = _LimitedBody(receive, self._limit) if scope["type"] == "http" else None
+        auditor: Auditor | None = getattr(scope["app"].state, "auditor", None)
+        begun: Begun | None = None
         try:
             _check_url(scope)
             await self._admit(scope, headers, limiter)
+            if auditor is not None:
+                begun = auditor.begin(scope, _actor(scope))
             if body is not None and headers.content_length > self._limit:
                 if not headers.expects:  # a client that waits for `100 Continue` has sent nothing yet
                     await body.drain()
@@ -104,6 +109,9 @@ class Gate:
             if response.started:
                 raise  # too late for a response: let the server cut the connection
             await problem.response(scope)(scope, receive, response.send)
+        finally:
+            if auditor is not None:
+                auditor.end(scope, begun, _actor(scope), response.status, response.headers)
 
     async def _admit(self, scope: MutableMapping[str, Any], headers: _Headers, limiter: RequestLimiter) -> None:
         """Note who calls, and count it. Raises Problem when the path needs an API key and it is missing or invalid,
@@ -163,6 +171,11 @@ def _check_url(scope: MutableMapping[str, Any]) -> None:
                 raise Problem(
                     "request-malformed", f"The {what} holds %{bad:02X}, which is not UTF-8.", hint=hint
                 ) from None
+
+
+def _actor(scope: MutableMapping[str, Any]) -> str:
+    caller: Caller | None = scope.get(_CALLER)
+    return f"key:{caller.key_id}" if caller is not None else "anonymous"
 
 
 def key_of(scope: MutableMapping[str, Any]) -> str | None:
@@ -282,13 +295,15 @@ class RequestLimiter:
 class _ResponseHeaders:
     """Adds the headers that every response carries."""
 
-    __slots__ = ("_limiter", "_request_id", "_send", "started")
+    __slots__ = ("_limiter", "_request_id", "_send", "headers", "started", "status")
 
     def __init__(self, send: Send, request_id: str, limiter: RequestLimiter) -> None:
         self._send = send
         self._limiter = limiter
         self._request_id = request_id.encode()
         self.started = False
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         kind = message["type"]
@@ -302,7 +317,8 @@ class _ResponseHeaders:
             await self._limiter.settle()
             if self._limiter.left and b"ratelimit" not in names:
                 headers += headers_of(self._limiter.left)
-            message["headers"] = headers
+            message["headers"] = self.headers = headers
+            self.status = message["status"]
         elif kind == "websocket.accept":
             self.started = True
             message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id)]

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from aicflow.host.audit import SYSTEM, Auditor
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule
@@ -60,7 +61,9 @@ class Housekeeper:
         fire_age: float,
         events: EventStore,
         event_age: float,
+        auditor: Auditor,
     ) -> None:
+        self._auditor = auditor
         self._events = events
         self._event_age = event_age
         self._key_age = key_age
@@ -102,7 +105,9 @@ class Housekeeper:
                 await self._forget_keys()
                 await self._forget_events()
                 swept = await sweep(self._maintenance, self._rules, self._clock.now())
+                await self._auditor.prune()
                 if swept.executions:
+                    self._auditor.note(SYSTEM, "remove_executions", "executions", count=swept.executions)
                     _log.info(
                         "Retention removed %d executions and gave %d bytes back", swept.executions, swept.freed_bytes
                     )

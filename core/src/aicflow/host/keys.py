@@ -16,6 +16,7 @@ from aicflow.host.addresses import Network, networks
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import NotFound, StoreUnavailable
 from aicflow.kernel.ids import new_id
+from aicflow.kernel.ports.audit import pending_audit
 from aicflow.kernel.ports.executions import Idempotency, WorkflowLimit
 from aicflow.kernel.ports.tables import ApiKeyRecord, KeyStore
 
@@ -221,6 +222,8 @@ class KeyRing:
         `workflows` and `labels` limit it to workflows, `addresses` to networks. Raises KeyUsed."""
         now = self._clock.now()
         key_id = new_id("ak", now)
+        if (pending := pending_audit.get()) is not None:
+            pending.made = key_id
         key = key or (new_key() if seed is None else self._derived(key_id, seed))
         ordered = tuple(scope for scope in SCOPES if scope in scopes)
         record = ApiKeyRecord(

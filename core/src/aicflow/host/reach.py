@@ -8,12 +8,13 @@ without one of these in its path has to say what it does about such keys, or the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from starlette.requests import HTTPConnection
 
+from aicflow.host.audit import NOT_YOURS
 from aicflow.host.gate import caller_of, require
 from aicflow.host.keys import Caller, Scope
 from aicflow.host.problems import Problem
@@ -32,7 +33,8 @@ IN_PATH: Final = ("workflow_id", "execution_id", "binding_id")
 class Reach:
     """What one caller reaches. Every key but a limited one reaches everything, at no cost."""
 
-    def __init__(self, caller: Caller, store: Store) -> None:
+    def __init__(self, caller: Caller, store: Store, scope: MutableMapping[str, Any] | None = None) -> None:
+        self._scope = scope
         self.within: WorkflowLimit | None = caller.within
         self._name = caller.name
         self._store = store
@@ -40,19 +42,24 @@ class Reach:
     async def workflow(self, workflow_id: str) -> None:
         """Raises NotFound for a workflow out of reach, as for one that is not there."""
         if not await self.admits(workflow_id):
-            raise NotFound("workflow", workflow_id)
+            raise self._missing("workflow", workflow_id)
 
     async def execution(self, execution_id: str) -> None:
         """Raises NotFound."""
         if self.within is not None and not await self._store.workflows.is_within(
             self.within, execution_id=execution_id
         ):
-            raise NotFound("execution", execution_id)
+            raise self._missing("execution", execution_id)
 
     async def trigger(self, binding_id: str) -> None:
         """Raises NotFound."""
         if not await self.admits(binding_id.rpartition(":")[0]):
-            raise NotFound("trigger", binding_id)
+            raise self._missing("trigger", binding_id)
+
+    def _missing(self, what: str, name: str) -> NotFound:
+        if self._scope is not None:
+            self._scope[NOT_YOURS] = True  # the caller is told what an absent one is told; the audit tells more
+        return NotFound(what, name)
 
     async def admits(self, workflow_id: str) -> bool:
         """Whether the workflow is within reach."""
@@ -100,7 +107,7 @@ class Reach:
 def reach_of(connection: HTTPConnection) -> Reach:
     """What the caller of this request reaches."""
     runtime: HostRuntime = connection.app.state.runtime
-    return Reach(caller_of(connection.scope), runtime.store)
+    return Reach(caller_of(connection.scope), runtime.store, connection.scope)
 
 
 def need(wanted: Scope, limited: Limited | None = None) -> Callable[[HTTPConnection], Awaitable[None]]:

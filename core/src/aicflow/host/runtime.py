@@ -11,6 +11,7 @@ from typing import Any
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.worker.watchdog import LoopWatchdog
+from aicflow.host.audit import SYSTEM, Auditor, audit_key
 from aicflow.host.datadir import DataDir, write_private
 from aicflow.host.event_triggers import EventDispatcher
 from aicflow.host.housekeeping import Housekeeper
@@ -75,8 +76,11 @@ class HostRuntime:
         )
         self.node_health = NodeHealth(self.registry, self.executions.nodes.health)
         self.warm_up = WarmUp(store.workflows, self.registry, self.executions.nodes.get)
+        self.auditor = Auditor(
+            store.audit, audit_key(server_secret), self.clock, starts=settings.audit_starts, keep=settings.audit_seconds
+        )
         self.trigger_runtime = HostTriggerRuntime(
-            self.executions, store, self.secrets, self.clock, settings.max_body_bytes
+            self.executions, store, self.secrets, self.clock, settings.max_body_bytes, self.auditor
         )
         self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime, self.secrets)
         self.events = EventDispatcher(store, self.trigger_service)
@@ -159,7 +163,8 @@ class HostRuntime:
         if key is None or not is_well_formed(key) or any(one.hash == self.keys.hash(key) for one in records):
             key = self.new_admin_key = new_key()
             await asyncio.to_thread(write_private, self.data.admin_key_file, key + "\n")
-        await self.keys.create("admin", ["admin"], key=key)
+        record, _ = await self.keys.create("admin", ["admin"], key=key)
+        self.auditor.note(SYSTEM, "create_api_key", "api-keys", made=record.id)
 
 
 @asynccontextmanager
@@ -177,6 +182,8 @@ async def running(
         runtime.registry.configure_all(await store.node_settings.all())
         stack.push_async_callback(runtime.keys.close)
         stack.callback(runtime.workflows.close)
+        stack.push_async_callback(runtime.auditor.stop)
+        runtime.auditor.start()
         await runtime.ensure_admin_key()
         await runtime.executions.open()
         stack.push_async_callback(runtime.executions.close)
@@ -195,6 +202,7 @@ async def running(
             fire_age=age(settings.fire_age),
             events=store.sent,
             event_age=age(settings.event_age),
+            auditor=runtime.auditor,
         )
         stack.push_async_callback(keeper.stop)
         keeper.start()

@@ -152,6 +152,41 @@ class Why(_Response):
     sentence: str
 
 
+class AuditEntry(_Response):
+    """Something that was changed or refused. `hash` is made of the hash before it and of the entry. `count` equal ones
+    of a second are one entry, with `many` ids of what they made. `address`, `user` and the keys of state stand beside
+    the chain; where they were erased, a keyed hash (`h:…`) is shown. `through`, `head` and `mac` sign the chain."""
+
+    seq: int
+    hash: str
+    at: datetime
+    actor: str = Field(description="`key:ID`, `trigger:ID`, `cli`, `system` or `anonymous`")
+    action: str
+    target: str
+    outcome: Literal["done", "repeated", "refused", "failed"]
+    status: int | None = None
+    made: str | None = None
+    many: list[str] | None = None
+    count: int | None = None
+    address: str | None = None
+    user: str | None = None
+    request_id: str | None = None
+    through: int | None = None
+    head: str | None = None
+    mac: str | None = None
+    details: dict[str, Any] | None = None
+
+
+class AuditReport(_Response):
+    """Whether the audit chain is whole. `hash` is that of its end, `seq` the number of its last entry."""
+
+    entries: int
+    checkpoints: int
+    seq: int
+    hash: str
+    problems: list[str]
+
+
 class BulkError(_Response):
     """Why nothing could be done to one execution."""
 
@@ -272,6 +307,7 @@ PAGES: Final = {
     "ExecutionPage": "Execution",
     "NodeTypePage": "NodeType",
     "PluginPage": "Plugin",
+    "AuditPage": "AuditEntry",
     "SentEventPage": "SentEvent",
     "StatePage": "StateEntry",
     "TriggerPage": "Trigger",
@@ -283,7 +319,8 @@ PAGES: Final = {
 }
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
-    ApiKeyRecord, BulkResult, Callers, Delivery, Event, Events, Execution, ExpressionPreview, Fires, Issue, Item,
+    ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution, ExpressionPreview, Fires,
+    Issue, Item,
     NodeType, Plugin, ProblemDocument, Ready, SentEvent, StateEntry, Step, StreamEvent, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip

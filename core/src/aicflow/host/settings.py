@@ -118,6 +118,15 @@ class Settings(BaseSettings):
         default=600.0, gt=0, le=86_400, description="Seconds between two rounds that remove what is not kept"
     )
 
+    audit_starts: Literal["each", "merged", "off"] = Field(
+        default="merged",
+        description="How the audit tells of executions that start: `each` in the transaction that accepts it, `merged` "
+        "once a second with all their ids, or not at all (`off`)",
+    )
+    audit_age: str = Field(
+        default="forever", description="How long audit entries are kept: `400d`, or `forever`; never less than a day"
+    )
+
     @field_validator("blocked_plugins", "cors_origins", "proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -156,6 +165,13 @@ class Settings(BaseSettings):
         retention.age(value)
         return value
 
+    @field_validator("audit_age")
+    @classmethod
+    def _audit_age(cls, value: str) -> str:
+        if value != "forever" and retention.age(value) < 86_400:
+            raise ValueError(f"{value!r} is less than a day")
+        return value
+
     @field_validator("retention_count")
     @classmethod
     def _counts(cls, value: str) -> str:
@@ -180,6 +196,11 @@ class Settings(BaseSettings):
             Rate.parse("address", self.rate_address, what="requests of one address"),
             Rate.parse("wrong-keys", self.rate_wrong_keys, exact=True, what="wrong API keys of one address"),
         )
+
+    @property
+    def audit_seconds(self) -> float | None:
+        """Seconds that audit entries are kept, None for ever."""
+        return None if self.audit_age == "forever" else retention.age(self.audit_age)
 
     @property
     def retention_rules(self) -> list[RetentionRule]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aicflow.engine import Executions
 from aicflow.engine.secrets import Secrets
+from aicflow.host.audit import Auditor
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import AICFlowError, Conflict, KeyUsed, NotFound, StoreUnavailable
 from aicflow.kernel.execution import ACTIVE_STATUSES, Execution, Step
@@ -21,8 +22,15 @@ class HostTriggerRuntime:
     """The `TriggerRuntime` of this host."""
 
     def __init__(
-        self, executions: Executions, store: Store, secrets: Secrets, clock: Clock, max_body_bytes: int
+        self,
+        executions: Executions,
+        store: Store,
+        secrets: Secrets,
+        clock: Clock,
+        max_body_bytes: int,
+        auditor: Auditor,
     ) -> None:
+        self._auditor = auditor
         self.clock = clock
         self.max_body_bytes = max_body_bytes
         self._executions = executions
@@ -53,16 +61,19 @@ class HostTriggerRuntime:
             payload=encoded,
         )
         try:
-            started = await self._executions.fire(
-                binding.workflow_id,
-                binding.trigger_id,
-                payload,
-                fire,
-                overlap=overlap,
-                version=version,
-                idempotency=idempotency,
-                traceparent=traceparent,
-            )
+            with self._auditor.of_trigger(binding.id) as told:
+                started = await self._executions.fire(
+                    binding.workflow_id,
+                    binding.trigger_id,
+                    payload,
+                    fire,
+                    overlap=overlap,
+                    version=version,
+                    idempotency=idempotency,
+                    traceparent=traceparent,
+                )
+                if not started.duplicate:
+                    told(started.execution_id)
         except StoreUnavailable:
             raise
         except AICFlowError as error:

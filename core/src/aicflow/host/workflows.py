@@ -15,6 +15,7 @@ from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import WorkflowInvalid
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.issues import Issue
+from aicflow.kernel.ports.audit import pending_audit
 from aicflow.kernel.ports.executions import Idempotency, WorkflowLimit
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
@@ -99,6 +100,8 @@ class WorkflowService:
         issues = await self._checked(document, workflow_id, within)
         now = self._clock.now()
         workflow_id = workflow_id or new_id("wf", now)
+        if (pending := pending_audit.get()) is not None:
+            pending.made = workflow_id
         async with self._lock:
             if enabled:
                 self._free_of_conflicts(workflow_id, document)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import pytest
 
+from aicflow.testing.store_audit import AuditCases
 from aicflow.testing.store_executions import ExecutionCases
 from aicflow.testing.store_lists import ListCases
 from aicflow.testing.store_maintenance import MaintenanceCases
@@ -27,6 +28,6 @@ from aicflow.testing.store_tables import TableCases
 
 @pytest.mark.asyncio
 class StoreSuite(
-    ExecutionCases, ListCases, QueueCases, SlotCases, TableCases, MaintenanceCases, RepeatCases, SentCases
+    ExecutionCases, ListCases, QueueCases, SlotCases, TableCases, MaintenanceCases, RepeatCases, SentCases, AuditCases
 ):
     """All of it. Each test is given an open, empty store by the fixture `store`."""

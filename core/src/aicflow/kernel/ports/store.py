@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from aicflow.kernel.ports.audit import AuditStore
 from aicflow.kernel.ports.executions import ExecutionStore
 from aicflow.kernel.ports.maintenance import Maintenance
 from aicflow.kernel.ports.signals import SignalBus
@@ -43,6 +44,8 @@ class Store(Protocol):
     def state(self) -> StateStore: ...
     @property
     def files(self) -> FileStore: ...
+    @property
+    def audit(self) -> AuditStore: ...
     @property
     def maintenance(self) -> Maintenance: ...
     @property

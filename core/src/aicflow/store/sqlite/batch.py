@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.execution import TERMINAL_STATUSES, TRIGGER_KINDS
+from aicflow.kernel.ports.audit import PendingAudit
 from aicflow.kernel.ports.executions import (
     Appended,
     Created,
@@ -98,7 +99,7 @@ _NARROW: Final = _Row._fields.index("epoch") + 1
 class Create:
     """A `create` that waits for its commit."""
 
-    __slots__ = ("at", "body", "error", "future", "lease", "new", "result", "worker")
+    __slots__ = ("at", "audit", "body", "error", "future", "lease", "new", "result", "worker")
 
     def __init__(self, new: NewExecution, worker: str | None, lease: float, at: float | None) -> None:
         self.new = new
@@ -106,6 +107,7 @@ class Create:
         self.worker = worker
         self.lease = lease
         self.at = at
+        self.audit: PendingAudit | None = None
         self.future: Future[Any] | None = None
         self.result: Created | None = None
         self.error: BaseException | None = None

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from aicflow.kernel.errors import AICFlowError, StoreUnavailable
 from aicflow.store.signals import LocalSignals
+from aicflow.store.sqlite.audit import SQLiteAudit
 from aicflow.store.sqlite.batch import Batch
 from aicflow.store.sqlite.errors import translate_error
 from aicflow.store.sqlite.executions import SQLiteExecutions
@@ -62,6 +63,7 @@ class SQLiteStore:
     node_settings: SQLiteNodeSettings
     state: SQLiteState
     files: SQLiteFiles
+    audit: SQLiteAudit
     maintenance: SQLiteMaintenance
 
     def __init__(
@@ -153,6 +155,7 @@ class SQLiteStore:
         self.node_settings = SQLiteNodeSettings(self._writer, self._readers)
         self.state = SQLiteState(self._writer, self._readers)
         self.files = SQLiteFiles(self._writer, self._readers)
+        self.audit = SQLiteAudit(self._writer, self._readers)
         self.maintenance = SQLiteMaintenance(self._writer, self._readers, self.path)
         self._writer.start()
         self._readers.start()

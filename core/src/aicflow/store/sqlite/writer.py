@@ -11,7 +11,9 @@ from threading import Thread
 from typing import Any
 
 from aicflow.kernel.errors import AICFlowError, StoreUnavailable
+from aicflow.kernel.ports.audit import PendingAudit, pending_audit
 from aicflow.store.sqlite.batch import Append, Batch, Create, repeated
+from aicflow.store.sqlite.chain import add_entries
 from aicflow.store.sqlite.errors import is_fatal, translate_error
 from aicflow.store.sqlite.threads import settle
 
@@ -22,11 +24,12 @@ class Work:
     """Any other write: `run` is called inside the group's transaction. An AICFlowError that it raises is its result,
     so it must raise before it writes. With `alone` it is called between transactions."""
 
-    __slots__ = ("alone", "error", "future", "result", "run")
+    __slots__ = ("alone", "audit", "error", "future", "result", "run")
 
     def __init__(self, run: Callable[[sqlite3.Connection], Any], *, alone: bool = False) -> None:
         self.run = run
         self.alone = alone
+        self.audit: PendingAudit | None = None
         self.future: Future[Any] | None = None
         self.result: Any = None
         self.error: BaseException | None = None
@@ -60,6 +63,9 @@ class Writer:
         if not self._open:
             raise StoreUnavailable(f"The database {self._database} is not open.")
         future = operation.future = get_running_loop().create_future()
+        pending = pending_audit.get()
+        if pending is not None and not pending.written and not isinstance(operation, Append):
+            operation.audit = pending
         self._queue.put(operation)
         return future
 
@@ -136,7 +142,8 @@ class Writer:
     def _attempt(self, connection: sqlite3.Connection, group: Sequence[Operation]) -> None:
         hot = [operation for operation in group if not isinstance(operation, Work)]
         # one statement is a transaction already; more of them need one around them
-        many = self._shared or len(hot) < len(group) or self._batch.takes_many_statements(hot)
+        audited = [op for op in group if not isinstance(op, Append) and op.audit is not None]
+        many = self._shared or len(hot) < len(group) or bool(audited) or self._batch.takes_many_statements(hot)
         if many:
             connection.execute("BEGIN IMMEDIATE")
         if hot:
@@ -147,8 +154,13 @@ class Writer:
                     operation.result = operation.run(connection)
                 except AICFlowError as error:
                     operation.error = error
+        told = {id(op.audit): op.audit for op in audited if op.audit is not None and _changed(op)}.values()
+        if told:
+            add_entries(connection, [pending.entry(pending) for pending in told])
         if many:
             connection.execute("COMMIT")
+        for pending in told:
+            pending.written = True
 
     def _undo(self, connection: sqlite3.Connection) -> None:
         self._batch.forget()
@@ -165,3 +177,9 @@ class Writer:
         except Exception as error:
             work.error = translate_error(error, self._database)
             self._undo(connection)
+
+
+def _changed(operation: Work | Create) -> bool:
+    if type(operation) is Create:
+        return operation.result is not None and not operation.result.duplicate
+    return operation.error is None

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from functools import wraps
 from typing import Any, Concatenate
 
+from aicflow.kernel.ports.executions import Created
 from aicflow.kernel.values import dumps
 
 type Table = MutableMapping[str, Any]
@@ -27,7 +28,8 @@ def writes[S: Part, **P, R](
     @wraps(method)
     async def write(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         result = await method(self, *args, **kwargs)
-        await self.commit()
+        if not (isinstance(result, Created) and result.duplicate):  # then nothing was written
+            await self.commit()
         return result
 
     return write

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.store.signals import LocalSignals
+from aicflow.store.tables.audit import TableAudit
 from aicflow.store.tables.executions import TableExecutions
 from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.maintenance import TableMaintenance
@@ -36,12 +37,14 @@ class TableStore(ABC):
     async def open(self) -> None:
         """Open the tables."""
         self.signals = LocalSignals()
-        self.idempotency = TableIdempotency(self.commit, self.table("idempotency"))
+        self.audit = TableAudit(self.commit, self.table("audit"))
+        commit = self.audit.commit_audited
+        self.idempotency = TableIdempotency(commit, self.table("idempotency"))
         self.triggers = TableTriggers(
-            self.commit, self.table("trigger_states"), self.table("paused_triggers"), self.table("deliveries")
+            commit, self.table("trigger_states"), self.table("paused_triggers"), self.table("deliveries")
         )
         self.executions = TableExecutions(
-            self.commit,
+            commit,
             self.table("executions"),
             self.table("fires"),
             self.triggers,
@@ -49,9 +52,9 @@ class TableStore(ABC):
             self.table("files"),
         )
         self.files = self.executions.files
-        self.state = TableState(self.commit, self.table("state"), self.idempotency)
+        self.state = TableState(commit, self.table("state"), self.idempotency)
         self.workflows = TableWorkflows(
-            self.commit,
+            commit,
             self.table("workflows"),
             self.table("versions"),
             self.triggers,
@@ -60,12 +63,10 @@ class TableStore(ABC):
             self.idempotency,
         )
         self.executions.labels_of = self.workflows.labels_of
-        self.sent = TableSent(self.commit, self.table("sent_events"), self.executions, self.idempotency)
-        self.keys = TableKeys(self.commit, self.table("api_keys"), self.table("tickets"), self.idempotency)
-        self.node_settings = TableNodeSettings(self.commit, self.table("node_settings"))
-        self.maintenance = TableMaintenance(
-            self.commit, self.executions, self.workflows, self.triggers, self.idempotency
-        )
+        self.sent = TableSent(commit, self.table("sent_events"), self.executions, self.idempotency)
+        self.keys = TableKeys(commit, self.table("api_keys"), self.table("tickets"), self.idempotency)
+        self.node_settings = TableNodeSettings(commit, self.table("node_settings"))
+        self.maintenance = TableMaintenance(commit, self.executions, self.workflows, self.triggers, self.idempotency)
         self._open = True
 
     async def close(self) -> None:

@@ -1,0 +1,466 @@
+"""Who did what: the entries of requests, of triggers and of the host itself, and proving that none was changed.
+
+Every request passes `Gate`, which asks `begin` before and `end` after: that is the one place where an entry can come
+from, so a new route cannot forget it. A change that is written to the store takes its entry along in the same
+transaction (`pending_audit`); what is left is written once a second, with equal ones merged into one."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import hmac
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import Token
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Final
+
+from aicflow.host.addresses import ADDRESS
+from aicflow.kernel.clock import Clock, iso
+from aicflow.kernel.errors import StoreUnavailable
+from aicflow.kernel.ports.audit import (
+    GENESIS,
+    AuditEntry,
+    AuditFilter,
+    AuditRow,
+    AuditStore,
+    PendingAudit,
+    pending_audit,
+)
+from aicflow.kernel.values import loads
+from aicflow.problems import REQUEST_ID
+
+CHECKPOINT: Final = "audit.checkpoint"
+DROP: Final = "audit.drop"
+SYSTEM: Final = "system"
+REFUSED: Final = frozenset({401, 403, 429})
+NOT_YOURS: Final = "aicflow.not_yours"
+"""Set in a request's scope where it is answered with 404 because the caller may not know of the thing."""
+
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_PREFIX: Final = "/api/v1/"
+_START: Final = "/api/v1/executions"
+_SECONDS: Final = 1.0
+_CHECKPOINT_SECONDS: Final = 3600.0
+_CHECKPOINT_ROWS: Final = 10_000
+_MANY: Final = 1000
+"""Most ids that one entry names."""
+_MOST_GROUPS: Final = 1000
+"""Most different refusals in a second that are told apart by address."""
+_log = logging.getLogger("aicflow.audit")
+
+
+@dataclass(slots=True)
+class _Merged:
+    """Equal things of one second."""
+
+    at: float
+    request_id: str | None
+    status: int | None
+    count: int = 0
+    many: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _OfRequest(PendingAudit):
+    """What a request does. `public`: no key of the API, so that a trigger or a form speaks for it."""
+
+    public: bool = False
+    address: str = ""
+
+
+@dataclass(slots=True)
+class Begun:
+    """A request under way that may change something."""
+
+    pending: _OfRequest
+    token: Token[PendingAudit | None] | None
+
+
+class Auditor:
+    """Makes the entries of one host and keeps its chain. `key` hashes personal data and signs checkpoints; `starts`
+    says how executions that begin are told: `each` in its own transaction, `merged` once a second with all their ids,
+    or `off`."""
+
+    def __init__(
+        self, store: AuditStore, key: bytes, clock: Clock, *, starts: str = "merged", keep: float | None = None
+    ):
+        self._store = store
+        self._key = key
+        self._clock = clock
+        self._starts = starts
+        self._keep = keep
+        self._merged: dict[tuple[str, str, str, str, str], _Merged] = {}
+        self._fresh = True
+        self._checked_at = clock.now()
+        self._task: asyncio.Task[None] | None = None
+        self._hidden = lru_cache(4096)(self._hide)
+
+    # what requests do
+
+    def begin(self, scope: MutableMapping[str, Any], actor: str) -> Begun | None:
+        """Before a request by `actor`; the store takes its entry with the first thing that it changes."""
+        if scope["type"] != "http" or scope["method"] in _READS:
+            return None
+        pending = _OfRequest(
+            lambda pending: self._of_request(scope, actor, pending.made),
+            public=actor == "anonymous",
+            address=_address(scope),
+        )
+        if self._starts != "each" and scope["path"] == _START:
+            return Begun(pending, None)
+        return Begun(pending, pending_audit.set(pending))
+
+    def end(
+        self,
+        scope: MutableMapping[str, Any],
+        begun: Begun | None,
+        actor: str,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+    ) -> None:
+        """After a request: note what no transaction has told. A request that only failed has changed nothing."""
+        written = False
+        if begun is not None:
+            written, begun.pending.written = begun.pending.written, True  # what runs on in its context is not of it
+            if begun.token is not None:
+                pending_audit.reset(begun.token)
+        refused = status in REFUSED or (status == 404 and scope.get(NOT_YOURS, False))
+        if refused:
+            action, target = _action(scope), _target(scope) if actor != "anonymous" else _resource(scope["path"])
+            self.note(actor, action, target, "refused", address=_address(scope), scope=scope, status=status)
+        elif begun is None or written or begun.pending.public or _is_reading(scope):
+            return
+        elif status >= 500:
+            self.note(
+                actor, _action(scope), _target(scope), "failed", address=_address(scope), scope=scope, status=status
+            )
+        elif status < 400:
+            starts = scope["path"] == _START
+            if starts and self._starts == "off":
+                return
+            found = dict(headers) if starts or headers else {}
+            made = found.get(b"location", b"").decode().rpartition("/")[2] or begun.pending.made
+            outcome = "repeated" if b"idempotent-replayed" in found else "done"
+            self.note(actor, _action(scope), _target(scope), outcome, address=_address(scope), scope=scope, made=made)
+
+    def note(
+        self,
+        actor: str,
+        action: str,
+        target: str,
+        outcome: str = "done",
+        *,
+        address: str = "",
+        made: str | None = None,
+        scope: Mapping[str, Any] | None = None,
+        status: int | None = None,
+        count: int = 1,
+    ) -> None:
+        """Tell something with the next second's entries, merged with what equals it."""
+        if len(self._merged) >= _MOST_GROUPS and (actor, action, target, outcome, address) not in self._merged:
+            address = target = "others"
+        name = (actor, action, target, outcome, address)
+        merged = self._merged.get(name)
+        if merged is None:
+            request_id = scope.get(REQUEST_ID) if scope is not None else None
+            merged = self._merged[name] = _Merged(self._clock.now(), request_id, status)
+        merged.count += count
+        if made is not None:
+            merged.many.append(made)
+            if len(merged.many) >= _MANY:
+                self._merged[*name[:4], f"{address}\0{merged.many[0]}"] = self._merged.pop(name)
+
+    @contextmanager
+    def of_trigger(self, binding_id: str) -> Iterator[Callable[[str], None]]:
+        """While a trigger fires: what it yields is told which execution that started. It is the trigger's doing, unless
+        a caller of the API fires it, whose own entry goes with the execution."""
+        asked = pending_audit.get()
+        if isinstance(asked, _OfRequest) and not asked.public and not asked.written:
+            yield lambda execution_id: None
+            return
+        fields = {"actor": f"trigger:{binding_id}", "action": "start_execution", "target": "executions"}
+        address = asked.address if isinstance(asked, _OfRequest) else ""
+        own = PendingAudit(
+            lambda one: self.entry(
+                {**fields, "at": iso(self._clock.now()), "outcome": "done", "made": one.made}, address=address
+            )
+        )
+
+        def told(execution_id: str) -> None:
+            if self._starts == "merged":
+                self.note(fields["actor"], fields["action"], fields["target"], address=address, made=execution_id)
+
+        token = pending_audit.set(own if self._starts == "each" else None)
+        try:
+            yield told
+        finally:
+            pending_audit.reset(token)
+
+    # entries
+
+    def _of_request(self, scope: Mapping[str, Any], actor: str, made: str | None) -> AuditEntry:
+        return self.entry(
+            {
+                "at": iso(self._clock.now()),
+                "actor": actor,
+                "action": _action(scope),
+                "target": _target(scope),
+                "outcome": "done",
+                "made": made,
+                "request_id": scope.get(REQUEST_ID),
+            },
+            address=_address(scope),
+        )
+
+    def entry(self, fields: Mapping[str, Any], *, address: str = "", user: str = "") -> AuditEntry:
+        """An entry of these fields. What says who or where a person is is in the body as a keyed hash, and plain beside
+        it; so are the keys of state, which may be names of people."""
+        self._fresh = True
+        body = {name: value for name, value in fields.items() if value is not None}
+        personal = {"address": address, "user": user}
+        if body["target"].partition("/")[0] == "workflows" and "/state/" in body["target"]:
+            head, _, key = body["target"].partition("/state/")
+            personal["target"] = body["target"]
+            body["target"] = f"{head}/state/{self._hidden(key)}"
+        personal = {name: value for name, value in personal.items() if value}
+        body |= {name: self._hidden(value) for name, value in personal.items() if name != "target"}
+        return AuditEntry(_canonical(body), _canonical(personal) if personal else None)
+
+    def _hide(self, text: str) -> str:
+        return "h:" + hmac.digest(self._key, b"personal\0" + text.encode(), "sha256").hex()[:32]
+
+    # the chain
+
+    async def flush(self) -> None:
+        """Write what was noted. Raises StoreUnavailable; then it is kept for the next time."""
+        if not self._merged:
+            return
+        merged, self._merged = self._merged, {}
+        entries = []
+        for (actor, action, target, outcome, address), one in merged.items():
+            fields = {
+                "at": iso(one.at),
+                "actor": actor,
+                "action": action,
+                "target": target,
+                "outcome": outcome,
+                "status": one.status,
+                "request_id": one.request_id,
+                "count": one.count if one.count > 1 else None,
+                "made": one.many[0] if len(one.many) == 1 else None,
+                "many": one.many if len(one.many) > 1 else None,
+            }
+            entries.append(self.entry(fields, address=address.partition("\0")[0]))
+        try:
+            await self._store.add(entries)
+        except StoreUnavailable:
+            for name, one in merged.items():
+                self._merged.setdefault(name, one)
+            raise
+
+    async def checkpoint(self) -> None:
+        """Sign the end of the chain, in the chain and in the log, unless it is signed already."""
+        last = await self._store.last()
+        self._fresh = False
+        if last is None or _action_of(last) == CHECKPOINT:
+            return
+        await self._store.add([self._signed(CHECKPOINT, last.seq, last.hash)])
+        self._fresh = False
+        self._checked_at = self._clock.now()
+        _log.info(
+            "Audit checkpoint: %d entries, hash %s, %s", last.seq, last.hash.hex(), self._sign(last.seq, last.hash)
+        )
+
+    def _signed(self, action: str, through: int, hash: bytes) -> AuditEntry:
+        head, mac = hash.hex(), self._sign(through, hash)
+        fields = {"at": iso(self._clock.now()), "actor": SYSTEM, "action": action, "target": "audit", "outcome": "done"}
+        return self.entry({**fields, "through": through, "head": head, "mac": mac})
+
+    def _sign(self, seq: int, hash: bytes) -> str:
+        return hmac.digest(self._key, b"checkpoint\0%d\0" % seq + hash, "sha256").hex()
+
+    async def prune(self) -> int:
+        """Drop what is older than the retention of the audit, up to a checkpoint; returns how many entries."""
+        if self._keep is None:
+            return 0
+        where = AuditFilter(action=CHECKPOINT, until=iso(self._clock.now() - self._keep))
+        found = (await self._store.list(where, limit=1)).items
+        if not found:
+            return 0
+        body = loads(found[0].body)
+        through: int = body["through"]
+        if (await self._store.read(limit=1))[0].seq > through:
+            return 0
+        return await self._store.drop(through, self._signed(DROP, through, bytes.fromhex(body["head"])))
+
+    def start(self) -> None:
+        """Begin to write once a second."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="aicflow-audit")
+
+    async def stop(self) -> None:
+        """Write what is left, and sign the end."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        try:
+            await self.flush()
+            await self.checkpoint()
+        except StoreUnavailable as error:
+            _log.warning("The last audit entries could not be written: %s", error)
+
+    async def _run(self) -> None:
+        signed = 0
+        while True:
+            await asyncio.sleep(_SECONDS)
+            try:
+                await self.flush()
+                if not self._fresh:
+                    continue
+                last = await self._store.last()
+                due = self._clock.now() - self._checked_at >= _CHECKPOINT_SECONDS
+                if due or (last is not None and last.seq - signed >= _CHECKPOINT_ROWS):
+                    await self.checkpoint()
+                    signed = last.seq if last is not None else 0
+                elif signed == 0 and last is not None:
+                    signed = last.seq  # the rows before this start were signed when it stopped
+            except StoreUnavailable as error:
+                _log.warning("Audit entries wait for the store: %s", error)
+            except Exception:
+                _log.exception("Audit entries could not be written; it is tried again")
+
+    # proof
+
+    async def verify(self, *, expect: str | None = None) -> dict[str, Any]:
+        """Read the whole chain: how many entries, the hash of its end, and what is wrong with it. `expect` is a hash
+        that an earlier verification, or the log, gave for its end: it must still be in the chain."""
+        problems: list[str] = []
+        count = seq = checkpoints = 0
+        previous = GENESIS
+        expected = expect is None
+        dropped = (await self._store.list(AuditFilter(action=DROP), limit=1)).items
+        if dropped:
+            seq, previous = self._attested(dropped[0], problems)
+            expected = expected or previous.hex() == expect
+        start, seen = seq, {seq: previous}
+        while rows := await self._store.read(after=start, limit=5000):
+            start = rows[-1].seq
+            for row in rows:
+                count += 1
+                if row.seq != seq + 1:
+                    missing = f"{seq + 1} to {row.seq - 1}" if row.seq > seq + 2 else str(seq + 1)
+                    problems.append(f"Entry {missing} was removed.")
+                if sha256(previous + row.body.encode()).digest() != row.hash:
+                    problems.append(f"Entry {row.seq} was changed, or one before it was removed or moved.")
+                if row.personal is not None and not self._fits(row):
+                    problems.append(f"What stands beside entry {row.seq} (address, user, target) was changed.")
+                seq, previous = row.seq, row.hash
+                seen[seq] = previous
+                if '"action":"audit.' in row.body and _action_of(row) in (CHECKPOINT, DROP):
+                    checkpoints += 1
+                    through, head = self._attested(row, problems)
+                    if seen.get(through, head) != head:
+                        problems.append(f"Entry {through} is not the one that was signed in entry {row.seq}.")
+                expected = expected or previous.hex() == expect
+            if len(seen) > 20_000:
+                seen = dict(list(seen.items())[-10_000:])
+            if len(problems) > 100:
+                break
+        if not dropped and (first := await self._store.read(limit=1)) and first[0].seq != 1:
+            problems.append(f"Entries 1 to {first[0].seq - 1} were removed, and not by retention.")
+        if not expected:
+            problems.append(f"No entry has the hash {expect}: the chain was cut or written anew.")
+        return {"entries": count, "checkpoints": checkpoints, "seq": seq, "hash": previous.hex(), "problems": problems}
+
+    def _attested(self, row: AuditRow, problems: list[str]) -> tuple[int, bytes]:
+        body = loads(row.body)
+        try:
+            through, head, mac = int(body["through"]), bytes.fromhex(body["head"]), str(body["mac"])
+        except (KeyError, ValueError, TypeError):
+            through, head, mac = 0, GENESIS, ""
+        if not hmac.compare_digest(mac, self._sign(through, head)):
+            problems.append(f"The signature in entry {row.seq} is wrong; was server.secret replaced?")
+        return through, head
+
+    def _fits(self, row: AuditRow) -> bool:
+        for name, value in loads(row.personal or "{}").items():
+            hidden = self._hidden(value.partition("/state/")[2] if name == "target" else value)
+            if hidden not in row.body:
+                return False
+        return True
+
+
+def shown(row: AuditRow) -> dict[str, Any]:
+    """An entry as the API returns it: with what stands beside it where it was not erased."""
+    return {"seq": row.seq, "hash": row.hash.hex(), **loads(row.body), **loads(row.personal or "{}")}
+
+
+@asynccontextmanager
+async def by_command(store: AuditStore, secret: bytes, clock: Clock, action: str) -> AsyncIterator[Auditor]:
+    """For a command that writes to the store itself: what it changes first takes an entry along, by the user of this
+    machine who called it."""
+    auditor = Auditor(store, audit_key(secret), clock)
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    fields = {"actor": "cli", "action": action, "target": "store", "outcome": "done"}
+    pending = PendingAudit(lambda one: auditor.entry({**fields, "at": iso(clock.now()), "made": one.made}, user=user))
+    token = pending_audit.set(pending)
+    try:
+        yield auditor
+    finally:
+        pending_audit.reset(token)
+
+
+def audit_key(server_secret: bytes) -> bytes:
+    """The key of the chain, made of the server's secret."""
+    return hmac.digest(server_secret, b"aicflow/audit/v1", "sha256")
+
+
+def _canonical(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _action_of(row: AuditRow) -> str:
+    return str(loads(row.body)["action"])
+
+
+def _action(scope: Mapping[str, Any]) -> str:
+    """The operation of the API, as its document and the SDK name it; for other paths method and first segment."""
+    name = getattr(scope.get("route"), "unique_id", None)
+    if name is not None:
+        return str(name)
+    return f"{scope.get('method', 'GET')} {_resource(scope['path'])}"
+
+
+def _resource(path: str) -> str:
+    """What kind of thing a path is about, without anything that a caller makes up."""
+    parts = path.removeprefix(_PREFIX).strip("/").split("/")
+    return parts[0][:40] if parts[0].replace("-", "").isalpha() else "other"
+
+
+def _target(scope: Mapping[str, Any]) -> str:
+    """The thing that a request is about, such as `workflows/wf_1`: its path up to the last name in it."""
+    parts = scope["path"].removeprefix(_PREFIX).strip("/").split("/")
+    template = getattr(scope.get("route"), "path", "").removeprefix(_PREFIX).strip("/").split("/")
+    names = [at for at, part in enumerate(template, 1) if part.startswith("{")]
+    if not names:
+        return _resource(scope["path"]) if len(template) != len(parts) else "/".join(parts[:1])[:40]
+    return "/".join(parts[: names[-1]])[:300]
+
+
+def _is_reading(scope: Mapping[str, Any]) -> bool:
+    """Whether the route needs no more than `read`: a POST that only asks, such as validation."""
+    route = scope.get("route")
+    scopes = [getattr(one.dependency, "aicflow_scope", None) for one in getattr(route, "dependencies", ())]
+    return scopes == ["read"]
+
+
+def _address(scope: Mapping[str, Any]) -> str:
+    return str(scope.get(ADDRESS) or "")
