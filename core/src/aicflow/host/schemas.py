@@ -319,7 +319,8 @@ PAGES: Final = {
 }
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
-    ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution, ExpressionPreview, Fires,
+    ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
+    ExpressionPreview, Fires,
     Issue, Item,
     NodeType, Plugin, ProblemDocument, Ready, SentEvent, StateEntry, Step, StreamEvent, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
