@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from aicflow_sdk import AICFlow, AsyncAICFlow, Retry, Unauthorized, Workflow
 from sdk_kit import CuttingProxy, Server, opened, serve
@@ -183,6 +184,15 @@ def test_all_executions_can_be_followed(kind: str, server: Server, client: AICFl
     enough.set()
     starter.join()
     assert seen.execution_id in ids
+
+
+def test_a_ticket_opens_one_stream_of_a_page(server: Server, client: AICFlow) -> None:
+    execution = client.executions.run(client.workflows.create(chatty(1)))
+    made = client.ticket()
+    assert made.ticket not in repr(made)
+    url = f"{server.url}/api/v1/executions/{execution.id}/stream?ticket={made.ticket}"
+    assert "execution.succeeded" in httpx2.get(url).text
+    assert httpx2.get(url).status_code == 401
 
 
 def test_a_revoked_key_ends_the_stream(server: Server, client: AICFlow) -> None:

@@ -138,7 +138,7 @@ def furnish(host: Host, name: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with run_host(tmp_path_factory.mktemp("data")) as host:
+    with run_host(tmp_path_factory.mktemp("data"), rate_wrong_keys="100000/s") as host:
         _mount(host.server._app, PluginMount("/extra", PlainTextResponse("extra"), scope="read"))
         mine, theirs = furnish(host, "mine"), furnish(host, "theirs")
         ring, now = host.runtime.keys, host.runtime.clock.now()

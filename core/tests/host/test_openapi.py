@@ -11,19 +11,6 @@ import jsonschema
 import pytest
 from aicflow.host.app import create_app
 from aicflow.host.openapi import document, text
-from aicflow.host.routes import (
-    audit,
-    catalogue,
-    events,
-    executions,
-    keys,
-    preview,
-    state,
-    steps,
-    streams,
-    triggers,
-    workflows,
-)
 from aicflow.host.settings import Settings, settings_table
 from aicflow.problems import TITLES
 
@@ -53,24 +40,15 @@ def test_every_reference_leads_somewhere_and_every_schema_is_one(api: dict[str, 
     assert len(ids) == len(set(ids))
 
 
-def test_every_route_is_documented_and_asks_for_a_scope(api: dict[str, Any]) -> None:
-    calls = 0
+def test_every_route_is_documented(api: dict[str, Any]) -> None:
     for path, operations in api["paths"].items():
         for method, call in operations.items():
             assert method in METHODS
             assert call["summary"]
             assert call["description"]
             if path.startswith("/api/"):
-                calls += 1
                 assert call["security"], (method, path)
                 assert {"401", "403"} <= set(call["responses"])
-    scoped = [
-        route
-        for module in (workflows, preview, executions, steps, streams, catalogue, triggers, events, state, keys, audit)
-        for route in [*module.routes.routes, *([executions.start_route] if module is executions else [])]
-        if any(getattr(one.dependency, "aicflow_scope", None) for one in route.dependencies)  # type: ignore[attr-defined]
-    ]
-    assert len(scoped) == calls
 
 
 def fits(api: dict[str, Any], name: str, value: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -258,3 +259,88 @@ def test_streams_end_when_the_host_stops(new_host: Any, gate: threading.Event) -
             connection.recv(timeout=10)
             host.server.should_exit = True
             assert close_code(connection) == 1012
+
+
+def ticket(host: Host, key: str | None = None) -> str:
+    answer = host.client.post("/tickets", headers={"authorization": f"Bearer {key or host.key}"})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["ticket"])
+
+
+def test_a_ticket_opens_one_stream(host: Host) -> None:
+    execution = host.start("echo", 1)
+    path = f"/executions/{execution['id']}/stream"
+    url = host.url.replace("http", "ws", 1) + "/api/v1" + path
+    for made, opened in (
+        (ticket(host), lambda one: connect(f"{url}?ticket={one}&after=2", close_timeout=2)),
+        (ticket(host), lambda one: connect(f"{url}?after=2", subprotocols=["aicflow.v1", f"aicflow.ticket.{one}"])),
+    ):
+        with opened(made) as connection:
+            assert numbered(events_of(connection)) == list(range(3, execution["last_seq"] + 1))
+        with pytest.raises(InvalidStatus) as again, opened(made):
+            pass
+        assert again.value.response.status_code == 401, "it counts once"
+    with host.bare() as page:
+        made = ticket(host)
+        sent = page.get(f"{path}?ticket={made}")
+        assert sent.status_code == 200
+        assert "execution.succeeded" in sent.text
+        assert page.get(f"{path}?ticket={made}").status_code == 401
+        made = ticket(host)
+        for wrong in (f"/executions/{execution['id']}?ticket={made}", f"/workflows?ticket={made}"):
+            assert page.get(wrong).status_code == 401, "for streams only"
+        assert page.get("/workflows", headers={"authorization": f"Bearer {made}"}).status_code == 401
+        assert page.get(f"{path}?ticket=aict_none").status_code == page.get(f"{path}?ticket=").status_code == 401
+        assert page.get(f"{path}?ticket={made}&after=x").status_code == 422
+    assert host.client.get(f"{path}?ticket={ticket(host)}").status_code == 422, "with a key there is no need of one"
+
+
+def test_many_who_have_one_ticket_open_one_stream(host: Host) -> None:
+    execution, made = host.start("echo", 1), ticket(host)
+    with host.bare() as page, ThreadPoolExecutor(8) as pool:
+        path = f"/executions/{execution['id']}/stream?ticket={made}"
+        answers = list(pool.map(lambda _: page.get(path).status_code, range(8)))
+    assert sorted(answers) == [200] + [401] * 7
+
+
+def test_a_ticket_is_stored_hashed_and_expires(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    execution, made = host.start("echo", 1), ticket(host)
+    assert made not in str(vars(host.runtime.store.keys)["_tickets"])
+    now = host.runtime.clock.now()
+    monkeypatch.setattr(host.runtime.callers._clock, "now", lambda: now + 61)
+    with host.bare() as page:
+        assert page.get(f"/executions/{execution['id']}/stream?ticket={made}").status_code == 401
+
+
+def test_a_stream_of_a_ticket_ends_with_the_key_that_it_came_from(host: Host, gate: threading.Event) -> None:
+    execution = host.start("gate", wait=None)
+    made = host.client.post("/api-keys", json={"name": "page", "scopes": ["read"], "workflows": ["gate"]}).json()
+    url = host.url.replace("http", "ws", 1) + "/api/v1/executions"
+    other = host.start("echo", 1)
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        connect(f"{url}/{other['id']}/stream?ticket={ticket(host, made['key'])}"),
+    ):
+        pass
+    assert refused.value.response.status_code == 404, "a ticket reaches what its key does"
+    for path in ("stream?", f"{execution['id']}/stream?"):
+        opened = host.client.post("/api-keys", json={"name": "page", "scopes": ["read"]}).json()
+        with connect(f"{url}/{path}ticket={ticket(host, opened['key'])}", close_timeout=2) as stream:
+            assert host.client.delete(f"/api-keys/{opened['id']}").status_code == 204
+            assert close_code(stream) == 1008
+    unused = ticket(host, made["key"])
+    assert host.client.delete(f"/api-keys/{made['id']}").status_code == 204
+    with pytest.raises(InvalidStatus) as late, connect(f"{url}/{execution['id']}/stream?ticket={unused}"):
+        pass
+    assert late.value.response.status_code == 401
+
+
+def test_a_stream_of_a_rotated_key_ends_when_the_overlap_does(host: Host, gate: threading.Event) -> None:
+    execution = host.start("gate", wait=None)
+    made = host.client.post("/api-keys", json={"name": "rotated", "scopes": ["read"]}).json()
+    with socket(host, f"/executions/{execution['id']}/stream", key=made["key"]) as old:
+        rotated = host.client.post(f"/api-keys/{made['id']}/rotate", json={"overlap": 0}).json()
+        with socket(host, f"/executions/{execution['id']}/stream", key=rotated["key"]) as new:
+            assert close_code(old) == 1008
+            gate.set()
+            assert close_code(new) == 1000

@@ -114,6 +114,7 @@ class Host(Blocking[AsyncHost]):
 
     ready = _runs(AsyncHost.ready)
     schema = _runs(AsyncHost.schema)
+    ticket = _runs(AsyncHost.ticket)
 
 
 class Workflows(Blocking[AsyncWorkflows]):

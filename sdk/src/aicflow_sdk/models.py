@@ -423,6 +423,17 @@ class CreatedApiKey(ApiKey):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What opens one stream, once, before it expires."""
+
+    ticket: str
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"Ticket(ticket='…', expires_at={self.expires_at!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeHealth:
     """The health of a node type: `ready` is None while unknown, `reason` explains false, `note` tells a limitation."""
 

@@ -31,6 +31,7 @@ from aicflow.host.routes import (
     state,
     steps,
     streams,
+    tickets,
     triggers,
     workflows,
 )
@@ -95,6 +96,7 @@ def create_app(
         state,
         keys,
         audit,
+        tickets,
         health,
     ):
         app.include_router(module.routes)
@@ -143,9 +145,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.runtime = runtime
         for mount in runtime.mounts():
             stack.callback(_mount(app, mount))
-        app.state.keys, app.state.auditor = runtime.keys, runtime.auditor
+        app.state.callers, app.state.auditor = runtime.callers, runtime.auditor
         stack.callback(setattr, app.state, "auditor", None)
-        stack.callback(setattr, app.state, "keys", None)
+        stack.callback(setattr, app.state, "callers", None)
         yield
 
 

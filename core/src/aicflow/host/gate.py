@@ -13,11 +13,12 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import parse_qsl, unquote_to_bytes, urlencode, urlsplit
 
 from aicflow.host.addresses import ADDRESS, Proxies, counted, is_among
 from aicflow.host.audit import Auditor, Begun
-from aicflow.host.keys import Caller, KeyRing
+from aicflow.host.callers import Callers
+from aicflow.host.keys import Caller
 from aicflow.host.problems import Problem, problem_from
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
@@ -31,6 +32,9 @@ type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _CALLER: Final = "aicflow.caller"
 KEY_PROTOCOL: Final = "aicflow.key."
+TICKET_PROTOCOL: Final = "aicflow.ticket."
+STREAMS: Final = "/stream"
+"""What the paths of streams end with: a ticket is for them only."""
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 _DRAIN_BYTES: Final = 64 * 1024 * 1024
 _DRAIN_SECONDS: Final = 10.0
@@ -64,7 +68,7 @@ class Access:
 
 
 class Gate:
-    """ASGI middleware; asks the runtime in `scope["app"].state` for the keys."""
+    """ASGI middleware; asks `scope["app"].state.callers` who calls."""
 
     def __init__(self, app: ASGI, *, settings: Settings, access: Access, rates: RateStore) -> None:
         self._app = app
@@ -125,8 +129,8 @@ class Gate:
             return
         if scope["type"] == "websocket" and headers.origin and not self._origin_allowed(headers):
             raise Problem("forbidden", f"Pages of {headers.origin[:200]} may not open streams here.")
-        key = headers.key
-        if key is None:
+        credential = headers.key if headers.key is not None else _ticket(scope, headers)
+        if credential is None:
             await limiter.take(*address)
             raise Problem(
                 "unauthorized",
@@ -134,14 +138,14 @@ class Gate:
                 hint="Send `Authorization: Bearer aicf_…`; the admin key is in admin.key in the data folder.",
                 headers={"www-authenticate": "Bearer"},
             )
-        ring: KeyRing | None = getattr(scope["app"].state, "keys", None)
-        if ring is None:
+        callers: Callers | None = getattr(scope["app"].state, "callers", None)
+        if callers is None:
             raise StoreUnavailable("The service is starting or stopping.")
-        caller = await limiter.caller(ring, key, *address)
+        caller = await limiter.caller(callers, credential, *address, ticket=headers.key is None)
         if caller is None:
             raise Problem(
                 "unauthorized",
-                "The API key is not known, was revoked or has expired.",
+                "The API key, token or ticket is not known, was revoked or has expired.",
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             )
         if caller.networks and not is_among(scope[ADDRESS], caller.networks):
@@ -175,7 +179,19 @@ def _check_url(scope: MutableMapping[str, Any]) -> None:
 
 def _actor(scope: MutableMapping[str, Any]) -> str:
     caller: Caller | None = scope.get(_CALLER)
-    return f"key:{caller.key_id}" if caller is not None else "anonymous"
+    return caller.actor if caller is not None else "anonymous"
+
+
+def _ticket(scope: MutableMapping[str, Any], headers: _Headers) -> str | None:
+    """The ticket that a stream is asked for with, in a subprotocol or in the query, where the route does not see it."""
+    query: bytes = scope.get("query_string", b"")
+    if not scope["path"].endswith(STREAMS):
+        return None
+    if headers.ticket is not None or b"ticket=" not in query:
+        return headers.ticket
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    scope["query_string"] = urlencode([pair for pair in pairs if pair[0] != "ticket"]).encode()
+    return next((value for name, value in pairs if name == "ticket"), None)
 
 
 def key_of(scope: MutableMapping[str, Any]) -> str | None:
@@ -204,10 +220,11 @@ def caller_of(scope: MutableMapping[str, Any]) -> Caller:
 class _Headers:
     """The few headers that the gate reads, in one pass."""
 
-    __slots__ = ("content_length", "expects", "forwarded", "host", "key", "origin", "request_id")
+    __slots__ = ("content_length", "expects", "forwarded", "host", "key", "origin", "request_id", "ticket")
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
         self.key: str | None = None
+        self.ticket: str | None = None
         self.request_id: str | None = None
         self.content_length = 0
         self.expects = False
@@ -225,6 +242,8 @@ class _Headers:
                 for protocol in value.decode("latin-1").split(","):
                     if protocol.strip().startswith(KEY_PROTOCOL):
                         self.key = self.key or protocol.strip().removeprefix(KEY_PROTOCOL)
+                    elif protocol.strip().startswith(TICKET_PROTOCOL):
+                        self.ticket = protocol.strip().removeprefix(TICKET_PROTOCOL)
             elif name == b"x-request-id":
                 self.request_id = value.decode() if _SANE_ID.match(value) else None
             elif name == b"content-length":
@@ -273,14 +292,14 @@ class RequestLimiter:
         if taken.refused is not None:
             raise refusal(taken)
 
-    async def caller(self, ring: KeyRing, key: str, *more: Wanted) -> Caller | None:
-        """Who has the key. One that is wrong is counted as such, and against `more`. Raises Problem `rate-limited`,
-        before the key is looked up, when the address has sent too many wrong ones: but for keys that were right
-        before, or whoever guesses would lock out the others behind the same address."""
+    async def caller(self, callers: Callers, key: str, *more: Wanted, ticket: bool = False) -> Caller | None:
+        """Who has the key, token or ticket. One that is wrong is counted as such, and against `more`. Raises Problem
+        `rate-limited`, before the key is looked up, when the address has sent too many wrong ones: but for keys that
+        were right before, or whoever guesses would lock out the others behind the same address."""
         wrong = [(self._wrong, self.address)] if self._wrong is not None else []
-        if wrong and not ring.remembers(key):
+        if wrong and not callers.remembers(key):
             await self.test(*wrong)
-        caller = await ring.caller(key)
+        caller = await (callers.take_ticket(key) if ticket else callers.caller(key))
         if caller is None:
             await self.take(*wrong, *more)
         return caller

@@ -105,6 +105,11 @@ class Caller:
         else:
             self.revoked = True
 
+    @property
+    def actor(self) -> str:
+        """As the audit log names who did something."""
+        return f"{'key' if self.digest else 'token'}:{self.key_id}"
+
     def may(self, scope: str) -> bool:
         """Whether the key has the scope; `admin` has all. A request that waited may find its key revoked."""
         return not self.revoked and (scope in self.scopes or "admin" in self.scopes)
@@ -161,6 +166,11 @@ class KeyRing:
     def remembers(self, key: str) -> bool:
         """Whether the key was a known one lately: it is not guessed."""
         return self._mark(key) in self._known
+
+    async def by_digest(self, digest: str) -> Caller | None:
+        """Who has the key with this hash."""
+        mark = digest.encode()
+        return await self._look_up(mark, digest, self._known.get(mark), self._clock.now())
 
     def _touched(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -12,15 +12,18 @@ from aicflow.engine.clock import SystemClock
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.worker.watchdog import LoopWatchdog
 from aicflow.host.audit import SYSTEM, Auditor, audit_key
+from aicflow.host.callers import Callers
 from aicflow.host.datadir import DataDir, write_private
 from aicflow.host.event_triggers import EventDispatcher
 from aicflow.host.housekeeping import Housekeeper
+from aicflow.host.issuers import read_issuers
 from aicflow.host.keys import KeyRing, is_well_formed, new_key
 from aicflow.host.metrics import Metrics
 from aicflow.host.node_health import NodeHealth
 from aicflow.host.plugins import Plugins
 from aicflow.host.retention import age
 from aicflow.host.settings import Settings
+from aicflow.host.tokens import Tokens
 from aicflow.host.trigger_runtime import HostTriggerRuntime
 from aicflow.host.triggers import TriggerService
 from aicflow.host.warm_up import WarmUp
@@ -95,6 +98,8 @@ class HostRuntime:
             prepare=self.executions.prepare,
         )
         self.keys = KeyRing(store.keys, server_secret, self.clock)
+        tokens = Tokens(read_issuers(settings.jwt_issuers), self.clock)
+        self.callers = Callers(store.keys, self.keys, tokens, self.clock)
         self.metrics = Metrics()
         self.watchdog = LoopWatchdog(lag=self.metrics.loop_lag)
         self.metrics.watch(self.executions, self.watchdog)
@@ -181,6 +186,7 @@ async def running(
         runtime = HostRuntime(settings, plugins, store, **parts)
         runtime.registry.configure_all(await store.node_settings.all())
         stack.push_async_callback(runtime.keys.close)
+        stack.push_async_callback(runtime.callers.close)
         stack.callback(runtime.workflows.close)
         stack.push_async_callback(runtime.auditor.stop)
         runtime.auditor.start()

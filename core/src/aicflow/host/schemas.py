@@ -146,6 +146,13 @@ class Item(_Response):
     output: Any = None
 
 
+class Ticket(_Response):
+    """What opens one stream, once, before it expires."""
+
+    ticket: str
+    expires_at: datetime
+
+
 class Why(_Response):
     """What an execution is doing or why it ended, in a sentence."""
 
@@ -322,7 +329,7 @@ _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
     ExpressionPreview, Fires,
     Issue, Item,
-    NodeType, Plugin, ProblemDocument, Ready, SentEvent, StateEntry, Step, StreamEvent, Trigger, TriggerType,
+    NodeType, Plugin, ProblemDocument, Ready, SentEvent, StateEntry, Step, StreamEvent, Ticket, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 

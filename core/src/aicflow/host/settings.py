@@ -73,6 +73,10 @@ class Settings(BaseSettings):
         default=("127.0.0.1", "::1"),
         description="Addresses and networks of reverse proxies in front of this host, whose `X-Forwarded-For` counts",
     )
+    jwt_issuers: str | None = Field(
+        default=None,
+        description="Whose tokens (JWT) count beside API keys: the path of a TOML or JSON file, or JSON itself",
+    )
     max_wait: float = Field(default=60.0, ge=0, le=600, description="Longest `?wait=` of a request, in seconds")
     grace: float = Field(
         default=10.0, ge=0, le=600, description="Seconds that running steps have to end when the host stops"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from aicflow_sdk.messages import instant, keyed, without_none
-from aicflow_sdk.models import ApiKey, CreatedApiKey, NodeType, Plugin, Readiness, TriggerType, Workflow
+from aicflow_sdk.models import ApiKey, CreatedApiKey, NodeType, Plugin, Readiness, Ticket, TriggerType, Workflow
 from aicflow_sdk.resources.base import Resource, id_of
 from aicflow_sdk.session import AsyncPages
 
@@ -18,6 +18,11 @@ class AsyncHost(Resource):
     async def ready(self) -> Readiness:
         """Whether the server can accept and run executions; not an error when it cannot."""
         return await self._session.call(Readiness, "GET", "readyz", api=False, accept=503)
+
+    async def ticket(self) -> Ticket:
+        """A ticket for a page of a browser, which cannot send a key with a stream: it opens one stream, within a
+        minute, with what this client's key may read."""
+        return await self._session.call(Ticket, "POST", "tickets")
 
     async def schema(self) -> Any:
         """The JSON Schema of the workflow document, with the params of every installed type."""

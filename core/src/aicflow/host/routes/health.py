@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from aicflow.host.gate import RequestLimiter, key_of
 from aicflow.host.metrics import MEDIA_TYPE
 from aicflow.host.pages import json_response
+from aicflow.host.problems import Problem
 from aicflow.host.routes.common import NoQuery, runtime_of, scoped, shows
 from aicflow.kernel.errors import AICFlowError
 from aicflow.rates import LIMITER
@@ -80,7 +81,7 @@ async def _is_known(request: Request) -> bool:
     key = key_of(request.scope)
     limiter: RequestLimiter = request.scope[LIMITER]
     try:
-        caller = await limiter.caller(runtime_of(request).keys, key) if key is not None else None
-    except AICFlowError:
+        caller = await limiter.caller(runtime_of(request).callers, key) if key is not None else None
+    except (AICFlowError, Problem):
         return False
     return caller is not None and caller.may("read")
