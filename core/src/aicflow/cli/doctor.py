@@ -51,6 +51,7 @@ def doctor_command(
             "ok", "version", f"aicflow {__version__}, Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}"
         ),
         *_variables(plugins),
+        *_limits(settings, plugins),
         *_data_dir(settings),
         *_server_or_store(settings, plugins),
         *_engine(settings, plugins),
@@ -82,6 +83,17 @@ def _variables(plugins: Plugins) -> Iterator[Finding]:
         if name.startswith("AICFLOW_") and not name.startswith(("AICFLOW_SECRET_", STORE_PREFIX)) and name not in known:
             hint = did_you_mean(name, sorted(known)) or "A plugin may read it."
             yield Finding("note", "settings", f"{name} is no setting of the host or an installed node type. {hint}")
+
+
+def _limits(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
+    """Limits that let in more than the next one takes stop the start."""
+    from aicflow.host.fitting import unfitting
+
+    found = list(unfitting(settings, [node.cls for node in plugins.registry.nodes()]))
+    for text in found:
+        yield Finding("problem", "limits", text)
+    if not found:
+        yield Finding("ok", "limits", f"a value may have {settings.max_body_bytes:,} bytes from end to end")
 
 
 def _secrets(plugins: Plugins) -> Iterator[Finding]:

@@ -14,8 +14,9 @@ class EngineOptions:
     for steps under way. `cancel_grace`: how long a cancelled node may take to stop before it is abandoned.
     `park_after`: an execution whose steps all wait longer than this is parked and holds no slot. `flush_after`: the
     longest that an event stays uncommitted while its execution goes on. `inline_output`: larger outputs are kept
-    once, outside the events. `threads`: workers for blocking nodes. `teardown`: how long nodes that always run may
-    take, all together, once an execution was stopped. `max_depth`: how deep workflows may call workflows.
+    once, outside the events. `max_output`: the largest output of a step, an item or an execution. `max_state`: the
+    largest value of a workflow's state. `threads`: workers for blocking nodes. `teardown`: how long nodes that always
+    run may take, all together, once an execution was stopped. `max_depth`: how deep workflows may call workflows.
     `max_claims`: an execution that was claimed so often without progress, because its workers died, fails. `poll`: how
     often a store that other hosts share is looked at when no signal comes. `max_faults`: an execution with which the
     engine itself failed so often in a row fails.
@@ -29,6 +30,8 @@ class EngineOptions:
     park_after: float = 1.0
     flush_after: float = 0.02
     inline_output: int = 32_768
+    max_output: int = 64 * 1024 * 1024
+    max_state: int = 256 * 1024
     log_limit: int = 16_384
     threads: int = 32
     teardown: float = 60.0

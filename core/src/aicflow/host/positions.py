@@ -21,7 +21,7 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s\[\]{},:"]+')
 class Limits:
     """How large a document may be: bytes as written, levels of nesting, values once aliases are expanded."""
 
-    max_bytes: int = 5 * 1024 * 1024
+    max_bytes: int = 16 * 1024 * 1024
     max_depth: int = 64
     max_values: int = 500_000
 

@@ -15,6 +15,7 @@ from aicflow.host.audit import SYSTEM, Auditor, audit_key
 from aicflow.host.callers import Callers
 from aicflow.host.datadir import DataDir, write_private
 from aicflow.host.event_triggers import EventDispatcher
+from aicflow.host.fitting import check_limits
 from aicflow.host.housekeeping import Housekeeper
 from aicflow.host.issuers import read_issuers
 from aicflow.host.keys import KeyRing, is_well_formed, new_key
@@ -66,6 +67,8 @@ class HostRuntime:
             grace=settings.grace,
             teardown=settings.teardown,
             max_depth=settings.max_call_depth,
+            max_output=settings.max_output_bytes,
+            max_state=settings.max_state_bytes,
         )
         server_secret = self.data.server_secret()
         self.executions = make_executions(
@@ -178,6 +181,7 @@ async def running(
 ) -> AsyncIterator[HostRuntime]:
     """A host at work: the store open, the worker running, the triggers active. Closed in the opposite order, also when
     opening fails half-way. Raises AICFlowError."""
+    check_limits(settings, [node.cls for node in plugins.registry.nodes()])
     DataDir(settings.data_dir).prepare()
     store = store if store is not None else make_store(plugins, settings.store_url)
     async with AsyncExitStack() as stack:

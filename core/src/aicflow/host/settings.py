@@ -40,7 +40,13 @@ class Settings(BaseSettings):
     )
     blocked_plugins: Names = Field(default=(), description="Names of plugins or distributions that are not loaded")
     max_body_bytes: int = Field(
-        default=5 * 1024 * 1024, ge=1024, le=1 << 30, description="Largest request body, documents included, in bytes"
+        default=16 * 1024 * 1024, ge=1024, le=1 << 30, description="Largest request body, documents included, in bytes"
+    )
+    max_output_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        le=1 << 30,
+        description="Largest output of a step, an item of a map or an execution, in bytes of JSON",
     )
     max_document_depth: int = Field(default=64, ge=4, le=150, description="Deepest nesting of a document")
     max_document_nodes: int = Field(default=10_000, ge=1, description="Most nodes in a workflow")
@@ -118,6 +124,9 @@ class Settings(BaseSettings):
         default="7d", description="How long an event is kept in the list, and its id not taken for another one"
     )
     max_event_bytes: int = Field(default=262_144, ge=1, description="Largest data of an event, in bytes of JSON")
+    max_state_bytes: int = Field(
+        default=262_144, ge=1, description="Largest value of a workflow's state, in bytes of JSON"
+    )
     retention_every: float = Field(
         default=600.0, gt=0, le=86_400, description="Seconds between two rounds that remove what is not kept"
     )

@@ -203,6 +203,12 @@ class OutputInvalid(PermanentError):
     code = "output-invalid"
 
 
+class OutputTooLarge(PermanentError):
+    """The output has more bytes than are kept."""
+
+    code = "output-too-large"
+
+
 class ReferenceFailed(PermanentError):
     """A reference in the params could not be resolved against what this execution has."""
 
@@ -211,7 +217,7 @@ class ReferenceFailed(PermanentError):
 
 ATTEMPT_CODES: Final = frozenset(
     {error.code for error in (NodeError, TransientError, StepTimeout, PermanentError)}
-    | {error.code for error in (ParamsInvalid, OutputInvalid, ReferenceFailed)}
+    | {error.code for error in (ParamsInvalid, OutputInvalid, OutputTooLarge, ReferenceFailed)}
     | {
         "unexpected-error",
         "secret-missing",

@@ -123,6 +123,11 @@ class Node(ABC, Generic[P, O]):  # noqa: UP046 - __init_subclass__ reads the arg
         """Let go of what is kept for one execution. Called when it ends, waits or leaves this process, if it ran
         a step of this type."""
 
+    @classmethod
+    def output_limits(cls) -> Mapping[str, int]:
+        """Bytes that an output may have by the type's own variables; the host starts with none above its own limit."""
+        return {}
+
     async def health(self) -> Mapping[str, Any] | None:
         """What an operator should know of this type in this process, as a JSON object; None when there is nothing.
 

@@ -278,7 +278,7 @@ class ResponseOptions(Params):
     """How the response is read. `auto` goes by its content type. `max_bytes` counts bytes after decompression."""
 
     as_: Annotated[Literal["auto", "json", "text", "bytes"], Field(alias="as")] = "auto"
-    max_bytes: Annotated[int, Field(ge=0, le=100_000_000)] = 10_000_000
+    max_bytes: Annotated[int, Field(ge=0, le=100_000_000)] = 16_777_216
     on_too_large: Annotated[Literal["fail", "truncate"], Field(description="`truncate` keeps the first bytes.")] = (
         "fail"
     )

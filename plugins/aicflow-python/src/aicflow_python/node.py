@@ -60,6 +60,11 @@ class PythonCode(Node[PythonParams, Any]):
         self._probed: tuple[float, Layers] | None = None
         self._probing = asyncio.Lock()
 
+    @classmethod
+    def output_limits(cls) -> Mapping[str, int]:
+        """What the operator lets a call return."""
+        return {"AICFLOW_PYTHON_RESULT_BYTES": PythonSettings.from_environment().ceiling.result_bytes}
+
     @property
     def settings(self) -> PythonSettings:
         """The operator's settings, read when first needed."""

@@ -15,6 +15,8 @@ from aicflow_python.sandbox import LAYERS, Environment, Limits
 
 PREFIX = "AICFLOW_PYTHON_"
 BACKENDS = ("process", "restricted", "trusted")
+_TIMES = 4
+"""JSON takes at least so many times its size in a process: as text, as values, and as text again."""
 VARIABLES = {
     "AICFLOW_PYTHON_BACKENDS": "Backends that may be used, in order: `process`, `restricted`; or `trusted` alone",
     "AICFLOW_PYTHON_TIMEOUT": "Most seconds of a call, and what it gets when it asks for nothing",
@@ -90,8 +92,9 @@ class PythonSettings:
         given["ceiling"] = Limits(
             **{
                 name: number(env, name.upper(), getattr(Limits(), name))
-                for name in ("timeout", "cpu_seconds", "memory_mb", "stdout_bytes", "result_bytes", "input_bytes")
-            }
+                for name in ("timeout", "cpu_seconds", "memory_mb", "stdout_bytes")
+            },
+            **_sizes(env),
         )
         given["environments"] = environments(env)
         given["warm"] = int(number(env, "WARM", 2))
@@ -132,6 +135,22 @@ def number[N: (int, float)](env: Mapping[str, str], name: str, default: N) -> N:
         kind = "a whole number" if isinstance(default, int) else "a number"
         raise problem(name, f"{text!r} is not {kind} above 0", None)
     return value
+
+
+def _sizes(env: Mapping[str, str]) -> dict[str, int]:
+    """How large inputs and results may be: as the memory allows."""
+    memory = number(env, "MEMORY_MB", Limits().memory_mb)
+    room = (memory << 20) // _TIMES
+    found = {}
+    for name in ("input_bytes", "result_bytes"):
+        size = found[name] = number(env, name.upper(), min(getattr(Limits(), name), room))
+        if size > room:
+            raise problem(
+                name.upper(),
+                f"{size:,} bytes of JSON are more than the {room:,} that {PREFIX}MEMORY_MB={memory} has room for",
+                f"Raise {PREFIX}MEMORY_MB, or lower this.",
+            )
+    return found
 
 
 def environments(env: Mapping[str, str]) -> dict[str, Environment]:

@@ -156,7 +156,7 @@ _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 class BodyLimits:
     """Bounds of a body: bytes (also after decompression), JSON nesting, fields of a form, parts of a multipart form."""
 
-    max_bytes: int = 1_048_576
+    max_bytes: int = 16_777_216
     max_depth: int = 64
     max_fields: int = 1_000
     max_parts: int = 100

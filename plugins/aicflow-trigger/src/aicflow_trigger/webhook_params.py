@@ -118,7 +118,7 @@ class WebhookParams(Params):
     accept: list[BodyKind] | None = Field(
         default=None, min_length=1, description="Kinds of body that are taken; all by default, an empty one too"
     )
-    max_body_bytes: int = Field(default=1_048_576, ge=0, le=104_857_600)
+    max_body_bytes: int = Field(default=16_777_216, ge=0, le=104_857_600)
     cors: CrossOrigin | None = None
     delivery_header: str | None = Field(
         default=None,

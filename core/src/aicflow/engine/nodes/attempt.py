@@ -91,7 +91,7 @@ class Attempt:
                 result = await self._interruptible(run.nodes.invoke(cls, ctx, params))
             else:
                 result = await self._within(run, ctx, params, timeout)
-            return _result(node, result)
+            return _result(node, result, run.options.max_output)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             assert task is not None
@@ -149,7 +149,7 @@ def _forget(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-def _result(node: PlannedNode, result: Any) -> Succeeded | Wait | StartChild:
+def _result(node: PlannedNode, result: Any, most: int) -> Succeeded | Wait | StartChild:
     if isinstance(result, Wait | StartChild):
         return result
     port, value = (result.port, result.output) if isinstance(result, Exit) else (None, result)
@@ -158,5 +158,5 @@ def _result(node: PlannedNode, result: Any) -> Succeeded | Wait | StartChild:
         port = ports[0]
     elif port not in ports:
         raise OutputInvalid(f"{node.cls.type_id} returned unknown port {port!r}. Available ports: {', '.join(ports)}.")
-    output, encoded = checked_output(node, value)
+    output, encoded = checked_output(node, value, most)
     return Succeeded(port, output, encoded)

@@ -91,7 +91,9 @@ class StepContext:
         """What the workflow keeps between its executions."""
         if self._state is None:
             run = self._run
-            self._state = StepState(run.state, run.workflow_id, run.execution_id, self.idempotency_key)
+            self._state = StepState(
+                run.state, run.workflow_id, run.execution_id, self.idempotency_key, run.options.max_state
+            )
         return self._state
 
     @property

@@ -9,7 +9,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from aicflow.engine.masking import Mask
 from aicflow.engine.options import EngineOptions
-from aicflow.kernel.errors import OutputInvalid
+from aicflow.kernel.errors import OutputInvalid, OutputTooLarge
 from aicflow.kernel.node import NodeType, output_adapter
 from aicflow.kernel.values import dumps, pointer
 from aicflow.language.plan import PlannedNode
@@ -54,8 +54,20 @@ def _not_json(value: Any) -> tuple[str, ...] | None:
     return None
 
 
-def checked_output(node: PlannedNode, value: Any) -> tuple[Any, bytes]:
-    """The output as JSON values and as bytes. Raises OutputInvalid, also when it breaks the node's `output_schema`."""
+def within(encoded: bytes, most: int, what: str) -> bytes:
+    """What was given. Raises OutputTooLarge."""
+    if len(encoded) <= most:
+        return encoded
+    raise OutputTooLarge(
+        f"{what} has {len(encoded):,} bytes as JSON; at most {most:,} are kept.",
+        hint="Return less (a map may have `collect: none`), keep it elsewhere and return where it is, or have the "
+        "operator raise AICFLOW_MAX_OUTPUT_BYTES.",
+    )
+
+
+def checked_output(node: PlannedNode, value: Any, most: int) -> tuple[Any, bytes]:
+    """The output as JSON values and as bytes, `most` of them at most. Raises OutputInvalid, also when it breaks the
+    node's `output_schema`, and OutputTooLarge."""
     output = as_json(node.cls, value)
     if node.output_validator is not None:
         violations = node.output_validator.validate(output, limit=5)
@@ -65,9 +77,10 @@ def checked_output(node: PlannedNode, value: Any) -> tuple[Any, bytes]:
                 + "; ".join(f"output{v.pointer}: {v.message}" for v in violations)
             )
     try:
-        return output, dumps(output)
+        encoded = dumps(output)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise OutputInvalid(f"{node.cls.type_id} returned something that JSON cannot hold: {error}") from None
+    return output, within(encoded, most, "The output")
 
 
 def as_event(port: str, encoded: bytes, mask: Mask, options: EngineOptions) -> tuple[bytes, bytes | None, bytes | None]:

@@ -16,15 +16,13 @@ from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.tables import StateStore
 from aicflow.kernel.values import dumps, json_type
 
-MOST_BYTES: Final = 256 * 1024
-"""Of one value as JSON."""
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,200}")
 _MOST_TRIES: Final = 100
 _LONGEST: Final = 10 * 365 * 86_400
 
 
-def state_problem(key: str, value: Any = None, lifetime: float | None = None) -> tuple[str, str] | None:
-    """Which of `key`, `value` and `lifetime` cannot be kept, and why."""
+def state_problem(key: str, most: int, value: Any = None, lifetime: float | None = None) -> tuple[str, str] | None:
+    """Which of `key`, `value` (of `most` bytes) and `lifetime` cannot be kept, and why."""
     if not _KEY.fullmatch(key):
         return "key", "A key has 1 to 200 of these characters: letters, digits and _ . : @ -"
     if lifetime is not None and not (0 < lifetime <= _LONGEST and math.isfinite(lifetime)):
@@ -33,15 +31,16 @@ def state_problem(key: str, value: Any = None, lifetime: float | None = None) ->
         size = len(dumps(value))
     except (ValueError, TypeError, RecursionError):
         return "value", "The value is not JSON."
-    if size > MOST_BYTES:
-        return "value", f"The value has {size:,} bytes as JSON, and at most {MOST_BYTES:,} are kept under one key."
+    if size > most:
+        return "value", f"The value has {size:,} bytes as JSON, and at most {most:,} are kept under one key."
     return None
 
 
 class StepState:
     """The state of the step's workflow. What must not happen twice is known again when the step is tried again."""
 
-    def __init__(self, store: StateStore, workflow_id: str, execution_id: str, step: str) -> None:
+    def __init__(self, store: StateStore, workflow_id: str, execution_id: str, step: str, most: int) -> None:
+        self._most = most
         self._store = store
         self._workflow_id = workflow_id
         self._execution_id = execution_id
@@ -50,14 +49,14 @@ class StepState:
 
     async def get(self, key: str) -> StateEntry | None:
         """See `State`."""
-        _check(key)
+        self._check(key)
         return await retry_while_unavailable(partial(self._store.get, self._workflow_id, key))
 
     async def put(
         self, key: str, value: Any, *, lifetime: float | None = None, version: int | None = None
     ) -> StateEntry:
         """See `State`."""
-        _check(key, value, lifetime)
+        self._check(key, value, lifetime)
         once = None if version is None else f"put:{key}:{version}:{sha256(dumps(value)).hexdigest()}"
         return await self._write(key, value, lifetime, version, once)
 
@@ -71,7 +70,7 @@ class StepState:
                 raise PermanentError(
                     f"{key!r} holds a value of type {json_type(before)}, not a number.", code="state-invalid"
                 )
-            _check(key, before + by, lifetime)
+            self._check(key, before + by, lifetime)
             version = 0 if entry is None else entry.version
             try:
                 return await self._write(key, before + by, lifetime, version, f"add:{key}:{self._adds}:{by}")
@@ -82,8 +81,12 @@ class StepState:
 
     async def delete(self, key: str, *, version: int | None = None) -> bool:
         """See `State`."""
-        _check(key)
+        self._check(key)
         return await _clear(partial(self._store.delete, self._workflow_id, key, version=version))
+
+    def _check(self, key: str, value: Any = None, lifetime: float | None = None) -> None:
+        if (problem := state_problem(key, self._most, value, lifetime)) is not None:
+            raise PermanentError(problem[1], code="state-invalid", pointer=f"/{problem[0]}")
 
     async def _write(
         self, key: str, value: Any, lifetime: float | None, version: int | None, once: str | None
@@ -104,8 +107,3 @@ async def _clear[T](write: Callable[[], Awaitable[T]]) -> T:
         return await retry_while_unavailable(write)
     except Conflict as error:
         raise PermanentError(error.message, code=error.code, hint=error.hint) from None
-
-
-def _check(key: str, value: Any = None, lifetime: float | None = None) -> None:
-    if (problem := state_problem(key, value, lifetime)) is not None:
-        raise PermanentError(problem[1], code="state-invalid", pointer=f"/{problem[0]}")

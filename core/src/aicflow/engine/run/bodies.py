@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from aicflow.engine.nodes.attempt import Failed, Interrupted, Outcome, Succeeded
-from aicflow.engine.nodes.outputs import checked_output
+from aicflow.engine.nodes.outputs import checked_output, within
 from aicflow.engine.nodes.params import resolved, step_params
 from aicflow.engine.run.failure import report_of, report_to_json
 from aicflow.engine.run.items import read_items
@@ -194,13 +194,14 @@ class _Frames:
         """What the run of the body gives, and encoded. Raises NodeError."""
         output = body_output(self._body, inner.scope, inner.ran)
         try:
-            return output, dumps(output)
+            encoded = dumps(output)
         except ValueError as error:
             raise OutputInvalid(f"The output of {inner.prefix[:-1]} is not JSON: {error}") from None
+        return output, within(encoded, self._run.options.max_output, f"The output of {inner.prefix[:-1]}")
 
     def _done(self, value: Any) -> Outcome:
         try:
-            output, encoded = checked_output(self._node, value)
+            output, encoded = checked_output(self._node, value, self._run.options.max_output)
         except NodeError as error:
             return Failed(error)
         return Succeeded("main", output, encoded)

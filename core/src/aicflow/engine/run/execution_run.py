@@ -15,6 +15,7 @@ from aicflow.engine.log import ExecutionLog
 from aicflow.engine.masking import DeltaMask, Mask
 from aicflow.engine.native import walk_graph
 from aicflow.engine.nodes.attempt import Outcome
+from aicflow.engine.nodes.outputs import within
 from aicflow.engine.run.bodies import Bodies
 from aicflow.engine.run.children import Children
 from aicflow.engine.run.failure import report_of, report_to_json
@@ -362,7 +363,7 @@ class ExecutionRun:
         if report is None:
             try:
                 output = body_output(self.plan, self.steps.scope, self.steps.ran)
-                encoded = dumps(output)
+                encoded = within(dumps(output), self.options.max_output, "The output")
             except NodeError as error:
                 report = report_to_json(report_of(error, "", 1), self.mask)
                 report.pop("node_id")

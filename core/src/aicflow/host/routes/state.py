@@ -79,7 +79,7 @@ async def put_state(request: Request, workflow_id: Id, key: Key, query: NoQuery)
     runtime = runtime_of(request)
     body = await json_body(request, runtime.settings, requests.PutState)
     await runtime.store.workflows.get(workflow_id)
-    if (problem := state_problem(key, body.value, body.lifetime)) is not None:
+    if (problem := state_problem(key, runtime.settings.max_state_bytes, body.value, body.lifetime)) is not None:
         raise request_invalid("invalid", problem[1], name=problem[0], where="body")
     try:
         entry = await runtime.store.state.put(

@@ -26,8 +26,8 @@ class Limits:
     cpu_seconds: float = 1.0
     memory_mb: int = 128
     stdout_bytes: int = 64 * 1024
-    result_bytes: int = 1 << 20
-    input_bytes: int = 4 << 20
+    result_bytes: int = 16 << 20
+    input_bytes: int = 16 << 20
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
