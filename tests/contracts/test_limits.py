@@ -25,9 +25,14 @@ from aicflow_trigger.webhook_params import WebhookParams
 from tests.support.server import start_server
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/limits.md").read_text()
-NO_LIMITS = {
-    "data_dir", "store", "host", "port", "engine", "blocked_plugins", "proxies", "cors_origins", "docs", "log_level",
-}  # fmt: skip
+MEASURED = re.compile(r"\d+(\.\d+)?([smhdw]|/\d*[smh])\b")
+LIMITS = [
+    name
+    for name, field in Settings.model_fields.items()
+    if (field.annotation in (int, float) and name != "port")
+    or (isinstance(field.default, str) and MEASURED.search(field.default))
+    or name == "retention_count"
+]
 NO_PYTHON_LIMITS = {"AICFLOW_PYTHON_BACKENDS", "AICFLOW_PYTHON_ENVIRONMENTS", "AICFLOW_PYTHON_REQUIRE"}
 NODES = [node.cls for node in installed_plugins().registry.nodes()]
 
@@ -42,7 +47,7 @@ def shown(value: Any) -> str:
     return f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
-@pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - NO_LIMITS))
+@pytest.mark.parametrize("name", sorted(LIMITS))
 def test_every_setting_of_the_host_that_limits_is_on_the_page_with_its_default(name: str) -> None:
     default = Settings.model_fields[name].default
     (line,) = rows(f"AICFLOW_{name.upper()}")
