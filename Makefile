@@ -6,15 +6,17 @@ NEWER_PYTHONS := 3.13 3.14
 ALONE := core,plugin-python,plugin-agent,plugin-http,plugin-curl,plugin-data,plugin-forms,plugin-trigger,plugin-ifelse,sdk
 BIN := .venv/bin
 TOOLS := .tools
+SPECTRAL := $(TOOLS)/node/node_modules/.bin/spectral
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_PREFERENCE := system
 
-.PHONY: help demo test quick setup format format-check lint types contracts pytest tox bench openapi models clean
+.PHONY: help demo test quick proof setup format format-check lint types contracts openapi-lint pytest tox bench openapi models clean
 
 help:
 	@echo "make demo     set up and run the main job"
 	@echo "make test     set up and run every check"
 	@echo "make quick    the checks without the slow tests"
+	@echo "make proof    try thousands of generated requests against real servers"
 	@echo "make format   format the code"
 	@echo "make bench    run the benchmarks and print their table"
 	@echo "make models   write the OpenAPI document, and the SDK's records from it"
@@ -48,11 +50,11 @@ setup: .venv/.ready
 demo: setup
 	@$(BIN)/aicflow demo
 
-test: setup format-check lint types contracts pytest tox
-	@cat .tox/not-run; echo "All checks passed."
+test: setup format-check lint types contracts openapi-lint pytest tox
+	@cat .tox/not-run .tools/not-linted; echo "All checks passed."
 
 quick: setup format-check lint types contracts
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow and not proof"
 
 format: setup
 	$(BIN)/ruff check --fix --quiet .
@@ -71,8 +73,22 @@ contracts: setup
 	$(BIN)/lint-imports --no-cache >.cache-contracts.txt 2>&1 || { cat .cache-contracts.txt; rm -f .cache-contracts.txt; exit 1; }
 	@rm -f .cache-contracts.txt
 
+# Warnings are errors. Without Node, or when its registry does not answer, this is said and not done; the tests validate
+# the document against the specification all the same.
+openapi-lint: setup
+	@mkdir -p $(TOOLS)/node; : > $(TOOLS)/not-linted; \
+	if [ ! -x $(SPECTRAL) ] && command -v npm >/dev/null 2>&1; then \
+	  npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(TOOLS)/node @stoplight/spectral-cli@6.16.3 >/dev/null 2>&1 || true; \
+	fi; \
+	if [ -x $(SPECTRAL) ]; then $(SPECTRAL) lint --quiet --fail-severity=warn --ruleset .spectral.yaml docs/openapi/openapi.json; \
+	else echo "NOT LINTED with Spectral: it needs npm and its registry." | tee $(TOOLS)/not-linted; fi
+
 pytest: setup
 	$(BIN)/pytest -n 2
+
+# Generated cases against real servers, other ones each time: many minutes.
+proof: setup
+	$(BIN)/pytest -m proof
 
 # On each newer Python of this machine, wherever it is: pyenv's stand under its root, and its shims on the PATH work only
 # for selected versions. What could not run is kept for the summary, so that nobody takes it for tested.

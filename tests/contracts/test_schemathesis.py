@@ -14,6 +14,9 @@ import pytest
 
 from tests.support.server import Server, running_server
 
+BOUNDED = 3
+"""Examples of each call in every run of the tests; `make proof` tries many more, other ones each time."""
+
 WORKFLOW = {
     "aicflow": 1,
     "name": "tried",
@@ -48,6 +51,7 @@ REFUSED_NEVERTHELESS = {
     "preview_expression": "the execution must be one of this workflow",
     "bulk_cancel": "one condition at least; a key is one request's",
     "bulk_rerun": "the same",
+    "rotate_api_key": "a key is one request's",
     "create_api_key": "the end must lie ahead; a name must be printable and not blank; a key is one request's",
     "fire_trigger": "a key is one request's",
     "replay_delivery": "a key is one request's",
@@ -59,7 +63,7 @@ REFUSED_NEVERTHELESS = {
 }
 
 
-def configuration(server: Server, seeds: dict[str, list[str]]) -> str:
+def configuration(server: Server, seeds: dict[str, list[str]], examples: int) -> str:
     """What schemathesis reads: the key, ids that exist (most of the time), and what is not to be checked where."""
 
     def bound(name: str) -> str:
@@ -70,10 +74,14 @@ def configuration(server: Server, seeds: dict[str, list[str]]) -> str:
         f'[[operations]]\ninclude-operation-id = "{name}"\nchecks.positive_data_acceptance.enabled = false\n'
         for name in REFUSED_NEVERTHELESS
     )
-    # these take the same document as `create_workflow`, whose many cases are enough
+    # a document has more cases than all else together: each of them is tried once, on demand
+    documents = (
+        ("create_draft", "replace_workflow")
+        if examples > BOUNDED
+        else ("create_workflow", "create_draft", "replace_workflow")
+    )
     operations += "".join(
-        f'[[operations]]\ninclude-operation-id = "{name}"\nphases.coverage.enabled = false\n'
-        for name in ("create_draft", "replace_workflow")
+        f'[[operations]]\ninclude-operation-id = "{name}"\nphases.coverage.enabled = false\n' for name in documents
     )
     operations += (
         '[[operations]]\ninclude-operation-id = "delete_workflow"\nparameters = { "path.workflow_id" = "doomed" }\n'
@@ -88,7 +96,7 @@ phases.coverage.unexpected-methods = ["OPTIONS", "DELETE"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 410, 412, 503]
 checks.negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 406, 409, 412, 415, 422, 428, 429]
 checks.missing_required_header.expected-statuses = [428]
-generation = {{ max-examples = 4, deterministic = true, database = "none" }}
+generation = {{ max-examples = {examples}, deterministic = {str(examples == BOUNDED).lower()}, database = "none" }}
 {dictionaries}
 [parameters]
 {"".join(bound(name) for name in seeds)}
@@ -121,10 +129,11 @@ def seeded(server: Server) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-def test_the_server_is_as_its_document_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", [BOUNDED, pytest.param(60, marks=pytest.mark.proof)])
+def test_the_server_is_as_its_document_says(tmp_path: Path, examples: int) -> None:
     config = tmp_path / "schemathesis.toml"
     with running_server(tmp_path / "data") as server:
-        config.write_text(configuration(server, seeded(server)))
+        config.write_text(configuration(server, seeded(server), examples))
         tried = subprocess.run(
             [
                 sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "--no-color",

@@ -8,7 +8,9 @@ from typing import Any
 
 import httpx2
 import jsonschema
+import openapi_spec_validator
 import pytest
+from aicflow.host import openapi
 from aicflow.host.app import create_app
 from aicflow.host.openapi import document, text
 from aicflow.host.settings import Settings, settings_table
@@ -30,9 +32,66 @@ def test_the_exported_document_is_the_codes() -> None:
     assert exported.read_text("utf-8") == text(create_app(Settings())), "Write it again: make openapi"
 
 
+def test_the_document_is_valid_by_the_specification(api: dict[str, Any]) -> None:
+    openapi_spec_validator.validate(api)
+    assert all(tag["description"] for tag in api["tags"]), "describe the tag in openapi.py"
+
+
+def test_every_body_has_an_example_that_fits_it(api: dict[str, Any]) -> None:
+    for path, operations in api["paths"].items():
+        for method, call in operations.items():
+            for kind, content in call.get("requestBody", {}).get("content", {}).items():
+                if not kind.endswith(("json", "yaml")):
+                    continue
+                schema = {**content["schema"], "components": api["components"]}
+                named = api["components"]["schemas"].get(content["schema"].get("$ref", "").rpartition("/")[2], {})
+                examples = [one["value"] for one in content.get("examples", {}).values()] + named.get("examples", [])
+                assert examples, f"{method.upper()} {path} has a body without an example (`_example` in requests.py)"
+                for example in examples:
+                    jsonschema.Draft202012Validator(schema).validate(example)
+
+
+def unbounded(schema: Any, where: str) -> list[str]:
+    """Integers without a maximum: no store keeps those beyond 64 bits."""
+    if isinstance(schema, list):
+        return [found for one in schema for found in unbounded(one, where)]
+    if not isinstance(schema, dict):
+        return []
+    own = [where] if schema.get("type") == "integer" and schema.get("maximum", 2**60) > 2**53 else []
+    return own + [
+        found for name, one in schema.items() if name != "examples" for found in unbounded(one, f"{where} {name}")
+    ]
+
+
+def test_every_number_that_a_request_holds_has_a_bound(api: dict[str, Any]) -> None:
+    models = {model.__name__ for model in openapi._READ_BY_ROUTES} - {"WorkflowDocument"}
+    found = [one for name in models for one in unbounded(api["components"]["schemas"][name], name)]
+    found.remove("SendEvent properties key anyOf")  # kept as text
+    for path, operations in api["paths"].items():
+        for method, call in operations.items():
+            for parameter in call.get("parameters", []):
+                found += unbounded(parameter["schema"], f"{method} {path} {parameter['name']}")
+    assert found == []
+
+
+def test_every_call_says_how_it_is_refused(api: dict[str, Any]) -> None:
+    for path, operations in api["paths"].items():
+        for method, call in operations.items():
+            wanted = {"422"} if path == "/livez" else {"422", "429", "503"}
+            if call["security"]:
+                wanted |= {"401", "403"}
+            if "requestBody" in call:
+                wanted |= {"413"}
+            assert wanted <= set(call["responses"]), (method, path)
+            for status, response in call["responses"].items():
+                if status >= "400":
+                    found = api["components"]["responses"].get(response.get("$ref", "").rpartition("/")[2], response)
+                    assert "application/problem+json" in found["content"], (method, path, status)
+
+
 def test_every_reference_leads_somewhere_and_every_schema_is_one(api: dict[str, Any]) -> None:
     assert api["openapi"].startswith("3.1")
-    known = {f"#/components/schemas/{name}" for name in api["components"]["schemas"]}
+    known = {f"#/components/{kind}/{name}" for kind in ("schemas", "responses") for name in api["components"][kind]}
     assert set(re.findall(r'"\$ref": ?"([^"]+)"', text(create_app(Settings())))) <= known
     for schema in api["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)

@@ -74,7 +74,7 @@ def _whole(value: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
-Number = Annotated[Whole, Field(ge=1, le=2**53)]
+Number = Annotated[int, Field(ge=1, le=2**53), BeforeValidator(_whole)]
 """The number of a version."""
 
 
@@ -84,7 +84,11 @@ Name = Annotated[
 ]
 
 
-class StartExecution(_Request):
+def _example(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {"examples": [value]}
+
+
+class StartExecution(_Request, json_schema_extra=_example({"workflow_id": "order-triage", "input": {"order_id": 17}})):
     """Start an execution. `version` is the newest one unless named; higher `priority` is claimed first."""
 
     workflow_id: str = Field(min_length=1, max_length=200)
@@ -94,14 +98,16 @@ class StartExecution(_Request):
     engine: str | None = Field(default=None, max_length=64)
 
 
-class PutState(_Request):
+class PutState(_Request, json_schema_extra=_example({"value": {"last": "2026-01-31T08:00:00Z"}, "lifetime": 86400})):
     """A value to keep."""
 
     value: JsonValue = Field(description="Any JSON, up to 256 kB")
     lifetime: float | None = Field(default=None, gt=0, le=315_360_000, description="Seconds until it is forgotten")
 
 
-class PreviewExpression(_Request):
+class PreviewExpression(
+    _Request, json_schema_extra=_example({"expression": "${{ input.total * 2 }}", "scope": {"input": {"total": 21}}})
+):
     """An expression, or a text with `${{ … }}` in it, and what to evaluate it against. With `execution_id`, the data of
     that execution and its version's `vars`, else the newest version's `vars` alone. `node_id`: as that node would see
     it. What `scope` names (`input`, `nodes`, …) is taken from there."""
@@ -112,13 +118,13 @@ class PreviewExpression(_Request):
     scope: dict[Literal["input", "trigger", "nodes", "vars", "execution"], JsonValue] | None = None
 
 
-class PatchWorkflow(_Request):
+class PatchWorkflow(_Request, json_schema_extra=_example({"enabled": False})):
     """Switch a workflow on or off."""
 
     enabled: bool
 
 
-class ResumeExecution(_Request):
+class ResumeExecution(_Request, json_schema_extra=_example({"node_id": "approve", "value": {"approved": True}})):
     """Answer a waiting step. `node_id` may be left out when one step waits."""
 
     node_id: str | None = Field(default=None, max_length=64)
@@ -126,7 +132,7 @@ class ResumeExecution(_Request):
     value: JsonValue = None
 
 
-class RerunExecution(_Request):
+class RerunExecution(_Request, json_schema_extra=_example({"version": "latest", "from_node": "classify"})):
     """Make a new execution from an old one. `from_node` reuses the outputs of everything not downstream of it."""
 
     input: JsonValue = None
@@ -137,7 +143,9 @@ class RerunExecution(_Request):
     )
 
 
-class BulkRequest(_Request):
+class BulkRequest(
+    _Request, json_schema_extra=_example({"workflow_id": "order-triage", "status": ["failed"], "limit": 100})
+):
     """Which executions; every given condition must hold, and at least one must be given."""
 
     workflow_id: str | None = Field(default=None, max_length=200)
@@ -147,20 +155,20 @@ class BulkRequest(_Request):
     limit: Whole = Field(default=100, ge=1, le=1000)
 
 
-class PatchNodeType(_Request):
+class PatchNodeType(_Request, json_schema_extra=_example({"default_params": {"timeout": 10}})):
     """Configure a node type; effective at once and kept. What is left out stays as it is."""
 
     enabled: bool | None = None
     default_params: dict[str, JsonValue] | None = None
 
 
-class FireTrigger(_Request):
+class FireTrigger(_Request, json_schema_extra=_example({"payload": {"id": 17}})):
     """Fire a trigger now, with this payload."""
 
     payload: JsonValue = None
 
 
-class SendEvent(_Request):
+class SendEvent(_Request, json_schema_extra=_example({"name": "order.paid", "key": "17", "data": {"total": 42}})):
     """An event. One with an `id` that was sent before changes nothing. Steps that begin to wait within `ttl` seconds
     find it (AICFLOW_EVENT_TTL unless said)."""
 
@@ -171,7 +179,7 @@ class SendEvent(_Request):
     ttl: float | None = Field(default=None, ge=0, le=31_536_000)
 
 
-class CreateApiKey(_Request):
+class CreateApiKey(_Request, json_schema_extra=_example({"name": "ci", "scopes": ["read", "execute"]})):
     """A new API key. `admin` includes every other scope. With `workflows` or `labels` it reaches these workflows and
     those that have all of the labels, and cannot have the scope `admin`; `addresses` are those it may be used from."""
 
@@ -195,7 +203,7 @@ class CreateApiKey(_Request):
         return self
 
 
-class RotateApiKey(_Request):
+class RotateApiKey(_Request, json_schema_extra=_example({"overlap": 3600})):
     """Another key in the place of one, which counts for `overlap` seconds more."""
 
     overlap: float = Field(

@@ -82,15 +82,16 @@ def scoped(scope: Scope, limited: Limited | None = None) -> Any:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problem answers of a call, for its documentation; every call can answer 401, 403, 422 and 429."""
+    """The problem answers of a call, for its documentation; every call can answer 401, 403, 422, 429 and 503."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
     out: dict[int | str, dict[str, Any]] = {
-        s: {"description": _TITLES[s], "content": content} for s in sorted({401, 403, 422, 429, *statuses})
+        s: {"description": _TITLES[s], "content": content} for s in sorted({401, 403, 422, 429, 503, *statuses})
     }
-    out[429]["headers"] = {
-        name: {"schema": {"type": "string" if name.startswith("Rate") else "integer"}, "description": text}
+    after = {"schema": {"type": "integer"}, "description": "Seconds until the request may be sent again"}
+    out[503]["headers"] = {"Retry-After": after}
+    out[429]["headers"] = {"Retry-After": after} | {
+        name: {"schema": {"type": "string"}, "description": text}
         for name, text in (
-            ("Retry-After", "Seconds until the request may be sent again"),
             ("RateLimit-Policy", 'The rates that count for the request, such as `"key";q=600;w=60`'),
             ("RateLimit", 'What is left of each, such as `"key";r=42;t=13`'),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from operator import attrgetter
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
@@ -13,7 +14,7 @@ from aicflow.host.gate import RequestLimiter, key_of
 from aicflow.host.metrics import MEDIA_TYPE
 from aicflow.host.pages import json_response
 from aicflow.host.problems import Problem
-from aicflow.host.routes.common import NoQuery, runtime_of, scoped, shows
+from aicflow.host.routes.common import NoQuery, problems, runtime_of, scoped, shows
 from aicflow.kernel.errors import AICFlowError
 from aicflow.rates import LIMITER
 
@@ -22,7 +23,12 @@ _log = logging.getLogger("aicflow.host")
 PATHS = ("/livez", "/readyz")
 
 
-@routes.get("/livez", summary="Whether the process is alive")
+def _only(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    every = problems()
+    return {status: every[status] for status in statuses}
+
+
+@routes.get("/livez", summary="Whether the process is alive", responses=_only(422))
 async def livez(query: NoQuery) -> Response:
     """Answers as long as the event loop turns."""
     return json_response({"status": "alive"})
@@ -31,7 +37,14 @@ async def livez(query: NoQuery) -> Response:
 @routes.get(
     "/readyz",
     summary="Whether executions can be accepted and run",
-    responses={200: shows("Ready", "Successful Response"), 503: shows("Ready", "Not ready")},
+    responses={
+        200: shows("Ready", "Successful Response"),
+        **_only(422, 429),
+        503: {
+            "description": "Not ready, or starting or stopping",
+            "content": {**shows("Ready", "")["content"], **_only(503)[503]["content"]},
+        },
+    },
 )
 async def readyz(request: Request, query: NoQuery) -> Response:
     """Asks the store whether it can be written to and the worker whether it works; nothing else makes it not ready.
@@ -70,6 +83,7 @@ async def readyz(request: Request, query: NoQuery) -> Response:
     summary="Figures of this process for Prometheus",
     dependencies=scoped("read"),
     response_class=PlainTextResponse,
+    responses=problems(),
 )
 async def metrics(request: Request, query: NoQuery) -> Response:
     """Prometheus' text format. Needs a key with scope `read`: give Prometheus a `credentials_file`."""

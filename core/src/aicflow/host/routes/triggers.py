@@ -54,7 +54,7 @@ class ReplayQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: int | None = Field(default=None, ge=1)
+    version: int | None = Field(default=None, ge=1, le=2**53)
 
 
 def _view(active: ActiveTrigger) -> dict[str, Any]:

@@ -34,8 +34,16 @@ from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 routes = router("workflows")
 
 
+_EXAMPLE: Final[dict[str, Any]] = {
+    "aicflow": 1,
+    "name": "order-triage",
+    "nodes": [{"id": "big", "type": "logic.if_else", "params": {"condition": "${{ input.total > 100 }}"}}],
+}
+
+
 def _body(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    content = {kind: {"schema": schema} for kind in ("application/json", "application/yaml")}
+    examples = {"order-triage": {"value": _EXAMPLE}}
+    content = {kind: {"schema": schema, "examples": examples} for kind in ("application/json", "application/yaml")}
     return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
