@@ -146,6 +146,8 @@ def test_keys_without_and_with_a_running_server(aicflow: Run, environment: dict[
         assert "limited to a, team=b, 10.0.0.0/8" in done.stderr
         assert "limited to a, team=b, 10.0.0.0/8" in aicflow("keys", "list").stdout
         assert status(done.stdout.strip()) == 403
+        done = aicflow("keys", "ticket")
+        assert done.stdout.startswith("aict_"), done.stderr
         done = aicflow("keys", "revoke", "none")
         assert (done.returncode, done.stderr) == (2, "error: There is no API key 'none'.\n")
         assert "is ready" in aicflow("doctor").stdout

@@ -52,6 +52,67 @@ def test_losing_every_admin_key_is_mended_by_the_next_start(new_host: Callable[.
             problem(old.get("/workflows"), 401, "unauthorized")
 
 
+def test_the_file_of_the_admin_key_follows_its_rotation(new_host: Callable[..., Any], tmp_path: Path) -> None:
+    with new_host() as host:
+        [admin] = host.client.get("/api-keys").json()["data"]
+        other = host.client.post("/api-keys", json={"name": "other", "scopes": ["admin"]}).json()
+        assert host.client.post(f"/api-keys/{other['id']}/rotate").status_code == 200
+        file = tmp_path / "data" / "admin.key"
+        assert file.read_text().strip() == host.key
+        headers = {"idempotency-key": "once"}
+        answers = [host.client.post(f"/api-keys/{admin['id']}/rotate", headers=headers) for _ in range(2)]
+        assert answers[0].json()["key"] == answers[1].json()["key"] == file.read_text().strip() != host.key
+        assert answers[1].headers["idempotent-replayed"] == "true"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        problem(
+            host.client.post(f"/api-keys/{admin['id']}/rotate", headers=headers, json={"overlap": 1}),
+            422,
+            "idempotency-mismatch",
+        )
+        problem(host.client.post("/api-keys/none/rotate"), 404, "not-found")
+        problem(host.client.post(f"/api-keys/{admin['id']}/rotate", json={"overlap": -1}), 422, "request-invalid")
+        host.client.delete(f"/api-keys/{other['id']}")
+        problem(host.client.post(f"/api-keys/{other['id']}/rotate"), 409, "conflict")
+    with new_host() as again:
+        assert again.key != host.key
+        assert again.client.get("/workflows").status_code == 200
+
+
+def test_an_overlap_ends_by_itself(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    soon = (datetime.now(UTC) + timedelta(hours=9)).isoformat()
+    made = host.client.post("/api-keys", json={"name": "r", "scopes": ["read"], "expires_at": soon}).json()
+    new = host.client.post(f"/api-keys/{made['id']}/rotate", json={"overlap": 60}).json()
+    assert (new["id"], new["expires_at"]) == (made["id"], made["expires_at"])
+    assert new["previous_expires_at"] < new["expires_at"]
+
+    def status(key: str) -> int:
+        return host.client.get("/workflows", headers={"authorization": f"Bearer {key}"}).status_code
+
+    assert (status(made["key"]), status(new["key"])) == (200, 200)
+    now = host.runtime.clock.now()
+    monkeypatch.setattr(host.runtime.keys._clock, "now", lambda: now + 61)
+    assert (status(made["key"]), status(new["key"])) == (401, 200)
+    monkeypatch.setattr(host.runtime.keys._clock, "now", lambda: now + 9 * 3600)
+    assert (status(made["key"]), status(new["key"])) == (401, 401)
+
+
+def test_a_key_is_used_from_its_networks_only(new_host: Callable[..., Any]) -> None:
+    with new_host(proxies="127.0.0.1,10.0.0.0/8") as host:
+        body = {"name": "office", "scopes": ["read"], "addresses": ["192.0.2.0/24", "2001:db8::/32"]}
+        made = host.client.post("/api-keys", json=body).json()
+        with host.bare(authorization=f"Bearer {made['key']}") as client:
+            for forwarded, status in (
+                ("192.0.2.7", 200), ("2001:db8::1", 200), ("::ffff:192.0.2.7", 200), ("192.0.2.7, 10.1.2.3", 200),
+                ("192.0.3.7", 403), ("192.0.2.7, 198.51.100.1", 403), ("not an address", 403), ("", 403),
+            ):  # fmt: skip
+                answer = client.get("/workflows", headers={"x-forwarded-for": forwarded})
+                assert answer.status_code == status, forwarded
+            assert problem(client.get("/workflows"), 403, "forbidden")["detail"].endswith("from this address.")
+        for wrong in ("10.0.0.1/8", "localhost", "10.0.0.0/33"):
+            told = problem(host.client.post("/api-keys", json={**body, "addresses": [wrong]}), 422, "request-invalid")
+            assert told["errors"][0]["pointer"] == "/addresses"
+
+
 def test_every_path_but_health_and_docs_needs_a_key(host: Host) -> None:
     with host.bare() as nobody:
         for path in ("/workflows", "/executions", "/plugins", "/nothing", "/../hooks/x", "/schema/workflow"):

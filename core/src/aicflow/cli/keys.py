@@ -82,6 +82,7 @@ def rotate_command(
     output: Output = "text",
 ) -> None:
     """Replace an API key by another with the same id, scopes and limits, and print it."""
+    from aicflow.host.datadir import DataDir
     from aicflow.host.requests import RotateApiKey
     from aicflow.host.retention import age
 
@@ -99,10 +100,25 @@ def rotate_command(
             from aicflow.host.views import api_key_view
 
             record, key = await ring.rotate(key_id, seconds)
+            DataDir(settings.data_dir).follow_rotation(record.previous_hash, key, ring.hash)
             return {**api_key_view(record), "key": key}
 
         made = _in_store(settings, rotate, "keys.rotate")
     _print_key(made, output)
+
+
+@keys.command(name="ticket")
+def ticket_command(*, data_dir: _DataDir = None, output: Output = "text") -> None:
+    """Print a ticket that opens one stream of a browser's page, within a minute. Needs a running server."""
+    _, server = _settings(data_dir)
+    if server is None:
+        raise AICFlowError("No server is running on this data folder; a ticket is for one.")
+    made = server.api.ticket()
+    if output == "json":
+        print_json(made)
+        return
+    print(made["ticket"])
+    note(f"It opens one stream, until {made['expires_at']}: add ?ticket=… to the stream's URL.")
 
 
 def _print_key(made: Any, output: Output) -> None:

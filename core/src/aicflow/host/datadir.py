@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +79,13 @@ class DataDir:
             return self.admin_key_file.read_text("ascii").strip() or None
         except (OSError, ValueError):
             return None
+
+    def follow_rotation(self, replaced: str | None, key: str, hash_of: Callable[[str], str]) -> None:
+        """When the key with the hash `replaced` is the one in the file, whoever finds it there goes on with the new
+        one."""
+        old = self.admin_key()
+        if old is not None and replaced is not None and hmac.compare_digest(hash_of(old), replaced):
+            write_private(self.admin_key_file, key + "\n")
 
     def server(self) -> ServerInfo | None:
         """The server that says it runs on this data folder, if its process is alive."""

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode, urlsplit
 
-from aicflow.host.addresses import ADDRESS, Proxies, counted, is_among
+from aicflow.host.addresses import ADDRESS, Proxies, counted
 from aicflow.host.audit import Auditor, Begun
 from aicflow.host.callers import Callers
 from aicflow.host.keys import Caller
@@ -129,7 +129,8 @@ class Gate:
             return
         if scope["type"] == "websocket" and headers.origin and not self._origin_allowed(headers):
             raise Problem("forbidden", f"Pages of {headers.origin[:200]} may not open streams here.")
-        credential = headers.key if headers.key is not None else _ticket(scope, headers)
+        ticket = _ticket(scope, headers) if path.endswith(STREAMS) else None
+        credential = headers.key if headers.key is not None else ticket
         if credential is None:
             await limiter.take(*address)
             raise Problem(
@@ -148,7 +149,7 @@ class Gate:
                 "The API key, token or ticket is not known, was revoked or has expired.",
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             )
-        if caller.networks and not is_among(scope[ADDRESS], caller.networks):
+        if not caller.may_come_from(scope[ADDRESS]):
             await limiter.take(*address)  # the key's own requests are not for who took it
             raise Problem("forbidden", f"The API key {caller.name!r} may not be used from this address.")
         if self._key_rate is not None:
@@ -185,8 +186,6 @@ def _actor(scope: MutableMapping[str, Any]) -> str:
 def _ticket(scope: MutableMapping[str, Any], headers: _Headers) -> str | None:
     """The ticket that a stream is asked for with, in a subprotocol or in the query, where the route does not see it."""
     query: bytes = scope.get("query_string", b"")
-    if not scope["path"].endswith(STREAMS):
-        return None
     if headers.ticket is not None or b"ticket=" not in query:
         return headers.ticket
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)

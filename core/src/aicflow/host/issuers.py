@@ -94,13 +94,14 @@ def read_issuers(text: str | None) -> tuple[Issuer, ...]:
     a JSON file. Raises AICFlowError, which says where and never repeats a value."""
     if not text:
         return ()
-    where = "AICFLOW_JWT_ISSUERS"
+    where, folder = "AICFLOW_JWT_ISSUERS", Path()
     try:
         if text.lstrip().startswith(("[", "{")):
             found = json.loads(text)
         else:
             where = text
-            content = _content(Path(text).expanduser()).decode()
+            path = Path(text).expanduser()
+            folder, content = path.parent, _content(path).decode()
             found = json.loads(content) if text.endswith(".json") else tomllib.loads(content)
     except (ValueError, RecursionError) as error:
         raise AICFlowError(f"{where} cannot be read: {error}.") from None
@@ -109,15 +110,18 @@ def read_issuers(text: str | None) -> tuple[Issuer, ...]:
     if not isinstance(found, list):
         hint = "Write a table [[issuers]] for each, with issuer, audience, algorithms and jwks_url."
         raise AICFlowError(f"{where} holds no list of issuers.", hint=hint)
-    issuers = tuple(_issuer(one, f"{where}: issuers[{number}]") for number, one in enumerate(found))
+    issuers = tuple(_issuer(one, folder, f"{where}: issuers[{number}]") for number, one in enumerate(found))
     if len({one.issuer for one in issuers}) < len(issuers):
         raise AICFlowError(f"{where} names an issuer twice.")
     return issuers
 
 
-def _issuer(value: Any, where: str) -> Issuer:
+def _issuer(value: Any, folder: Path, where: str) -> Issuer:
+    """One issuer; paths in it are relative to the folder of the file."""
     try:
-        return Issuer.model_validate(value)
+        issuer = Issuer.model_validate(value)
+        files = {"public_key_file": issuer.public_key_file, "secret_file": issuer.secret_file}
+        return issuer.model_copy(update={name: path and folder / path.expanduser() for name, path in files.items()})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"]))

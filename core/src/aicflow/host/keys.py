@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Literal, Self, get_args
 
-from aicflow.host.addresses import Network, networks
+from aicflow.host.addresses import Network, is_among, networks
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import NotFound, StoreUnavailable
 from aicflow.kernel.ids import new_id
@@ -104,6 +104,10 @@ class Caller:
             self.expires_at = min(end for end in ends if end is not None)
         else:
             self.revoked = True
+
+    def may_come_from(self, address: str | None) -> bool:
+        """Whether the key may be used from there."""
+        return not self.networks or is_among(address, self.networks)
 
     @property
     def actor(self) -> str:

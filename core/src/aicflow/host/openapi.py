@@ -34,7 +34,8 @@ _READ_BY_ROUTES: Final = (
 _DESCRIPTION: Final = """\
 Workflows are saved, validated and started; executions are followed over WebSocket or server-sent events.
 
-Every call but health needs an API key: `Authorization: Bearer aicf_…` or `X-API-Key: aicf_…`. Errors are
+Every call but health needs an API key, or the token (JWT) of an issuer that the operator trusts:
+`Authorization: Bearer aicf_…` or `X-API-Key: aicf_…`. Errors are
 `application/problem+json` with a stable `type`, the request id and pointers to what is wrong. Lists take `limit` and
 `cursor`. Unknown query parameters and unknown keys in bodies are errors. Whatever the call, a method that a path does
 not have is answered with 405 and `Allow`, a request that does not arrive with 408, headers that are too large with
@@ -97,7 +98,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         known.pop(name, None)
     components["schemas"] = dict(sorted(known.items()))
     components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, aicf_…"},
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, aicf_…, or a token"},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     components["responses"] = responses = {}

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
+from aicflow.host.addresses import ADDRESS
 from aicflow.host.gate import RequestLimiter, key_of
 from aicflow.host.metrics import MEDIA_TYPE
 from aicflow.host.pages import json_response
@@ -96,6 +97,10 @@ async def _is_known(request: Request) -> bool:
     limiter: RequestLimiter = request.scope[LIMITER]
     try:
         caller = await limiter.caller(runtime_of(request).callers, key) if key is not None else None
-    except (AICFlowError, Problem):
+    except AICFlowError:
         return False
-    return caller is not None and caller.may("read")
+    except Problem as problem:
+        if problem.code != "unavailable":  # the keys of a token's issuer
+            raise
+        return False
+    return caller is not None and caller.may("read") and caller.may_come_from(request.scope[ADDRESS])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from operator import attrgetter
 
 from fastapi import Request
@@ -91,8 +92,9 @@ async def rotate_api_key(request: Request, key_id: Id, query: NoQuery) -> Respon
     seed = None if header is None else f"rotate {header}"
 
     async def act(idempotency: Idempotency | None) -> Response:
-        made = await runtime.keys.rotate(key_id, body.overlap, idempotency=idempotency, seed=seed)
-        return _created(*made, 200)
+        record, key = await runtime.keys.rotate(key_id, body.overlap, idempotency=idempotency, seed=seed)
+        await asyncio.to_thread(runtime.data.follow_rotation, record.previous_hash, key, runtime.keys.hash)
+        return _created(record, key, 200)
 
     async def again(key_id: str) -> Response:
         return _created(*await runtime.keys.again(key_id, seed or ""), 200)

@@ -263,10 +263,13 @@ def _event_stream(request: Request, batches: Batches) -> Response:
     )
 
 
+_TICKET: Final = {"ticket": ("One that `POST /tickets` made, instead of a key", {"type": "string", "maxLength": 100})}
+
+
 def _documented(names: dict[str, tuple[str, dict[str, Any]]]) -> Callable[..., Any]:
     parameters = [
         {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
-        for name, (text, schema) in names.items()
+        for name, (text, schema) in (names | _TICKET).items()
     ]
     schema = {
         "type": "object",
