@@ -41,9 +41,11 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "gone": (410, "The result of the idempotency key no longer exists"),
     "conflict": (409, "Conflict with the current state"),
     "workflow-disabled": (409, "The workflow is disabled"),
+    "file-in-use": (409, "Executions hold the file"),
     "not-waiting": (409, "No step is waiting for an answer"),
     "revision-mismatch": (412, "The resource has changed since it was read"),
     "body-too-large": (413, "The body is too large"),
+    "file-too-large": (413, "The file is too large"),
     "unsupported-media-type": (415, "The body's type is not supported"),
     "range-not-satisfiable": (416, "The range lies outside the resource"),
     "request-invalid": (422, "The request is not valid"),
@@ -56,6 +58,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "internal": (500, "Internal server error"),
     "unavailable": (503, "Service unavailable"),
     "record-damaged": (503, "Stored data cannot be read"),
+    "files-full": (507, "There is no room for the file"),
     # of webhooks
     "body-rejected": (400, "The webhook's body was rejected"),
     "signature-rejected": (401, "The webhook's signature was rejected"),
@@ -122,6 +125,7 @@ _CONFLICTS: Final = {
     "revision": "revision-mismatch",
     "disabled": "workflow-disabled",
     "not-waiting": "not-waiting",
+    **{code: code for code in ("file-in-use", "file-too-large", "files-full")},
 }
 
 

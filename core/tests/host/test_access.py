@@ -31,6 +31,8 @@ REFUSED = {
     "POST /api/v1/events": "an event reaches every workflow that waits for it",
     "GET /api/v1/events": "an event is of no workflow",
     "GET /api/v1/events/{event_id}": "the same",
+    "GET /api/v1/files": "who knows a hash may read the content, so hashes are told to nobody",
+    "DELETE /api/v1/files/{sha256}": "a file is of no workflow",
 }
 """Routes that keys limited to workflows cannot call, and why."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aicflow.engine.files import Files
 from aicflow.host import retention
 from aicflow.host.audit import Auditor
 from aicflow.host.housekeeping import Housekeeper, sweep
@@ -15,6 +16,7 @@ from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.tables import SentEvent
+from aicflow.store.contents import FolderContents
 from aicflow.store.sqlite import SQLiteStore
 from aicflow.testing.store_samples import NOW, create, end, start
 
@@ -77,8 +79,9 @@ async def test_the_housekeeper_goes_on_when_the_store_is_away(tmp_path: Path) ->
     for event_id, at, ttl in (("ev_old", NOW, 30), ("ev_new", NOW + 90, 30), ("ev_long", NOW, 3_600)):
         await store.sent.send(SentEvent(event_id, "order.paid", "42", None, at, at + ttl))
     await store.sent.done(["ev_old", "ev_new", "ev_long"])
-    ages: Any = {"key_age": 50, "fire_age": 200, "events": store.sent, "event_age": 50}
+    ages: Any = {"key_age": 50, "fire_age": 200, "events": store.sent, "event_age": 50, "alone": True}
     ages["auditor"] = Auditor(store.audit, b"k" * 32, Clock())
+    ages["files"] = Files(store.files, FolderContents(tmp_path / "files"), Clock())
     keeper = Housekeeper(Away(), rules, Clock(), every=0.01, **ages)  # type: ignore[arg-type]
     keeper.start()
     async with asyncio.timeout(10):

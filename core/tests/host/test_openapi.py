@@ -19,7 +19,7 @@ from aicflow.problems import TITLES
 from .conftest import ECHO, Host
 
 ROOT = Path(__file__).parents[3]
-METHODS = {"get", "post", "put", "patch", "delete"}
+METHODS = {"get", "head", "post", "put", "patch", "delete"}
 
 
 @pytest.fixture(scope="module")

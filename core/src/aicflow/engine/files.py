@@ -30,6 +30,7 @@ from aicflow.kernel.ports.tables import FileRecord, FileStore
 
 CHUNK: Final = 1 << 20
 _FOUND: Final = re.compile(rb'\$blob\\*"\s*:\s*\\*"([0-9a-f]{64})\\*"')
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _TYPE: Final = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(;[ -~]{0,200})?")
 _NOT_IN_NAMES: Final = re.compile(r"[\x00-\x1f\x7f/\\]+")
 _HANDED_OVER: Final = 600.0
@@ -81,6 +82,11 @@ class FileLimits:
 def files_in(*encoded: bytes) -> set[str]:
     """The files that JSON names, also inside of strings that are JSON."""
     return {found.decode() for text in encoded if b"$blob" in text for found in _FOUND.findall(text)}
+
+
+def is_sha256(text: str) -> bool:
+    """Whether it can name a file."""
+    return _SHA256.fullmatch(text) is not None
 
 
 def clean_name(name: str | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final, Literal
 
@@ -11,7 +11,7 @@ from aicflow_language.suggest import did_you_mean
 from aicflow_language.template import compile_template
 
 from aicflow.engine.environment import Environment
-from aicflow.engine.files import files_in
+from aicflow.engine.files import files_in, is_sha256
 from aicflow.engine.log import read_history
 from aicflow.engine.nodes.params import resolved
 from aicflow.engine.run.items import read_items
@@ -34,10 +34,12 @@ from aicflow.kernel.ports.audit import pending_audit
 from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempotency, ItemResult, NewExecution, SlotLimit
 from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.trigger import Overlap
-from aicflow.kernel.values import dumps, loads
+from aicflow.kernel.values import dumps, loads, pointer
 from aicflow.language.plan import Plan
 
 _MOST_FIRST: Final = 32
+_HELD: Final = 3600.0
+"""Seconds for which the files of an input are kept until its execution holds them."""
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _TRIGGER: Final = tuple(field.name for field in fields(TriggerInfo))
 _WHEN_FULL: Final[dict[Overlap, WhenFull]] = {"skip": "skip", "queue": "queue", "cancel_other": "cancel_oldest"}
@@ -223,6 +225,27 @@ class Starter:
             return self._plans.current(record)
         return await self._plans.get(workflow_id, version)
 
+    async def _with_files(self, input: Any) -> Any:
+        """The input with each file's real size, and its type and name where it has none. The files are kept until the
+        execution holds them. Raises PermanentError (`file-not-found`)."""
+        files = list(_files_of(input))
+        until = self._env.clock.now() + _HELD
+        known = await self._env.store.files.hold({file["$blob"] for _, file in files}, until=until)
+        for place, file in files:
+            if (record := known.get(file["$blob"])) is None:
+                raise PermanentError(
+                    f"input{pointer(*place)}: there is no file {file['$blob']}.",
+                    code="file-not-found",
+                    pointer=pointer(*place),
+                    hint="Upload it first: POST /api/v1/files. A file that no execution holds expires.",
+                )
+            file |= {
+                "size": record.size,
+                "type": file.get("type") or record.type,
+                "name": file.get("name") or record.name,
+            }
+        return input
+
     async def _accept(
         self,
         plan: Plan,
@@ -246,6 +269,9 @@ class Starter:
             env.engine(engine)
         if plan.disabled is not None:
             raise node_type_disabled(Conflict, plan.disabled)
+        encoded_input = dumps(input)
+        if b"$blob" in encoded_input:
+            encoded_input = dumps(input := await self._with_files(loads(encoded_input)))
         if plan.input_validator is not None:
             violations = plan.input_validator.validate(input, limit=20)
             if violations:
@@ -276,7 +302,6 @@ class Starter:
                 outputs[node_id] = encoded
                 body = head + b',"output_stored":true,"output_size":' + str(len(encoded)).encode() + b"}"
             events.append(encode_event(len(events) + 1, now, "step.succeeded", execution_id, node_id, 1, body))
-        encoded_input = dumps(input)
         started_by = dumps({name: value for name in _TRIGGER if (value := getattr(trigger, name)) is not None})
         new = NewExecution(
             id=execution_id,
@@ -344,6 +369,18 @@ class Starter:
             ended.setdefault(item.step_id, {})[item.index] = item.succeeded
         await worker.launch(Claimed(execution, events if reused else [], outputs, [], items=ended), begun)
         return Started(new.id, execution=execution)
+
+
+def _files_of(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    """The files in a value, with where they are."""
+    if isinstance(value, dict):
+        if isinstance(name := value.get("$blob"), str) and is_sha256(name):
+            yield place, value
+        for key, part in value.items():
+            yield from _files_of(part, (*place, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _files_of(part, (*place, index))
 
 
 def _unknown_secret(name: str) -> str:

@@ -80,7 +80,7 @@ async def bytes_response(request: Request, data: bytes) -> Response:
     if is_unchanged(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     size, wanted = len(data), request.headers.get("range", "")
-    part = _part(wanted, size) if request.headers.get("if-range", etag) == etag else None
+    part = part_of(wanted, size) if request.headers.get("if-range", etag) == etag else None
     if part is None:
         return Response(data, headers=headers, media_type="application/json")
     if not part:
@@ -90,7 +90,7 @@ async def bytes_response(request: Request, data: bytes) -> Response:
     return Response(data[part.start : part.stop], 206, headers, "application/json")
 
 
-def _part(header: str, size: int) -> range | None:
+def part_of(header: str, size: int) -> range | None:
     """The bytes that a Range header names; None when it is absent, or to be ignored."""
     found = _RANGE.match(header)
     if found is None:

@@ -38,6 +38,7 @@ STREAMS: Final = "/stream"
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 _DRAIN_BYTES: Final = 64 * 1024 * 1024
 _DRAIN_SECONDS: Final = 10.0
+FILES: Final = "/api/v1/files"
 _LIVEZ: Final = "/livez"  # whoever asks must not be told that the process is dead
 _log = logging.getLogger("aicflow.host")
 
@@ -76,6 +77,7 @@ class Gate:
         self._key_rate, self._address_rate, self._wrong_rate = settings.rates
         self._proxies = Proxies(settings.proxies)
         self._limit = settings.max_body_bytes
+        self._file_limit = settings.max_file_bytes
         self._origins = frozenset(settings.cors_origins)
         self._access = access
         self._prefix = new_id("rq", time.time()) + "-"  # random once: a system call for each request would cost more
@@ -92,7 +94,10 @@ class Gate:
         scope[ADDRESS] = address = self._proxies.client(client[0] if client else None, headers.forwarded)
         scope[LIMITER] = limiter = RequestLimiter(self._rates, counted(address), self._wrong_rate)
         response = _ResponseHeaders(send, request_id, limiter)
-        body = _LimitedBody(receive, self._limit) if scope["type"] == "http" else None
+        limit, setting = self._limit, "MAX_BODY_BYTES"
+        if scope["path"] == FILES:
+            limit, setting = self._file_limit, "MAX_FILE_BYTES"
+        body = _LimitedBody(receive, limit, setting) if scope["type"] == "http" else None
         auditor: Auditor | None = getattr(scope["app"].state, "auditor", None)
         begun: Begun | None = None
         try:
@@ -100,10 +105,10 @@ class Gate:
             await self._admit(scope, headers, limiter)
             if auditor is not None:
                 begun = auditor.begin(scope, _actor(scope))
-            if body is not None and headers.content_length > self._limit:
+            if body is not None and headers.content_length > limit:
                 if not headers.expects:  # a client that waits for `100 Continue` has sent nothing yet
                     await body.drain()
-                raise _too_large(self._limit)
+                raise _too_large(limit, setting)
             await self._app(scope, body.receive if body is not None else receive, response.send)
         except Exception as error:
             problem = problem_from(error)
@@ -348,9 +353,10 @@ class _ResponseHeaders:
 class _LimitedBody:
     """A request body that is counted while it arrives, so that a chunked one cannot grow past the limit either."""
 
-    __slots__ = ("_left", "_limit", "_receive")
+    __slots__ = ("_left", "_limit", "_receive", "_setting")
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    def __init__(self, receive: Receive, limit: int, setting: str) -> None:
+        self._setting = setting
         self._receive = receive
         self._limit = limit
         self._left = limit
@@ -362,7 +368,7 @@ class _LimitedBody:
             if self._left < 0:
                 if message.get("more_body", False):
                     await self.drain()
-                raise _too_large(self._limit)
+                raise _too_large(self._limit, self._setting)
         return message
 
     async def drain(self) -> None:
@@ -380,10 +386,10 @@ class _LimitedBody:
             return
 
 
-def _too_large(limit: int) -> Problem:
+def _too_large(limit: int, setting: str) -> Problem:
     return Problem(
-        "body-too-large",
+        "file-too-large" if setting == "MAX_FILE_BYTES" else "body-too-large",
         f"The body is larger than {limit:,} bytes.",
-        hint="The operator can raise AICFLOW_MAX_BODY_BYTES.",
+        hint=f"The operator can raise AICFLOW_{setting}.",
         headers={"connection": "close"},
     )

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from aicflow.engine.files import Files
 from aicflow.host.audit import SYSTEM, Auditor
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import StoreUnavailable
@@ -16,6 +17,7 @@ from aicflow.kernel.ports.tables import EventStore
 _log = logging.getLogger("aicflow.host")
 _PAUSE = 0.02
 """Seconds between two batches, which writers may use."""
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,14 @@ class Housekeeper:
         events: EventStore,
         event_age: float,
         auditor: Auditor,
+        files: Files,
+        alone: bool,
     ) -> None:
         self._auditor = auditor
+        self._files = files
+        # what nobody can be writing: of a store that no other host has open, everything from before this one
+        self._leftover_since = clock.now() - (60.0 if alone else _DAY)
+        self._leftovers_at = 0.0
         self._events = events
         self._event_age = event_age
         self._key_age = key_age
@@ -99,6 +107,14 @@ class Housekeeper:
                 return
             await asyncio.sleep(_PAUSE)
 
+    async def _sweep_files(self) -> None:
+        removed, now = await self._files.sweep(), self._clock.now()
+        if now >= self._leftovers_at:
+            removed += await self._files.remove_leftovers(self._leftover_since)
+            self._leftover_since, self._leftovers_at = now, now + _DAY  # a day later, then a day old
+        if removed:
+            _log.info("%d files that nothing uses were removed", removed)
+
     async def _run(self) -> None:
         while True:
             try:
@@ -111,6 +127,7 @@ class Housekeeper:
                     _log.info(
                         "Retention removed %d executions and gave %d bytes back", swept.executions, swept.freed_bytes
                     )
+                await self._sweep_files()
             except StoreUnavailable as error:
                 _log.warning("Housekeeping waits for the store: %s", error)
             except Exception:

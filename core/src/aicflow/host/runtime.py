@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import blake2b
 from typing import Any
 
 from aicflow.engine.clock import SystemClock
+from aicflow.engine.files import FileLimits, Files
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.worker.watchdog import LoopWatchdog
 from aicflow.host.audit import SYSTEM, Auditor, audit_key
@@ -37,6 +39,7 @@ from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import DraftTrigger, Mount
 from aicflow.kernel.trigger import TriggerRuntime
 from aicflow.language.validation import Limits
+from aicflow.store.contents import open_contents
 
 _log = logging.getLogger("aicflow.host")
 
@@ -71,6 +74,13 @@ class HostRuntime:
             max_state=settings.max_state_bytes,
         )
         server_secret = self.data.server_secret()
+        self.files = Files(
+            store.files,
+            open_contents(settings.files_url),
+            self.clock,
+            owner=blake2b(server_secret, digest_size=16, person=b"aicflow-files").hexdigest(),
+            limits=FileLimits(settings.max_file_bytes, settings.files_quota, age(settings.file_age)),
+        )
         self.executions = make_executions(
             plugins,
             store,
@@ -79,6 +89,7 @@ class HostRuntime:
             observers=observers,
             clock=self.clock,
             server_secret=server_secret,
+            files=self.files,
         )
         self.node_health = NodeHealth(self.registry, self.executions.nodes.health)
         self.warm_up = WarmUp(store.workflows, self.registry, self.executions.nodes.get)
@@ -195,6 +206,7 @@ async def running(
         stack.push_async_callback(runtime.auditor.stop)
         runtime.auditor.start()
         await runtime.ensure_admin_key()
+        await runtime.files.open()
         await runtime.executions.open()
         stack.push_async_callback(runtime.executions.close)
         stack.push_async_callback(runtime.node_health.close)
@@ -213,6 +225,8 @@ async def running(
             events=store.sent,
             event_age=age(settings.event_age),
             auditor=runtime.auditor,
+            files=runtime.files,
+            alone=store.exclusive,
         )
         stack.push_async_callback(keeper.stop)
         keeper.start()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from aicflow.host.calls import Caller
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.execution import Event, Execution, FailureReport, Step
-from aicflow.kernel.ports.tables import ApiKeyRecord, SentEvent, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.tables import ApiKeyRecord, FileRecord, SentEvent, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Provider
 from aicflow.kernel.trigger import Delivery
 
@@ -317,6 +317,7 @@ PAGES: Final = {
     "AuditPage": "AuditEntry",
     "SentEventPage": "SentEvent",
     "StatePage": "StateEntry",
+    "StoredFilePage": "StoredFile",
     "TriggerPage": "Trigger",
     "TriggerTypePage": "TriggerType",
     "WorkflowPage": "WorkflowSummary",
@@ -327,8 +328,7 @@ PAGES: Final = {
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
-    ExpressionPreview, Fires,
-    Issue, Item,
+    ExpressionPreview, FileRecord, Fires, Issue, Item,
     NodeType, Plugin, ProblemDocument, Ready, SentEvent, StateEntry, Step, StreamEvent, Ticket, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
@@ -346,6 +346,9 @@ def response_schemas() -> dict[str, Any]:
     schemas["ApiKey"] = key = _variant(schemas.pop("ApiKeyRecord"), "ApiKey")
     text = "A new API key. `key` is shown this once."
     schemas["ApiKeyCreated"] = _variant(key, "ApiKeyCreated", text, {"key": {"type": "string", "title": "Key"}})
+    text = "A file. `file` is what an input names it by; it is kept until `expires_at` and while `executions` hold it."
+    named = {"file": {"type": "object", "title": "File", "additionalProperties": True}}
+    schemas["StoredFile"] = _variant(schemas.pop("FileRecord"), "StoredFile", text, named)
     workflow = schemas.pop("WorkflowRecord")
     listed = {"type": "array", "items": {"$ref": "#/components/schemas/Issue"}}
     issues = {"anyOf": [listed, {"type": "null"}], "title": "Issues"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -127,6 +128,16 @@ class Settings(BaseSettings):
     max_state_bytes: int = Field(
         default=262_144, ge=1, description="Largest value of a workflow's state, in bytes of JSON"
     )
+    files: str | None = Field(
+        default=None,
+        description="Where the contents of files are: `file:///PATH`, or another URL of fsspec such as "
+        "`s3://BUCKET/PATH`; the folder `files` in the data folder when not set",
+    )
+    max_file_bytes: int = Field(default=2 << 30, ge=1, description="Largest file, in bytes")
+    files_quota: int | None = Field(
+        default=None, ge=1, description="Bytes that all files may have together; as many as fit when not set"
+    )
+    file_age: str = Field(default="24h", description="How long an uploaded file is kept that no execution holds")
     retention_every: float = Field(
         default=600.0, gt=0, le=86_400, description="Seconds between two rounds that remove what is not kept"
     )
@@ -172,7 +183,7 @@ class Settings(BaseSettings):
         retention.ages(value)
         return value
 
-    @field_validator("idempotency_age", "fire_age", "event_ttl", "event_age")
+    @field_validator("idempotency_age", "fire_age", "event_ttl", "event_age", "file_age")
     @classmethod
     def _age(cls, value: str) -> str:
         retention.age(value)
@@ -214,6 +225,11 @@ class Settings(BaseSettings):
     def audit_seconds(self) -> float | None:
         """Seconds that audit entries are kept, None for ever."""
         return None if self.audit_age == "forever" else retention.age(self.audit_age)
+
+    @property
+    def files_url(self) -> str:
+        """Where the contents of files are."""
+        return self.files or f"file://{quote(str((self.data_dir / 'files').absolute()))}"
 
     @property
     def retention_rules(self) -> list[RetentionRule]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from aicflow.engine.bulk import BulkOutcome
+from aicflow.engine.files import file_of
 from aicflow.engine.inside import Item
 from aicflow.engine.masking import Mask
 from aicflow.engine.run.failure import report_to_json
@@ -16,7 +17,7 @@ from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.execution import Execution, Step, TriggerInfo
 from aicflow.kernel.issues import Issue
-from aicflow.kernel.ports.tables import ApiKeyRecord, SentEvent, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.tables import ApiKeyRecord, FileRecord, SentEvent, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import RegisteredNode, RegisteredTrigger, Registry
 from aicflow.kernel.serialization import shower
 from aicflow.kernel.trigger import Delivery
@@ -32,6 +33,12 @@ _VERSION: Final = shower(WorkflowVersion)
 _WORKFLOW: Final = shower(WorkflowRecord)
 api_key_view: Final = shower(ApiKeyRecord)
 state_view: Final = shower(StateEntry)
+_FILE: Final = shower(FileRecord)
+
+
+def file_view(record: FileRecord) -> dict[str, Any]:
+    """The file; `file` is what an input names it by."""
+    return {**_FILE(record), "file": file_of(record).model_dump()}
 
 
 def workflow_view(

@@ -17,6 +17,7 @@ import pytest
 
 from aicflow.testing.store_audit import AuditCases
 from aicflow.testing.store_executions import ExecutionCases
+from aicflow.testing.store_files import FileCases
 from aicflow.testing.store_lists import ListCases
 from aicflow.testing.store_maintenance import MaintenanceCases
 from aicflow.testing.store_queue import QueueCases
@@ -28,6 +29,15 @@ from aicflow.testing.store_tables import TableCases
 
 @pytest.mark.asyncio
 class StoreSuite(
-    ExecutionCases, ListCases, QueueCases, SlotCases, TableCases, MaintenanceCases, RepeatCases, SentCases, AuditCases
+    ExecutionCases,
+    ListCases,
+    QueueCases,
+    SlotCases,
+    TableCases,
+    MaintenanceCases,
+    RepeatCases,
+    SentCases,
+    AuditCases,
+    FileCases,
 ):
     """All of it. Each test is given an open, empty store by the fixture `store`."""
