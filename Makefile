@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 PYTHON_CANDIDATES := python3.12 python3.13 python3 python
 NEWER_PYTHONS := 3.13 3.14
-ALONE := core,plugin-python,plugin-agent,plugin-http,plugin-curl,plugin-data,plugin-forms,plugin-trigger,plugin-ifelse,sdk
+ALONE := core,plugin-python,plugin-agent,plugin-http,plugin-curl,plugin-data,plugin-files,plugin-forms,plugin-trigger,plugin-ifelse,sdk
 BIN := .venv/bin
 TOOLS := .tools
 SPECTRAL := $(TOOLS)/node/node_modules/.bin/spectral

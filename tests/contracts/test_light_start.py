@@ -14,6 +14,7 @@ FIRST_PARTY = (
     "aicflow_agent",
     "aicflow_curl",
     "aicflow_data",
+    "aicflow_files",
     "aicflow_forms",
     "aicflow_http",
     "aicflow_ifelse",

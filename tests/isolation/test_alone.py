@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(not ALONE, reason="AICFLOW_ALONE is not set; tox
 SMALL: dict[str, list[dict[str, Any]]] = {
     "plugin-python": [{"id": "a", "type": "python.code", "params": {"code": "return 40 + 2"}}],
     "plugin-data": [{"id": "a", "type": "data.sort", "params": {"items": [2, 1]}}],
+    "plugin-files": [{"id": "a", "type": "file.write", "params": {"text": "hello", "name": "a.txt"}}],
     "plugin-forms": [
         {"id": "a", "type": "form.wait", "params": {"title": "Pay?", "notify": "wf_none"}},
     ],
@@ -38,6 +39,14 @@ SMALL: dict[str, list[dict[str, Any]]] = {
 EXPECTED = {
     "plugin-python": 42,
     "plugin-data": {"items": [1, 2]},
+    "plugin-files": {
+        "file": {
+            "$blob": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+            "size": 5,
+            "type": "text/plain",
+            "name": "a.txt",
+        }
+    },
     "plugin-ifelse": {"result": True},
     "plugin-trigger": {"status": 200, "headers": {}, "body": "hello"},
 }
