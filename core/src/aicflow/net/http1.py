@@ -236,6 +236,7 @@ class _Connection(asyncio.Protocol):
         self._came = bytearray()
         self._full = False
         self._waiter: asyncio.Future[None] | None = None
+        self._early: h11.Response | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is open."""
@@ -299,12 +300,33 @@ class _Connection(asyncio.Protocol):
             async for piece in body:
                 await self._write(out + (messages.send(h11.Data(data=piece)) or b""), seconds)
                 out = b""
+                if await self._refused(seconds):
+                    return
         await self._write(out + (messages.send(h11.EndOfMessage()) or b""), seconds)
+
+    async def _refused(self, seconds: float | None) -> bool:
+        """Whether the server has answered and does not want the rest of a body. One that answers well before it has
+        read all may want it still."""
+        while self._full and not self.lost:
+            if self._came and self._early is None:
+                with _h11_errors():
+                    self._messages.receive_data(await self._read(seconds))
+                    while (event := self._messages.next_event()) is not h11.NEED_DATA:
+                        if isinstance(event, h11.Response):
+                            self._early = event
+                            break
+            elif self._early is not None and self._early.status_code >= 300:
+                return True
+            else:
+                await self._change(seconds, httpx2.WriteTimeout)
+        return self.lost
 
     async def head(self, seconds: float | None) -> h11.Response:
         """The head of the response; interim ones are passed over."""
-        while not isinstance(event := await self.event(seconds), h11.Response):
-            pass
+        event: object = self._early
+        self._early = None
+        while not isinstance(event, h11.Response):
+            event = await self.event(seconds)
         return event
 
     async def event(self, seconds: float | None) -> h11.Event | type[h11.PAUSED]:

@@ -140,7 +140,7 @@ def _part(part: Mapping[str, Any], notes: list[str]) -> Iterator[str]:
         return
     path = filename or f"{name}.bin"
     notes.append(f"The file {path} holds the part {name!r}.")
-    sign = "@" if filename else "<"
+    sign = "@" if filename or part.get("file") is not None else "<"
     yield from ("--form", _quoted(f"{name}={sign}{path}{media}"))
 
 

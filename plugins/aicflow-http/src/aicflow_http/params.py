@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from aicflow import HeaderText, Output, Params, Url
+from aicflow import File, HeaderText, Output, Params, Url
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -151,20 +151,21 @@ class FormBody(Params):
 
 
 class Content(Params):
-    """Text as UTF-8, or bytes as base64."""
+    """Text as UTF-8, bytes as base64, or a file, which is sent a piece at a time."""
 
     text: Annotated[str | None, SECRETS] = None
     base64: Annotated[str | None, Field(repr=False, description="The content, as base64.")] = None
+    file: File | None = None
 
     @model_validator(mode="after")
     def _one_content(self) -> Self:
-        if (self.text is None) == (self.base64 is None):
-            raise PydanticCustomError("one_of", "needs either 'text' or 'base64'")
+        if sum(content is not None for content in (self.text, self.base64, self.file)) != 1:
+            raise PydanticCustomError("one_of", "needs one of 'text', 'base64' and 'file'")
         return self
 
 
 class Part(Content):
-    """One part of a multipart body: a field (`text`), or a file (`filename` with `text` or `base64`)."""
+    """One part of a multipart body: a field (`text`), or a file (`file`, or `filename` with `text` or `base64`)."""
 
     name: Annotated[str, Field(min_length=1)]
     filename: str | None = None
@@ -179,11 +180,11 @@ class MultipartBody(Params):
 
 
 class RawBody(Content):
-    """Text as UTF-8, or bytes as base64, sent as they are."""
+    """Text as UTF-8, bytes as base64, or a file, sent as they are."""
 
     type: Literal["raw"]
     content_type: Annotated[
-        HeaderText | None, Field(description="text/plain or application/octet-stream when left out.")
+        HeaderText | None, Field(description="text/plain, application/octet-stream or the file's when left out.")
     ] = None
 
 
@@ -275,14 +276,26 @@ class Redirects(Params):
 
 
 class ResponseOptions(Params):
-    """How the response is read. `auto` goes by its content type. `max_bytes` counts bytes after decompression."""
+    """How the response is read. `auto` goes by its content type. `max_bytes` counts bytes after decompression.
 
-    as_: Annotated[Literal["auto", "json", "text", "bytes"], Field(alias="as")] = "auto"
+    `file` keeps the body as a file, a piece at a time, so that it may be far larger than the memory: up to
+    `max_file_bytes`. Its name is `name`, else what the server calls it.
+    """
+
+    as_: Annotated[Literal["auto", "json", "text", "bytes", "file"], Field(alias="as")] = "auto"
     max_bytes: Annotated[int, Field(ge=0, le=100_000_000)] = 16_777_216
+    max_file_bytes: Annotated[int, Field(ge=1, le=1_000_000_000_000)] = 10_000_000_000
+    name: Annotated[str | None, Field(min_length=1, max_length=200, description="The new file's name.")] = None
     on_too_large: Annotated[Literal["fail", "truncate"], Field(description="`truncate` keeps the first bytes.")] = (
         "fail"
     )
     charset: Annotated[str | None, Field(description="Used instead of the one that the response names.")] = None
+
+    @model_validator(mode="after")
+    def _whole_files(self) -> Self:
+        if self.as_ == "file" and self.on_too_large == "truncate":
+            raise PydanticCustomError("truncate", "a file is kept whole or not at all: on_too_large cannot be truncate")
+        return self
 
 
 class Tls(Params):
@@ -384,7 +397,8 @@ class HttpRequestParams(Params):
 class HttpResponse(Output):
     """The response.
 
-    `body`: a JSON value, text, or (`body_type` is `base64`) bytes as base64; with pagination, the items of all pages.
+    `body`: a JSON value, text, or (`body_type` is `base64`) bytes as base64, or (`file`) a file; with
+    pagination, the items of all pages.
     `headers`: by lower-case name. `url`: where the response came from, without credentials. `size`: bytes of the body
     after decompression. `truncated`: the body was cut at `max_bytes`. `has_more`: the pagination ended before the last
     page, by a cap or a response that was no page.
@@ -394,7 +408,7 @@ class HttpResponse(Output):
     headers: dict[str, str]
     cookies: dict[str, str]
     body: Any
-    body_type: Literal["json", "text", "base64", "empty"]
+    body_type: Literal["json", "text", "base64", "file", "empty"]
     content_type: str | None
     url: str
     redirects: int

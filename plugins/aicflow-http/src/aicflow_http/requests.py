@@ -8,14 +8,16 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import secrets
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from mimetypes import guess_type
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx2
-from aicflow import Context, PermanentError
+from aicflow import Context, File, Files, PermanentError
 from aicflow.net import is_host
 
 from aicflow_http.params import (
@@ -34,8 +36,28 @@ from aicflow_http.params import (
     is_secret_header,
 )
 
+_BYTES = "application/octet-stream"
 USER_AGENT = "aicflow-http/0.1"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A body with files in it, which are read while they are sent: anew each time."""
+
+    parts: tuple[bytes | File, ...]
+    files: Files
+
+    def __len__(self) -> int:
+        return sum(len(part) if isinstance(part, bytes) else part.size for part in self.parts)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self.parts:
+            if isinstance(part, bytes):
+                yield part
+            else:
+                async for piece in self.files.read(part):
+                    yield piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +67,7 @@ class Outgoing:
     method: str
     url: httpx2.URL
     headers: httpx2.Headers
-    content: bytes | None = None
+    content: bytes | Streamed | None = None
     json_value: Any = None
 
 
@@ -102,7 +124,7 @@ def build(params: HttpRequestParams, ctx: Context) -> Outgoing:
     """The first request of a step. Raises PermanentError for a URL, header or body that cannot be sent."""
     url = with_query(parse_url(params.url), _repeated(params.query))
     headers = {"accept": "*/*", "accept-encoding": "gzip, deflate", "user-agent": USER_AGENT}
-    content, content_type, json_value = _encode(params.body)
+    content, content_type, json_value = _encode(params.body, ctx)
     if content_type is not None:
         headers["content-type"] = content_type
     if params.idempotency_header is not None:
@@ -152,7 +174,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _encode(body: Body | None) -> tuple[bytes | None, str | None, Any]:
+def _encode(body: Body | None, ctx: Context) -> tuple[bytes | Streamed | None, str | None, Any]:
     """The body's bytes, its content type, and the JSON value behind it."""
     if body is None:
         return None, None, None
@@ -161,14 +183,18 @@ def _encode(body: Body | None) -> tuple[bytes | None, str | None, Any]:
     if isinstance(body, FormBody):
         pairs = [(name, _text(value)) for name, value in _repeated(body.fields)]
         return urlencode(pairs).encode("ascii"), "application/x-www-form-urlencoded", None
+    if isinstance(body, MultipartBody) and any(part.file is not None for part in body.parts):
+        return _multipart(body, ctx)
     if isinstance(body, MultipartBody):
         files = [(part.name, _part(part, index)) for index, part in enumerate(body.parts)]
         request = httpx2.Request("POST", "http://multipart.invalid/", files=files)
         return request.read(), request.headers["content-type"], None
     if body.text is not None:
         return body.text.encode("utf-8", "replace"), body.content_type or "text/plain; charset=utf-8", None
+    if body.file is not None:
+        return Streamed((body.file,), ctx.files), body.content_type or body.file.type or _BYTES, None
     content = _from_base64(body.base64 or "", "/body/base64")
-    return content, body.content_type or "application/octet-stream", None
+    return content, body.content_type or _BYTES, None
 
 
 def json_bytes(value: Any) -> bytes:
@@ -181,6 +207,32 @@ def json_bytes(value: Any) -> bytes:
         raise PermanentError(
             f"The body cannot be written as JSON: {error}.", code="http-body", pointer="/body/value"
         ) from None
+
+
+def _multipart(body: MultipartBody, ctx: Context) -> tuple[Streamed, str, None]:
+    """Parts of which some are files, as httpx2 writes those that are not."""
+    boundary = secrets.token_hex(16)
+    written: list[bytes | File] = []
+    for index, part in enumerate(body.parts):
+        filename = part.filename if part.file is None else part.filename or part.file.name or "file"
+        content_type = part.content_type or (part.file.type or _BYTES if part.file else None)
+        if content_type is None and filename is not None:
+            content_type = guess_type(filename)[0] or _BYTES
+        head = f'Content-Disposition: form-data; name="{_quotable(part.name)}"'
+        head += f'; filename="{_quotable(filename)}"' if filename is not None else ""
+        head += f"\r\nContent-Type: {content_type}" if content_type is not None else ""
+        written.append(f"--{boundary}\r\n{head}\r\n\r\n".encode("utf-8", "replace"))
+        written.append(part.file if part.file is not None else _part(part, index)[1])
+        if content_type is not None:
+            header_bytes(content_type, f"/body/parts/{index}/content_type")
+        written.append(b"\r\n")
+    written.append(f"--{boundary}--\r\n".encode())
+    return Streamed(tuple(written), ctx.files), f"multipart/form-data; boundary={boundary}", None
+
+
+def _quotable(text: str) -> str:
+    """A name between quotation marks, as HTML's form encoding says."""
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _part(part: Part, index: int) -> tuple[str | None, bytes, str | None]:
@@ -231,6 +283,17 @@ def with_header(request: Outgoing, name: str, value: str, pointer: str = "/auth"
 
 def _signed(request: Outgoing, auth: HmacAuth, timestamp: str, idempotency_key: str) -> Outgoing:
     body = request.content or b""
+    digest_of_body = ""
+    if isinstance(body, Streamed):
+        whole = body.parts[0] if len(body.parts) == 1 else None
+        if "body" in auth.parts or ("body_sha256" in auth.parts and not isinstance(whole, File)):
+            raise PermanentError(
+                "A body with files in it is not read before it is sent, so it cannot be signed.",
+                code="http-auth",
+                pointer="/auth/parts",
+                hint="Of a raw body that is a file, 'body_sha256' can be signed.",
+            )
+        digest_of_body, body = whole.sha256 if isinstance(whole, File) else "", b""
     values = {
         "id": idempotency_key.encode(),
         "timestamp": timestamp.encode(),
@@ -240,7 +303,7 @@ def _signed(request: Outgoing, auth: HmacAuth, timestamp: str, idempotency_key: 
         "query": request.url.query,
         "path_and_query": request.url.raw_path,
         "body": body,
-        "body_sha256": hashlib.sha256(body).hexdigest().encode(),
+        "body_sha256": (digest_of_body or hashlib.sha256(body).hexdigest()).encode(),
         "key_id": (auth.key_id or "").encode(),
     }
     signed = auth.signed_prefix.encode() + auth.separator.encode().join(values[part] for part in auth.parts)

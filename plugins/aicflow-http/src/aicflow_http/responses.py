@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import httpx2
-from aicflow import PermanentError, decode_text
+from aicflow import File, PermanentError, decode_text
 from pydantic_core import from_json, to_json
 
 from aicflow_http.params import ResponseOptions
@@ -24,13 +25,20 @@ _MOST_ENCODINGS = 3
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response, its body read and decoded. `truncated`: it was longer than the cap."""
+    """A response, its body read and decoded. `truncated`: it was longer than the cap. `file`: where the body is
+    when it was asked for as one; `content` is empty then."""
 
     request: Outgoing
     status: int
     headers: httpx2.Headers
     content: bytes
     truncated: bool = False
+    file: File | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its body."""
+        return len(self.content) if self.file is None else self.file.size
 
     @property
     def is_redirect(self) -> bool:
@@ -116,7 +124,7 @@ def _damaged() -> PermanentError:
     return PermanentError("The response's compressed body is damaged.", code="http-encoding")
 
 
-type BodyType = Literal["json", "text", "base64", "empty"]
+type BodyType = Literal["json", "text", "base64", "file", "empty"]
 
 _TEXTS = frozenset(
     f"application/{name}"
@@ -141,8 +149,18 @@ def content_type(reply: Reply) -> tuple[str | None, str | None]:
     return text.partition(";")[0].strip().lower() or None, charset if isinstance(charset, str) else None
 
 
+def file_name(reply: Reply, options: ResponseOptions) -> str:
+    """What the new file is called: as was asked, as the server says, or as the end of the URL."""
+    message = Message()
+    message["content-disposition"] = reply.headers.get("content-disposition", "")[:1000]
+    said = options.name or message.get_filename() or unquote(reply.request.url.path)
+    return said.replace("\\", "/").rstrip("/").rpartition("/")[2].strip()[:200] or "download"
+
+
 def parse(reply: Reply, options: ResponseOptions) -> tuple[Any, BodyType]:
     """The body and what it is. Raises PermanentError for a body that claims to be JSON and is not."""
+    if reply.file is not None:
+        return reply.file, "file"
     wanted, guessed = options.as_, options.as_ == "auto"
     if not reply.content and wanted in ("auto", "json"):
         return None, "empty"

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +19,7 @@ from aicflow_http.pages import collect
 from aicflow_http.params import HttpRequestParams, HttpResponse, OAuth2ClientCredentials, Tls
 from aicflow_http.pools import Pools
 from aicflow_http.requests import Outgoing, authorized, build, credentials_of, parse_url, shown_url, with_header
-from aicflow_http.responses import Decoder, Reply, content_type, parse, text_of
+from aicflow_http.responses import Decoder, Reply, content_type, file_name, parse, text_of
 from aicflow_http.tokens import Tokens
 
 _TOKEN_BYTES = 1_000_000
@@ -70,7 +72,7 @@ async def send(shared: Shared, ctx: Context, params: HttpRequestParams) -> HttpR
                 hint="Raise response.max_bytes, or set response.on_too_large to 'truncate' to keep the beginning.",
             )
         body, body_type = parse(reply, options)
-        more: dict[str, Any] = {"size": len(reply.content), "truncated": reply.truncated}
+        more: dict[str, Any] = {"size": reply.size, "truncated": reply.truncated}
     else:
         found = await collect(conversation.ask, request, params.pagination, options, check)
         reply = found.reply
@@ -152,10 +154,12 @@ class _Conversation:
         """One hop, and once more with a new token when the old one is refused."""
         auth = self._params.auth
         request = hop.request
+        options = self._params.response
+        keep = self._keep if options.as_ == "file" and self._params.pagination is None else None
         if not hop.trusted or not isinstance(auth, OAuth2ClientCredentials):
             if hop.trusted:
                 request = authorized(request, auth, now=time.time(), idempotency_key=self._ctx.idempotency_key)
-            return await self._exchange(self._with_cookies(request, hop), hop.trusted, most, deadline)
+            return await self._exchange(self._with_cookies(request, hop), hop.trusted, most, deadline, keep)
 
         async def fetch(request: Outgoing) -> Reply:
             return await self._exchange(request, True, _TOKEN_BYTES, deadline)
@@ -167,11 +171,35 @@ class _Conversation:
             token = await self._shared.tokens.get(auth, fetch, realm=realm, now=time.monotonic(), instead_of=used)
             self._ctx.mask(token.value)
             signed = with_header(request, "Authorization", f"{token.scheme} {token.value}")
-            reply = await self._exchange(self._with_cookies(signed, hop), True, most, deadline)
+            reply = await self._exchange(self._with_cookies(signed, hop), True, most, deadline, keep)
             if reply.status != 401 or used is not None:
                 return reply
 
-    async def _exchange(self, request: Outgoing, trusted: bool, most: int, deadline: float) -> Reply:
+    async def _keep(self, reply: Reply, pieces: AsyncIterator[bytes]) -> Reply:
+        """The reply with its body as a file, which is there when all of it has come, and not before."""
+        options = self._params.response
+        most = options.max_file_bytes
+
+        async def counted() -> AsyncGenerator[bytes]:
+            size = 0
+            async for piece in pieces:
+                size += len(piece)
+                if size > most:
+                    raise PermanentError(
+                        f"The response of {shown_url(reply.request.url)} is larger than {most} bytes.",
+                        code="http-too-large",
+                        pointer="/response/max_file_bytes",
+                    )
+                yield piece
+
+        kind = content_type(reply)[0] or "application/octet-stream"
+        async with aclosing(counted()) as source:
+            file = await self._ctx.files.write(source, name=file_name(reply, options), type=kind)
+        return replace(reply, file=file)
+
+    async def _exchange(
+        self, request: Outgoing, trusted: bool, most: int, deadline: float, keep: Keep | None = None
+    ) -> Reply:
         """Send and read, through the proxy that is set. Raises NodeError."""
         proxy, params = self._proxy(request.url), self._params
         if proxy is not None:
@@ -185,7 +213,7 @@ class _Conversation:
             progress = Progress()
             try:
                 async with asyncio.timeout_at(deadline):
-                    reply = await _once(pool, request, params, progress, most)
+                    reply = await _once(pool, request, params, progress, most, keep)
                     break
             except (httpx2.TransportError, OSError) as error:
                 # A kept connection may have been closed by the server just as it was taken up again.
@@ -229,8 +257,14 @@ class _Conversation:
         return with_header(request, "Cookie", cookies, "/cookies") if cookies else request
 
 
-async def _once(pool: Pool, request: Outgoing, params: HttpRequestParams, progress: Progress, most: int) -> Reply:
-    """Send and read once. A body beyond `most` bytes is cut and its connection closed."""
+type Keep = Callable[[Reply, AsyncIterator[bytes]], Awaitable[Reply]]
+"""Makes a file of a body."""
+
+
+async def _once(
+    pool: Pool, request: Outgoing, params: HttpRequestParams, progress: Progress, most: int, keep: Keep | None
+) -> Reply:
+    """Send and read once. A body beyond `most` bytes is cut and its connection closed; `keep` takes a success's."""
     headers = [(b"Host", request.url.netloc), *request.headers.raw]
     content = request.content or b""
     if content or request.method in ("POST", "PUT", "PATCH"):
@@ -242,9 +276,9 @@ async def _once(pool: Pool, request: Outgoing, params: HttpRequestParams, progre
         if reply.is_redirect:
             most = min(most, _REDIRECT_BYTES)
         decoder = Decoder("" if request.method == "HEAD" else reply.headers.get("content-encoding", ""))
+        if keep is not None and params.accepts(reply.status) and not (reply.is_redirect and params.redirects.follow):
+            return await keep(reply, _pieces(response, decoder))
         kept, truncated = await _read(response, decoder, most)
-        if not truncated and not decoder.complete():
-            raise httpx2.RemoteProtocolError("the compressed body ends too early")
         return replace(reply, content=kept, truncated=truncated)
     finally:
         response.close()
@@ -265,7 +299,23 @@ async def _read(response: Response, decoder: Decoder, most: int) -> tuple[bytes,
                 await asyncio.sleep(0)
         if raw > most + _SPARE:
             return bytes(kept), True
+    _check_complete(decoder)
     return bytes(kept), False
+
+
+async def _pieces(response: Response, decoder: Decoder) -> AsyncIterator[bytes]:
+    """All decoded bytes, a piece at a time."""
+    while data := await response.read():
+        for count, piece in enumerate(decoder.feed(data), 1):
+            yield piece
+            if count % _YIELD_AFTER == 0:
+                await asyncio.sleep(0)
+    _check_complete(decoder)
+
+
+def _check_complete(decoder: Decoder) -> None:
+    if not decoder.complete():
+        raise httpx2.RemoteProtocolError("the compressed body ends too early")
 
 
 def same_party(first: httpx2.URL, other: httpx2.URL) -> bool:

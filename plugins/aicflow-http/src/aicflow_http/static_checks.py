@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from aicflow import Issue, PermanentError
+from aicflow import File, Issue, PermanentError
 from aicflow import pointer as json_pointer
+from pydantic import TypeAdapter
 
 from aicflow_http.params import is_secret_header
 
@@ -76,7 +78,7 @@ def _plain(pointer: str, what: str) -> Issue:
 
 def _pagination(params: Mapping[str, Any]) -> Iterator[Issue]:
     response, pagination = params.get("response"), params.get("pagination")
-    if pagination is not None and isinstance(response, Mapping) and response.get("as") in ("text", "bytes"):
+    if pagination is not None and isinstance(response, Mapping) and response.get("as") in ("text", "bytes", "file"):
         yield Issue(
             "param.invalid", "error", "/response/as", "Pages are read as JSON.", hint="Remove 'as', or the pagination."
         )
@@ -89,7 +91,14 @@ def output_schema(schema: Mapping[str, Any], params: Mapping[str, Any]) -> Mappi
     body: dict[str, Any] = {}
     if params.get("pagination") is None and wanted in ("text", "bytes"):
         body = {"type": "string"}
+    if params.get("pagination") is None and wanted == "file":
+        body = _file_schema()
     if not body:
         return schema
     properties = {**schema["properties"], "body": body}
     return {**schema, "properties": properties}
+
+
+@cache
+def _file_schema() -> dict[str, Any]:
+    return TypeAdapter(File).json_schema(mode="serialization")
