@@ -110,7 +110,7 @@ async def test_forbidden_imports_suggest_the_nearest(run: Any) -> None:
 async def test_open_says_why_there_is_none(run: Any) -> None:
     failure = (await run("open('data.csv')")).failure
     assert isinstance(failure, UserCodeError)
-    assert failure.message.startswith("open() is not available: there are no files in the sandbox")
+    assert failure.message.startswith("open() is not available: there is no file system in the sandbox")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from aicflow.testing import run_node, run_workflow
+from aicflow import File
+from aicflow.testing import RecordingContext, run_node, run_workflow
 from aicflow_python import PythonCode
 from aicflow_python.failures import HINTS
 from aicflow_python.sandbox import Limits
@@ -52,12 +53,17 @@ async def test_the_readmes_workflow_gives_what_it_says() -> None:
 
 async def test_the_examples_of_the_how_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AICFLOW_PYTHON_ENVIRONMENTS", "science=numpy")
-    summary, regression, untrusted = nodes()
-    for node in (summary, regression, untrusted):
+    summary, regression, sums, untrusted = nodes()
+    for node in (summary, regression, sums, untrusted):
         assert list(check_params(node["params"])) == []
     monkeypatch.delenv("AICFLOW_PYTHON_ENVIRONMENTS")
     inputs = {"rows": [{"total": 5}, {"total": 50}, {"total": 70}], "threshold": 10}
     assert await run_node(PythonCode, {**summary["params"], "inputs": inputs}) == {"count": 2, "median": 60.0}
+    ctx = RecordingContext()
+    orders = (await ctx.files.write(b"id,n,price\n7,3,0.5\n", name="orders.csv")).model_dump()
+    output = await run_node(PythonCode, {**sums["params"], "inputs": {"orders": orders}}, context=ctx)
+    made = File.model_validate(output["sums"])
+    assert b"".join([chunk async for chunk in ctx.files.read(made)]) == b"7,1.5\r\n"
     assert await run_node(PythonCode, untrusted["params"]) == 3
 
 

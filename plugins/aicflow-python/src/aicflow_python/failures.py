@@ -38,6 +38,7 @@ HINTS = {
     "stdout_bytes": "Print and log less; return data instead.",
     "result_bytes": "Return less: a count, a page, a reference to where the data is.",
     "input_bytes": "Give the code less in `inputs`.",
+    "file_bytes": "Write less, or in several nodes; the operator sets the ceiling.",
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from aicflow import Context, Issue, Node, PermanentError, TransientError
 
 from aicflow_python.failures import ERRORS, errors_of, node_error
+from aicflow_python.files import StepFiles
 from aicflow_python.params import PythonParams
 from aicflow_python.sandbox import (
     Call,
@@ -41,8 +42,11 @@ class PythonCode(Node[PythonParams, Any]):
 
     `code` is the body of a function. It reads `inputs`, may import a fixed set of standard-library modules, may use
     `await`, and returns the node's output, a JSON value. `print(…)` and `log("text", level="info", **fields)` become
-    lines of the step's log. It has no files, no network, no environment and no other processes. References never go
-    into the code itself: give values in `inputs`.
+    lines of the step's log. It has no file system, no network, no environment and no other processes. References never
+    go into the code itself: give values in `inputs`.
+
+    A file among the inputs is an object with `name`, `type`, `size`, `open("r" or "rb")`, `read()` and `text()`;
+    `files.create("report.csv")` makes one to `write` to and to return.
 
     Give the node an `output_schema` to have what it returns checked, and references to it validated.
     """
@@ -99,13 +103,17 @@ class PythonCode(Node[PythonParams, Any]):
         if self._sandbox is None:
             raise TransientError("The Python sandbox is not open.", code="sandbox-unavailable")
         turn = (ctx.workflow_id, ctx.execution_id)
-        call = Call(params.code, params.inputs, self._limits(params), params.environment, turn)
+        limits = self._limits(params)
+        files = StepFiles(ctx, params.inputs, limits.file_bytes)
+        call = Call(params.code, params.inputs, limits, params.environment, turn, files)
         # Code that a model wrote never meets the author's in one process, whatever its params ask for.
         scope = ctx.execution_id if params.scope == "execution" and not ctx.untrusted else None
         try:
             outcome = await self._sandbox.call(call, scope, writer(ctx))
         except SandboxUnavailable as error:
             raise TransientError(str(error), code="sandbox-unavailable") from None
+        finally:
+            await files.close()
         if outcome.failure is not None:
             raise node_error(outcome.failure)
         return outcome.value

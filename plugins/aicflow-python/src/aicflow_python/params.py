@@ -9,7 +9,8 @@ from pydantic import Field
 
 
 class PythonParams(Params):
-    """`code` is the body of a function: it reads `inputs`, may `await`, and returns a JSON value."""
+    """`code` is the body of a function: it reads `inputs`, may `await`, and returns a JSON value. Files among the
+    inputs can be opened, and new ones returned."""
 
     code: Annotated[Code, Field(description="The body of a function over `inputs`; `return` sets the node's output.")]
     inputs: Annotated[

@@ -25,6 +25,7 @@ VARIABLES = {
     "AICFLOW_PYTHON_STDOUT_BYTES": "Most output and log of a call, in bytes",
     "AICFLOW_PYTHON_RESULT_BYTES": "Largest result of a call, in bytes",
     "AICFLOW_PYTHON_INPUT_BYTES": "Largest inputs of a call, in bytes",
+    "AICFLOW_PYTHON_FILE_BYTES": "Most bytes of all files that a call makes",
     "AICFLOW_PYTHON_ENVIRONMENTS": "Extra packages by name: `science=numpy,pandas; text=regex`",
     "AICFLOW_PYTHON_REQUIRE": "Layers of the sandbox without which nothing runs, beside all but Landlock: `landlock`",
     "AICFLOW_PYTHON_WARM": "Spare processes for each environment",
@@ -92,7 +93,7 @@ class PythonSettings:
         given["ceiling"] = Limits(
             **{
                 name: number(env, name.upper(), getattr(Limits(), name))
-                for name in ("timeout", "cpu_seconds", "memory_mb", "stdout_bytes")
+                for name in ("timeout", "cpu_seconds", "memory_mb", "stdout_bytes", "file_bytes")
             },
             **_sizes(env),
         )

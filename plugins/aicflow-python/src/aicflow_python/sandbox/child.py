@@ -69,6 +69,8 @@ class Child:
         self._greeting = Frames(MIB)
         self._ended: asyncio.Future[bool] | None = None
         """For the call that is under way; False when the child is gone without an answer."""
+        self._answering: asyncio.Task[None] | None = None
+        """What the code asked of its files."""
         channel.setblocking(False)
         loop.add_reader(channel, self._on_readable)
 
@@ -140,9 +142,28 @@ class Child:
             try:
                 if self._replies.feed(data):
                     self._settle(True)
+                elif self._unsent is not None and self._replies.asked is not None:
+                    self.kill()  # it cannot know yet what it is to do
+                elif self._replies.asked is not None and self._answering is None:
+                    self._answering = self._loop.create_task(self._answer(self._replies))
             except Exception as error:  # the caller's; it must not be lost in a callback of the loop
                 self._settle(error)
                 self.kill()
+
+    async def _answer(self, replies: Replies) -> None:
+        """Tell the code what it asked of its files."""
+        try:
+            frame = await replies.answer()
+        except SandboxFailure as failure:
+            replies.failure = failure
+            self._settle(True)
+            self.kill()
+        except Exception as error:  # the store's, say: it ends the call, as what log lines raise does
+            self._settle(error)
+            self.kill()
+        else:
+            self._answering = None
+            self._send(memoryview(frame))
 
     def _greet(self, data: bytes) -> None:
         try:
@@ -178,6 +199,9 @@ class Child:
     def _settle(self, end: bool | Exception) -> None:
         """End the call that is under way."""
         self._stop_clock()
+        if self._answering is not None and self._answering is not asyncio.current_task():
+            self._answering.cancel()
+        self._answering = None
         ended, self._ended = self._ended, None
         if ended is None or ended.done():
             return

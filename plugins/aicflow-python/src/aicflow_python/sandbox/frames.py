@@ -3,6 +3,7 @@ process and is checked as such."""
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +23,12 @@ from .outcomes import (
     UserCodeError,
     excerpt,
 )
-from .port import Call, Limits, OnLogs
+from .port import Call, CallFiles, Limits, OnLogs
 
 HEADER: Final = 4
 LEVELS: Final[Mapping[str, LogLevel]] = {"debug": "debug", "info": "info", "warning": "warning", "error": "error"}
 LIMITS: Final = frozenset({"timeout", "cpu_seconds", "memory_mb", "stdout_bytes", "result_bytes"})
-KEYS: Final = frozenset({"logs", "value", "fault", "limit", "problems", "hello"})
+KEYS: Final = frozenset({"logs", "value", "fault", "limit", "problems", "hello", "file"})
 LINE_COST: Final = 16
 ESCAPED: Final = 6
 """Bytes that one byte of text may take in JSON."""
@@ -35,6 +36,9 @@ MARGIN: Final = 64 * 1024
 BATCH: Final = 0.1
 """Seconds between two batches of log lines, at the least."""
 SPARE_FRAMES: Final = 20
+FILE_BLOCK: Final = 1 << 18
+FILE_FRAME: Final = 2 * FILE_BLOCK
+"""Bytes of a frame that asks about files, or hands over a block of one, at the most."""
 
 
 class Forged(Exception):
@@ -50,7 +54,8 @@ def encode_request(call: Call, limits: Limits) -> bytes:
         raise InputRefused(f"The inputs are not JSON: {error}") from None
     if len(inputs) > limits.input_bytes:
         raise LimitExceeded("input_bytes", limits.input_bytes, actual=len(inputs))
-    return framed(head[:-1] + b',"inputs":' + inputs + b"}")
+    files = b',"files":true' if b'"$blob"' in inputs and call.files is not None else b""
+    return framed(head[:-1] + files + b',"inputs":' + inputs + b"}")
 
 
 def encode_check(code: str, allowed: Sequence[str] | None, inputs: Sequence[str] | None) -> bytes:
@@ -88,23 +93,31 @@ class Frames:
             self._count -= 1
             if self._count < 0:
                 raise Forged("more frames came than the runner ever sends")
-            replies.append(read_reply(rest[HEADER:end]))
+            reply = read_reply(rest[HEADER:end])
+            replies.append(reply)
+            if "file" in reply and end <= FILE_FRAME:  # as many as it likes: it waits for each answer
+                self._budget += end
+                self._count += 1
             del rest[:end]
         return replies
 
 
 class Replies:
-    """What comes back for one call: log lines, handed on as they come, and in the end a value or a failure."""
+    """What comes back for one call: log lines, handed on as they come, and in the end a value or a failure. `asked` is
+    what the code wants to know of files: it waits until `answered`."""
 
     def __init__(self, call: Call, limits: Limits, on_logs: OnLogs | None) -> None:
         self.value: Any = None
         self.failure: SandboxFailure | None = None
+        self.asked: dict[str, Any] | None = None
         self._logs: list[LogLine] = []
         self._call = call
         self._limits = limits
         self._on_logs = on_logs
         self._meter = Logs(limits.stdout_bytes)
-        self._frames = Frames(allowance(limits), int(limits.timeout / BATCH) + SPARE_FRAMES)
+        self._frames = Frames(
+            allowance(limits) + (FILE_FRAME if call.files else 0), int(limits.timeout / BATCH) + SPARE_FRAMES
+        )
 
     def feed(self, data: bytes) -> bool:
         """Whether the call has ended. Raises what `on_logs` raises, nothing else."""
@@ -119,6 +132,20 @@ class Replies:
             self._on_logs(tuple(self._logs[known:]))
         return ended
 
+    async def answer(self) -> bytes:
+        """The frame that answers what was asked. Raises what ends the call."""
+        asked, files = self.asked, self._call.files
+        assert asked is not None
+        if files is None:
+            said: bytes | str = "there are no files here"
+        else:
+            try:
+                said = await file_answer(files, asked)
+            except OSError as error:
+                said = str(error)
+        self.asked = None
+        return framed(b"\0" + said if isinstance(said, bytes) else b"!" + said.encode("utf-8", "replace"))
+
     def outcome(self, stats: Stats) -> Outcome:
         """How the call ended."""
         return Outcome(self.value, self.failure, tuple(self._logs), stats)
@@ -126,8 +153,11 @@ class Replies:
     def _read(self, data: bytes) -> bool:
         ended = False
         for reply in self._frames.feed(data):
-            if ended:
+            if ended or self.asked is not None:
                 raise Forged("bytes follow the reply")
+            if "file" in reply:
+                self.asked = question_in(reply)
+                continue
             if "logs" in reply:
                 self._logs += self._meter.read(reply["logs"])
                 if len(reply) == 1:
@@ -135,9 +165,48 @@ class Replies:
             self.failure = failure_in(reply, self._call, self._limits)
             self.value = reply.get("value")
             ended = True
-        if ended and self._frames.rest:
+        if (ended or self.asked is not None) and self._frames.rest:
             raise Forged("bytes follow the reply")
         return ended
+
+
+def question_in(reply: Mapping[str, Any]) -> dict[str, Any]:
+    """What the code wants of its files. Raises Forged."""
+    question = reply["file"]
+    if len(reply) != 1 or type(question) is not dict:
+        raise Forged("a question about files has the wrong shape")
+    shape = {name: type(value) for name, value in question.items()}
+    if shape not in QUESTIONS:
+        raise Forged("a question about files has the wrong shape")
+    return question
+
+
+QUESTIONS: Final = (
+    {"do": str, "blob": str, "start": int, "size": int},
+    {"do": str, "name": str, "type": type(None)},
+    {"do": str, "name": str, "type": str},
+    {"do": str, "number": int, "data": str},
+    {"do": str, "number": int},
+)
+
+
+async def file_answer(files: CallFiles, asked: Mapping[str, Any]) -> bytes:
+    """What is answered to a question. Raises OSError for what the code is told, and what ends the call."""
+    match asked:
+        case {"do": "read", "blob": blob, "start": start, "size": size} if start >= 0 and 0 < size <= FILE_BLOCK:
+            return await files.read(blob, start, size)
+        case {"do": "create", "name": name, "type": type}:
+            return to_json(await files.create(name[:200], type))
+        case {"do": "write", "number": number, "data": data}:
+            try:
+                content = base64.b64decode(data, validate=True)
+            except ValueError:
+                raise OSError("what is to be written is not base64") from None
+            await files.write(number, content)
+            return b""
+        case {"do": "finish", "number": number}:
+            return to_json(await files.finish(number))
+    raise OSError("this cannot be done with files")
 
 
 def allowance(limits: Limits) -> int:

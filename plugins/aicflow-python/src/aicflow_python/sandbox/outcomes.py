@@ -25,6 +25,7 @@ UNITS: Final = {
     "stdout_bytes": "bytes of output",
     "result_bytes": "bytes of result",
     "input_bytes": "bytes of input",
+    "file_bytes": "bytes of new files",
 }
 
 

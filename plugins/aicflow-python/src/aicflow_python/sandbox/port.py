@@ -20,6 +20,7 @@ class Limits:
 
     `timeout`: seconds of wall time. `cpu_seconds`: seconds of processor time. `memory_mb`: MiB of address space
     above what the sandbox itself needs. `stdout_bytes`: printed and logged. `result_bytes`, `input_bytes`: as JSON.
+    `file_bytes`: of all files that it makes.
     """
 
     timeout: float = 5.0
@@ -28,6 +29,7 @@ class Limits:
     stdout_bytes: int = 64 * 1024
     result_bytes: int = 16 << 20
     input_bytes: int = 16 << 20
+    file_bytes: int = 256 << 20
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -68,16 +70,39 @@ class Environment:
 DEFAULT = Environment()
 
 
+class CallFiles(Protocol):
+    """The files of one call: those among its inputs, and those that it makes. What is refused raises OSError, which the
+    code meets; anything else that is raised ends the call."""
+
+    async def read(self, blob: str, start: int, size: int) -> bytes:
+        """A part of a file among the inputs."""
+        ...
+
+    async def create(self, name: str, type: str | None) -> int:
+        """Begin a file; its number."""
+        ...
+
+    async def write(self, number: int, data: bytes) -> None:
+        """Add to it. Raises LimitExceeded."""
+        ...
+
+    async def finish(self, number: int) -> dict[str, Any]:
+        """Keep it; its JSON form."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One piece of code to run over JSON `inputs`. `environment` names a set of allowed modules; `turn` is the workflow
-    and the execution that a call counts for when calls wait for a process."""
+    and the execution that a call counts for when calls wait for a process. `files` serves those among the inputs, and
+    takes new ones; None for neither."""
 
     code: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     environment: str = "default"
     turn: Turn = ("", "")
+    files: CallFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,11 @@ class WorkerSandbox:
                 worker.writer.write(request)
                 await worker.writer.drain()
                 while not replies.feed(await worker.read()):
-                    pass
+                    if replies.asked is not None:
+                        worker.writer.write(await replies.answer())
+                        await worker.writer.drain()
+        except LimitExceeded as failure:
+            replies.failure = failure
         except TimeoutError:
             replies.failure = LimitExceeded("timeout", limits.timeout)
         except (EOFError, ConnectionError):

@@ -24,7 +24,7 @@ def main() -> None:
         os.closerange(3, 256)
         seal = Seal(SealLimits(MEMORY_MB, LIFETIME_CPU), parent=os.getppid())
         seal.apply()
-    runner = Runner(channel.send, timers, address_space=None, allowed=())
+    runner = Runner(channel.send, channel.receive, timers, address_space=None, allowed=())
     while (frame := channel.receive()) is not None:
         if b'"check"' not in frame[:20]:
             return

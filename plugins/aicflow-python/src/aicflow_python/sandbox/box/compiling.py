@@ -1,4 +1,5 @@
-"""Turns an author's text into code: the body of a function over `inputs` and `log`, lines as the author counts them."""
+"""Turns an author's text into code: the body of a function over `inputs`, `log` and `files`, lines as the author counts
+them."""
 
 from __future__ import annotations
 import __future__ as futures
@@ -19,7 +20,7 @@ SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef
 
 
 def compile_body(source: str) -> CodeType:
-    """Code that defines the function `python_node(inputs, log)`. Raises SyntaxError, ValueError (null bytes),
+    """Code that defines the function `python_node(inputs, log, files)`. Raises SyntaxError, ValueError (null bytes),
     RecursionError or MemoryError (nested beyond reason)."""
     tree, flags = parse_body(source)
     with warnings.catch_warnings():
@@ -40,7 +41,11 @@ def parse_body(source: str) -> tuple[ast.Module, int]:
             raise located("'yield' has no reader here: collect the values in a list and return it", node)
     kind: Any = ast.AsyncFunctionDef if any(map(is_asynchronous, inner)) else ast.FunctionDef
     arguments = ast.arguments(
-        posonlyargs=[], args=[ast.arg("inputs"), ast.arg("log")], kwonlyargs=[], kw_defaults=[], defaults=[]
+        posonlyargs=[],
+        args=[ast.arg("inputs"), ast.arg("log"), ast.arg("files")],
+        kwonlyargs=[],
+        kw_defaults=[],
+        defaults=[],
     )
     function = kind(name=ENTRY, args=arguments, body=body or [ast.Pass()], decorator_list=[], returns=None)
     function.type_params = []

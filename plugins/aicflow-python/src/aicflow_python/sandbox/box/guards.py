@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any, Final, NoReturn
 
 REMOVED: Final = {
-    "open": "there are no files in the sandbox; data comes in through `inputs` and leaves by `return`",
+    "open": "there is no file system in the sandbox; a file among `inputs` has an open() of its own, files.create() "
+    "makes new ones",
     "input": "there is no terminal to read from; data comes in through `inputs`",
     "breakpoint": "there is no debugger in the sandbox; use `log(…)`",
     "help": "there is no terminal in the sandbox",

@@ -38,7 +38,7 @@ def compile_restricted_body(source: str) -> CodeType:
     """Code that defines the function, under RestrictedPython's policy. Raises SyntaxError."""
     from RestrictedPython.compile import compile_restricted_function
 
-    result: Any = compile_restricted_function("inputs, log", source, ENTRY, filename=FILENAME)
+    result: Any = compile_restricted_function("inputs, log, files", source, ENTRY, filename=FILENAME)
     if result.errors or result.code is None:
         first = str(result.errors[0]) if result.errors else "the code does not compile"
         line, _, message = first.partition(": ")

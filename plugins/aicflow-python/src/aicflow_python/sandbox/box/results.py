@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Final
 
-from .wire import encode
+from .files import InputFile, NewFile, file_json
+from .wire import encoder
+
+RESULTS: Final = encoder(file_json)
 
 HINTS = {
     "datetime": "use .isoformat()",
@@ -39,7 +42,7 @@ class NotJSON(TypeError):
 def encode_result(value: Any) -> bytes:
     """The value as JSON. Raises NotJSON with the place of the first part that is none."""
     try:
-        return encode(value)
+        return RESULTS.encode(value).encode()
     except UnicodeEncodeError:
         raise NotJSON("The result holds text with half a surrogate pair, which JSON cannot carry.") from None
     except (TypeError, ValueError, RecursionError) as error:
@@ -48,7 +51,7 @@ def encode_result(value: Any) -> bytes:
 
 def find(value: Any, path: str, inside: set[int], depth: int) -> str | None:
     """Where the first part is that JSON has no word for."""
-    if value is None or isinstance(value, bool | str | int):
+    if value is None or isinstance(value, bool | str | int | InputFile | NewFile):
         return None
     if isinstance(value, float):
         return None if math.isfinite(value) else f"{path} is {value!r}, which JSON cannot carry; return None instead."

@@ -16,6 +16,7 @@ from . import aio, guards
 from .capture import Capture, Log
 from .compiling import ENTRY, compile_body, find_problems
 from .faults import describe, last_line
+from .files import FileChannel, Files, with_files
 from .results import NotJSON, encode_result
 from .timers import LimitStruck, Timers
 from .wire import decode, encode
@@ -31,13 +32,14 @@ type Namespace = Callable[[tuple[str, ...] | None], dict[str, Any]]
 class Runner:
     """Answers requests. One of these lives in each child; nothing of a call stays in it but compiled code.
 
-    `address_space`: bytes in use before any call, None where memory cannot be limited. `allowed`: modules that may be
-    imported, None for no guard at all.
+    `receive`: the next frame, for answers about files. `address_space`: bytes in use before any call, None where memory
+    cannot be limited. `allowed`: modules that may be imported, None for no guard at all.
     """
 
     def __init__(
         self,
         send: Callable[..., None],
+        receive: Callable[[], bytes | None],
         timers: Timers,
         *,
         address_space: int | None,
@@ -47,6 +49,7 @@ class Runner:
     ) -> None:
         self._send = send
         self._timers = timers
+        self._files = FileChannel(send, receive, timers)
         self._address_space = address_space
         self._allowed = allowed
         self._compiler = compiler
@@ -59,8 +62,9 @@ class Runner:
     def answer(self, frame: bytes) -> None:
         """Read one request and send its reply.
 
-        A request is `{"code", "inputs", "limits"}`, or `{"check", "allowed", "inputs"}`; a reply holds `value`,
-        `fault`, `limit` or `problems`, and the log entries not sent before.
+        A request is `{"code", "inputs", "limits"}`, with `files` when there are some among the inputs, or `{"check",
+        "allowed", "inputs"}`; a reply holds `value`, `fault`, `limit` or `problems`, and the log entries not sent
+        before.
         """
         try:
             request = decode(frame)
@@ -135,7 +139,10 @@ class Runner:
         names: dict[str, Any] = {"__name__": ENTRY, "__builtins__": self._namespace(self._allowed)}
         try:
             exec(self._compiled(request["code"]), names)  # noqa: S102 - this is the place it is all about
-            value = names.pop(ENTRY)(request.pop("inputs"), Log(capture))
+            inputs = request.pop("inputs")
+            if request.get("files"):
+                inputs = with_files(inputs, self._files)
+            value = names.pop(ENTRY)(inputs, Log(capture), Files(self._files))
             if inspect.iscoroutine(value):
                 loop = aio.BoxLoop()
                 self._timers.waiting_frame = loop.waiting_frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 CHUNK: Final = 1 << 18
@@ -16,8 +17,17 @@ def refuse_constant(name: str) -> NoReturn:
 
 
 DECODER: Final = json.JSONDecoder(parse_constant=refuse_constant)
-# What contains itself is found by its depth: keeping count of everything would cost a sixth more.
-ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
+
+
+def encoder(default: Callable[[Any], Any] | None = None) -> json.JSONEncoder:
+    """How JSON is written; `default` is asked about what is none."""
+    # What contains itself is found by its depth: keeping count of everything would cost a sixth more.
+    return json.JSONEncoder(
+        ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), default=default
+    )
+
+
+ENCODER: Final = encoder()
 
 
 def encode(value: Any) -> bytes:

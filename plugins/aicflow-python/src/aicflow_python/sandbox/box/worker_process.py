@@ -35,6 +35,7 @@ def main(argument: str) -> None:
         layers["restrictedpython"] = "restricted syntax and names"
         runner = Runner(
             channel.send,
+            channel.receive,
             timers,
             address_space=base,
             allowed=None,
@@ -43,7 +44,7 @@ def main(argument: str) -> None:
         )
     else:
         sys.path[:] = options["paths"]
-        runner = Runner(channel.send, timers, address_space=None, allowed=None)
+        runner = Runner(channel.send, channel.receive, timers, address_space=None, allowed=None)
     channel.send(encode({"hello": layers}))
     while (frame := channel.receive()) is not None:
         runner.answer(frame)

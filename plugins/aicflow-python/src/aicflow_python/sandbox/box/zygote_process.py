@@ -149,7 +149,7 @@ def become_child(channel: int, black_box: int, mould: Mould) -> NoReturn:
             forbid_events()
         if mould.rehearsal is not None:
             rehearse(mould.rehearsal, mould.timers, mould.seal.base, mould.allowed)
-        runner = Runner(wire.send, mould.timers, address_space=mould.seal.base, allowed=mould.allowed)
+        runner = Runner(wire.send, wire.receive, mould.timers, address_space=mould.seal.base, allowed=mould.allowed)
         wire.send(encode({"hello": layers}))
         while (frame := wire.receive()) is not None:
             runner.answer(frame)
@@ -164,7 +164,9 @@ def rehearse(request: bytes, timers: Timers, address_space: int | None, allowed:
     """A call of our own. In the zygote it readies the interpreter's caches once for all children; in the first child it
     proves that the seal, which is the same for all, allows what a call needs. Raises Leak."""
     streams, parts = (sys.stdout, sys.stderr), list[bytes]()
-    runner = Runner(lambda *said: parts.extend(said), timers, address_space=address_space, allowed=allowed)
+    runner = Runner(
+        lambda *said: parts.extend(said), lambda: None, timers, address_space=address_space, allowed=allowed
+    )
     runner.answer(request)
     sys.stdout, sys.stderr = streams
     if b'"value":' not in parts:
