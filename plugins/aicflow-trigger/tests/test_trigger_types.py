@@ -21,6 +21,9 @@ CALL = {
 FORM = {"note": "n", "many": ["1", "2"]}
 BYTES = {"base64": "AA==", "size": 1, "content_type": "application/zip"}
 FILE = {"field": "f", "filename": "a", "content_type": "x/y", "size": 1, "base64": "AA=="}
+KEPT = {"$blob": "0" * 64, "size": 1, "type": "x/y", "name": "a"}
+SMALL, LARGE = {**FILE, "file": None}, {**FILE, "base64": None, "file": KEPT}
+NO_FILES = {"files_above": None}
 
 
 @pytest.mark.parametrize(
@@ -39,9 +42,17 @@ FILE = {"field": "f", "filename": "a", "content_type": "x/y", "size": 1, "base64
         ({"accept": ["form", "empty"]}, {"body": None}, True),
         ({"accept": ["text"]}, {"body": "t"}, True),
         ({"accept": ["text"]}, {"body": "t", "files": [FILE]}, False),
-        ({"accept": ["multipart"]}, {"body": FORM, "files": [FILE]}, True),
-        ({"accept": ["bytes"]}, {"body": BYTES}, True),
-        ({"accept": ["bytes"]}, {"body": {**BYTES, "more": 1}}, False),
+        ({"accept": ["multipart"], **NO_FILES}, {"body": FORM, "files": [FILE]}, True),
+        ({"accept": ["multipart"], **NO_FILES}, {"body": FORM, "files": [LARGE]}, False),
+        ({"accept": ["multipart"], "max_body_bytes": 1_048_576}, {"body": FORM, "files": [FILE]}, True),
+        ({"accept": ["multipart"]}, {"body": FORM, "files": [SMALL, LARGE]}, True),
+        ({"accept": ["multipart"]}, {"body": FORM, "files": [FILE]}, False),
+        ({"accept": ["multipart"], "files_above": 0}, {"body": FORM, "files": [LARGE]}, True),
+        ({"accept": ["multipart"], "files_above": 0}, {"body": FORM, "files": [SMALL]}, False),
+        ({"accept": ["bytes"], **NO_FILES}, {"body": BYTES}, True),
+        ({"accept": ["bytes"], **NO_FILES}, {"body": {**BYTES, "more": 1}}, False),
+        ({"accept": ["bytes"]}, {"body": {**BYTES, "base64": None, "file": KEPT}}, True),
+        ({"accept": ["bytes"]}, {"body": BYTES}, False),
         ({"accept": ["bytes", "json"]}, {}, True),
         ({"accept": "${{ vars.accept }}", "path": 7, "methods": "x"}, {"path_params": {}}, True),
     ],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import AsyncIterable, Sequence
+from typing import Any, Final
 
 from aicflow.engine import Executions
+from aicflow.engine.files import file_of
 from aicflow.engine.secrets import Secrets
 from aicflow.host.audit import Auditor
 from aicflow.kernel.clock import Clock
+from aicflow.kernel.context import File
 from aicflow.kernel.errors import AICFlowError, Conflict, KeyUsed, NotFound, StoreUnavailable
 from aicflow.kernel.execution import ACTIVE_STATUSES, Execution, Step
 from aicflow.kernel.ids import new_id
@@ -16,6 +18,9 @@ from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.trigger import Binding, Delivery, Fired, Overlap
 from aicflow.kernel.values import JsonObject, dumps, loads
+
+_KEPT: Final = 600.0
+"""Seconds that a file is there until an execution holds it."""
 
 
 class HostTriggerRuntime:
@@ -123,6 +128,15 @@ class HostTriggerRuntime:
     async def save_state(self, binding: Binding, state: JsonObject) -> None:
         """As `TriggerRuntime.save_state`."""
         await self._store.triggers.save_state(binding.id, state)
+
+    async def keep_file(
+        self, chunks: AsyncIterable[bytes] | bytes, *, name: str | None = None, type: str | None = None
+    ) -> File:
+        """As `TriggerRuntime.keep_file`."""
+        files = self._executions.files
+        assert files is not None, "a host has a place for files"
+        kept = await files.write(chunks, name=name, type=type, lifetime=_KEPT)
+        return file_of(kept, name=name, type=type)
 
     async def secret(self, name: str) -> str:
         """As `TriggerRuntime.secret`."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args, get_origin
 
 from aicflow.kernel.clock import Clock
+from aicflow.kernel.context import File
 from aicflow.kernel.execution import Execution, Step
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.node import Params, output_adapter
@@ -123,6 +124,13 @@ class TriggerRuntime(Protocol):
 
     async def save_state(self, binding: Binding, state: JsonObject) -> None:
         """Keep the binding's state durably; replaces what was there."""
+        ...
+
+    async def keep_file(
+        self, chunks: AsyncIterable[bytes] | bytes, *, name: str | None = None, type: str | None = None
+    ) -> File:
+        """Keep a file for ten minutes, and as long as an execution has it in its payload. Raises Conflict
+        (`file-too-large`, `files-full`), StoreUnavailable."""
         ...
 
     async def secret(self, name: str) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from email.errors import MessageError
@@ -21,13 +21,14 @@ _MAX_HEADER = 4_096
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """A file of a form: the field it came in, its name and type as claimed by the sender, its bytes in base64."""
+    """A file of a form: the field it came in, its name and type as claimed by the sender, its bytes in base64; None for
+    a large one, whose bytes are in `DecodedBody.large`."""
 
     field: str
     filename: str
     content_type: str
     size: int
-    base64: str
+    base64: str | None
 
 
 @dataclass(slots=True)
@@ -154,12 +155,23 @@ _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """Bounds of a body: bytes (also after decompression), JSON nesting, fields of a form, parts of a multipart form."""
+    """Bounds of a body: bytes (also after decompression), JSON nesting, fields of a form, parts of a multipart form.
+    Uploads of more than `files_above` bytes are large: all with 0, none with None."""
 
     max_bytes: int = 16_777_216
     max_depth: int = 64
     max_fields: int = 1_000
     max_parts: int = 100
+    files_above: int | None = None
+
+    def is_large(self, size: int) -> bool:
+        """Whether an upload becomes a file."""
+        return self.files_above is not None and (size > self.files_above or self.files_above == 0)
+
+    @property
+    def may_be_large(self) -> bool:
+        """Whether any can be."""
+        return self.files_above is not None and self.files_above < self.max_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +180,15 @@ class DecodedBody:
 
     json: the value. form and multipart: an object; a field that came several times has a list, a part without a name
     is "". text: a string.
-    bytes: {"base64", "size", "content_type"}. empty: null. `files` are those of a multipart form.
+    bytes: {"base64", "size", "content_type"}. empty: null. `files` are those of a multipart form. `large` are the bytes
+    of large uploads, by their place among `files`, or None for the body itself.
     """
 
     kind: BodyKind
     value: Any
     content_type: str
     files: tuple[UploadedFile, ...] = ()
+    large: Mapping[int | None, bytes | bytearray] = field(default_factory=dict)
 
     def files_as_json(self) -> list[dict[str, Any]]:
         """The files as plain JSON objects with the keys of `UploadedFile`."""
@@ -211,6 +225,7 @@ def decode_body(
         raise BodyRejected(415, f"the content type {media_type[:100]} is not taken here; {wanted}")
     fields: list[tuple[str, str]] = []
     files: list[UploadedFile] = []
+    large: dict[int | None, bytes | bytearray] = {}
     match kind:
         case "empty":
             value = None
@@ -223,7 +238,9 @@ def decode_body(
             declared = next((part.data.decode("latin-1").strip() for part in parts if part.name == "_charset_"), None)
             for part in parts:
                 if part.filename is not None or _kind(part.content_type or "text/plain") == "bytes":
-                    files.append(_file(part))
+                    if limits.is_large(len(part.data)):
+                        large[len(files)] = part.data
+                    files.append(_file(part, len(files) in large))
                 else:
                     text = _text(bytes(part.data), part.charset or declared, f"field {part.name[:100]!a}")
                     fields.append((part.name, text))
@@ -231,9 +248,11 @@ def decode_body(
         case "text":
             value = _text(body, charset, "text")
         case _:
-            encoded = base64.b64encode(body).decode()
+            if limits.is_large(len(body)):
+                large[None] = body
+            encoded = None if large else base64.b64encode(body).decode()
             value = {"base64": encoded, "size": len(body), "content_type": media_type}
-    return DecodedBody(kind, value, media_type, tuple(files))
+    return DecodedBody(kind, value, media_type, tuple(files), large)
 
 
 def _json(body: bytes | str, max_depth: int) -> Any:
@@ -299,13 +318,13 @@ def _form_fields(body: bytes, charset: str | None, max_fields: int) -> list[tupl
     ]
 
 
-def _file(part: Part) -> UploadedFile:
+def _file(part: Part, large: bool) -> UploadedFile:
     return UploadedFile(
         field=part.name,
         filename=part.filename or "",
         content_type=part.content_type or "application/octet-stream",
         size=len(part.data),
-        base64=base64.b64encode(part.data).decode(),
+        base64=None if large else base64.b64encode(part.data).decode(),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from aicflow import Conflict, TriggerRuntime
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 
@@ -31,10 +32,11 @@ class Call:
 
 
 async def receive(
-    params: WebhookParams, path: str, path_params: Mapping[str, str], request: Request, now: float
+    params: WebhookParams, path: str, path_params: Mapping[str, str], request: Request, runtime: TriggerRuntime
 ) -> Call:
-    """Read and check a call. Nothing is read of who does not show the right key. Errors: SignatureRejected (401),
-    BodyRejected (another 4xx); ClientDisconnect when the sender went away."""
+    """Read and check a call, and keep its large uploads as files. Nothing is read of who does not show the right key.
+    Errors: SignatureRejected (401), BodyRejected (another 4xx); ClientDisconnect when the sender went away."""
+    now = runtime.clock.now()
     if len(request.scope.get("query_string", b"")) > MAX_QUERY:
         raise BodyRejected(414, f"the query is longer than {MAX_QUERY} bytes")
     _check_caller(params, request.headers)
@@ -46,10 +48,11 @@ async def receive(
     key = delivery_id
     if verified and (verified.timestamp is not None or (key is not None and not _repeats(params))):
         key = verified.key  # an id that is not signed could be another one each time
+    limits = BodyLimits(max_bytes=params.max_body_bytes, files_above=params.files_above)
     decoded = decode_body(
         request.headers.get("content-type"),
         raw,
-        BodyLimits(max_bytes=params.max_body_bytes),
+        limits,
         content_encoding=request.headers.get("content-encoding"),
         accept=params.accept,
     )
@@ -59,7 +62,7 @@ async def receive(
         "path_params": dict(path_params),
         "query": _query(request.query_params),
         "headers": _headers(params, request.headers),
-        **_body(decoded),
+        **await _body(decoded, limits, runtime),
         "delivery_id": delivery_id,
         "received_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
@@ -132,5 +135,18 @@ def _query(query: QueryParams) -> dict[str, str | list[str]]:
     return out
 
 
-def _body(decoded: DecodedBody) -> dict[str, Any]:
-    return {"body": decoded.value, "content_type": decoded.content_type, "files": decoded.files_as_json()}
+async def _body(decoded: DecodedBody, limits: BodyLimits, runtime: TriggerRuntime) -> dict[str, Any]:
+    body, files = decoded.value, decoded.files_as_json()
+    if limits.may_be_large:  # else the payload is as if there were no files at all
+        uploads: list[dict[str, Any]] = [*files, *([body] if decoded.kind == "bytes" else [])]
+        for upload in uploads:
+            upload["file"] = None
+    for place, content in decoded.large.items():
+        upload = body if place is None else files[place]
+        name, kind = upload.get("filename") or None, upload["content_type"]
+        try:
+            upload["file"] = (await runtime.keep_file(bytes(content), name=name, type=kind)).model_dump()
+        except Conflict as error:
+            status = 413 if error.code == "file-too-large" else 507
+            raise BodyRejected(status, error.message) from None
+    return {"body": body, "content_type": decoded.content_type, "files": files}

@@ -241,9 +241,7 @@ class Drafts:
         runtime = trigger.runtime
         shown: dict[str, Any] = {"version": draft.version, "method": request.method}
         try:
-            call = await receive_call(
-                draft.params, rest or hook.pattern.text, path_params, request, runtime.clock.now()
-            )
+            call = await receive_call(draft.params, rest or hook.pattern.text, path_params, request, runtime)
             shown["payload"] = call.payload
             trace = request.headers.get("traceparent")
             fired = await runtime.fire(hook.binding, call.payload, version=draft.version, traceparent=trace)
@@ -349,6 +347,6 @@ class HooksApp:
         if binding.paused:
             raise Problem("paused", "This webhook is paused.", headers={"Retry-After": "60"})
         runtime = trigger.runtime
-        call = await receive_call(params, path, found.path_params, request, runtime.clock.now())
+        call = await receive_call(params, path, found.path_params, request, runtime)
         fired = await runtime.fire(binding, call.payload, key=call.key, traceparent=request.headers.get("traceparent"))
         return await response_to(runtime, params.respond, fired)

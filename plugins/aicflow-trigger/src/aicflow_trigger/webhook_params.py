@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Annotated, Any, Final, Literal
 
-from aicflow import Output, Params, SecretText
-from pydantic import Field
+from aicflow import File, Output, Params, SecretText
+from pydantic import Field, TypeAdapter
 
-from aicflow_trigger.bodies import BodyKind, UploadedFile
+from aicflow_trigger.bodies import BodyKind, BodyLimits, UploadedFile
 from aicflow_trigger.errors import PathPatternError
 from aicflow_trigger.paths import PathPattern
 from aicflow_trigger.signatures import Algorithm, Encoding, PlainScheme, Preset
@@ -119,6 +119,12 @@ class WebhookParams(Params):
         default=None, min_length=1, description="Kinds of body that are taken; all by default, an empty one too"
     )
     max_body_bytes: int = Field(default=16_777_216, ge=0, le=104_857_600)
+    files_above: int | None = Field(
+        default=1_048_576,
+        ge=0,
+        description="Uploads of a form, and bodies of bytes, with more bytes than this become files instead of base64; "
+        "0 for all of them, null for none",
+    )
     cors: CrossOrigin | None = None
     delivery_header: str | None = Field(
         default=None,
@@ -134,7 +140,8 @@ class WebhookParams(Params):
 class WebhookPayload(Output):
     """What a call hands to the workflow. `body` is decoded by its content type; header names are in lower case, and
     the headers that prove who called are left out. A header or query parameter that came several times is a list in
-    `query`, joined with commas in `headers`."""
+    `query`, joined with commas in `headers`. Where uploads may become files (`files_above`), each has a `file` too, and
+    either that or its `base64` is null."""
 
     method: str
     path: str
@@ -187,10 +194,37 @@ def payload_schema(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[s
     methods = params.get("methods", ["POST"])
     if isinstance(methods, list) and methods and all(isinstance(one, str) for one in methods):
         properties["method"] = {"enum": sorted({*methods, "HEAD"} if "GET" in methods else set(methods))}
+    above, most = params.get("files_above", _FILES_ABOVE), params.get("max_body_bytes", _MAX_BODY_BYTES)
+    known = isinstance(above, int | None) and isinstance(most, int)
+    may_be_files = not known or BodyLimits(max_bytes=most, files_above=above).may_be_large
+    bodies = _BODIES
+    if may_be_files:
+        bodies = {**_BODIES, "bytes": _with_file(_BODIES["bytes"], always=above == 0)}
+        schema["$defs"]["UploadedFile"] = _with_file(schema["$defs"]["UploadedFile"], always=above == 0)
+    else:
+        schema["$defs"]["UploadedFile"]["properties"]["base64"] = {"type": "string"}
     accept = params.get("accept")
-    if isinstance(accept, list) and accept and all(kind in _BODIES for kind in accept):
-        shapes = [_BODIES[kind] for kind in dict.fromkeys(accept)]
+    if isinstance(accept, list) and accept and all(kind in bodies for kind in accept):
+        shapes = [bodies[kind] for kind in dict.fromkeys(accept)]
         properties["body"] = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
         if "multipart" not in accept:
             properties["files"] = {"type": "array", "maxItems": 0}
     return schema
+
+
+_FILES_ABOVE: Final = WebhookParams.model_fields["files_above"].default
+_MAX_BODY_BYTES: Final = WebhookParams.model_fields["max_body_bytes"].default
+
+
+def _with_file(upload: Mapping[str, Any], *, always: bool) -> dict[str, Any]:
+    """The schema of an upload that may be a file, or is one `always`."""
+    file = TypeAdapter(File).json_schema(mode="serialization")
+    return {
+        **upload,
+        "properties": {
+            **upload["properties"],
+            "base64": {"type": "null"} if always else {"type": ["string", "null"]},
+            "file": file if always else {"anyOf": [file, {"type": "null"}]},
+        },
+        "required": [*upload["required"], "file"],
+    }
