@@ -5,6 +5,7 @@ A store implements `Store` and is offered by `aicflow_stores`; an engine impleme
 secret source `SecretSource` (`aicflow_secrets`), an observer `Observer` (`aicflow_observers`). The conformance
 suites are in `aicflow.testing`."""
 
+from aicflow.engine.scoped import Scoped
 from aicflow.kernel.clock import Clock, iso
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import (
@@ -68,6 +69,8 @@ from aicflow.kernel.ports.tables import (
     KeyStore,
     NodeSetting,
     NodeSettingStore,
+    SecretRecord,
+    SecretStore,
     SentEvent,
     StateStore,
     TriggerStore,
@@ -75,10 +78,10 @@ from aicflow.kernel.ports.tables import (
     WorkflowStore,
     WorkflowVersion,
 )
-from aicflow.kernel.records import EngineType, Observer, Runtime, SecretRuntime, SecretSource, StoreType
+from aicflow.kernel.records import EngineType, KeyWrapper, Observer, Runtime, SecretRuntime, SecretSource, StoreType
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
-from aicflow.store.checks import check_append, check_events, check_limit
+from aicflow.store.checks import check_append, check_events, check_limit, check_secret_version
 from aicflow.store.concurrency import Admission, ConcurrencyLimiter, limits_from_json, limits_to_json
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, now, seconds
@@ -122,6 +125,7 @@ __all__ = [
     "IdempotencyStore",
     "KeyStore",
     "KeyUsed",
+    "KeyWrapper",
     "Labels",
     "LocalSignals",
     "Maintenance",
@@ -137,8 +141,11 @@ __all__ = [
     "RetentionRule",
     "RunStep",
     "Runtime",
+    "Scoped",
+    "SecretRecord",
     "SecretRuntime",
     "SecretSource",
+    "SecretStore",
     "SentEvent",
     "Settlement",
     "Signal",
@@ -168,6 +175,7 @@ __all__ = [
     "check_append",
     "check_events",
     "check_limit",
+    "check_secret_version",
     "dumps",
     "failure_from",
     "hookimpl",

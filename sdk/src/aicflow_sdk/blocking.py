@@ -15,6 +15,7 @@ from aicflow_sdk.resources.audit import AsyncAudit
 from aicflow_sdk.resources.events import AsyncEvents
 from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
+from aicflow_sdk.resources.secrets import AsyncSecrets
 from aicflow_sdk.resources.state import AsyncState
 from aicflow_sdk.resources.triggers import AsyncTriggers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
@@ -225,3 +226,13 @@ class ApiKeys(Blocking[AsyncApiKeys]):
     list = _pages(AsyncApiKeys.list)
     rotate = _runs(AsyncApiKeys.rotate)
     revoke = _runs(AsyncApiKeys.revoke)
+
+
+class Secrets(Blocking[AsyncSecrets]):
+    """Secrets. Their values go to the server and never come back."""
+
+    list = _pages(AsyncSecrets.list)
+    get = _runs(AsyncSecrets.get)
+    put = _runs(AsyncSecrets.put)
+    delete = _runs(AsyncSecrets.delete)
+    rotate_key = _runs(AsyncSecrets.rotate_key)

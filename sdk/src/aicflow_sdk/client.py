@@ -14,6 +14,7 @@ from aicflow_sdk.blocking import (
     Host,
     NodeTypes,
     Plugins,
+    Secrets,
     State,
     Triggers,
     TriggerTypes,
@@ -24,6 +25,7 @@ from aicflow_sdk.resources.audit import AsyncAudit
 from aicflow_sdk.resources.events import AsyncEvents
 from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
+from aicflow_sdk.resources.secrets import AsyncSecrets
 from aicflow_sdk.resources.state import AsyncState
 from aicflow_sdk.resources.triggers import AsyncTriggers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
@@ -103,6 +105,7 @@ class AICFlow(_Client["httpx2.Client", "BlockingTransport"], Host):
         self.api_keys = ApiKeys(AsyncApiKeys(session))
         self.state = State(AsyncState(session))
         self.audit = Audit(AsyncAudit(session))
+        self.secrets = Secrets(AsyncSecrets(session))
 
     def __enter__(self) -> Self:
         return self
@@ -137,6 +140,7 @@ class AsyncAICFlow(_Client["httpx2.AsyncClient", "AsyncTransport"], AsyncHost):
         self.api_keys = AsyncApiKeys(session)
         self.state = AsyncState(session)
         self.audit = AsyncAudit(session)
+        self.secrets = AsyncSecrets(session)
 
     async def __aenter__(self) -> Self:
         return self

@@ -383,6 +383,44 @@ class StateEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecretUse:
+    """A place in the current version of a workflow that names a secret: of a node, or of a trigger."""
+
+    workflow_id: str
+    workflow: str
+    version: int
+    node_id: str | None = None
+    trigger_id: str | None = None
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A secret; never its value. `version`, `created_at` and `updated_at` are None where the source is not the store.
+    With `workflows` (ids) or `labels` it is for those workflows only."""
+
+    name: str
+    source: str
+    version: int | None = None
+    description: str | None = None
+    workflows: tuple[str, ...]
+    labels: Mapping[str, str]
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    last_used_at: datetime | None = None
+    used_by: tuple[SecretUse, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretRotation:
+    """What came of a rotation: the key that counts now, how many secrets were wrapped anew, how many there are."""
+
+    key: str | None = None
+    rotated: int
+    secrets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SentEvent:
     """An event from outside. Waits that begin before `expires_at` find it; `received` says by how many waits it was."""
 

@@ -38,6 +38,7 @@ _COMMANDS: Final = {
     "deliveries": ("aicflow.cli.triggers:deliveries", "What arrived for a trigger."),
     "events": ("aicflow.cli.events:events", "Send events, and list what was sent."),
     "state": ("aicflow.cli.state:state", "What workflows on a server keep between executions."),
+    "secrets": ("aicflow.cli.secrets:secrets", "Secrets on a server: keep, list, delete, rotate their key."),
     "node-types": ("aicflow.cli.node_types:node_types", "Node types on a server."),
     "audit": ("aicflow.cli.audit:audit", "Who changed what and who was refused: verify, export, tail."),
     "keys": ("aicflow.cli.keys:keys", "Create, list and revoke API keys."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -60,10 +61,11 @@ def aicflow_triggers() -> Sequence[TriggerType]:
 
 @hookimpl
 def aicflow_secrets() -> Sequence[SecretSource]:
-    """Secrets from the environment."""
-    from aicflow.engine.secrets import EnvironmentSecrets
+    """Secrets from the environment, and from the files of a folder."""
+    from aicflow.engine.secrets import EnvironmentSecrets, FileSecrets
 
-    return [EnvironmentSecrets()]
+    folder = os.environ.get("AICFLOW_SECRETS_DIR")
+    return [EnvironmentSecrets(), *([FileSecrets(folder)] if folder else ())]
 
 
 class LogFailures:

@@ -57,6 +57,10 @@ class DataDir:
     def secret_file(self) -> Path:
         return self.path / "server.secret"
 
+    @property
+    def secrets_key_file(self) -> Path:
+        return self.path / "secrets.key"
+
     def server_secret(self) -> bytes:
         """The secret under which API keys are hashed; made at the first start. Raises AICFlowError when damaged."""
         self.prepare()

@@ -18,7 +18,31 @@ _TAG: Final = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|\Z)')
 
 def etag_of(record: WorkflowRecord) -> str:
     """The record's tag. It names the creation too, so that a workflow made anew under an old id has other tags."""
-    return f'"{int(record.created_at * 1000):x}-{record.revision}"'
+    return etag_of_version(record.created_at, record.revision)
+
+
+def etag_of_version(created_at: float, version: int) -> str:
+    """The tag of what has a version. It names the creation too, as `etag_of` does."""
+    return f'"{int(created_at * 1000):x}-{version}"'
+
+
+def expected_version(request: Request, etag: str | None, version: int) -> int | None:
+    """The version that a change is about: None when any will do, 0 when there must be none. Raises Problem
+    (`revision-mismatch`) when what is there is not what the request names."""
+    if request.headers.get("if-none-match", "").strip() == "*":
+        return 0
+    header = request.headers.get("if-match")
+    if header is None or (header.strip() == "*" and etag is not None):
+        return None
+    if header.strip() == "*" or etag not in _tags(header, "if-match"):
+        raise Problem(
+            "revision-mismatch",
+            f"It is at version {version}, which is not the one the request is about."
+            if version
+            else "It is not there.",
+            hint="Read it again, apply the change to what is there now, and send its new ETag.",
+        )
+    return version
 
 
 def expected_revision(header: str | None, record: WorkflowRecord, *, required: bool) -> int | None:

@@ -11,13 +11,14 @@ from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from traceback import walk_tb
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pluggy
 from aicflow_language.suggest import did_you_mean
 
 from aicflow.kernel import hookspecs
 from aicflow.kernel.errors import PluginError
+from aicflow.kernel.records import Command, EngineType, KeyWrapper, Mount, Observer, SecretSource, StoreType
 
 if TYPE_CHECKING:  # what commands of plugins do not need
     from aicflow.kernel.registry import Registry
@@ -235,9 +236,32 @@ def _call(manager: pluggy.PluginManager, info: PluginInfo, hook: str, arguments:
         return []
     fitting = []
     for thing in out:
-        problem = hookspecs.return_problem(hook, thing)
+        problem = _return_problem(hook, thing)
         if problem is None:
             fitting.append(thing)
         else:
             info.report("hook-failed", f"{hook} returned {thing!r:.200}: {problem}", "partial")
     return fitting
+
+
+_RETURNS: Final[dict[str, type]] = {
+    "aicflow_stores": StoreType,
+    "aicflow_engines": EngineType,
+    "aicflow_secrets": SecretSource,
+    "aicflow_key_wrappers": KeyWrapper,
+    "aicflow_observers": Observer,
+    "aicflow_routes": Mount,
+    "aicflow_commands": Command,
+}
+
+
+def _return_problem(hook: str, thing: object) -> str | None:
+    """Why a plugin may not return this for a hook, or None. Node and trigger types are checked by the registry."""
+    wanted = _RETURNS.get(hook)
+    if wanted is None or isinstance(thing, wanted):
+        return None
+    names = [name for name in (*vars(wanted), *wanted.__annotations__) if not name.startswith("_")]
+    if getattr(wanted, "_is_protocol", False):
+        missing = [name for name in dict.fromkeys(names) if not hasattr(thing, name)]
+        return f"a {wanted.__name__} needs {', '.join(missing)}"
+    return f"{wanted.__name__}({', '.join(wanted.__annotations__)}) is expected"

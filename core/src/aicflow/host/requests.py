@@ -105,6 +105,18 @@ class PutState(_Request, json_schema_extra=_example({"value": {"last": "2026-01-
     lifetime: float | None = Field(default=None, gt=0, le=315_360_000, description="Seconds until it is forgotten")
 
 
+class PutSecret(_Request, json_schema_extra=_example({"value": "s3cr3t-t0ken", "description": "Token of the shop"})):
+    """A secret. What is left out stays as it is; a new secret needs a value. With `workflows` or `labels` only the
+    workflows with one of these ids, or with all of these labels, may use it."""
+
+    value: str | None = Field(
+        default=None, max_length=65_536, description="The value; it is sealed, and no answer ever has it"
+    )
+    description: str | None = Field(default=None, max_length=500)
+    workflows: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(default=None, max_length=1000)
+    labels: dict[LabelName, LabelValue] | None = Field(default=None, max_length=32)
+
+
 class PreviewExpression(
     _Request, json_schema_extra=_example({"expression": "${{ input.total * 2 }}", "scope": {"input": {"total": 21}}})
 ):

@@ -25,6 +25,8 @@ from aicflow.host.metrics import Metrics
 from aicflow.host.node_health import NodeHealth
 from aicflow.host.plugins import Plugins
 from aicflow.host.retention import age
+from aicflow.host.secret_keys import SecretKeys
+from aicflow.host.secrets import SecretService, StoredSecrets
 from aicflow.host.settings import Settings
 from aicflow.host.tokens import Tokens
 from aicflow.host.trigger_runtime import HostTriggerRuntime
@@ -63,7 +65,17 @@ class HostRuntime:
         self.registry = plugins.registry
         self.store = store
         self.clock: Clock = clock or SystemClock()
-        self.secrets = secrets_of(plugins, store, lifetime=settings.secrets_lifetime, timeout=settings.secrets_timeout)
+        secret_keys = SecretKeys(settings, plugins.collect("aicflow_key_wrappers"))
+        self.stored_secrets = StoredSecrets(store, secret_keys)
+        self.secrets = secrets_of(
+            plugins,
+            store,
+            stored=self.stored_secrets,
+            order=settings.secrets_sources,
+            lifetime=settings.secrets_lifetime,
+            timeout=settings.secrets_timeout,
+        )
+        self.secret_service = SecretService(store, self.stored_secrets, secret_keys, self.secrets, self.clock)
         options = options or EngineOptions(
             engine=settings.engine,
             max_running=settings.max_running,
@@ -205,14 +217,19 @@ async def running(
         stack.callback(runtime.workflows.close)
         stack.push_async_callback(runtime.auditor.stop)
         runtime.auditor.start()
+        await runtime.stored_secrets.open()
         await runtime.ensure_admin_key()
         await runtime.files.open()
+        stack.push_async_callback(runtime.secret_service.stop)
+        runtime.secret_service.start()
         await runtime.executions.open()
         stack.push_async_callback(runtime.executions.close)
         stack.push_async_callback(runtime.node_health.close)
         stack.push_async_callback(runtime.warm_up.stop)
         stack.push_async_callback(runtime.trigger_service.stop)
         await runtime.trigger_service.start()
+        following = asyncio.create_task(runtime.trigger_service.follow_secrets(max(settings.secrets_lifetime, 1.0)))
+        stack.callback(following.cancel)
         stack.push_async_callback(runtime.events.stop)
         runtime.events.start()
         keeper = Housekeeper(

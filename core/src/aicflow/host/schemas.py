@@ -220,6 +220,41 @@ class BulkResult(_Response):
     results: list[BulkItem]
 
 
+class SecretUse(_Response):
+    """A place in the current version of a workflow that names the secret: of a node, or of a trigger."""
+
+    workflow_id: str
+    workflow: str
+    version: int
+    node_id: str | None
+    trigger_id: str | None
+    pointer: str
+
+
+class Secret(_Response):
+    """A secret; never its value. `version`, `created_at` and `updated_at` are null where the source is not the store.
+    With `workflows` or `labels` it is for those workflows only."""
+
+    name: str
+    source: str
+    version: int | None
+    description: str | None
+    workflows: list[str]
+    labels: dict[str, str]
+    created_at: datetime | None
+    updated_at: datetime | None
+    last_used_at: datetime | None
+    used_by: list[SecretUse]
+
+
+class SecretRotation(_Response):
+    """What came of a rotation: the key that counts now, how many secrets were wrapped anew, how many there are."""
+
+    key: str | None
+    rotated: int
+    secrets: int
+
+
 class _Type(_Response):
     type_id: str
     version: int
@@ -315,6 +350,7 @@ PAGES: Final = {
     "NodeTypePage": "NodeType",
     "PluginPage": "Plugin",
     "AuditPage": "AuditEntry",
+    "SecretPage": "Secret",
     "SentEventPage": "SentEvent",
     "StatePage": "StateEntry",
     "StoredFilePage": "StoredFile",
@@ -328,8 +364,8 @@ PAGES: Final = {
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
-    ExpressionPreview, FileRecord, Fires, Issue, Item,
-    NodeType, Plugin, ProblemDocument, Ready, SentEvent, StateEntry, Step, StreamEvent, Ticket, Trigger, TriggerType,
+    ExpressionPreview, FileRecord, Fires, Issue, Item, NodeType, Plugin, ProblemDocument, Ready, Secret, SecretRotation, SentEvent,
+    StateEntry, Step, StreamEvent, Ticket, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 

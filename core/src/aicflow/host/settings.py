@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aicflow.host import retention
@@ -76,6 +76,23 @@ class Settings(BaseSettings):
         default=60.0, ge=0, le=86_400, description="Seconds for which the value of a secret is kept"
     )
     secrets_timeout: float = Field(default=10.0, gt=0, le=300, description="Seconds that a secret source has to answer")
+    secrets_sources: Names = Field(
+        default=(),
+        description="Sources of secrets that are asked, in this order, such as `environment,store`; when not set, all: "
+        "`store`, `environment`, `files`, then those of plugins",
+    )
+    secrets_key_file: Path | None = Field(
+        default=None,
+        description="File with the key that stored secrets are sealed under: a line of base64 or hex; further lines "
+        "are older keys. Nobody but its owner may read it",
+    )
+    secrets_key: SecretStr | None = Field(
+        default=None,
+        description="The same key in the environment, where no file can be mounted; older ones after commas",
+    )
+    secrets_key_wrapper: str | None = Field(
+        default=None, description="Name of a plugin's key, as of a KMS, that stored secrets are sealed under instead"
+    )
     proxies: Names = Field(
         default=("127.0.0.1", "::1"),
         description="Addresses and networks of reverse proxies in front of this host, whose `X-Forwarded-For` counts",
@@ -151,7 +168,7 @@ class Settings(BaseSettings):
         default="forever", description="How long audit entries are kept: `400d`, or `forever`; never less than a day"
     )
 
-    @field_validator("blocked_plugins", "cors_origins", "proxies", mode="before")
+    @field_validator("blocked_plugins", "cors_origins", "proxies", "secrets_sources", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -202,10 +219,10 @@ class Settings(BaseSettings):
         retention.counts(value)
         return value
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "secrets_key_file")
     @classmethod
-    def _home(cls, value: Path) -> Path:
-        return value.expanduser()
+    def _home(cls, value: Path | None) -> Path | None:
+        return value and value.expanduser()
 
     @property
     def store_url(self) -> str:

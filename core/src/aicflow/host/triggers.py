@@ -24,7 +24,7 @@ from aicflow.kernel.ports.tables import WorkflowRecord
 from aicflow.kernel.records import DraftTrigger
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.trigger import Binding, Trigger, TriggerType
-from aicflow.kernel.values import pointer
+from aicflow.kernel.values import dumps, pointer
 from aicflow.language.params import checked_params
 
 _log = logging.getLogger("aicflow.triggers")
@@ -213,7 +213,8 @@ class TriggerService:
             if cls in self._broken:
                 active.problem = self._broken[cls]
                 return
-            active.params = await self._secrets.resolve(partial(_params, cls, active.entry, active.document))
+            secrets = self._secrets.of(active.binding.workflow_id, active.document.labels)
+            active.params = await secrets.resolve(partial(_params, cls, active.entry, active.document))
             await active.instance.activate(active.binding, active.params)
             active.live = True
             return
@@ -250,6 +251,33 @@ class TriggerService:
                     await self._activate(ActiveTrigger(active.binding, active.entry, active.document))
         self._retrying = None
 
+    async def follow_secrets(self, every: float) -> None:
+        """Activate anew, for ever, what uses a secret whose value has changed since."""
+        while True:
+            await asyncio.sleep(every)
+            await self.renew_secrets()
+
+    async def renew_secrets(self) -> None:
+        """Activate anew what uses a secret whose value is another one by now, or is there by now."""
+        async with self._lock:
+            for active in list(self._active.values()):
+                if (
+                    b"secrets" not in dumps(active.entry.params)
+                    or active.passing
+                    or type(active.instance) in self._broken
+                ):
+                    continue
+                try:
+                    cls = self._registry.trigger(active.entry.type, active.entry.version).cls
+                    secrets = self._secrets.of(active.binding.workflow_id, active.document.labels)
+                    params = await secrets.resolve(partial(_params, cls, active.entry, active.document))
+                except SecretUnavailable:
+                    continue  # it goes on as it was
+                except AICFlowError:
+                    params = None
+                if params != active.params:
+                    await self._activate(ActiveTrigger(active.binding, active.entry, active.document))
+
     async def draft(self, workflow_id: str, trigger_id: str, type_id: str) -> DraftTrigger:
         """A trigger as the newest version of its workflow has it, active or not. Raises NotFound; Conflict when its
         params cannot be resolved."""
@@ -260,7 +288,8 @@ class TriggerService:
             raise NotFound("trigger", binding.id, hint=f"In version {newest} it is a {entry.type}.")
         cls = self._registry.trigger(entry.type, entry.version).cls
         try:
-            params = await self._secrets.resolve(partial(_params, cls, entry, document))
+            secrets = self._secrets.of(workflow_id, document.labels)
+            params = await secrets.resolve(partial(_params, cls, entry, document))
             return DraftTrigger(binding, params, newest)
         except AICFlowError as error:
             raise Conflict(error.message, code="trigger-failed", hint=error.hint) from None

@@ -12,7 +12,7 @@ from aicflow_language.suggest import did_you_mean
 
 from aicflow.host.plugins import Plugins, load_plugins
 from aicflow.kernel.errors import AICFlowError
-from aicflow.kernel.records import SecretRuntime
+from aicflow.kernel.records import SecretRuntime, SecretSource
 
 if TYPE_CHECKING:
     from aicflow.engine import Executions
@@ -75,11 +75,26 @@ def engines_of(plugins: Plugins, wanted: str | None = None) -> dict[str, Callabl
     return engines
 
 
-def secrets_of(plugins: Plugins, store: Store, **options: float) -> Secrets:
-    """All secret sources, asked in order."""
+def secrets_of(
+    plugins: Plugins, store: Store, *, stored: SecretSource | None = None, order: Sequence[str] = (), **options: float
+) -> Secrets:
+    """All secret sources, asked in order: `stored`, then those of plugins; with `order`, only the named ones, in that
+    order. Raises AICFlowError for a name that no source has."""
     from aicflow.engine.secrets import Secrets
 
-    return Secrets(plugins.collect("aicflow_secrets", runtime=SecretRuntime(store)), **options)
+    sources: list[SecretSource] = plugins.collect("aicflow_secrets", runtime=SecretRuntime(store))
+    if stored is not None:
+        sources.insert(0, stored)
+    known = {source.name: source for source in reversed(sources)}
+    for name in order:
+        if name not in known and name != "files":  # there is one when AICFLOW_SECRETS_DIR is set
+            raise AICFlowError(
+                f"There is no source of secrets {name!r}; available sources: {', '.join(sorted(known))}.",
+                hint=did_you_mean(name, known) or "AICFLOW_SECRETS_SOURCES lists them.",
+            )
+    if order:
+        sources = [known[name] for name in dict.fromkeys(order) if name in known]
+    return Secrets(sources, **options)
 
 
 def make_executions(

@@ -62,7 +62,9 @@ class WorkflowService:
         nothing is said of workflows that are not `within` what the caller reaches.
         In a thread: a large one takes a second, and a node type's own check may take several. Not in the event loop's
         threads, which other work (looking up names) cannot wait for."""
-        names = await self._secrets.names()
+        labels = document.get("labels") if isinstance(document, dict) else None
+        labels = {key: value for key, value in labels.items() if type(value) is str} if isinstance(labels, dict) else {}
+        names = await self._secrets.of(workflow_id, labels).names()
         around = await self.calls.around(document, workflow_id, within)
         call = partial(validate, document, self._registry, secret_names=names, limits=self._limits, workflows=around)
         found = await asyncio.get_running_loop().run_in_executor(self._threads, call)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import pluggy
 
-from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretRuntime, SecretSource, StoreType
+from aicflow.kernel.records import Command, EngineType, KeyWrapper, Mount, Observer, SecretSource, StoreType
 
 if TYPE_CHECKING:  # every plugin imports this page; pydantic comes with the first node type
     from aicflow.kernel.node import NodeType
+    from aicflow.kernel.records import Runtime, SecretRuntime
     from aicflow.kernel.trigger import TriggerType
 
 PROJECT: Final = "aicflow"
@@ -48,6 +49,11 @@ def aicflow_secrets(runtime: SecretRuntime) -> Sequence[SecretSource]:  # type: 
 
 
 @hookspec
+def aicflow_key_wrappers() -> Sequence[KeyWrapper]:  # type: ignore[empty-body]
+    """Keys outside of the server that stored secrets may be kept under."""
+
+
+@hookspec
 def aicflow_observers() -> Sequence[Observer]:  # type: ignore[empty-body]
     """Receivers of every appended event."""
 
@@ -60,25 +66,3 @@ def aicflow_routes(runtime: Runtime) -> Sequence[Mount]:  # type: ignore[empty-b
 @hookspec
 def aicflow_commands() -> Sequence[Command]:  # type: ignore[empty-body]
     """Commands to add to the `aicflow` command line."""
-
-
-_RETURNS: Final[dict[str, type]] = {
-    "aicflow_stores": StoreType,
-    "aicflow_engines": EngineType,
-    "aicflow_secrets": SecretSource,
-    "aicflow_observers": Observer,
-    "aicflow_routes": Mount,
-    "aicflow_commands": Command,
-}
-
-
-def return_problem(hook: str, thing: object) -> str | None:
-    """Why a plugin may not return this for a hook, or None. Node and trigger types are checked by the registry."""
-    wanted = _RETURNS.get(hook)
-    if wanted is None or isinstance(thing, wanted):
-        return None
-    names = [name for name in (*vars(wanted), *wanted.__annotations__) if not name.startswith("_")]
-    if getattr(wanted, "_is_protocol", False):
-        missing = [name for name in dict.fromkeys(names) if not hasattr(thing, name)]
-        return f"a {wanted.__name__} needs {', '.join(missing)}"
-    return f"{wanted.__name__}({', '.join(wanted.__annotations__)}) is expected"

@@ -55,6 +55,17 @@ class SecretRuntime:
 
 
 @runtime_checkable
+class KeyWrapper(Protocol):
+    """A key that never leaves its place, as a KMS has it. `name` says which it is and stays the same; it must unwrap
+    whatever it wrapped, with the same `context` only. What it raises is told as of a SecretSource."""
+
+    name: str
+
+    async def wrap(self, key: bytes, context: bytes) -> bytes: ...
+    async def unwrap(self, wrapped: bytes, context: bytes) -> bytes: ...
+
+
+@runtime_checkable
 class Observer(Protocol):
     """Told of committed events, in order for each execution, off the hot path. What it raises is logged.
 

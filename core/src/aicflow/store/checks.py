@@ -91,6 +91,17 @@ def file_in_use(file: FileRecord) -> Conflict:
     )
 
 
+def check_secret_version(name: str, current: int, expected: int) -> None:
+    """Raises Conflict when the kept version of a secret, 0 for none, is not the expected one."""
+    if current != expected:
+        there = f"is at version {current}" if current else "is not there"
+        raise Conflict(
+            f"The secret {name!r} {there}, not at version {expected}.",
+            code="revision",
+            hint="Somebody changed it meanwhile; look at it and send the change again.",
+        )
+
+
 def check_limit(limit: int) -> None:
     """Raises ValueError for a page without room."""
     if limit < 1:

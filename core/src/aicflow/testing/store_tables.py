@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from aicflow.kernel.errors import Conflict, KeyUsed, NotFound
 from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency, WorkflowLimit
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting
+from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting, SecretRecord
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject
 from aicflow.testing.store_samples import NOW, create, end, start
@@ -19,6 +20,12 @@ from aicflow.testing.store_samples import NOW, create, end, start
 
 def _document(name: str, **more: Any) -> dict[str, Any]:
     return {"aicflow": 1, "name": name, "nodes": [{"id": "a", "type": "core.nothing"}], **more}
+
+
+def _secret(name: str, version: int = 1, **more: Any) -> SecretRecord:
+    plain: dict[str, Any] = {"description": "for tests", "workflows": (), "labels": {}, "last_used_at": None}
+    sealed = {"kek_id": "old", "wrapped_key": b"\0wrapped", "nonce": b"\0" * 12, "ciphertext": b"\xff\0sealed"}
+    return SecretRecord(name, version, created_at=NOW, updated_at=NOW + version, **{**plain, **sealed, **more})
 
 
 class TableCases:
@@ -398,6 +405,44 @@ class TableCases:
             await store.state.list("wf", limit=2, cursor="x")
         await store.workflows.delete("wf")
         assert list((await store.state.list("wf", limit=10)).items) == []
+
+    async def test_a_secret_is_kept_sealed_by_version(self, store: Store) -> None:
+        secrets = store.secrets
+        assert await secrets.get("TOKEN") is None
+        first, second = _secret("TOKEN"), _secret("TOKEN", 2, workflows=("wf_a", "wf_b"), labels={"team": "ä"})
+        await secrets.put(first)
+        assert await secrets.get("TOKEN") == first
+        for stale in (first, _secret("TOKEN", 3), _secret("OTHER", 2)):
+            with pytest.raises(Conflict) as caught:
+                await secrets.put(stale)
+            assert caught.value.code == "revision"
+        await secrets.put(second)
+        assert await secrets.get("TOKEN") == second
+        await secrets.touch(["TOKEN", "GONE"], now=NOW + 5)
+        await secrets.put(_secret("ALPHA"))
+        listed = await secrets.list()
+        assert [(one.name, one.version, one.last_used_at) for one in listed] == [
+            ("ALPHA", 1, None),
+            ("TOKEN", 2, NOW + 5),
+        ]
+        with pytest.raises(Conflict):
+            await secrets.delete("TOKEN", version=1)
+        await secrets.delete("TOKEN", version=2)
+        assert await secrets.get("TOKEN") is None
+        with pytest.raises(Conflict):
+            await secrets.delete("TOKEN", version=2)
+
+    async def test_keys_of_secrets_are_wrapped_anew(self, store: Store) -> None:
+        secrets = store.secrets
+        for number in range(5):
+            await secrets.put(_secret(f"S{number}"))
+        old = await secrets.list(not_under="new", limit=3)
+        assert [one.name for one in old] == ["S0", "S1", "S2"]
+        await secrets.put(_secret("S1", 2))  # between reading and writing
+        await secrets.rewrap([replace(one, kek_id="new", wrapped_key=b"wrapped anew") for one in old])
+        assert [one.name for one in await secrets.list(not_under="new")] == ["S1", "S3", "S4"]
+        assert await secrets.get("S0") == replace(_secret("S0"), kek_id="new", wrapped_key=b"wrapped anew")
+        assert await secrets.get("S1") == _secret("S1", 2)
 
     async def test_settings_of_node_types(self, store: Store) -> None:
         off = NodeSetting("b.two", enabled=False)

@@ -47,7 +47,8 @@ class ExecutionRun:
         self, env: Environment, claimed: Claimed, plan: Plan, children: Children, begun: Sequence[str] | None = None
     ) -> None:
         self.env = env
-        self.nodes, self.registry, self.options, self.secrets = env.nodes, env.registry, env.options, env.secrets
+        self.nodes, self.registry, self.options = env.nodes, env.registry, env.options
+        self.secrets = env.secrets.of(claimed.execution.workflow_id, plan.document.labels)
         self.workflows, self.state, self.seal = env.store.workflows, env.store.state, env.seal
         self.plan = plan
         self.children = children

@@ -14,6 +14,7 @@ from aicflow.kernel.ports.tables import (
     IdempotencyStore,
     KeyStore,
     NodeSettingStore,
+    SecretStore,
     StateStore,
     TriggerStore,
     WorkflowStore,
@@ -46,6 +47,8 @@ class Store(Protocol):
     def files(self) -> FileStore: ...
     @property
     def audit(self) -> AuditStore: ...
+    @property
+    def secrets(self) -> SecretStore: ...
     @property
     def maintenance(self) -> Maintenance: ...
     @property

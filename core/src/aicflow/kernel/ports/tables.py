@@ -246,6 +246,47 @@ class KeyStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SecretRecord(Record):
+    """A secret: its value sealed with a key of its own, which is wrapped by the key `kek_id`. With `workflows` (ids) or
+    `labels`, it is for those workflows only."""
+
+    name: str
+    version: int
+    description: str | None
+    workflows: tuple[str, ...]
+    labels: Mapping[str, str]
+    created_at: Instant
+    updated_at: Instant
+    last_used_at: Instant | None
+    kek_id: Internal[str]
+    wrapped_key: Internal[bytes]
+    nonce: Internal[bytes]
+    ciphertext: Internal[bytes]
+
+
+class SecretStore(Protocol):
+    """Secrets. What is not there, or has another version by now, raises Conflict (`revision`)."""
+
+    async def put(self, record: SecretRecord) -> None:
+        """Keep the version that follows the kept one; 1 when there is none."""
+        ...
+
+    async def get(self, name: str) -> SecretRecord | None: ...
+
+    async def list(self, *, not_under: str | None = None, limit: int | None = None) -> Sequence[SecretRecord]:
+        """By name; those whose keys another key than this one wraps."""
+        ...
+
+    async def rewrap(self, records: Sequence[SecretRecord]) -> None:
+        """Replace `kek_id` and `wrapped_key` in one transaction; what has another version by now is left."""
+        ...
+
+    async def touch(self, names: Sequence[str], *, now: float) -> None: ...
+
+    async def delete(self, name: str, *, version: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
 class NodeSetting:
     """How an operator configured a node type."""
 

@@ -28,6 +28,7 @@ from aicflow.store.sqlite.maintenance import SQLiteMaintenance
 from aicflow.store.sqlite.migrate import migrate, migrations_in
 from aicflow.store.sqlite.node_settings import SQLiteNodeSettings
 from aicflow.store.sqlite.readers import Readers
+from aicflow.store.sqlite.secrets import SQLiteSecrets
 from aicflow.store.sqlite.sent import SQLiteSent
 from aicflow.store.sqlite.state import SQLiteState
 from aicflow.store.sqlite.triggers import SQLiteTriggers
@@ -64,6 +65,7 @@ class SQLiteStore:
     state: SQLiteState
     files: SQLiteFiles
     audit: SQLiteAudit
+    secrets: SQLiteSecrets
     maintenance: SQLiteMaintenance
 
     def __init__(
@@ -156,6 +158,7 @@ class SQLiteStore:
         self.state = SQLiteState(self._writer, self._readers)
         self.files = SQLiteFiles(self._writer, self._readers)
         self.audit = SQLiteAudit(self._writer, self._readers)
+        self.secrets = SQLiteSecrets(self._writer, self._readers)
         self.maintenance = SQLiteMaintenance(self._writer, self._readers, self.path)
         self._writer.start()
         self._readers.start()

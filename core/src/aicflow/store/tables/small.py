@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import Conflict, NotFound
 from aicflow.kernel.ports.executions import Idempotency, Page
-from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting
+from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting, SecretRecord
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject, dumps, loads
-from aicflow.store.checks import check_limit, next_state, rotated_key
+from aicflow.store.checks import check_limit, check_secret_version, next_state, rotated_key
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, now
 from aicflow.store.tables.idempotency import TableIdempotency
@@ -223,6 +223,47 @@ class TableState(Part):
         found = [entry for entry in entries if entry is not None]
         more = len(found) > limit
         return Page(found[:limit], make_cursor("state", found[limit - 1].key) if more else None)
+
+
+class TableSecrets(Part):
+    """Secrets, sealed."""
+
+    def __init__(self, commit: Callable[[], Awaitable[None]], secrets: Table) -> None:
+        super().__init__(commit)
+        self._secrets = secrets
+
+    def _version(self, name: str) -> int:
+        return self._secrets[name].version if name in self._secrets else 0
+
+    @writes
+    async def put(self, record: SecretRecord) -> None:
+        check_secret_version(record.name, self._version(record.name), record.version - 1)
+        self._secrets[record.name] = record
+
+    async def get(self, name: str) -> SecretRecord | None:
+        return self._secrets.get(name)
+
+    @writes
+    async def rewrap(self, records: Sequence[SecretRecord]) -> None:
+        for new in records:
+            old = self._secrets.get(new.name)
+            if old is not None and old.version == new.version:
+                self._secrets[new.name] = replace(old, kek_id=new.kek_id, wrapped_key=new.wrapped_key)
+
+    @writes
+    async def touch(self, names: Sequence[str], *, now: float) -> None:
+        for name in names:
+            if name in self._secrets:
+                self._secrets[name] = replace(self._secrets[name], last_used_at=now)
+
+    @writes
+    async def delete(self, name: str, *, version: int) -> None:
+        check_secret_version(name, self._version(name), version)
+        self._secrets.pop(name, None)
+
+    async def list(self, *, not_under: str | None = None, limit: int | None = None) -> list[SecretRecord]:
+        found = [record for _, record in sorted(self._secrets.items()) if record.kek_id != not_under]
+        return found[:limit]
 
 
 class TableNodeSettings(Part):
