@@ -255,7 +255,7 @@ def test_a_wrong_key_is_refused_at_the_start(tmp_path: Path, plugin: dict[str, s
     with running_server(data, environment) as server, api(server) as client:
         client.post("/workflows?id=wf_1", json=workflow("one", "S001")).raise_for_status()
         assert run(client, "wf_1")["last"] == "1"
-        done = client.post("/secrets/rotate-key").json()
+        done = client.post("/secrets-key/rotate").json()
         assert done["secrets"] == 2
     apart.write_text("A" * 43 + "=\n")
     with running_server(data, environment) as server, api(server) as client:
@@ -269,7 +269,7 @@ def test_a_key_of_a_plugin_wraps(tmp_path: Path, plugin: dict[str, str]) -> None
     wrapped = {**plugin, "AICFLOW_SECRETS_KEY_WRAPPER": "acme-vault"}
     with running_server(data, wrapped) as server, api(server) as client:
         client.put("/secrets/OTHER", json={"value": "in-the-vault-V"}).raise_for_status()
-        assert client.post("/secrets/rotate-key").json() | {"rotated": 0} == {
+        assert client.post("/secrets-key/rotate").json() | {"rotated": 0} == {
             "key": "acme-vault",
             "rotated": 0,
             "secrets": 2,

@@ -163,7 +163,7 @@ async def test_steps_wait_for_secrets_and_never_hold_up_the_loop(lab: Any) -> No
     vault = Vault({name: f"value of {name}" for name in "ABCD"})
     for cls in (shown, hurried, patient, threaded):
         lab.registry.register(cls)
-    lab.executions.secrets._sources = (vault,)
+    lab.executions.secrets.sources = (vault,)
     nodes = [
         {"id": "param", "type": "lab.shown", "params": {"value": "Bearer ${{ secrets.A }}"}},
         {
@@ -191,7 +191,7 @@ async def test_a_step_that_waits_for_a_secret_can_be_cancelled(lab: Any) -> None
     vault = Vault({"C": "value of c"})
     vault.open.clear()
     lab.registry.register(patient)
-    lab.executions.secrets._sources = (vault,)
+    lab.executions.secrets.sources = (vault,)
     started = await lab.start([{"id": "p", "type": "lab.patient"}])
     await vault.asked_for("C")
     await lab.executions.cancel(started)

@@ -28,6 +28,7 @@ _READ_BY_ROUTES: Final = (
     requests.SendEvent,
     requests.CreateApiKey,
     requests.RotateApiKey,
+    requests.PutSecret,
     requests.PutState,
     WorkflowDocument,
 )

@@ -364,7 +364,8 @@ PAGES: Final = {
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
-    ExpressionPreview, FileRecord, Fires, Issue, Item, NodeType, Plugin, ProblemDocument, Ready, Secret, SecretRotation, SentEvent,
+    ExpressionPreview, FileRecord, Fires,
+    Issue, Item, NodeType, Plugin, ProblemDocument, Ready, Secret, SecretRotation, SentEvent,
     StateEntry, Step, StreamEvent, Ticket, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip

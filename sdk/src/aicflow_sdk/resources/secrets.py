@@ -54,4 +54,4 @@ class AsyncSecrets(Resource):
     async def rotate_key(self) -> SecretRotation:
         """Wrap the key of every secret with the server's current key, or with a new one where the server keeps its key
         itself."""
-        return await self._session.call(SecretRotation, "POST", "secrets", "rotate-key")
+        return await self._session.call(SecretRotation, "POST", "secrets-key", "rotate")

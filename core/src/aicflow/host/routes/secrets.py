@@ -41,7 +41,7 @@ async def list_secrets(request: Request, query: Paging) -> Response:
     return list_response(rows, lambda row: f"{row['name']} {row['source']}", query, lambda row: row)
 
 
-@routes.post("/secrets/rotate-key", summary="Rotate the key of stored secrets", **call("admin", "SecretRotation", 409))
+@routes.post("/secrets-key/rotate", summary="Rotate the key of stored secrets", **call("admin", "SecretRotation", 409))
 async def rotate_secrets_key(request: Request, query: NoQuery) -> Response:
     """The server takes up the first key of its key file, or makes a new one in its data folder, and wraps the key of
     every secret with it. It may be repeated; one that was interrupted goes on at the next start by itself."""
