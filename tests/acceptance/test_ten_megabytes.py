@@ -26,7 +26,7 @@ def document(url: str) -> dict[str, Any]:
             {
                 "id": "hook",
                 "type": "trigger.webhook",
-                "params": {"path": "large", "methods": ["POST"]},
+                "params": {"path": "large", "methods": ["POST"], "max_body_bytes": 16_777_216},  # it asks for no key
                 "input": "${{ trigger.body }}",
             }
         ],

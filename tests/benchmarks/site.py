@@ -70,6 +70,8 @@ def environment(engine: str) -> dict[str, str]:
         # requests are counted, and there are more of them from one address than any honest client sends
         "AICFLOW_RATE_KEY": "100000000/m",
         "AICFLOW_RATE_ADDRESS": "100000000/m",
+        "AICFLOW_WEBHOOK_RATE": "100000000/m",
+        "AICFLOW_WEBHOOK_OPEN_RATE": "100000000/m",
     }
 
 

@@ -127,17 +127,19 @@ def test_versions_agree() -> None:
 
 def test_variables_of_node_types_are_in_the_reference() -> None:
     page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
-    found = [
-        (node.type_id, *item) for node in installed_plugins().registry.nodes() for item in node.cls.variables.items()
-    ]
+    registry = installed_plugins().registry
+    kinds = [*registry.nodes(), *registry.triggers()]
+    found = [(kind.type_id, *item) for kind in kinds for item in kind.cls.variables.items()]
     assert {"ai.agent", "http.request", "python.code"} <= {type_id for type_id, _, _ in found}
     for type_id, variable, meaning in found:
         assert f"| `{variable}` | `{type_id}` | {meaning} |" in page, f"{variable} is missing or differs"
 
 
-@pytest.mark.parametrize("prefix", ["AICFLOW_HTTP_", "AICFLOW_AGENT_", "AICFLOW_PYTHON_"])
+@pytest.mark.parametrize("prefix", ["AICFLOW_HTTP_", "AICFLOW_AGENT_", "AICFLOW_PYTHON_", "AICFLOW_WEBHOOK_"])
 def test_plugins_read_no_variable_that_they_do_not_name(prefix: str) -> None:
-    named = {name for node in installed_plugins().registry.nodes() for name in node.cls.variables}
+    registry = installed_plugins().registry
+    kinds = [*registry.nodes(), *registry.triggers()]
+    named = {name for kind in kinds for name in kind.cls.variables}
     written = {
         match
         for path in (ROOT / "plugins").glob("*/src/**/*.py")

@@ -51,7 +51,9 @@ def start_server(data: Path, environment: Mapping[str, str] | None = None, *, py
             [python, "-m", "aicflow.cli", "serve", "--port", "0"],
             env={
                 **inherited,
-                "AICFLOW_RATE_WRONG_KEYS": "100000/m",  # tests try many, all from one address
+                # tests send much, all from one address
+                "AICFLOW_RATE_WRONG_KEYS": "100000/m",
+                "AICFLOW_WEBHOOK_OPEN_RATE": "100000/m",
                 **(environment or {}),
                 "AICFLOW_DATA_DIR": str(data),
             },

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime, Ways
     from aicflow.kernel.values import JsonError, decode_text, json_equal, json_type, pointer, pointer_keys, read_json
     from aicflow.problems import Problem, problem_of
+    from aicflow.rates import Limiter, Rate, limiter_of
 
 __version__ = "0.1.0"
 
@@ -54,6 +55,7 @@ __all__ = [
     "InputInvalid",
     "Issue",
     "JsonError",
+    "Limiter",
     "Mount",
     "Node",
     "NodeError",
@@ -63,6 +65,7 @@ __all__ = [
     "Params",
     "PermanentError",
     "Problem",
+    "Rate",
     "Runtime",
     "SecretHeaderText",
     "SecretSource",
@@ -87,6 +90,7 @@ __all__ = [
     "json_equal",
     "json_type",
     "lazy_names",
+    "limiter_of",
     "node",
     "pointer",
     "pointer_keys",
@@ -112,5 +116,6 @@ if not TYPE_CHECKING:  # for type checkers, a name that does not exist is an err
             "kernel.trigger": "Binding Delivery Fired Trigger TriggerRuntime Ways",
             "kernel.values": "JsonError decode_text json_equal json_type pointer pointer_keys read_json",
             "problems": "Problem problem_of",
+            "rates": "Limiter Rate limiter_of",
         },
     )

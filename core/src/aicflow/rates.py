@@ -9,20 +9,21 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from aicflow.problems import Problem
 
-_TEXT: Final = re.compile(r"([1-9]\d{0,8})/(\d{0,4})([smh])", re.ASCII)
+_TEXT: Final = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,3})?([smh])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
-PATTERN: Final = r"^([1-9]\d{0,8}/\d{0,4}[smh]|off)$"
-"""What a rate looks like as text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
     """At most `quota` requests in `window` seconds. `exact`: in any stretch of that length, for which the time of each
     request is kept; otherwise the window before counts with the part of it that the stretch still covers."""
+
+    PATTERN: ClassVar = "^([1-9][0-9]{0,8}/([1-9][0-9]{0,3})?[smh]|off)$"
+    """What a rate looks like as text."""
 
     name: str
     quota: int
@@ -40,10 +41,9 @@ class Rate:
         if text == "off":
             return None
         found = _TEXT.fullmatch(text)
-        window = int(found[2] or 1) * _SECONDS[found[3]] if found else 0
-        if found is None or not window:
+        if found is None:
             raise ValueError(f"{text[:40]!r} is not a rate such as 600/m, 20/10s or off")
-        return cls(name, int(found[1]), window, exact, what)
+        return cls(name, int(found[1]), int(found[2] or 1) * _SECONDS[found[3]], exact, what)
 
 
 type Wanted = tuple[Rate, str]
@@ -82,6 +82,15 @@ class Limiter(Protocol):
 
     async def take(self, *wanted: Wanted) -> None:
         """Count the request against these, and against what the host counts. Raises Problem `rate-limited`."""
+        ...
+
+    async def expect_right(self, what: str) -> None:
+        """Before credentials for `what` (such as a webhook's id) are checked. Raises Problem `rate-limited` when this
+        address has shown too many wrong ones for it."""
+        ...
+
+    async def count_wrong(self, what: str) -> None:
+        """Wrong credentials for `what` were shown. Raises Problem `rate-limited`."""
         ...
 
     @property

@@ -367,8 +367,8 @@ def test_a_body_limit_that_the_server_does_not_grant_is_refused_when_saved(site:
     answer = site.api.post("/workflows", json=hooked("huge", max_body_bytes=50_000_000))
     (error,) = answer.json()["errors"]
     assert (answer.status_code, error["pointer"]) == (422, "/triggers/0/params/max_body_bytes")
-    assert "5,242,880" in error["message"]
-    site.save(hooked("huge", max_body_bytes=5_242_880))
+    assert "16,777,216" in error["message"]
+    site.save(hooked("huge", max_body_bytes=16_777_216))
 
 
 def test_an_answer_does_not_speak_for_the_origin_of_the_api(site: Site) -> None:

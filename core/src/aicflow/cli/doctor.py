@@ -79,6 +79,8 @@ def _variables(plugins: Plugins) -> Iterator[Finding]:
     known = {f"AICFLOW_{name.upper()}" for name in Settings.model_fields} | _CLIENT_VARIABLES
     for node in plugins.registry.nodes():
         known.update(node.cls.variables)
+    for trigger in plugins.registry.triggers():
+        known.update(trigger.cls.variables)
     for name in sorted(os.environ):
         if name.startswith("AICFLOW_") and not name.startswith(("AICFLOW_SECRET_", STORE_PREFIX)) and name not in known:
             hint = did_you_mean(name, sorted(known)) or "A plugin may read it."

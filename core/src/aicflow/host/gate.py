@@ -308,6 +308,16 @@ class RequestLimiter:
             await self.take(*wrong, *more)
         return caller
 
+    async def expect_right(self, what: str) -> None:
+        """As `Limiter.expect_right`."""
+        if self._wrong is not None:
+            await self.test((self._wrong, f"{self.address} {what}"))
+
+    async def count_wrong(self, what: str) -> None:
+        """As `Limiter.count_wrong`."""
+        if self._wrong is not None:
+            await self.take((self._wrong, f"{self.address} {what}"))
+
     async def settle(self) -> None:
         """Take what is still expected; whether it may come was tested before."""
         if self._expected:

@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     )
     rate_wrong_keys: str = Field(
         default="20/m",
-        description="Wrong API keys of one client address; then its requests are refused unless their key is known",
+        description="Wrong API keys of one client address; then its requests are refused unless their key is known. "
+        "For each webhook as many wrong signatures",
     )
     secrets_lifetime: float = Field(
         default=60.0, ge=0, le=86_400, description="Seconds for which the value of a secret is kept"
@@ -235,7 +236,7 @@ class Settings(BaseSettings):
         return (
             Rate.parse("key", self.rate_key, what="requests with one API key"),
             Rate.parse("address", self.rate_address, what="requests of one address"),
-            Rate.parse("wrong-keys", self.rate_wrong_keys, exact=True, what="wrong API keys of one address"),
+            Rate.parse("wrong-keys", self.rate_wrong_keys, exact=True, what="wrong credentials of one address"),
         )
 
     @property

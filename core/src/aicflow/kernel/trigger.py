@@ -150,6 +150,7 @@ class Trigger(ABC, Generic[P, Y]):  # noqa: UP046 - __init_subclass__ reads the 
     title: ClassVar[str] = ""
     params_model: ClassVar[type[Params]]
     payload_type: ClassVar[Any]
+    variables: ClassVar[Mapping[str, str]] = {}  # as of a node type
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

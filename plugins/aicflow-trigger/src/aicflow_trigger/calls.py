@@ -32,15 +32,21 @@ class Call:
 
 
 async def receive(
-    params: WebhookParams, path: str, path_params: Mapping[str, str], request: Request, runtime: TriggerRuntime
+    params: WebhookParams,
+    path: str,
+    path_params: Mapping[str, str],
+    request: Request,
+    runtime: TriggerRuntime,
+    most: int,
 ) -> Call:
     """Read and check a call, and keep its large uploads as files. Nothing is read of who does not show the right key.
-    Errors: SignatureRejected (401), BodyRejected (another 4xx); ClientDisconnect when the sender went away."""
+    Errors: SignatureRejected (401), BodyRejected (another 4xx; 413 for more than `most` bytes); ClientDisconnect when
+    the sender went away."""
     now = runtime.clock.now()
     if len(request.scope.get("query_string", b"")) > MAX_QUERY:
         raise BodyRejected(414, f"the query is longer than {MAX_QUERY} bytes")
     _check_caller(params, request.headers)
-    raw = await _read(request, params.max_body_bytes)
+    raw = await _read(request, most)
     verified = _check_signature(params, request.headers, raw, now)
     delivery_id = verified.delivery_id if verified else None
     if params.delivery_header is not None:
@@ -48,7 +54,7 @@ async def receive(
     key = delivery_id
     if verified and (verified.timestamp is not None or (key is not None and not _repeats(params))):
         key = verified.key  # an id that is not signed could be another one each time
-    limits = BodyLimits(max_bytes=params.max_body_bytes, files_above=params.files_above)
+    limits = BodyLimits(max_bytes=most, files_above=params.files_above)
     decoded = decode_body(
         request.headers.get("content-type"),
         raw,

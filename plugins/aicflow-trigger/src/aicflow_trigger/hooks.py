@@ -19,6 +19,7 @@ from aicflow import (
     Runtime,
     StoreUnavailable,
     TriggerRuntime,
+    limiter_of,
     problem_of,
 )
 from pydantic import ValidationError
@@ -241,7 +242,8 @@ class Drafts:
         runtime = trigger.runtime
         shown: dict[str, Any] = {"version": draft.version, "method": request.method}
         try:
-            call = await receive_call(draft.params, rest or hook.pattern.text, path_params, request, runtime)
+            most = draft.params.max_body_bytes
+            call = await receive_call(draft.params, rest or hook.pattern.text, path_params, request, runtime, most)
             shown["payload"] = call.payload
             trace = request.headers.get("traceparent")
             fired = await runtime.fire(hook.binding, call.payload, version=draft.version, traceparent=trace)
@@ -344,9 +346,18 @@ class HooksApp:
         if params is None:
             message = "This webhook cannot be served now; its operator finds the reason in the trigger's status."
             raise Problem("unavailable", message, headers={"Retry-After": "60"})
+        limiter = limiter_of(request.scope)
+        if limiter is not None:
+            await trigger.admission.admit(limiter, binding.id, params)
         if binding.paused:
             raise Problem("paused", "This webhook is paused.", headers={"Retry-After": "60"})
         runtime = trigger.runtime
-        call = await receive_call(params, path, found.path_params, request, runtime)
+        try:
+            most = trigger.admission.most_bytes(params)
+            call = await receive_call(params, path, found.path_params, request, runtime, most)
+        except SignatureRejected:
+            if limiter is not None:
+                await limiter.count_wrong(binding.id)
+            raise
         fired = await runtime.fire(binding, call.payload, key=call.key, traceparent=request.headers.get("traceparent"))
         return await response_to(runtime, params.respond, fired)

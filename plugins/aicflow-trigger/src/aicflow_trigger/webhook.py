@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from aicflow import Binding, Issue, PermanentError, Trigger, TriggerRuntime, Ways, did_you_mean
 from pydantic import ValidationError
 
+from aicflow_trigger.admission import VARIABLES, Admission
 from aicflow_trigger.errors import PathPatternError, SignatureSettingsError
 from aicflow_trigger.paths import PathPattern, PathTable, conflicts, example_of_both
 from aicflow_trigger.signatures import check_settings
@@ -55,6 +56,7 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
 
     type_id = "trigger.webhook"
     title = "Webhook"
+    variables: ClassVar[Mapping[str, str]] = VARIABLES
 
     def __init__(self) -> None:
         self._hooks: dict[str, Hook] = {}
@@ -62,8 +64,9 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
         self._table: PathTable[list[Hook]] = PathTable()
 
     async def start(self, runtime: TriggerRuntime) -> None:
-        """Nothing to open: the host mounts the URLs."""
+        """Nothing to open: the host mounts the URLs. Raises AICFlowError for limits that cannot be read."""
         self.runtime = runtime
+        self.admission = Admission()
 
     async def stop(self) -> None:
         """No URL is live any more."""

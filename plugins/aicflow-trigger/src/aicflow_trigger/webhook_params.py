@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Annotated, Any, Final, Literal
 
-from aicflow import File, Output, Params, SecretText
+from aicflow import File, Output, Params, Rate, SecretText
 from pydantic import Field, TypeAdapter
 
 from aicflow_trigger.bodies import BodyKind, BodyLimits, UploadedFile
@@ -124,6 +124,11 @@ class WebhookParams(Params):
         ge=0,
         description="Uploads of a form, and bodies of bytes, with more bytes than this become files instead of base64; "
         "0 for all of them, null for none",
+    )
+    rate: str | None = Field(
+        default=None,
+        pattern=Rate.PATTERN,
+        description="Calls of everybody in a time: `600/m`, `20/10s`, `off`; AICFLOW_WEBHOOK_RATE unless said",
     )
     cors: CrossOrigin | None = None
     delivery_header: str | None = Field(
