@@ -32,6 +32,7 @@ PORTS = (
     ports.StateStore,
     ports.SecretStore,
     ports.FileStore,
+    ports.SubjectStore,
     ports.AuditStore,
     ports.Maintenance,
     ports.SignalBus,

@@ -60,6 +60,7 @@ from aicflow.kernel.ports.executions import (
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule, SizeReport, WorkflowSize
 from aicflow.kernel.ports.signals import Signal, SignalBus
 from aicflow.kernel.ports.store import Store
+from aicflow.kernel.ports.subjects import DataSubject, Holding, SubjectStore
 from aicflow.kernel.ports.tables import (
     ApiKeyRecord,
     EventStore,
@@ -105,6 +106,7 @@ __all__ = [
     "ConcurrencyLimiter",
     "Conflict",
     "Created",
+    "DataSubject",
     "Delivery",
     "Engine",
     "EngineType",
@@ -121,6 +123,7 @@ __all__ = [
     "FileStore",
     "Fire",
     "Graph",
+    "Holding",
     "Idempotency",
     "IdempotencyStore",
     "KeyStore",
@@ -161,6 +164,7 @@ __all__ = [
     "StoreType",
     "StoreUnavailable",
     "StoredAnswer",
+    "SubjectStore",
     "Subscription",
     "Table",
     "TableStore",

@@ -17,6 +17,7 @@ from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
 from aicflow_sdk.resources.secrets import AsyncSecrets
 from aicflow_sdk.resources.state import AsyncState
+from aicflow_sdk.resources.subjects import AsyncSubjects
 from aicflow_sdk.resources.triggers import AsyncTriggers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
 from aicflow_sdk.session import AsyncItems, AsyncPages
@@ -217,6 +218,15 @@ class Audit(Blocking[AsyncAudit]):
 
     list = _pages(AsyncAudit.list)
     verify = _runs(AsyncAudit.verify)
+
+
+class Subjects(Blocking[AsyncSubjects]):
+    """What the server keeps about a person."""
+
+    find = _runs(AsyncSubjects.find)
+    export = _runs(AsyncSubjects.export)
+    erase = _runs(AsyncSubjects.erase)
+    record = _runs(AsyncSubjects.record)
 
 
 class ApiKeys(Blocking[AsyncApiKeys]):

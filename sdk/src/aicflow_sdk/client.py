@@ -16,6 +16,7 @@ from aicflow_sdk.blocking import (
     Plugins,
     Secrets,
     State,
+    Subjects,
     Triggers,
     TriggerTypes,
     Workflows,
@@ -27,6 +28,7 @@ from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
 from aicflow_sdk.resources.secrets import AsyncSecrets
 from aicflow_sdk.resources.state import AsyncState
+from aicflow_sdk.resources.subjects import AsyncSubjects
 from aicflow_sdk.resources.triggers import AsyncTriggers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
 from aicflow_sdk.retry import Retry
@@ -106,6 +108,7 @@ class AICFlow(_Client["httpx2.Client", "BlockingTransport"], Host):
         self.state = State(AsyncState(session))
         self.audit = Audit(AsyncAudit(session))
         self.secrets = Secrets(AsyncSecrets(session))
+        self.subjects = Subjects(AsyncSubjects(session))
 
     def __enter__(self) -> Self:
         return self
@@ -141,6 +144,7 @@ class AsyncAICFlow(_Client["httpx2.AsyncClient", "AsyncTransport"], AsyncHost):
         self.state = AsyncState(session)
         self.audit = AsyncAudit(session)
         self.secrets = AsyncSecrets(session)
+        self.subjects = AsyncSubjects(session)
 
     async def __aenter__(self) -> Self:
         return self

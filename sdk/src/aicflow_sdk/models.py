@@ -521,7 +521,7 @@ class AuditEntry:
     actor: str
     action: str
     target: str
-    outcome: Literal["done", "repeated", "refused", "failed"]
+    outcome: Literal["done", "repeated", "dry-run", "refused", "failed"]
     address: str | None = None
     count: int | None = None
     details: Json | None = None
@@ -544,3 +544,72 @@ class AuditReport:
     seq: int
     hash: str
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectHolding:
+    """Something that holds data of a person."""
+
+    kind: Literal["execution", "file", "delivery", "event", "state", "key"]
+    id: str
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectFound:
+    """What is kept about a person; `mentions` are about others too, and stay."""
+
+    counts: Mapping[str, int]
+    mentions: tuple[str, ...]
+    holdings: tuple[SubjectHolding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectItem:
+    """One thing that is kept about a person, with all that is in it."""
+
+    kind: Literal["execution", "file", "delivery", "event", "state", "key", "mention"]
+    id: str
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectExport:
+    """Everything that is kept about a person."""
+
+    data: tuple[SubjectItem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectErased:
+    """What was erased; `traces` are places where the value can still be read."""
+
+    counts: Mapping[str, int]
+    mentions: tuple[str, ...]
+    erased: int
+    active: tuple[str, ...]
+    traces: tuple[str, ...]
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessingActivity:
+    """What a workflow does with personal data."""
+
+    workflow_id: str
+    name: str
+    description: str | None = None
+    labels: Mapping[str, str]
+    subject: Any = None
+    input_fields: tuple[str, ...]
+    sources: tuple[str, ...]
+    node_types: tuple[str, ...]
+    passes_on: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessingRecord:
+    """The record of processing, and how long each kind of data is kept."""
+
+    workflows: tuple[ProcessingActivity, ...]
+    retention: Mapping[str, str]

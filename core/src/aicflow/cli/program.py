@@ -40,6 +40,7 @@ _COMMANDS: Final = {
     "state": ("aicflow.cli.state:state", "What workflows on a server keep between executions."),
     "secrets": ("aicflow.cli.secrets:secrets", "Secrets on a server: keep, list, delete, rotate their key."),
     "node-types": ("aicflow.cli.node_types:node_types", "Node types on a server."),
+    "subjects": ("aicflow.cli.subjects:subjects", "What a server keeps about a person: find, export, erase."),
     "audit": ("aicflow.cli.audit:audit", "Who changed what and who was refused: verify, export, tail."),
     "keys": ("aicflow.cli.keys:keys", "Create, list and revoke API keys."),
     "db": ("aicflow.cli.db:db", "Maintain the store: size, integrity, backup, retention."),

@@ -15,6 +15,7 @@ from aicflow.engine.files import files_in, is_sha256
 from aicflow.engine.log import read_history
 from aicflow.engine.nodes.params import resolved
 from aicflow.engine.run.items import read_items
+from aicflow.engine.subjects import subject_hash
 from aicflow.engine.worker.plans import PlanCache
 from aicflow.engine.worker.worker import Worker
 from aicflow.kernel.document import Map
@@ -246,6 +247,15 @@ class Starter:
             }
         return input
 
+    def _subjects(self, plan: Plan, input: Any, trigger: TriggerInfo) -> list[str]:
+        """Whom an execution with this input is about, as keyed hashes. Raises ReferenceFailed."""
+        rule = plan.document.settings.subject
+        if rule is None:
+            return []
+        scope = {"input": input, "trigger": trigger.payload, "vars": plan.vars}
+        found = resolved(compile_template(rule), scope, None, "settings.subject")
+        return list(dict.fromkeys(subject_hash(self._env.seal.signing_key("subjects"), name) for name in _names(found)))
+
     async def _accept(
         self,
         plan: Plan,
@@ -283,6 +293,7 @@ class Starter:
         data: dict[str, Any] = {"workflow_id": plan.workflow_id, "version": plan.version, "trigger": trigger.kind}
         events = [encode_event(1, now, "execution.queued", execution_id, data=data)]
         limits += _slot_limits(plan, input, trigger)
+        subjects = self._subjects(plan, input, trigger)
         born_claimed = worker.has_room()
         begun: list[str] | None = None
         if born_claimed and not limits and not reused and not items:
@@ -327,6 +338,7 @@ class Starter:
                 *events, *outputs.values(), *(item.output or b"" for item in items), encoded_input, started_by
             ),
             started_at=None if begun is None else now,
+            subjects=subjects,
         )
         created = await env.store.executions.create(
             new, worker=worker.id if born_claimed else None, lease=env.options.lease, at=worker.at()
@@ -381,6 +393,16 @@ def _files_of(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[t
     elif isinstance(value, list):
         for index, part in enumerate(value):
             yield from _files_of(part, (*place, index))
+
+
+def _names(value: Any) -> Iterator[str]:
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, dict | list | bool):
+            raise ReferenceFailed(
+                "settings.subject must be text, a number, null, or a list of such.", pointer="/settings/subject"
+            )
+        if one is not None:
+            yield str(one)
 
 
 def _unknown_secret(name: str) -> str:

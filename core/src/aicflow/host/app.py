@@ -33,6 +33,7 @@ from aicflow.host.routes import (
     state,
     steps,
     streams,
+    subjects,
     tickets,
     triggers,
     workflows,
@@ -100,6 +101,7 @@ def create_app(
         secrets,
         keys,
         audit,
+        subjects,
         tickets,
         health,
     ):

@@ -41,6 +41,9 @@ REFUSED: Final = frozenset({401, 403, 429})
 NOT_YOURS: Final = "aicflow.not_yours"
 """Set in a request's scope where it is answered with 404 because the caller may not know of the thing."""
 
+DRY_RUN: Final = "aicflow.dry_run"
+"""Set in a request's scope that asked what would be done."""
+
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PREFIX: Final = "/api/v1/"
 _START: Final = "/api/v1/executions"
@@ -146,6 +149,7 @@ class Auditor:
             found = dict(headers) if starts or headers else {}
             made = found.get(b"location", b"").decode().rpartition("/")[2] or begun.pending.made
             outcome = "repeated" if b"idempotent-replayed" in found else "done"
+            outcome = "dry-run" if scope.get(DRY_RUN) else outcome
             self.note(actor, _action(scope), _target(scope), outcome, address=_address(scope), scope=scope, made=made)
 
     def note(

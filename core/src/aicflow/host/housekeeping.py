@@ -66,7 +66,9 @@ class Housekeeper:
         auditor: Auditor,
         files: Files,
         alone: bool,
+        delivery_age: float | None = None,
     ) -> None:
+        self._delivery_age = delivery_age
         self._auditor = auditor
         self._files = files
         # what nobody can be writing: of a store that no other host has open, everything from before this one
@@ -115,11 +117,21 @@ class Housekeeper:
         if removed:
             _log.info("%d files that nothing uses were removed", removed)
 
+    async def _forget_deliveries(self) -> None:
+        if self._delivery_age is None:
+            return
+        before = self._clock.now() - self._delivery_age
+        while True:
+            if not await self._maintenance.forget_deliveries(received_before=before):
+                return
+            await asyncio.sleep(_PAUSE)
+
     async def _run(self) -> None:
         while True:
             try:
                 await self._forget_keys()
                 await self._forget_events()
+                await self._forget_deliveries()
                 swept = await sweep(self._maintenance, self._rules, self._clock.now())
                 await self._auditor.prune()
                 if swept.executions:

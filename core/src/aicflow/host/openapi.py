@@ -30,6 +30,8 @@ _READ_BY_ROUTES: Final = (
     requests.RotateApiKey,
     requests.PutSecret,
     requests.PutState,
+    requests.FindSubject,
+    requests.EraseSubject,
     WorkflowDocument,
 )
 _DESCRIPTION: Final = """\
@@ -66,6 +68,7 @@ _TAGS: Final = {
     "secrets": "Values that workflows use and nobody reads back",
     "state": "What a workflow keeps between its executions",
     "streams": "What happens, as it happens",
+    "subjects": "What is kept about a person",
     "triggers": "What starts executions, and what arrived",
     "workflows": "Saving and reading workflows",
 }

@@ -191,6 +191,28 @@ class SendEvent(_Request, json_schema_extra=_example({"name": "order.paid", "key
     ttl: float | None = Field(default=None, ge=0, le=31_536_000)
 
 
+class FindSubject(_Request, json_schema_extra=_example({"value": "ann@example.com"})):
+    """A person: `value` as inputs name them, or `labels` of workflows that are about nobody else, or both."""
+
+    value: Annotated[str, Field(max_length=1000)] | Annotated[int, Field(ge=-(2**53), le=2**53)] | None = None
+    labels: dict[LabelName, LabelValue] | None = Field(default=None, min_length=1, max_length=32)
+
+    @model_validator(mode="after")
+    def _someone(self) -> Self:
+        if self.value is None and self.labels is None:
+            raise ValueError("give value or labels")
+        if isinstance(self.value, str) and not self.value.strip():
+            raise ValueError("value must not be blank")
+        return self
+
+
+class EraseSubject(FindSubject, json_schema_extra=_example({"value": "ann@example.com"})):
+    """`cancel` cancels executions that have not ended; with `dry_run` nothing is done but told."""
+
+    cancel: bool = False
+    dry_run: bool = False
+
+
 class CreateApiKey(_Request, json_schema_extra=_example({"name": "ci", "scopes": ["read", "execute"]})):
     """A new API key. `admin` includes every other scope. With `workflows` or `labels` it reaches these workflows and
     those that have all of the labels, and cannot have the scope `admin`; `addresses` are those it may be used from."""

@@ -244,6 +244,7 @@ async def running(
             auditor=runtime.auditor,
             files=runtime.files,
             alone=store.exclusive,
+            delivery_age=settings.delivery_seconds,
         )
         stack.push_async_callback(keeper.stop)
         keeper.start()

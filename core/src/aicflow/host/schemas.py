@@ -170,7 +170,7 @@ class AuditEntry(_Response):
     actor: str = Field(description="`key:ID`, `trigger:ID`, `cli`, `system` or `anonymous`")
     action: str
     target: str
-    outcome: Literal["done", "repeated", "refused", "failed"]
+    outcome: Literal["done", "repeated", "dry-run", "refused", "failed"]
     status: int | None = None
     made: str | None = None
     many: list[str] | None = None
@@ -192,6 +192,69 @@ class AuditReport(_Response):
     seq: int
     hash: str
     problems: list[str]
+
+
+class SubjectHolding(_Response):
+    """Something that holds data of a person."""
+
+    kind: Literal["execution", "file", "delivery", "event", "state", "key"]
+    id: str
+    status: str | None
+
+
+class SubjectFound(_Response):
+    """What is kept about a person, with how many of each kind. `mentions` are about others too, and stay."""
+
+    counts: dict[str, int]
+    mentions: list[str]
+    holdings: list[SubjectHolding]
+
+
+class SubjectItem(_Response):
+    """One thing that is kept about a person, with all that is in it."""
+
+    kind: Literal["execution", "file", "delivery", "event", "state", "key", "mention"]
+    id: str
+    data: Any
+
+
+class SubjectExport(_Response):
+    """Everything that is kept about a person."""
+
+    data: list[SubjectItem]
+
+
+class SubjectErased(_Response):
+    """What was erased. `traces` are places where the value can still be read, such as backups; `active` executions that
+    have not ended; `mentions` are about others too, and stay."""
+
+    counts: dict[str, int]
+    mentions: list[str]
+    erased: int
+    active: list[str]
+    traces: list[str]
+    dry_run: bool
+
+
+class ProcessingActivity(_Response):
+    """What a workflow does with personal data: whom it is about, where data comes from, which nodes pass it on."""
+
+    workflow_id: str
+    name: str
+    description: str | None
+    labels: dict[str, str]
+    subject: Any
+    input_fields: list[str]
+    sources: list[str]
+    node_types: list[str]
+    passes_on: list[str]
+
+
+class ProcessingRecord(_Response):
+    """The record of processing, and how long each kind of data is kept."""
+
+    workflows: list[ProcessingActivity]
+    retention: dict[str, str]
 
 
 class BulkError(_Response):
@@ -364,9 +427,9 @@ PAGES: Final = {
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
-    ExpressionPreview, FileRecord, Fires,
-    Issue, Item, NodeType, Plugin, ProblemDocument, Ready, Secret, SecretRotation, SentEvent,
-    StateEntry, Step, StreamEvent, Ticket, Trigger, TriggerType,
+    ExpressionPreview, FileRecord, Fires, Issue, Item, NodeType, Plugin, ProblemDocument, ProcessingRecord, Ready,
+    Secret, SecretRotation, SentEvent, StateEntry, Step, StreamEvent, SubjectErased, SubjectExport, SubjectFound,
+    Ticket, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 

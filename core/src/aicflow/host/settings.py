@@ -169,7 +169,16 @@ class Settings(BaseSettings):
         default="forever", description="How long audit entries are kept: `400d`, or `forever`; never less than a day"
     )
 
-    @field_validator("blocked_plugins", "cors_origins", "proxies", "secrets_sources", mode="before")
+    delivery_age: str = Field(
+        default="forever",
+        description="How long deliveries are kept, with their payloads: `30d`, or as long as their execution "
+        "(`forever`)",
+    )
+    backup_dirs: Names = Field(
+        default=(), description="Folders with backups, in which an erasure looks for what it erased"
+    )
+
+    @field_validator("blocked_plugins", "backup_dirs", "cors_origins", "proxies", "secrets_sources", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -207,6 +216,13 @@ class Settings(BaseSettings):
         retention.age(value)
         return value
 
+    @field_validator("delivery_age")
+    @classmethod
+    def _delivery_age(cls, value: str) -> str:
+        if value != "forever":
+            retention.age(value)
+        return value
+
     @field_validator("audit_age")
     @classmethod
     def _audit_age(cls, value: str) -> str:
@@ -238,6 +254,11 @@ class Settings(BaseSettings):
             Rate.parse("address", self.rate_address, what="requests of one address"),
             Rate.parse("wrong-keys", self.rate_wrong_keys, exact=True, what="wrong credentials of one address"),
         )
+
+    @property
+    def delivery_seconds(self) -> float | None:
+        """Seconds that deliveries are kept at most, None for as long as their execution."""
+        return None if self.delivery_age == "forever" else retention.age(self.delivery_age)
 
     @property
     def audit_seconds(self) -> float | None:

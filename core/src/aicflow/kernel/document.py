@@ -198,6 +198,9 @@ class Settings(_Part):
     on_failure: str | None = Field(
         default=None, description="Id of the workflow to start with the failure report as its input"
     )
+    subject: JsonValue = Field(
+        default=None, description="Whom an execution is about, such as `${{ input.email }}`, or a list of such"
+    )
 
 
 class WorkflowDocument(_Part):

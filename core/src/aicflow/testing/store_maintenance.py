@@ -8,6 +8,7 @@ from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency, ItemResult
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
+from aicflow.kernel.trigger import Delivery
 from aicflow.testing.store_samples import NOW, batch, create, end, park, start
 
 HOUR = 3600.0
@@ -19,6 +20,15 @@ async def _ids(store: Store) -> list[str]:
 
 class MaintenanceCases:
     """Housekeeping never takes what has not ended."""
+
+    async def test_deliveries_may_have_an_age_of_their_own(self, store: Store) -> None:
+        for number in range(5):
+            await store.triggers.keep_delivery(Delivery(f"dl_{number}", "wf_a:t", NOW + number, None, {}, error="x"))
+        assert await store.maintenance.forget_deliveries(received_before=NOW + 3, batch=2) == 2
+        assert await store.maintenance.forget_deliveries(received_before=NOW + 3, batch=2) == 1
+        assert await store.maintenance.forget_deliveries(received_before=NOW + 3) == 0
+        left = (await store.triggers.deliveries("wf_a:t", limit=9)).items
+        assert [delivery.id for delivery in left] == ["dl_4", "dl_3"]
 
     async def test_by_age_and_status(self, store: Store) -> None:
         for id, status, hours in (("ex_1", "succeeded", 5), ("ex_2", "failed", 5), ("ex_3", "succeeded", 1)):

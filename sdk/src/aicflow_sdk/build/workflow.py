@@ -57,6 +57,7 @@ class Settings(TypedDict, total=False):
     concurrency: Concurrency
     history: Literal["full", "compact"]
     on_failure: str
+    subject: Any
 
 
 class Workflow(Helpers):

@@ -112,6 +112,8 @@ class NewExecution:
     started_at: float | None = None
     items: Sequence[ItemResult] = ()
     files: Collection[str] = ()
+    subjects: Sequence[str] = ()
+    """Keyed hashes of whom it is about."""
 
 
 @dataclass(slots=True)

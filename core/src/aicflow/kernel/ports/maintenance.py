@@ -53,6 +53,10 @@ class Maintenance(Protocol):
         again until it gives 0. Their age is their own: what they made may be gone or not."""
         ...
 
+    async def forget_deliveries(self, *, received_before: float, batch: int = 1000) -> int:
+        """Remove up to `batch` deliveries that are older, whatever became of them; call again until it gives 0."""
+        ...
+
     async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:
         """Give unused space back, up to `max_bytes` a call; returns how much. 0 where that happens by itself."""
         ...

@@ -8,6 +8,7 @@ from aicflow.kernel.ports.audit import AuditStore
 from aicflow.kernel.ports.executions import ExecutionStore
 from aicflow.kernel.ports.maintenance import Maintenance
 from aicflow.kernel.ports.signals import SignalBus
+from aicflow.kernel.ports.subjects import SubjectStore
 from aicflow.kernel.ports.tables import (
     EventStore,
     FileStore,
@@ -45,6 +46,8 @@ class Store(Protocol):
     def state(self) -> StateStore: ...
     @property
     def files(self) -> FileStore: ...
+    @property
+    def subjects(self) -> SubjectStore: ...
     @property
     def audit(self) -> AuditStore: ...
     @property

@@ -65,6 +65,8 @@ def check_templates(subject: Subject, report: Report) -> None:
     if rule is not None:
         at = "/settings/concurrency/key"
         _add_site(subject, report, Site("concurrency", at, compile_template(rule.key)))
+    if subject.settings.subject is not None:
+        _add_site(subject, report, Site("subject", "/settings/subject", compile_template(subject.settings.subject)))
 
 
 def _check_rule(subject: Subject, body: Body, report: Report) -> None:

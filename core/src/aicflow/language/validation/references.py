@@ -25,6 +25,7 @@ PLACES: Final[Mapping[Place, tuple[tuple[str, ...], str]]] = {
     "trigger": (("trigger", "vars"), "a trigger's input"),
     "trigger-params": (("vars", "secrets"), "a trigger's params"),
     "concurrency": (("input", "trigger", "vars"), "the concurrency key"),
+    "subject": (("input", "trigger", "vars"), "whom executions are about"),
     "key": (("input", "trigger", "nodes", "vars", "execution"), "the key of a map"),
     "while": (("input", "trigger", "nodes", "vars", "execution"), "the condition of a repeat"),
 }

@@ -40,6 +40,8 @@ from aicflow.language.validation.views import (
 )
 
 _NOWHERE: Final = Environment()
+_NAME: Final[dict[str, Any]] = {"type": ["string", "number", "null"]}
+_SUBJECT: Final = view_of({"anyOf": [_NAME, {"type": "array", "items": _NAME}]})
 _KEY: Final = typed(frozenset(("string", "number")))
 _MOST_ENDS: Final = 10
 
@@ -143,6 +145,8 @@ class Scope(Sources):
                 return self.input
             case "concurrency":
                 return view_of({"type": ["string", "number", "boolean", "null"]})
+            case "subject":
+                return _SUBJECT
             case "key":
                 return _KEY
             case "while":

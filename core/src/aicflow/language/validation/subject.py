@@ -15,7 +15,7 @@ from aicflow.kernel.values import pointer
 from aicflow.language.validation.called import Callees
 from aicflow.language.validation.paths import Paths
 
-type Place = Literal["node", "output", "trigger", "trigger-params", "concurrency", "key", "while"]
+type Place = Literal["node", "output", "trigger", "trigger-params", "concurrency", "subject", "key", "while"]
 
 
 @dataclass(frozen=True, slots=True)

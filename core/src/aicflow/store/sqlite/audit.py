@@ -37,7 +37,7 @@ class SQLiteAudit(Part):
 
     @writes
     def erase_personal(self, connection: sqlite3.Connection, texts: Sequence[str]) -> int:
-        sql = "UPDATE audit SET personal = NULL WHERE instr(personal, ?)"
+        sql = "UPDATE audit SET personal = NULL WHERE instr(lower(personal), lower(?))"
         return sum(connection.execute(sql, (text,)).rowcount for text in texts)
 
     # last in the class, so that `list` means the type everywhere above

@@ -39,7 +39,7 @@ LARGE: Final = 16_384
 """From so many bytes on a value is kept once, however often it is stored."""
 
 _CREATE, _PROGRESS, _SETTLE, _PAYLOAD, _OUTPUT, _CONSUME, _SKIP, _ITEMS, _NO_ITEMS = 1, 2, 3, 4, 5, 6, 7, 8, 9
-_SUBSCRIBE, _HOLD = 10, 11
+_SUBSCRIBE, _HOLD, _SUBJECTS = 10, 11, 12
 _STALE, _CANCEL = 1, 2
 _MOST_ROWS: Final = 256
 
@@ -249,6 +249,7 @@ class Batch:
                     + len(op.new.outputs)
                     + bool(op.new.items)
                     + bool(op.new.files)
+                    + bool(op.new.subjects)
                     + (len(op.new.input) > INLINE)
                     + (len(op.new.trigger) > INLINE)
                 )
@@ -430,6 +431,8 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
     rows.extend(_Row(_PAYLOAD, i, new.id, name=name, body=body, hash=_hash(body)) for name, body in payloads.items())
     if new.items:
         rows.append(_Row(_ITEMS, i, new.id, body=_items_text(new.items)))
+    if new.subjects:
+        rows.append(_Row(_SUBJECTS, i, new.id, body=dumps(list(new.subjects)).decode()))
     if new.files:
         rows.append(_Row(_HOLD, i, new.id, body=dumps(list(new.files)).decode()))
     return rows

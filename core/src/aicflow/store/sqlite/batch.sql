@@ -159,3 +159,8 @@ CREATE TEMP TRIGGER waits_ended AFTER UPDATE OF finished_at ON main.executions W
   DELETE FROM subscriptions WHERE execution_id = NEW.id;
   DELETE FROM receipts WHERE execution_id = NEW.id;
 END;
+
+-- whom a new execution is about
+CREATE TEMP TRIGGER batch_subjects INSTEAD OF INSERT ON batch WHEN NEW.kind = 12 BEGIN
+  INSERT OR IGNORE INTO subjects SELECT value, NEW.id FROM json_each(NEW.body);
+END;

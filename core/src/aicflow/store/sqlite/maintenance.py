@@ -55,13 +55,8 @@ class SQLiteMaintenance(Part):
     @writes
     def _remove(self, connection: sqlite3.Connection, found: dict[str, list[int]]) -> int:
         # an end is for ever, so what was found may still go, unless another call took it
-        ids = connection.execute(_IDS, (dumps([n for some in found.values() for n in some]).decode(),)).fetchone()
-        tables = dict.fromkeys(("events", "payloads", "items", "answers", "deliveries", "file_holds"), "execution_id")
-        for table, column in {**tables, "idempotency_keys": "owner", "executions": "id"}.items():
-            removed = connection.execute(
-                f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))",  # noqa: S608
-                ids,
-            ).rowcount
+        numbers = dumps([n for some in found.values() for n in some]).decode()
+        removed = remove_executions(connection, loads(connection.execute(_IDS, (numbers,)).fetchone()[0]))
         forget_versions(connection, list(found))
         return removed
 
@@ -79,6 +74,15 @@ class SQLiteMaintenance(Part):
     def _forget(self, connection: sqlite3.Connection, used: int, fired: int, batch: int) -> int:
         forgotten = connection.execute(_FORGET_USED, (used, batch)).rowcount
         return forgotten + connection.execute(_FORGET_FIRED, (fired, batch)).rowcount
+
+    async def forget_deliveries(self, *, received_before: float, batch: int = 1000) -> int:
+        values = micros(received_before), batch
+        return await self._forget_deliveries(*values) if await self.rows(f"{_OLD_DELIVERIES} LIMIT 1", values[0]) else 0
+
+    @writes
+    def _forget_deliveries(self, connection: sqlite3.Connection, before: int, batch: int) -> int:
+        sql = f"DELETE FROM deliveries WHERE n IN ({_OLD_DELIVERIES} LIMIT ?)"  # noqa: S608
+        return connection.execute(sql, (before, batch)).rowcount
 
     async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:
         return await self.writer.run(lambda connection: _reclaim(connection, max_bytes), alone=True)
@@ -99,6 +103,21 @@ class SQLiteMaintenance(Part):
 
     async def backup(self, target: str) -> int:
         return await self.readers.run(lambda connection: _backup(connection, Path(target)))
+
+
+def remove_executions(connection: sqlite3.Connection, wanted: Sequence[str]) -> int:
+    """Remove those of the executions that have ended, with all that belongs to them; returns how many."""
+    ids = connection.execute(_ENDED, (dumps(wanted).decode(),)).fetchone() if wanted else ("[]",)
+    removed = 0
+    if ids[0] == "[]":
+        return removed
+    tables = dict.fromkeys(("events", "payloads", "items", "answers", "deliveries", "file_holds"), "execution_id")
+    for table, column in {**tables, "idempotency_keys": "owner", "executions": "id"}.items():
+        removed = connection.execute(
+            f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))",  # noqa: S608
+            ids,
+        ).rowcount
+    return removed
 
 
 def _reclaim(connection: sqlite3.Connection, max_bytes: int) -> int:
@@ -183,6 +202,7 @@ _ANY_OLD_KEY = """
 SELECT EXISTS (SELECT 1 FROM idempotency_keys WHERE owner IS NULL AND used_at < ?)
   OR EXISTS (SELECT 1 FROM fires WHERE fired_at < ?)
 """
+_OLD_DELIVERIES = "SELECT n FROM deliveries WHERE received_at < ?"
 _FORGET_USED = """
 DELETE FROM idempotency_keys WHERE (scope, key) IN (
   SELECT scope, key FROM idempotency_keys WHERE owner IS NULL AND used_at < ? LIMIT ?)
@@ -191,9 +211,10 @@ _FORGET_FIRED = """
 DELETE FROM fires WHERE (binding_id, key) IN (
   SELECT binding_id, key FROM fires WHERE fired_at < ? LIMIT ?)
 """
-_IDS = """
+_IDS = "SELECT json_group_array(id) FROM executions WHERE n IN (SELECT value FROM json_each(?))"
+_ENDED = """
 SELECT json_group_array(id) FROM executions
-  WHERE n IN (SELECT value FROM json_each(?)) AND finished_at IS NOT NULL
+  WHERE id IN (SELECT value FROM json_each(?)) AND finished_at IS NOT NULL
 """
 _SIZES = """
 SELECT workflow_id, count(*), sum(last_seq), sum(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import sys
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.secrets import SQLiteSecrets
 from aicflow.store.sqlite.sent import SQLiteSent
 from aicflow.store.sqlite.state import SQLiteState
+from aicflow.store.sqlite.subjects import SQLiteSubjects
 from aicflow.store.sqlite.triggers import SQLiteTriggers
 from aicflow.store.sqlite.workflows import SQLiteWorkflows
 from aicflow.store.sqlite.writer import Writer
@@ -38,6 +40,9 @@ from aicflow.store.sqlite.writer import Writer
 BUSY_SECONDS: Final = 5.0
 SWITCH_SECONDS: Final = 0.0005
 _PREFIX: Final = "sqlite:///"
+_SCRUBBED: Final = 1
+_ANY: Final = "SELECT EXISTS (SELECT 1 FROM executions) OR EXISTS (SELECT 1 FROM api_keys)"
+_log = logging.getLogger("aicflow.store")
 
 
 class _Settings(BaseModel):
@@ -64,6 +69,7 @@ class SQLiteStore:
     node_settings: SQLiteNodeSettings
     state: SQLiteState
     files: SQLiteFiles
+    subjects: SQLiteSubjects
     audit: SQLiteAudit
     secrets: SQLiteSecrets
     maintenance: SQLiteMaintenance
@@ -138,6 +144,8 @@ class SQLiteStore:
             connection = self._connect()
             _set_up(connection)
             migrate(connection, migrations_in("aicflow", files(__package__).joinpath("migrations")))
+            if self.exclusive:
+                _scrub(connection, self.path)
             batch = Batch(shared=not self.exclusive)
             batch.prepare(connection)
         except BaseException as error:
@@ -157,6 +165,7 @@ class SQLiteStore:
         self.node_settings = SQLiteNodeSettings(self._writer, self._readers)
         self.state = SQLiteState(self._writer, self._readers)
         self.files = SQLiteFiles(self._writer, self._readers)
+        self.subjects = SQLiteSubjects(self._writer, self._readers, self.path)
         self.audit = SQLiteAudit(self._writer, self._readers)
         self.secrets = SQLiteSecrets(self._writer, self._readers)
         self.maintenance = SQLiteMaintenance(self._writer, self._readers, self.path)
@@ -174,6 +183,8 @@ class SQLiteStore:
         )
         try:
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            # what is removed is overwritten, so that nobody reads it in the free pages of the file
+            connection.execute("PRAGMA secure_delete = ON").fetchall()
         except BaseException:
             connection.close()
             raise
@@ -191,6 +202,20 @@ def _set_up(connection: sqlite3.Connection) -> None:
         )
     # after a burst the log file is cut back to this
     connection.execute("PRAGMA journal_size_limit = 67108864")
+
+
+def _scrub(connection: sqlite3.Connection, path: Path) -> None:
+    """Once: overwrite what earlier versions removed, which did so without overwriting."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] >= _SCRUBBED:
+        return
+    if connection.execute("PRAGMA freelist_count").fetchone()[0] or connection.execute(_ANY).fetchone()[0]:
+        try:
+            connection.execute("VACUUM")
+        except sqlite3.OperationalError as error:
+            _log.warning("What was removed from %s earlier may still be in it: %s. It is tried again.", path, error)
+            return
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.execute(f"PRAGMA user_version = {_SCRUBBED}")
 
 
 def _path(path_or_url: str | Path) -> Path:

@@ -61,7 +61,9 @@ class TableAudit(Part):
     @writes
     async def erase_personal(self, texts: Sequence[str]) -> int:
         found = [
-            (key, row) for key, row in self._rows.items() if row.personal and any(t in row.personal for t in texts)
+            (key, row)
+            for key, row in self._rows.items()
+            if row.personal and any(text.lower() in row.personal.lower() for text in texts)
         ]
         for key, row in found:
             self._rows[key] = replace(row, personal=None)

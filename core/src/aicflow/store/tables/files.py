@@ -91,6 +91,19 @@ class TableFiles(Part):
                 row.holders -= ids
                 self._rows[sha256] = row
 
+    def held_by(self, ids: set[str]) -> list[str]:
+        """Files that none but these executions hold."""
+        return [sha256 for sha256, row in self._rows.items() if row.holders and row.holders <= ids]
+
+    def let_expire(self, sha256: str) -> bool:
+        """Whether it was there, held by nobody; it has expired now."""
+        row: _Row | None = self._rows.get(sha256)
+        if row is None or row.holders or row.file.expires_at <= 0:
+            return False
+        row.file = replace(row.file, expires_at=0.0)
+        self._rows[sha256] = row
+        return True
+
     async def get(self, sha256: str) -> FileRecord:
         row: _Row | None = self._rows.get(sha256)
         if row is None:

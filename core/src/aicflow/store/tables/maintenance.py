@@ -52,6 +52,10 @@ class TableMaintenance(Part):
         forgotten = self._idempotency.forget_used(used_before, batch)
         return forgotten + self._executions.forget_fires(fired_before, batch)
 
+    @writes
+    async def forget_deliveries(self, *, received_before: float, batch: int = 1000) -> int:
+        return self._triggers.forget_deliveries(received_before, batch)
+
     async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:
         return 0
 

@@ -103,6 +103,13 @@ class TableTriggers(Part):
         """Remove old deliveries that started nothing."""
         self._keep_only(lambda delivery: delivery.execution_id is not None or delivery.received_at > before)
 
+    def forget_deliveries(self, before: float, batch: int) -> int:
+        """Remove up to `batch` that are older."""
+        old = [id for id, row in self._deliveries.items() if row.delivery.received_at < before][:batch]
+        for delivery_id in old:
+            del self._deliveries[delivery_id]
+        return len(old)
+
     def _keep_only(self, wanted: Callable[[Delivery], bool]) -> None:
         for delivery_id in [id for id, row in self._deliveries.items() if not wanted(row.delivery)]:
             del self._deliveries[delivery_id]
