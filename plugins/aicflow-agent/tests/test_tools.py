@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from typing import ClassVar
 
 import pytest
 from agent_kit import Meeting, Pair, Weather, ask
-from aicflow import Context, Node, Output, PermanentError
+from aicflow import Context, File, Node, Output, Params, PermanentError
 from aicflow.testing import Answer, Call, ChatServer, RecordingContext, run_workflow
 from aicflow_agent import Agent
+from aicflow_agent.shown_files import FILE_SCHEMA
+from pydantic import Field
 
 
 def weather(**arguments: object) -> Answer:
@@ -202,3 +205,55 @@ async def test_what_a_model_calls_is_untrusted_all_the_way_down(agent: Agent) ->
         execution = await run_workflow(document, nodes=[Agent, Trust])
     assert execution.status == "succeeded", execution.error
     assert Trust.seen == [True, True]
+
+
+class Opened(Params):
+    file: File
+    more: list[File] = Field(default=[])
+    note: str = ""
+
+
+class Copied(Output):
+    text: str
+    copy_: File
+
+
+class Copy(Node[Opened, Copied]):
+    """Read a file and copy it."""
+
+    type_id = "test.copy"
+
+    async def run(self, ctx: Context, params: Opened) -> Copied:
+        text = b"".join([chunk async for chunk in ctx.files.read(params.file)]).decode()
+        return Copied(text=text, copy_=await ctx.files.write(text.encode() * 2, name="copy.txt"))
+
+
+async def test_a_model_names_files_that_it_was_shown_by_id(agent: Agent) -> None:
+    ctx = RecordingContext(types=(Copy,))
+    first = await ctx.files.write(b"one", name="one.txt")
+    other = (await ctx.files.write(b"two", name="two.txt")).sha256
+    copied = hashlib.sha256(b"oneone").hexdigest()
+
+    def copying(**arguments: object) -> Answer:
+        return Answer(calls=(Call("test_copy", arguments),))
+
+    script = [
+        copying(file=other),  # it was never shown this one
+        copying(file=first.sha256, note=first.sha256[:-1]),
+        copying(file={"id": copied, "name": "copy.txt"}, more=[first.sha256]),
+        Answer("done"),
+    ]
+    async with ChatServer(script) as server:
+        prompt = f"Copy {json.dumps(first.model_dump())} twice."
+        await ask(agent, server, ctx, prompt=prompt, tools=[{"node": "test.copy"}])
+    function = server.requests[0]["tools"][0]["function"]["parameters"]
+    assert "$blob" not in json.dumps(server.requests)
+    assert function["properties"]["file"] == FILE_SCHEMA
+    question = next(m["content"] for m in server.requests[0]["messages"] if m["role"] == "user")
+    assert json.loads(question[5:-7]) == {"id": first.sha256, "size": 3, "type": "text/plain", "name": "one.txt"}
+    assert told(server, 1).startswith("Error: ")
+    assert json.loads(told(server, 2)) == {
+        "text": "one",
+        "copy_": {"id": copied, "size": 6, "type": "text/plain", "name": "copy.txt"},
+    }
+    assert json.loads(told(server, 3))["text"] == "oneone"

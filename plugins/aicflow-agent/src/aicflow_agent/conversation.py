@@ -127,9 +127,10 @@ class _Conversation:
             self._options = {"extra_body": {"response_format": {"type": "json_schema", "json_schema": wanted}}}
         self._model = model.bind_tools(tools, **chosen) if tools else model
         if self._params.messages is None:
-            said: list[Any] = [HumanMessage(self._params.prompt or "")]
+            said: list[Any] = [HumanMessage(self._toolbox.files.in_text(self._params.prompt or ""))]
         else:
-            said = convert_to_messages([(message.role, message.content) for message in self._params.messages])
+            shown = self._toolbox.files.in_text
+            said = convert_to_messages([(message.role, shown(message.content)) for message in self._params.messages])
         state = await _GRAPH.ainvoke({"messages": said}, {"recursion_limit": 10_000}, context=self)
         return self._output(state["messages"])
 

@@ -11,6 +11,7 @@ from aicflow import Context, NodeError, NotFound, PermanentError
 
 from aicflow_agent.budget import Budget
 from aicflow_agent.params import Tool
+from aicflow_agent.shown_files import FILE_SCHEMA, ShownFiles
 from aicflow_agent.static_checks import NESTED_AGENT
 
 _LONGEST_RESULT = 20_000
@@ -34,6 +35,7 @@ class Toolbox:
     def __init__(self, ctx: Context, budget: Budget) -> None:
         self._ctx = ctx
         self._budget = budget
+        self.files = ShownFiles()
         self.tools: dict[str, OfferedTool] = {}
 
     async def offer(self, tools: Iterable[Tool]) -> None:
@@ -57,11 +59,13 @@ class Toolbox:
         preview = self._short(json.dumps(arguments, ensure_ascii=False, default=str), 500)
         self._ctx.log(f"The model calls {name}", tool=name, node=tool.node, arguments=preview)
         try:
-            output = await self._ctx.nodes.call(tool.node, {**arguments, **tool.fixed}, untrusted=True)
+            given = self.files.given(arguments)
+            output = await self._ctx.nodes.call(tool.node, {**given, **tool.fixed}, untrusted=True)
         except NodeError as error:
             return self._failed(name, error)
         except NotFound as error:
             return self._failed(name, PermanentError(error.message, hint=error.hint))
+        output = self.files.shown(output)
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, default=str)
         return self._short(text, _LONGEST_RESULT), True
 
@@ -143,8 +147,11 @@ def _tool_schema(schema: Mapping[str, Any], shown: list[str]) -> dict[str, Any]:
 
 
 def _without_marks(value: Any) -> Any:
-    """The schema without our own keyword, which means nothing to a model and which some providers refuse."""
+    """The schema without our own keyword, which means nothing to a model and which some providers refuse; a file is
+    named by its id."""
     if isinstance(value, Mapping):
+        if isinstance(mark := value.get("x-aicflow"), Mapping) and mark.get("file"):
+            return FILE_SCHEMA
         return {key: _without_marks(item) for key, item in value.items() if key != "x-aicflow"}
     return [_without_marks(item) for item in value] if isinstance(value, list) else value
 

@@ -528,11 +528,12 @@ def xlsx_pieces(
                             line = 1
                     tally.written += 1
                     assert page is not None
-                    write = page.write
+                    text = page.write if formulas else page.write_string
                     for column, name in enumerate(columns):
                         value = row.get(name)
                         if value is not None:
-                            write(line, column, _xlsx_cell(value, name, tally.written))
+                            cell = _xlsx_cell(value, name, tally.written)
+                            (text if type(cell) is str else page.write)(line, column, cell)
                     line += 1
                 yield b""
             if page is None:

@@ -168,11 +168,6 @@ class BodyLimits:
         """Whether an upload becomes a file."""
         return self.files_above is not None and (size > self.files_above or self.files_above == 0)
 
-    @property
-    def may_be_large(self) -> bool:
-        """Whether any can be."""
-        return self.files_above is not None and self.files_above < self.max_bytes
-
 
 @dataclass(frozen=True, slots=True)
 class DecodedBody:

@@ -68,7 +68,7 @@ async def receive(
         "path_params": dict(path_params),
         "query": _query(request.query_params),
         "headers": _headers(params, request.headers),
-        **await _body(decoded, limits, runtime),
+        **await _body(decoded, params.may_give_files, runtime),
         "delivery_id": delivery_id,
         "received_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
@@ -141,9 +141,9 @@ def _query(query: QueryParams) -> dict[str, str | list[str]]:
     return out
 
 
-async def _body(decoded: DecodedBody, limits: BodyLimits, runtime: TriggerRuntime) -> dict[str, Any]:
+async def _body(decoded: DecodedBody, may_give_files: bool, runtime: TriggerRuntime) -> dict[str, Any]:
     body, files = decoded.value, decoded.files_as_json()
-    if limits.may_be_large:  # else the payload is as if there were no files at all
+    if may_give_files:  # else the payload is as if there were no files at all
         uploads: list[dict[str, Any]] = [*files, *([body] if decoded.kind == "bytes" else [])]
         for upload in uploads:
             upload["file"] = None
