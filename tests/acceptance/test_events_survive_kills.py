@@ -1,4 +1,4 @@
-"""Events with the server killed between them and their effects: each is received once, and starts a workflow once."""
+"""Events and ends of executions, with the server killed between them and their effects: each has its effects once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.support.server import Server, start_server
 
@@ -72,5 +73,33 @@ def test_each_event_counts_once(tmp_path: Path) -> None:
             for execution_id, key in ids.items():
                 assert api.get(f"/executions/{execution_id}").json()["output"] == key
             assert Counter(one["trigger"]["key"] for one in ended(api, starts)) == {f"e{i}": 1 for i in range(EVENTS)}
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("engine", ["native", "langgraph"])
+def test_each_end_starts_what_waits_for_it_once(tmp_path: Path, engine: str) -> None:
+    source = {**WAITS, "name": "source", "nodes": STARTS["nodes"], "output": "${{ input }}"}
+    trigger = {"id": "end", "type": "trigger.workflow", "params": {"workflows": ["source"]}}
+    follower = {**STARTS, "triggers": [{**trigger, "input": "${{ trigger.output }}"}]}
+    server = start_server(tmp_path / "data")
+    try:
+        with client(server) as api:
+            for name, document in (("source", source), ("follower", follower)):
+                saved = api.post(f"/workflows?id={name}", json={**document, "settings": {"engine": engine}})
+                assert saved.status_code == 201
+        for kill in range(KILLS + 2):
+            with client(server) as api:
+                for i in range(kill * 20, kill * 20 + 20):
+                    api.post("/executions", json={"workflow_id": "source", "input": i})
+            if kill <= KILLS:
+                server.kill()  # some have ended, some have been followed, some are under way
+                server = start_server(tmp_path / "data")
+        with client(server) as api:
+            until(lambda: len(ended(api, "source")) == (KILLS + 2) * 20)
+            until(lambda: len(ended(api, "follower")) >= (KILLS + 2) * 20)
+            assert Counter(one["trigger"]["key"] for one in ended(api, "follower")) == {
+                one["id"]: 1 for one in ended(api, "source")
+            }
     finally:
         server.kill()

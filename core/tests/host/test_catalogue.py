@@ -56,6 +56,7 @@ def test_trigger_types_and_plugins(host: Host) -> None:
     assert [one["type_id"] for one in host.client.get("/trigger-types").json()["data"]] == [
         "test.bell",
         "trigger.event",
+        "trigger.workflow",
     ]
     plugins = {one["name"]: one for one in host.client.get("/plugins").json()["data"]}
     assert plugins["aicflow-engine"]["node_types"] == ["wait", "workflow.call", "map", "repeat", "group"]

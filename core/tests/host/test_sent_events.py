@@ -97,6 +97,22 @@ def test_what_does_not_fit_the_workflow_is_kept_as_a_delivery(host: Host) -> Non
     assert (delivery["execution_id"], "text" in delivery["error"]) == (None, True)
 
 
+def test_a_filter_that_fails_is_seen(host: Host) -> None:
+    workflow = host.save(on_event(name="odd", filter="trigger.data.left < 3"))
+    other = host.save(on_event(name="odd", filter="trigger.data"))
+    send(host, name="odd", data="no object", id="odd-1")
+    for id, said in ((workflow["id"], "could not be evaluated"), (other["id"], "neither true nor false")):
+        path = f"/triggers/{id}:on/deliveries"
+        host.until(lambda path=path: host.client.get(path).json()["data"])
+        [delivery] = host.client.get(path).json()["data"]
+        assert said in delivery["error"]
+        assert (delivery["key"], delivery["execution_id"]) == ("odd-1", None)
+        assert started(host, id) == []
+    with host.bare(authorization=f"Bearer {host.key}") as client:
+        figures = client.get(host.url + "/metrics").text
+    assert 'aicflow_trigger_failures_total{trigger_type="trigger.event"}' in figures
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [

@@ -36,6 +36,10 @@ class Environment:
     wake: Callable[[], None]
     seal: Seal
     files: Files | None = None
+    announces: Callable[[str], bool] = lambda workflow_id: False
+    """Whether the ends of this workflow's executions are to be announced."""
+    announced: Callable[[], None] = lambda: None
+    """Called when one was."""
     chance: random.Random = field(default_factory=random.Random)
 
     def hint(self, kind: str, execution_id: str = "") -> None:

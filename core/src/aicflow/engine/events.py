@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
-from aicflow_language.expr import EvaluationError, ExpressionError, compile_expression
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from aicflow.kernel.issues import Issue
-from aicflow.kernel.node import Output, Params
-from aicflow.kernel.trigger import Binding, Overlap, Trigger
+from aicflow.engine.listening import ListeningParams, ListeningTrigger
+from aicflow.kernel.node import Output
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
 _MOST_KEY: Final = 512
@@ -61,65 +59,23 @@ class ReceivedEvent(Output):
 EVENT_SCHEMA: Final = ReceivedEvent.model_json_schema(mode="serialization")
 
 
-class EventParams(Params):
+class EventParams(ListeningParams):
     """Which events start the workflow. `filter` is an expression over the event as `trigger`, without `${{ }}`."""
 
     name: EventName
     key: EventKey = Field(default=None, description="Only events with this key")
-    filter: str | None = Field(
-        default=None, max_length=4_096, description="Only events for which it is true, such as trigger.data.total > 100"
-    )
-    overlap: Literal["allow", "skip", "queue", "cancel_other"] = Field(
-        default="allow", description="What an event does while an execution that the trigger started has not ended"
-    )
 
 
-class EventTrigger(Trigger[EventParams, ReceivedEvent]):
+class EventTrigger(ListeningTrigger[EventParams, ReceivedEvent]):
     """Start executions by events that are sent with `POST /api/v1/events`.
 
-    Each event starts each workflow once, over restarts and any number of hosts. A filter that is not true or cannot
-    be evaluated for an event starts nothing.
+    Each event starts each workflow once, over restarts and any number of hosts. A filter that is not true for an event
+    starts nothing; one that cannot be evaluated is kept as a delivery with the error.
     """
 
     type_id = "trigger.event"
     title = "Event"
 
-    def __init__(self) -> None:
-        self._params: dict[str, EventParams] = {}
-
-    async def activate(self, binding: Binding, params: EventParams) -> None:
-        """Look out for its events."""
-        self._params[binding.id] = params
-
-    async def deactivate(self, binding: Binding) -> None:
-        """Look out no more."""
-        self._params.pop(binding.id, None)
-
-    def wanted(self, binding: Binding, event: Mapping[str, Any]) -> Overlap | None:
-        """The overlap rule to fire by, if the event is one that the binding looks out for."""
-        params = self._params.get(binding.id)
-        if params is None or binding.paused or event["name"] != params.name or params.key not in (None, event["key"]):
-            return None
-        if params.filter is not None:
-            try:
-                if compile_expression(params.filter).evaluate({"trigger": event}) is not True:
-                    return None
-            except EvaluationError:
-                return None
-        return params.overlap
-
-    @classmethod
-    def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
-        """A filter that is not an expression over `trigger`."""
-        text = params.get("filter")
-        if not isinstance(text, str):
-            return ()
-        try:
-            roots = {reference.root for reference in compile_expression(text).references}
-        except ExpressionError as error:
-            return [Issue(error.code, "error", "/filter", str(error))]
-        unknown = sorted(roots - {"trigger"})
-        if unknown:
-            say = f"A filter sees the event as trigger, and nothing else: {', '.join(unknown)}."
-            return [Issue("ref.unknown-name", "error", "/filter", say)]
-        return ()
+    def looks_for(self, params: EventParams, payload: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+        """By name, and by key where one is named."""
+        return bool(payload["name"] == params.name and params.key in (None, payload["key"]))

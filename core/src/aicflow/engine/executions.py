@@ -98,6 +98,11 @@ class Executions(Starter):
         children = Children(env, start=self.start, cancel=self.cancel, deliver=self.deliver)
         super().__init__(env, plans, Worker(env, plans, children))
 
+    def announce(self, wanted: Callable[[str], bool], announced: Callable[[], None]) -> None:
+        """From now on, mark the ends of executions of the workflows that are wanted: `ExecutionStore.announced` lists
+        them. `announced` is called after each."""
+        self._env.announces, self._env.announced = wanted, announced
+
     async def open(self) -> None:
         """Begin to run what was accepted. Raises NotFound when the default engine is unknown."""
         self.engine(self.options.engine)

@@ -53,10 +53,11 @@ def aicflow_nodes() -> Sequence[NodeType]:
 
 @hookimpl
 def aicflow_triggers() -> Sequence[TriggerType]:
-    """The trigger that events from outside fire."""
+    """The triggers that events from outside, and ends of executions, fire."""
     from aicflow.engine.events import EventTrigger
+    from aicflow.engine.listening import WorkflowTrigger
 
-    return [EventTrigger]
+    return [EventTrigger, WorkflowTrigger]
 
 
 @hookimpl

@@ -103,10 +103,17 @@ class Starter:
         version: int | None = None,
         idempotency: Idempotency | None = None,
         traceparent: str | None = None,
+        depth: int | None = None,
     ) -> Started:
         """Accept an execution for a trigger: its payload, mapped by the trigger's `input`, is the input. A `version`
-        that is named runs though the workflow is disabled. Raises as `start` does; NotFound when the version has no
-        such trigger."""
+        that is named runs though the workflow is disabled. `depth` is how many executions started each other before
+        it. Raises as `start` does; NotFound when the version has no such trigger, Conflict (`too-deep`)."""
+        if depth is not None and depth >= self._env.options.max_depth:
+            raise Conflict(
+                f"Workflows start each other {depth} deep, which is the limit of this server.",
+                code="too-deep",
+                hint="Do they start each other in a circle? The setting AICFLOW_MAX_CALL_DEPTH is the limit.",
+            )
         plan = await self._plan(workflow_id, version, draft=version is not None)
         entry = next((entry for entry in plan.document.triggers if entry.id == trigger_id), None)
         if entry is None:
@@ -122,6 +129,7 @@ class Starter:
             key=fire.key,
             scheduled_for=fire.scheduled_for,
             payload=payload,
+            depth=depth,
             traceparent=valid_traceparent(traceparent),
         )
         when_full = _WHEN_FULL.get(overlap)

@@ -1,17 +1,21 @@
-"""Firing the triggers `trigger.event` for events that are stored: each event starts each workflow once."""
+"""Firing triggers for what the store keeps: events from outside (`trigger.event`) and ends of executions
+(`trigger.workflow`). Each starts each workflow once."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from aicflow.engine.events import EventTrigger
+from aicflow.engine.listening import FilterFailed, ListeningTrigger, WorkflowTrigger
 from aicflow.host.triggers import TriggerService
-from aicflow.kernel.errors import AICFlowError, StoreUnavailable
+from aicflow.host.views import execution_view
+from aicflow.kernel.errors import AICFlowError, NotFound, StoreUnavailable
+from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.values import loads
 from aicflow.store.rows import event_answer
 
@@ -20,9 +24,10 @@ _LOOK_EVERY: Final = 2.0
 _AT_ONCE: Final = 200
 
 
-class EventDispatcher:
-    """Fires for every event that nobody has fired for yet: those that are sent here, at once; those that a host left
-    behind that went away, soon. Fires have the event's id as their key, so that none counts twice."""
+class Dispatcher:
+    """Fires for every event and every announced end that nobody has fired for yet: those of this host at once, those
+    that a host left behind that went away, soon. Fires have the id of the event or execution as their key, so that
+    none counts twice."""
 
     def __init__(self, store: Store, triggers: TriggerService) -> None:
         self._store = store
@@ -42,8 +47,18 @@ class EventDispatcher:
             self._task = None
 
     def wake(self) -> None:
-        """An event was sent."""
+        """An event was sent, or an end announced."""
         self._sent.set()
+
+    def may_want(self, workflow_id: str) -> bool:
+        """Whether a trigger may fire for the end of an execution of this workflow; also while that is not known."""
+        if self._task is None:
+            return True  # triggers become active after executions go on
+        found = [active for active in self._triggers.all() if active.binding.type_id == WorkflowTrigger.type_id]
+        return any(
+            active.passing or (isinstance(active.instance, WorkflowTrigger) and active.instance.may_want(workflow_id))
+            for active in found
+        )
 
     async def _run(self) -> None:
         while True:
@@ -60,31 +75,77 @@ class EventDispatcher:
             self._sent.clear()
 
     async def _fire_pending(self) -> bool:
-        """Fire for the oldest events; whether there may be more to do at once."""
-        events = await self._store.sent.pending(limit=_AT_ONCE)
-        done = [event.id for event in events if await self._fire(event)]
+        """Fire for the oldest events and ends; whether there may be more to do at once."""
+        store = self._store
+        events = await store.sent.pending(limit=_AT_ONCE)
+        done = [one.id for one in events if await self._fire(EventTrigger, one.id, loads(event_answer(one)))]
         if done:
-            await self._store.sent.done(done)
-        return len(done) == _AT_ONCE
+            await store.sent.done(done)
+        ends = await store.executions.announced(limit=_AT_ONCE)
+        told = [one for one in ends if await self._fire_end(one)]
+        if told:
+            await store.executions.told(told)
+        return _AT_ONCE in (len(done), len(told))
 
-    async def _fire(self, event: SentEvent) -> bool:
-        """Fire what looks out for the event; false when something cannot do so now, and will soon."""
+    async def _fire_end(self, execution_id: str) -> bool:
+        if not any(active.binding.type_id == WorkflowTrigger.type_id for active in self._triggers.all()):
+            return True
+        try:
+            execution = await self._store.executions.get(execution_id)
+        except NotFound:
+            return True
+        try:
+            labels = (await self._store.workflows.get(execution.workflow_id)).labels
+        except NotFound:
+            labels = {}
+        return await self._fire(
+            WorkflowTrigger,
+            execution.id,
+            _ended(execution),
+            labels=labels,
+            source=execution.workflow_id,
+            depth=(execution.trigger.depth or 0) + 1,
+            traceparent=execution.trigger.traceparent,
+        )
+
+    async def _fire(
+        self,
+        cls: type[ListeningTrigger[Any, Any]],
+        key: str,
+        payload: Mapping[str, Any],
+        *,
+        labels: Mapping[str, str] | None = None,
+        source: str | None = None,
+        **how: Any,
+    ) -> bool:
+        """Fire what looks out for it; false when something cannot do so now, and will soon."""
         complete = True
-        payload = loads(event_answer(event))
         for active in self._triggers.all():
-            if active.binding.type_id != EventTrigger.type_id:
+            if active.binding.type_id != cls.type_id or active.binding.workflow_id == source:
                 continue
             complete = complete and not active.passing
             instance = active.instance
-            if not active.live or not isinstance(instance, EventTrigger):
-                continue
-            overlap = instance.wanted(active.binding, payload)
-            if overlap is None:
+            if not active.live or not isinstance(instance, cls):
                 continue
             try:
-                await self._triggers.runtime.fire(active.binding, payload, key=event.id, overlap=overlap)
+                overlap = instance.wanted(active.binding, payload, labels or {})
+                if overlap is not None:
+                    await self._triggers.runtime.fire(active.binding, payload, key=key, overlap=overlap, **how)
             except StoreUnavailable:
                 raise
             except AICFlowError as error:  # kept as a delivery with the reason
-                _log.warning("Event %s started nothing by trigger %s: %s", event.id, active.binding.id, error.message)
+                if isinstance(error, FilterFailed):
+                    await self._triggers.runtime.refuse(active.binding, payload, key, error)
+                _log.warning("%s started nothing by trigger %s: %s", key, active.binding.id, error.message)
         return complete
+
+
+def _ended(execution: Execution) -> dict[str, Any]:
+    """The payload of `trigger.workflow`. Without the input: where that is a payload itself, as in a chain of workflows,
+    each would hold all before it twice."""
+    shown = execution_view(execution)
+    return {
+        "execution_id": execution.id,
+        **{name: shown.get(name) for name in ("workflow_id", "version", "status", "output", "error")},
+        "finished_at": shown["finished_at"],
+    }

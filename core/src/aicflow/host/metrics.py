@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -28,9 +28,9 @@ class Metrics:
         )
         self.loop_lag = lag.observe
 
-    def watch(self, executions: Executions, watchdog: LoopWatchdog) -> None:
+    def watch(self, executions: Executions, watchdog: LoopWatchdog, trigger_failures: Mapping[str, int]) -> None:
         """Show the figures of these too."""
-        self._registry.register(_Runtime(executions, watchdog))
+        self._registry.register(_Runtime(executions, watchdog, trigger_failures))
 
     def text(self) -> bytes:
         """The figures in Prometheus' text format."""
@@ -40,9 +40,10 @@ class Metrics:
 class _Runtime(Collector):
     """Read when somebody asks, so that it costs nothing otherwise."""
 
-    def __init__(self, executions: Executions, watchdog: LoopWatchdog) -> None:
+    def __init__(self, executions: Executions, watchdog: LoopWatchdog, trigger_failures: Mapping[str, int]) -> None:
         self._executions = executions
         self._watchdog = watchdog
+        self._trigger_failures = trigger_failures
 
     def collect(self) -> Iterator[Metric]:
         worker = self._executions.worker
@@ -53,6 +54,14 @@ class _Runtime(Collector):
         for node_type, count in self._watchdog.blocked.items():
             blocked.add_metric([node_type or "(none)"], count)
         yield blocked
+        failures = CounterMetricFamily(
+            "aicflow_trigger_failures",
+            "Times that a trigger fired and an error kept it from starting an execution",
+            labels=["trigger_type"],
+        )
+        for trigger_type, count in self._trigger_failures.items():
+            failures.add_metric([trigger_type], count)
+        yield failures
         yield CounterMetricFamily(
             "aicflow_engine_faults", "Times that the engine failed outside a node", worker.fault_count
         )

@@ -16,7 +16,7 @@ from aicflow.engine.worker.watchdog import LoopWatchdog
 from aicflow.host.audit import SYSTEM, Auditor, audit_key
 from aicflow.host.callers import Callers
 from aicflow.host.datadir import DataDir, write_private
-from aicflow.host.event_triggers import EventDispatcher
+from aicflow.host.event_triggers import Dispatcher
 from aicflow.host.fitting import check_limits
 from aicflow.host.housekeeping import Housekeeper
 from aicflow.host.issuers import read_issuers
@@ -112,7 +112,8 @@ class HostRuntime:
             self.executions, store, self.secrets, self.clock, settings.max_body_bytes, self.auditor
         )
         self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime, self.secrets)
-        self.events = EventDispatcher(store, self.trigger_service)
+        self.events = Dispatcher(store, self.trigger_service)
+        self.executions.announce(self.events.may_want, self.events.wake)
         limits = Limits(depth=settings.max_document_depth, nodes=settings.max_document_nodes)
         self.workflows = WorkflowService(
             store,
@@ -128,7 +129,7 @@ class HostRuntime:
         self.callers = Callers(store.keys, self.keys, tokens, self.clock)
         self.metrics = Metrics()
         self.watchdog = LoopWatchdog(lag=self.metrics.loop_lag)
-        self.metrics.watch(self.executions, self.watchdog)
+        self.metrics.watch(self.executions, self.watchdog, self.trigger_runtime.failures)
         self.closing = asyncio.Event()
         self.configuring = asyncio.Lock()
         self.new_admin_key: str | None = None

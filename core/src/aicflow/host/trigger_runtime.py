@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterable, Sequence
 from typing import Any, Final
 
@@ -41,6 +42,8 @@ class HostTriggerRuntime:
         self._executions = executions
         self._store = store
         self._secrets = secrets
+        self.failures: Counter[str] = Counter()
+        """By trigger type: how often a fire started nothing because of an error."""
 
     async def fire(
         self,
@@ -53,8 +56,9 @@ class HostTriggerRuntime:
         version: int | None = None,
         idempotency: Idempotency | None = None,
         traceparent: str | None = None,
+        depth: int | None = None,
     ) -> Fired:
-        """As `TriggerRuntime.fire`. Raises also KeyUsed."""
+        """As `TriggerRuntime.fire`; `depth` is how many executions started each other before. Raises also KeyUsed."""
         now = self.clock.now()
         encoded = dumps(payload)
         fire = Fire(
@@ -76,6 +80,7 @@ class HostTriggerRuntime:
                     version=version,
                     idempotency=idempotency,
                     traceparent=traceparent,
+                    depth=depth,
                 )
                 if not started.duplicate:
                     told(started.execution_id)
@@ -86,13 +91,18 @@ class HostTriggerRuntime:
                 return Fired(None, skipped=True)
             if idempotency is not None and (used := await self._used(idempotency)) is not None:
                 raise used from None
-            assert fire.delivery_id is not None
-            kept = Delivery(fire.delivery_id, binding.id, now, key, loads(encoded), error=error.message)
-            await self._store.triggers.keep_delivery(kept)
+            await self.refuse(binding, loads(encoded), key, error)
             raise
         if started.duplicate and idempotency is not None and (used := await self._used(idempotency)) is not None:
             raise used
         return Fired(started.execution_id, started.duplicate)
+
+    async def refuse(self, binding: Binding, payload: Any, key: str | None, error: AICFlowError) -> None:
+        """Keep a delivery that starts nothing, with the reason."""
+        self.failures[binding.type_id] += 1
+        now = self.clock.now()
+        kept = Delivery(new_id("dl", now), binding.id, now, key, payload, error=error.message)
+        await self._store.triggers.keep_delivery(kept)
 
     async def _used(self, idempotency: Idempotency) -> KeyUsed | None:
         return await self._store.idempotency.find(idempotency.scope, idempotency.key)

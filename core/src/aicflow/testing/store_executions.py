@@ -145,6 +145,23 @@ class ExecutionCases:
             await store.executions.append("ex_1", 1, batch(first_seq, "step.log"))
         assert (await store.executions.get("ex_1")).last_seq == 1
 
+    async def test_ends_are_announced_until_they_are_told(self, store: Store) -> None:
+        executions = store.executions
+        for i, announce in enumerate((True, False, True)):
+            await start(executions, f"ex_{i}")
+            done = Projection("succeeded", finished_at=NOW + 9 - i, announce=announce)
+            for _ in range(2):
+                await executions.append(f"ex_{i}", 1, batch(2, "execution.succeeded"), done)
+        assert list(await executions.announced(limit=9)) == ["ex_2", "ex_0"]
+        assert list(await executions.announced(limit=1)) == ["ex_2"]
+        await executions.told(["ex_2", "ex_1", "ex_none"])
+        assert list(await executions.announced(limit=9)) == ["ex_0"]
+        await start(executions, "ex_3")
+        stale = Projection("failed", finished_at=NOW + 1, announce=True)
+        with pytest.raises(StaleClaim):
+            await executions.append("ex_3", 2, batch(2, "execution.failed"), stale)
+        assert list(await executions.announced(limit=9)) == ["ex_0"]
+
     async def test_nothing_follows_the_end(self, store: Store) -> None:
         await start(store.executions, "ex_1")
         await end(store.executions, "ex_1", status="failed")

@@ -424,9 +424,12 @@ class ExecutionRun:
         for left in self._bodies.left():
             self.log.add("step.cancelled", left.node_id, left.attempt)
         self.log.add(f"execution.{status}", data=data)
+        announce = self.env.announces(execution.workflow_id)
         appended = await self.log.flush(
-            Projection(status, started_at=execution.started_at, finished_at=finished, output=output, error=error)
+            Projection(status, execution.started_at, finished, output=output, error=error, announce=announce)
         )
+        if announce:
+            self.env.announced()
         execution.status, execution.finished_at, execution.last_seq = status, finished, self.log.last_seq
         if appended is not None and appended.admitted:
             self.env.wake()

@@ -233,6 +233,7 @@ class Worker:
             if on_failure is not None and not cancelled and execution.trigger.kind != "failure":
                 await self._children.start_on_failure(execution, on_failure, report)
         log.add("execution.cancelled" if cancelled else "execution.failed", data={} if cancelled else {"error": report})
+        announce = self._env.announces(execution.workflow_id)
         try:
             await log.flush(
                 Projection(
@@ -240,12 +241,15 @@ class Worker:
                     started_at=execution.started_at or now,
                     finished_at=now,
                     error=None if cancelled else dumps(report),
+                    announce=announce,
                 )
             )
         except StaleClaim:
             return
         finally:
             log.close()
+        if announce:
+            self._env.announced()
         self._faults.pop(execution.id, None)
         execution.status = "cancelled" if cancelled else "failed"
         self._children.ended(execution)

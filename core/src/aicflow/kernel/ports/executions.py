@@ -33,6 +33,8 @@ class Projection:
     output: bytes | None = None
     error: bytes | None = None
     wake_at: float | None = None
+    announce: bool = False
+    """Whether `announced` is to return the execution, which has ended, until `told` is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +341,12 @@ class ExecutionStore(Protocol):
         """Items of a map that have ended, with index > `after`, in order; with `succeeded` only those that did, or did
         not."""
         ...
+
+    async def announced(self, *, limit: int) -> Sequence[str]:
+        """Ids of executions whose end was to be announced and that `told` was not called for, by when they ended."""
+        ...
+
+    async def told(self, execution_ids: Sequence[str]) -> None: ...
 
     async def slot_holders(self, key: str) -> Sequence[str]:
         """Ids of the executions that hold a slot of this key, oldest first."""

@@ -166,28 +166,32 @@ class Scope(Sources):
     def own_output(self, index: int) -> SchemaView | None:
         """What the node's type says of its output, or its body, or the param that becomes its output."""
         if not self.infers(index):
-            own = super().own_output(index)
-            return own if own is None or self.subject.callees is None else self._with_called(index, own)
+            own, node = super().own_output(index), self.subject.nodes[index]
+            return own if own is None or node is None else self._with_called(node.type_params, own)
         if index not in self._inferred:
             self._inferred[index] = self._inferred_output(index)
         return self._inferred[index]
 
-    def _with_called(self, index: int, own: SchemaView) -> SchemaView:
-        """The output in which a field that is the output of a workflow has its type."""
-        node, callees = self.subject.nodes[index], self.subject.callees
+    def payload(self, index: int) -> SchemaView:
+        """The payload of one trigger, with the types of workflows that it names."""
+        found, trigger = super().payload(index), self.subject.triggers[index]
+        return found if found is ANYTHING or trigger is None else self._with_called(trigger.params, found)
+
+    def _with_called(self, params: Mapping[str, Any], own: SchemaView) -> SchemaView:
+        """The output or payload in which a field that is the output of workflows has their types."""
+        callees = self.subject.callees
         fields = own.schema.get("properties") if isinstance(own.schema, dict) else None
-        if node is None or callees is None or not isinstance(fields, dict):
+        if callees is None or not isinstance(fields, dict):
             return own
         for name, field in fields.items():
             mark: Any = field.get("x-aicflow", {}) if isinstance(field, dict) else {}
-            beside = mark.get("output_of")
-            workflow = node.type_params.get(beside) if isinstance(beside, str) else None
-            contract = callees.contract(workflow) if isinstance(workflow, str) else None
-            if contract is None or contract.output is ANYTHING:
-                continue
-            known = {key: access(own, key).view for key in fields}
-            known[name] = merged([contract.output, NULL]) if mark.get("nullable") else contract.output
-            return object_with(known)
+            named = params.get(mark["output_of"]) if "output_of" in mark else None
+            ids = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+            contracts = [callees.contract(one) if isinstance(one, str) else None for one in ids]
+            views = [ANYTHING if one is None else one.output for one in contracts]
+            type_ = merged([*views, NULL] if mark.get("nullable") else views) if views else ANYTHING
+            if type_ is not ANYTHING:
+                return object_with({**{key: access(own, key).view for key in fields}, name: type_})
         return own
 
     def _inferred_output(self, index: int) -> SchemaView | None:

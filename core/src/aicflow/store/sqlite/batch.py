@@ -473,6 +473,7 @@ def _append_rows(i: int, op: Append) -> list[_Row]:
             started_at=micros(projection.started_at),
             finished_at=micros(projection.finished_at),
             wake_at=micros(projection.wake_at),
+            call=1 if projection.announce else None,
             output=None if outputs is not op.outputs else projection.output,
             error=projection.error,
         )

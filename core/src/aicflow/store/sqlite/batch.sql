@@ -36,7 +36,7 @@ END;
 CREATE TEMP TRIGGER batch_settle INSTEAD OF INSERT ON batch WHEN NEW.kind = 3 BEGIN
   UPDATE executions SET
       last_seq = NEW.last_seq, status = NEW.status, started_at = coalesce(NEW.started_at, started_at),
-      finished_at = NEW.finished_at, output = NEW.output, error = NEW.error, wake_at = NEW.wake_at, worker = NULL,
+      finished_at = NEW.finished_at, output = NEW.output, error = NEW.error, wake_at = NEW.wake_at, announce = NEW.call, worker = NULL,
       due_at = CASE
         WHEN NEW.finished_at IS NOT NULL THEN NULL
         WHEN cancel_requested OR EXISTS (SELECT 1 FROM answers WHERE execution_id = NEW.id) THEN -1

@@ -224,6 +224,14 @@ class SQLiteExecutions(Part):
             for i, done, key, output, error, masked in connection.execute(_ITEMS, values).fetchall()
         ]
 
+    async def announced(self, *, limit: int) -> Sequence[str]:
+        sql = "SELECT id FROM executions WHERE announce ORDER BY finished_at, id LIMIT ?"
+        return [id for (id,) in await self.rows(sql, limit)]
+
+    async def told(self, execution_ids: Sequence[str]) -> None:
+        sql = "UPDATE executions SET announce = NULL WHERE id IN (SELECT value FROM json_each(?))"
+        await self.write(sql, dumps(execution_ids).decode())
+
     async def slot_holders(self, key: str) -> list[str]:
         return [id for (id,) in await self.rows(_HOLDERS, key)]
 

@@ -60,6 +60,7 @@ class ExecutionRow:
     error: bytes | None = None
     wake_at: float | None = None
     cancel_requested: bool = False
+    announce: bool = False
     answers: dict[tuple[str, int], StoredAnswer] = field(default_factory=dict)
     items: dict[str, dict[int, ItemResult]] = field(default_factory=dict)
     subscriptions: dict[tuple[str, int], Subscription] = field(default_factory=dict)
@@ -239,7 +240,7 @@ class TableExecutions(Part):
     def _settle(self, row: ExecutionRow, projection: Projection) -> tuple[str, ...]:
         row.status, row.worker = projection.status, None
         row.finished_at, row.wake_at = projection.finished_at, projection.wake_at
-        row.output, row.error = projection.output, projection.error
+        row.output, row.error, row.announce = projection.output, projection.error, projection.announce
         if row.status not in TERMINAL_STATUSES:
             row.due_at = AT_ONCE if row.cancel_requested or row.answers else row.wake_at
             return ()
@@ -396,6 +397,17 @@ class TableExecutions(Part):
         ended = row.items.get(step_id, {}) if row else {}
         fitting = (ended[i] for i in sorted(ended) if i > after and succeeded in (None, ended[i].succeeded))
         return list(islice(fitting, limit))
+
+    async def announced(self, *, limit: int) -> list[str]:
+        rows = sorted((row for row in self.rows.values() if row.announce), key=lambda row: row.finished_at or 0)
+        return [row.new.id for row in rows[:limit]]
+
+    @writes
+    async def told(self, execution_ids: Sequence[str]) -> None:
+        for execution_id in execution_ids:
+            if (row := self.rows.get(execution_id)) is not None:
+                row.announce = False
+                self.rows[execution_id] = row
 
     async def slot_holders(self, key: str) -> list[str]:
         return [*self._limiter.holders(key)]
