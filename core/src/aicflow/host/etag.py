@@ -12,8 +12,13 @@ from starlette.responses import Response
 
 from aicflow.host.problems import Problem, request_invalid
 from aicflow.kernel.ports.tables import WorkflowRecord
+from aicflow.kernel.values import dumps
 
 _TAG: Final = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|\Z)')
+
+
+TAGS: Final = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'}
+"""The schema of a header with entity tags."""
 
 
 def etag_of(record: WorkflowRecord) -> str:
@@ -43,6 +48,34 @@ def expected_version(request: Request, etag: str | None, version: int) -> int | 
             hint="Read it again, apply the change to what is there now, and send its new ETag.",
         )
     return version
+
+
+def etag_of_value(value: Any) -> str:
+    """The tag of what has no version: of what it is."""
+    return f'"{_digest(dumps(value))}"'
+
+
+def check_match(request: Request, etag: str) -> None:
+    """Raises Problem (`revision-mismatch`) when `If-Match` names something else than what is there."""
+    header = request.headers.get("if-match", "*").strip()
+    if header != "*" and etag not in _tags(header, "if-match"):
+        raise Problem(
+            "revision-mismatch",
+            "It has changed since it was read.",
+            hint="Read it again, apply the change to what is there now, and send its new ETag.",
+        )
+
+
+IF_MATCH: Final[dict[str, Any]] = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": TAGS,
+    "description": "Only if it has this ETag",
+}
+ETAG_HEADER: Final[dict[str, Any]] = {
+    "ETag": {"schema": {"type": "string"}, "description": "What it is now, for If-Match"}
+}
 
 
 def expected_revision(header: str | None, record: WorkflowRecord, *, required: bool) -> int | None:
@@ -79,8 +112,6 @@ def is_unchanged(header: str | None, etag: str) -> bool:
 
 
 _RANGE: Final = re.compile(r"bytes[ \t]*=[ \t]*(\d{0,18})-(\d{0,18})[ \t]*\Z", re.IGNORECASE | re.ASCII)
-TAGS: Final = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'}
-"""The schema of a header with entity tags."""
 _HASHED_ON_THE_LOOP: Final = 256 * 1024
 BYTES_HEADERS: Final[dict[str, Any]] = {
     "ETag": {"schema": {"type": "string"}},

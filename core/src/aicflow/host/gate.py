@@ -19,6 +19,7 @@ from aicflow.host.addresses import ADDRESS, Proxies, counted
 from aicflow.host.audit import Auditor, Begun
 from aicflow.host.callers import Callers
 from aicflow.host.keys import Caller
+from aicflow.host.logs import CURRENT
 from aicflow.host.problems import Problem, problem_from
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
@@ -49,6 +50,7 @@ _SECURITY: Final = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 _POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_HTTPS_ONLY: Final = (b"strict-transport-security", b"max-age=31536000")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 
@@ -90,10 +92,14 @@ class Gate:
         headers = _Headers(scope["headers"])
         request_id = headers.request_id or f"{self._prefix}{next(self._numbers):x}"
         scope[REQUEST_ID] = request_id
+        CURRENT.set(request_id)  # for the log; each request is a task of its own
         client = scope.get("client")
         scope[ADDRESS] = address = self._proxies.client(client[0] if client else None, headers.forwarded)
         scope[LIMITER] = limiter = RequestLimiter(self._rates, counted(address), self._wrong_rate)
-        response = _ResponseHeaders(send, request_id, limiter)
+        secure = scope.get("scheme") in ("https", "wss") or (
+            headers.forwarded_https and client is not None and client[0] in self._proxies
+        )
+        response = _ResponseHeaders(send, request_id, limiter, secure=secure)
         limit, setting = self._limit, "MAX_BODY_BYTES"
         if scope["path"] == FILES:
             limit, setting = self._file_limit, "MAX_FILE_BYTES"
@@ -224,7 +230,17 @@ def caller_of(scope: MutableMapping[str, Any]) -> Caller:
 class _Headers:
     """The few headers that the gate reads, in one pass."""
 
-    __slots__ = ("content_length", "expects", "forwarded", "host", "key", "origin", "request_id", "ticket")
+    __slots__ = (
+        "content_length",
+        "expects",
+        "forwarded",
+        "forwarded_https",
+        "host",
+        "key",
+        "origin",
+        "request_id",
+        "ticket",
+    )
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
         self.key: str | None = None
@@ -233,6 +249,7 @@ class _Headers:
         self.content_length = 0
         self.expects = False
         self.forwarded = ""
+        self.forwarded_https = False
         self.origin: str | None = None
         self.host = ""
         for name, value in raw:
@@ -254,6 +271,8 @@ class _Headers:
                 self.content_length = int(value) if value.isdigit() and len(value) < 20 else 0
             elif name == b"x-forwarded-for":
                 self.forwarded += ("," if self.forwarded else "") + value.decode("latin-1")
+            elif name == b"x-forwarded-proto":
+                self.forwarded_https = value.strip().lower() == b"https"
             elif name == b"expect":
                 self.expects = True
             elif name == b"origin":
@@ -328,10 +347,11 @@ class RequestLimiter:
 class _ResponseHeaders:
     """Adds the headers that every response carries."""
 
-    __slots__ = ("_limiter", "_request_id", "_send", "headers", "started", "status")
+    __slots__ = ("_limiter", "_request_id", "_secure", "_send", "headers", "started", "status")
 
-    def __init__(self, send: Send, request_id: str, limiter: RequestLimiter) -> None:
+    def __init__(self, send: Send, request_id: str, limiter: RequestLimiter, *, secure: bool) -> None:
         self._send = send
+        self._secure = secure
         self._limiter = limiter
         self._request_id = request_id.encode()
         self.started = False
@@ -347,6 +367,8 @@ class _ResponseHeaders:
             headers.append((b"x-request-id", self._request_id))
             headers += [pair for pair in _SECURITY if pair[0] not in names]
             headers += [pair for pair in (_POLICY, _NO_STORE) if pair[0] not in names]
+            if self._secure and _HTTPS_ONLY[0] not in names:
+                headers.append(_HTTPS_ONLY)
             await self._limiter.settle()
             if self._limiter.left and b"ratelimit" not in names:
                 headers += headers_of(self._limiter.left)

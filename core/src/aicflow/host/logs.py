@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from contextvars import ContextVar
 from importlib.metadata import entry_points
 from typing import Final
 
@@ -12,6 +13,10 @@ from aicflow.engine.masking import Mask
 
 # what moves the cursor, ends a line for some reader, or turns the direction of writing
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+CURRENT: Final[ContextVar[str]] = ContextVar("aicflow_request", default="")
+"""The id of the request that is being answered, or that began what goes on now."""
 
 
 class LogFormatter(logging.Formatter):
@@ -23,6 +28,8 @@ class LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record.message = record.getMessage()
+        if (request_id := CURRENT.get()) and request_id not in record.message:
+            record.message += f" [{request_id}]"
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
         message = self.mask.text(self.formatMessage(record))

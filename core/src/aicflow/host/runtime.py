@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import blake2b
@@ -131,6 +132,8 @@ class HostRuntime:
         self.watchdog = LoopWatchdog(lag=self.metrics.loop_lag)
         self.metrics.watch(self.executions, self.watchdog, self.trigger_runtime.failures)
         self.closing = asyncio.Event()
+        self.open_streams: Counter[str] = Counter()
+        """How many each key holds open, by the key's id."""
         self.configuring = asyncio.Lock()
         self.new_admin_key: str | None = None
 

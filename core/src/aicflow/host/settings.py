@@ -73,6 +73,9 @@ class Settings(BaseSettings):
         description="Wrong API keys of one client address; then its requests are refused unless their key is known. "
         "For each webhook as many wrong signatures",
     )
+    max_streams_per_key: int = Field(
+        default=200, ge=1, description="Streams of events that one API key holds open at once"
+    )
     secrets_lifetime: float = Field(
         default=60.0, ge=0, le=86_400, description="Seconds for which the value of a secret is kept"
     )

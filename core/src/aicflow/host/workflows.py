@@ -149,12 +149,16 @@ class WorkflowService:
         )
 
     async def restore(
-        self, workflow_id: str, version: int, within: WorkflowLimit | None = None
+        self,
+        workflow_id: str,
+        version: int,
+        expected_revision: int | None = None,
+        within: WorkflowLimit | None = None,
     ) -> tuple[WorkflowRecord, list[Issue]]:
         """Make an old version's document the newest version. It must be valid today. Raises as `replace`."""
         await self._store.workflows.get(workflow_id)  # versions outlive their workflow, but cannot revive it
         old = await self._store.workflows.version(workflow_id, version)
-        return await self.replace(workflow_id, old.document, None, within)
+        return await self.replace(workflow_id, old.document, expected_revision, within)
 
     async def set_enabled(self, workflow_id: str, enabled: bool, expected_revision: int | None) -> WorkflowRecord:
         """Switch on or off. Raises NotFound, WorkflowInvalid (conflicting triggers), Conflict."""

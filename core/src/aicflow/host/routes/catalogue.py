@@ -11,12 +11,14 @@ from starlette.responses import Response
 
 from aicflow.host import requests
 from aicflow.host.bodies import json_body
+from aicflow.host.etag import ETAG_HEADER, IF_MATCH, check_match, etag_of_value
 from aicflow.host.pages import json_response, list_response
 from aicflow.host.problems import Problem
 from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, call, problems, router, runtime_of, scoped
 from aicflow.host.views import node_type_view, plugin_view, trigger_type_view
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.tables import NodeSetting
+from aicflow.kernel.registry import RegisteredNode, Registry
 from aicflow.kernel.values import dumps, pointer
 from aicflow.language.schema import SchemaValidator
 from aicflow.language.validation import document_schema
@@ -32,18 +34,30 @@ async def list_node_types(request: Request, query: Paging) -> Response:
     return list_response(registry.nodes(), _type_id, query, lambda node: node_type_view(node, registry))
 
 
-@routes.get("/node-types/{type_id}", summary="Show a node type", **call("read", "NodeType", 404, limited="open"))
+@routes.get(
+    "/node-types/{type_id}",
+    summary="Show a node type",
+    **call("read", "NodeType", 404, limited="open", more={200: {"headers": ETAG_HEADER}}),
+)
 async def get_node_type(request: Request, type_id: Id, query: NoQuery) -> Response:
-    """With its schemas, its documentation, and how it is configured."""
-    registry = runtime_of(request).registry
-    return json_response(node_type_view(registry.node(type_id), registry))
+    """With its schemas, its documentation, and how it is configured, which the ETag names."""
+    return _node_type(runtime_of(request).registry, type_id)
+
+
+def _node_type(registry: Registry, type_id: str) -> Response:
+    node = registry.node(type_id)
+    return json_response(node_type_view(node, registry), headers={"etag": _setting_tag(node)})
+
+
+def _setting_tag(node: RegisteredNode) -> str:
+    return etag_of_value([node.setting.enabled, node.setting.default_params])
 
 
 @routes.patch(
     "/node-types/{type_id}",
     summary="Configure a node type",
-    openapi_extra=body_of(requests.PatchNodeType),
-    **call("admin", "NodeType", 400, 404, 413, 415),
+    openapi_extra={**body_of(requests.PatchNodeType), "parameters": [IF_MATCH]},
+    **call("admin", "NodeType", 400, 404, 412, 413, 415, more={200: {"headers": ETAG_HEADER}}),
 )
 async def configure_node_type(request: Request, type_id: Id, query: NoQuery) -> Response:
     """Switch it off or on, or give it default params, which a node's own params override. Works at once."""
@@ -51,13 +65,14 @@ async def configure_node_type(request: Request, type_id: Id, query: NoQuery) -> 
     body = await json_body(request, runtime.settings, requests.PatchNodeType)
     async with runtime.configuring:  # two at once must not undo each other
         node = runtime.registry.node(type_id)
+        check_match(request, _setting_tag(node))
         params = node.setting.default_params if body.default_params is None else body.default_params
         _check_defaults(type_id, node.cls.params_schema(), params)
         enabled = node.setting.enabled if body.enabled is None else body.enabled
         setting = NodeSetting(type_id, enabled, params)
         await runtime.store.node_settings.put(setting)
         runtime.registry.configure(setting)
-    return json_response(node_type_view(runtime.registry.node(type_id), runtime.registry))
+    return _node_type(runtime.registry, type_id)
 
 
 def _check_defaults(type_id: str, schema: dict[str, Any], params: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import Any, Final, cast
 
 from fastapi import Request
@@ -17,11 +17,12 @@ from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from aicflow.host.gate import caller_of
 from aicflow.host.keys import Caller
-from aicflow.host.problems import of_validation, request_invalid
+from aicflow.host.problems import Problem, of_validation, request_invalid
 from aicflow.host.reach import need, reach_of
 from aicflow.host.routes.common import problems, router, runtime_of, scoped
 from aicflow.host.routes.executions import STATUSES_PATTERN, ListQuery
@@ -132,6 +133,28 @@ async def _first(runtime: HostRuntime, execution_id: str, after: int) -> Executi
 async def _serve_socket(socket: WebSocket, batches: Batches) -> None:
     """Send the batches; close with 1000 after the last. A reader that goes away is noticed also while nothing is
     sent."""
+    with _place(runtime_of(socket), caller_of(socket.scope)):
+        await _serve_within(socket, batches)
+
+
+@contextmanager
+def _place(runtime: HostRuntime, caller: Caller) -> Iterator[None]:
+    """One of the streams that a key may hold open. Raises Problem `rate-limited` when it holds them all."""
+    most = runtime.settings.max_streams_per_key
+    if runtime.open_streams[caller.key_id] >= most:
+        hint = "Close one that is not needed, or have the operator raise AICFLOW_MAX_STREAMS_PER_KEY."
+        message = f"The API key {caller.name!r} holds {most} streams open, which is the most."
+        raise Problem("rate-limited", message, hint=hint, headers={"retry-after": "5"})
+    runtime.open_streams[caller.key_id] += 1
+    try:
+        yield
+    finally:
+        runtime.open_streams[caller.key_id] -= 1
+        if not runtime.open_streams[caller.key_id]:
+            del runtime.open_streams[caller.key_id]
+
+
+async def _serve_within(socket: WebSocket, batches: Batches) -> None:
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
     runtime = runtime_of(socket)
@@ -254,9 +277,17 @@ async def _server_sent_all(runtime: HostRuntime, caller: Caller, batches: Batche
         await bounded.aclose()
 
 
+class _Stream(StreamingResponse):
+    """Server-sent events that hold one of the key's places from before the answer begins until it has ended."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with _place(scope["app"].state.runtime, caller_of(scope)):
+            await super().__call__(scope, receive, send)
+
+
 def _event_stream(request: Request, batches: Batches) -> Response:
     runtime, caller = runtime_of(request), caller_of(request.scope)
-    return StreamingResponse(
+    return _Stream(
         _server_sent_all(runtime, caller, batches),
         media_type="text/event-stream",
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},

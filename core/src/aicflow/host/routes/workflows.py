@@ -326,7 +326,8 @@ async def get_version(request: Request, workflow_id: Id, version: Version, query
     "/workflows/{workflow_id}/versions/{version}/restore",
     operation_id="restore_workflow_version",
     summary="Make an old version the newest one",
-    **call("write", "Workflow", 404, more={200: {"headers": _ETAG}}),
+    openapi_extra=_if_match(required=False),
+    **call("write", "Workflow", 404, 412, more={200: {"headers": _ETAG}}),
 )
 async def restore_version(request: Request, workflow_id: Id, version: Version, query: NoQuery) -> Response:
     """The old document must be valid with what is installed today."""
@@ -334,7 +335,9 @@ async def restore_version(request: Request, workflow_id: Id, version: Version, q
     if reach.within is not None:
         old = await runtime.store.workflows.version(workflow_id, version)
         reach.check_change(old.document, (await runtime.store.workflows.get(workflow_id)).labels)
-    record, issues = await runtime.workflows.restore(workflow_id, version, reach.within)
+    current = await runtime.store.workflows.get(workflow_id)
+    expected = expected_revision(request.headers.get("if-match"), current, required=False)
+    record, issues = await runtime.workflows.restore(workflow_id, version, expected, reach.within)
     return _saved(record, issues)
 
 
