@@ -280,7 +280,7 @@ class Blocking:
         return call
 
 
-RESOURCES = ("workflows", "executions", "node_types", "trigger_types", "plugins", "triggers", "api_keys")
+RESOURCES = ("workflows", "executions", "node_types", "trigger_types", "plugins", "triggers", "files", "api_keys")
 
 
 class _Iterated:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         NodeType,
         SavedWorkflow,
         Step,
+        StoredFile,
         Trigger,
         Validation,
     )
@@ -98,6 +99,7 @@ __all__ = [
     "SavedWorkflow",
     "ServerError",
     "Step",
+    "StoredFile",
     "TooLarge",
     "Trigger",
     "Unauthorized",
@@ -126,7 +128,7 @@ __getattr__ = lazy_names(
         "client": "AICFlow AsyncAICFlow",
         "config": "Address find_address",
         "documents": "Change Diff diff",
-        "models": "Event Execution FailureReport Issue Item NodeType SavedWorkflow Step Trigger Validation",
+        "models": "Event Execution FailureReport Issue Item NodeType SavedWorkflow Step StoredFile Trigger Validation",
         "retry": "Retry",
     },
 )

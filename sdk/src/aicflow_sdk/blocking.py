@@ -14,6 +14,7 @@ from aicflow_sdk.models import Page
 from aicflow_sdk.resources.audit import AsyncAudit
 from aicflow_sdk.resources.events import AsyncEvents
 from aicflow_sdk.resources.executions import AsyncExecutions
+from aicflow_sdk.resources.files import AsyncFiles
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
 from aicflow_sdk.resources.secrets import AsyncSecrets
 from aicflow_sdk.resources.state import AsyncState
@@ -203,6 +204,15 @@ class State(Blocking[AsyncState]):
     get = _runs(AsyncState.get)
     put = _runs(AsyncState.put)
     delete = _runs(AsyncState.delete)
+
+
+class Files(Blocking[AsyncFiles]):
+    """Files that executions take and return."""
+
+    upload = _runs(AsyncFiles.upload)
+    download = _runs(AsyncFiles.download)
+    list = _pages(AsyncFiles.list)
+    delete = _runs(AsyncFiles.delete)
 
 
 class Events(Blocking[AsyncEvents]):

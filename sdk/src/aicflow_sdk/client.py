@@ -11,6 +11,7 @@ from aicflow_sdk.blocking import (
     Audit,
     Events,
     Executions,
+    Files,
     Host,
     NodeTypes,
     Plugins,
@@ -25,6 +26,7 @@ from aicflow_sdk.config import find_address
 from aicflow_sdk.resources.audit import AsyncAudit
 from aicflow_sdk.resources.events import AsyncEvents
 from aicflow_sdk.resources.executions import AsyncExecutions
+from aicflow_sdk.resources.files import AsyncFiles
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost, AsyncNodeTypes, AsyncPlugins, AsyncTriggerTypes
 from aicflow_sdk.resources.secrets import AsyncSecrets
 from aicflow_sdk.resources.state import AsyncState
@@ -106,6 +108,7 @@ class AICFlow(_Client["httpx2.Client", "BlockingTransport"], Host):
         self.events = Events(AsyncEvents(session))
         self.api_keys = ApiKeys(AsyncApiKeys(session))
         self.state = State(AsyncState(session))
+        self.files = Files(AsyncFiles(session))
         self.audit = Audit(AsyncAudit(session))
         self.secrets = Secrets(AsyncSecrets(session))
         self.subjects = Subjects(AsyncSubjects(session))
@@ -142,6 +145,7 @@ class AsyncAICFlow(_Client["httpx2.AsyncClient", "AsyncTransport"], AsyncHost):
         self.events = AsyncEvents(session)
         self.api_keys = AsyncApiKeys(session)
         self.state = AsyncState(session)
+        self.files = AsyncFiles(session)
         self.audit = AsyncAudit(session)
         self.secrets = AsyncSecrets(session)
         self.subjects = AsyncSubjects(session)

@@ -10,6 +10,8 @@ from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
+from aicflow_sdk.models import StoredFile
+
 NOTHING: Final = object()
 _HINTS: Final = {
     "Decimal": "write str(value), or float(value) when its exact digits do not matter",
@@ -31,7 +33,8 @@ def instant(value: datetime) -> str:
 
 def simpler(value: Any) -> Any:
     """What is written for a value: a datetime (with its zone), date or time as ISO 8601, a UUID as text, an enum as its
-    value, a dataclass as an object of its fields. NOTHING for everything else. Raises ValueError."""
+    value, a file as an input names it, a dataclass as an object of its fields. NOTHING for everything else. Raises
+    ValueError."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
@@ -40,6 +43,8 @@ def simpler(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
+    if isinstance(value, StoredFile):
+        return value.file
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return NOTHING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -37,6 +37,14 @@ _TAGS: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | r
 type QueryValue = str | int | bool | datetime | Sequence[str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A body that is sent piece by piece. `open` returns the pieces, from the first one each time it is called."""
+
+    open: Callable[[], Iterable[bytes] | AsyncIterable[bytes]]
+    size: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One request. `repeatable`: receiving it twice has the effect of receiving it once, so that it may be sent again
@@ -46,7 +54,7 @@ class Request:
 
     method: str
     path: str
-    body: bytes | None = None
+    body: bytes | Pieces | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = False
     extra_time: float = 0.0

@@ -434,6 +434,21 @@ class SentEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A file on the server. In an input it stands for itself; `file` is what is sent. It is kept until `expires_at`,
+    and as long as `executions` hold it."""
+
+    sha256: str
+    size: int
+    type: str
+    name: str | None = None
+    created_at: datetime
+    expires_at: datetime
+    executions: int
+    file: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """An API key; never the key itself."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from aicflow_sdk.decode import decode
 from aicflow_sdk.errors import AICFlowError, ConnectionFailed
-from aicflow_sdk.messages import QueryValue, Reply, Request, encode_json, error_of, path
+from aicflow_sdk.messages import Pieces, QueryValue, Reply, Request, encode_json, error_of, path
 from aicflow_sdk.models import Page, Workflow
 from aicflow_sdk.retry import Retry
 
@@ -37,6 +37,10 @@ class Transport(Protocol):
 
     async def send(self, request: Request) -> Reply:
         """The reply, whatever its status. Raises ConnectionFailed."""
+
+    async def receive(self, request: Request, write: Callable[[bytes], object]) -> Reply:
+        """The reply without its body, which is written as it comes; of a refusal, with its body. Raises
+        ConnectionFailed, also when only a part has come."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -69,7 +73,7 @@ class Session:
         *segments: str,
         query: Mapping[str, QueryValue] | None = None,
         json: Any = ...,
-        content: tuple[bytes, str] | None = None,
+        content: tuple[bytes | Pieces, str] | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
         api: bool = True,

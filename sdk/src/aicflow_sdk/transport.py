@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -26,9 +26,11 @@ from websockets.sync.client import ClientConnection, connect
 
 from aicflow_sdk.config import Address
 from aicflow_sdk.errors import ConnectionFailed, RequestTimeout
-from aicflow_sdk.messages import Reply, Request, error_of
+from aicflow_sdk.messages import Pieces, Reply, Request, error_of
 from aicflow_sdk.session import Closed
 
+_CONTENT: Final = frozenset({200, 206})
+_PIECE: Final = 256 * 1024
 _LARGEST_MESSAGE: Final = 256 * 1024 * 1024
 _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
@@ -54,8 +56,14 @@ class Wire:
         return {
             "method": request.method,
             "url": self.address.url + request.path,
-            "headers": {"accept": "application/json", "user-agent": _agent(), **self._auth(), **request.headers},
-            "content": request.body,
+            "headers": {
+                "accept": "application/json",
+                "user-agent": _agent(),
+                **self._auth(),
+                **_length(request.body),
+                **request.headers,
+            },
+            "content": request.body if not isinstance(request.body, Pieces) else request.body.open(),
             "timeout": httpx2.Timeout(self.timeout + request.extra_time, connect=self.connect_timeout),
         }
 
@@ -128,6 +136,15 @@ class BlockingTransport:
         with self.wire.sending():
             return _reply(self.http.request(**self.wire.request(request)))
 
+    async def receive(self, request: Request, write: Callable[[bytes], object]) -> Reply:
+        with self.wire.sending(), self.http.stream(**self.wire.request(request)) as response:
+            if response.status_code not in _CONTENT:
+                response.read()
+                return _reply(response)
+            for data in response.iter_raw(_PIECE):
+                write(data)
+            return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, b"")
+
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - this transport blocks
 
@@ -169,7 +186,23 @@ class AsyncTransport:
 
     async def send(self, request: Request) -> Reply:
         with self.wire.sending():
-            return _reply(await self.http.request(**self.wire.request(request)))
+            return _reply(await self.http.request(**self._arguments(request)))
+
+    async def receive(self, request: Request, write: Callable[[bytes], object]) -> Reply:
+        with self.wire.sending():
+            async with self.http.stream(**self._arguments(request)) as response:
+                if response.status_code not in _CONTENT:
+                    await response.aread()
+                    return _reply(response)
+                async for data in response.aiter_raw(_PIECE):
+                    await asyncio.to_thread(write, data)
+                return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, b"")
+
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        arguments = self.wire.request(request)
+        if isinstance(request.body, Pieces) and isinstance(arguments["content"], Iterable):
+            arguments["content"] = _in_threads(arguments["content"])
+        return arguments
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -195,6 +228,17 @@ class _AsyncStream:
             return None
         except ConnectionClosed as error:
             raise _closed(error) from error
+
+
+async def _in_threads(pieces: Iterable[bytes]) -> AsyncGenerator[bytes]:
+    """Read what blocks beside the event loop."""
+    each = iter(pieces)
+    while (data := await asyncio.to_thread(next, each, None)) is not None:
+        yield data
+
+
+def _length(body: bytes | Pieces | None) -> dict[str, str]:
+    return {"content-length": str(body.size)} if isinstance(body, Pieces) and body.size is not None else {}
 
 
 def _reply(response: httpx2.Response) -> Reply:

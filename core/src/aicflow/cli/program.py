@@ -37,6 +37,7 @@ _COMMANDS: Final = {
     "triggers": ("aicflow.cli.triggers:triggers", "Triggers of the workflows on a server."),
     "deliveries": ("aicflow.cli.triggers:deliveries", "What arrived for a trigger."),
     "events": ("aicflow.cli.events:events", "Send events, and list what was sent."),
+    "files": ("aicflow.cli.stored_files:files", "Files on a server: put, get, list, delete."),
     "state": ("aicflow.cli.state:state", "What workflows on a server keep between executions."),
     "secrets": ("aicflow.cli.secrets:secrets", "Secrets on a server: keep, list, delete, rotate their key."),
     "node-types": ("aicflow.cli.node_types:node_types", "Node types on a server."),

@@ -29,6 +29,8 @@ from aicflow.kernel.errors import AICFlowError, Conflict, NotFound, PermanentErr
 from aicflow.kernel.ports.tables import FileRecord, FileStore
 
 CHUNK: Final = 1 << 20
+UNFINISHED: Final = "unfinished/"
+"""Where contents are under a name of their own until they are whole."""
 _FOUND: Final = re.compile(rb'\$blob\\*"\s*:\s*\\*"([0-9a-f]{64})\\*"')
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _TYPE: Final = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(;[ -~]{0,200})?")
@@ -40,9 +42,7 @@ _ABANDONED: Final = 86_400.0
 
 
 class Writer(Protocol):
-    """A content that is being written; `name` is its temporary one."""
-
-    name: str
+    """A content that is being written."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -61,7 +61,7 @@ class Contents(Protocol):
     def open(self, owner: str) -> None: ...
     def close(self) -> None: ...
     def check(self) -> None: ...
-    def create(self) -> Writer: ...
+    def create(self, name: str) -> Writer: ...
     def read(self, place: str) -> IO[bytes]: ...
     def path(self, place: str) -> Path | None: ...
     def exists(self, place: str) -> bool: ...
@@ -84,9 +84,18 @@ def files_in(*encoded: bytes) -> set[str]:
     return {found.decode() for text in encoded if b"$blob" in text for found in _FOUND.findall(text)}
 
 
-def is_sha256(text: str) -> bool:
-    """Whether it can name a file."""
-    return _SHA256.fullmatch(text) is not None
+def named_files(
+    value: Any, place: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    """The files that a value names, with where in it they are."""
+    if isinstance(value, dict):
+        if isinstance(name := value.get("$blob"), str) and _SHA256.fullmatch(name):
+            yield place, value
+        for key, part in value.items():
+            yield from named_files(part, (*place, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from named_files(part, (*place, index))
 
 
 def clean_name(name: str | None) -> str | None:
@@ -156,8 +165,13 @@ class Files:
         """Keep a file for `lifetime` seconds and as long as the execution. Durable when it returns. Raises Conflict
         (`file-too-large`, `files-full`) and StoreUnavailable; then nothing is kept."""
         await self.open()
-        writer: Writer = await _in_thread(self._contents.create)
-        self._writing.add(writer.name)
+        name_meanwhile = secrets.token_hex(16)
+        self._writing.add(name_meanwhile)  # before it is there to be swept
+        try:
+            writer = await _in_thread(self._contents.create, name_meanwhile)
+        except BaseException:
+            self._writing.discard(name_meanwhile)
+            raise
         try:
             digest, size = hashlib.sha256(), 0
 
@@ -179,7 +193,7 @@ class Files:
             return await self._finish(self._keep(writer, record, execution_id))
         finally:
             await self._finish(asyncio.to_thread(writer.close))
-            self._writing.discard(writer.name)
+            self._writing.discard(name_meanwhile)
 
     async def _finish[T](self, work: Any) -> T:
         task: asyncio.Task[T] = asyncio.ensure_future(work)
@@ -287,14 +301,15 @@ class Files:
         removed = 0
         older = self._contents.older(before)
         while names := await asyncio.to_thread(lambda: next(batched(older, 500), ())):
+            writing = set(self._writing)  # what is here now may be known a moment later
             unknown = await self.store.unknown([name for name in names if name.count("/") == 2])
             for name in names:
-                if name in self._writing:
+                if name.removeprefix(UNFINISHED) in writing:
                     continue
                 if name in unknown:
                     await asyncio.to_thread(self._contents.remove, name)
                 elif name.count("/") != 2:
-                    await asyncio.to_thread(self._contents.discard, name)
+                    await asyncio.to_thread(self._contents.discard, name.removeprefix(UNFINISHED))
                 else:
                     continue
                 removed += 1

@@ -11,7 +11,7 @@ from aicflow_language.suggest import did_you_mean
 from aicflow_language.template import compile_template
 
 from aicflow.engine.environment import Environment
-from aicflow.engine.files import files_in, is_sha256
+from aicflow.engine.files import files_in, named_files
 from aicflow.engine.log import read_history
 from aicflow.engine.nodes.params import resolved
 from aicflow.engine.run.items import read_items
@@ -237,7 +237,7 @@ class Starter:
     async def _with_files(self, input: Any) -> Any:
         """The input with each file's real size, and its type and name where it has none. The files are kept until the
         execution holds them. Raises PermanentError (`file-not-found`)."""
-        files = list(_files_of(input))
+        files = list(named_files(input))
         until = self._env.clock.now() + _HELD
         known = await self._env.store.files.hold({file["$blob"] for _, file in files}, until=until)
         for place, file in files:
@@ -389,18 +389,6 @@ class Starter:
             ended.setdefault(item.step_id, {})[item.index] = item.succeeded
         await worker.launch(Claimed(execution, events if reused else [], outputs, [], items=ended), begun)
         return Started(new.id, execution=execution)
-
-
-def _files_of(value: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
-    """The files in a value, with where they are."""
-    if isinstance(value, dict):
-        if isinstance(name := value.get("$blob"), str) and is_sha256(name):
-            yield place, value
-        for key, part in value.items():
-            yield from _files_of(part, (*place, key))
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            yield from _files_of(part, (*place, index))
 
 
 def _names(value: Any) -> Iterator[str]:

@@ -72,7 +72,7 @@ class Housekeeper:
         self._auditor = auditor
         self._files = files
         # what nobody can be writing: of a store that no other host has open, everything from before this one
-        self._leftover_since = clock.now() - (60.0 if alone else _DAY)
+        self._leftover_since = clock.now() - (0.0 if alone else _DAY)
         self._leftovers_at = 0.0
         self._events = events
         self._event_age = event_age

@@ -33,10 +33,9 @@ def _checked(place: str) -> str:
 class _FolderWriter:
     """A content that is being written to a folder. Threads may call it, one after another."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
-        self.name = f"{_UNFINISHED}/{secrets.token_hex(16)}"
-        self._temporary = folder / self.name
+        self._temporary = folder / _UNFINISHED / name
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file: int | None = os.open(self._temporary, flags, 0o600)
         self._lock = Lock()
@@ -92,11 +91,12 @@ class FolderContents:
             (self._folder / _UNFINISHED).mkdir(mode=0o700, parents=True, exist_ok=True)
             marker = self._folder / _OWNER
             if not marker.exists():
-                writer = _FolderWriter(self._folder)
+                name = secrets.token_hex(16)
+                writer = _FolderWriter(self._folder, name)
                 try:
                     writer.write(owner.encode())
                     with suppress(FileExistsError):
-                        os.link(self._folder / writer.name, marker)
+                        os.link(self._folder / _UNFINISHED / name, marker)
                 finally:
                     writer.close()
             found = marker.read_bytes()
@@ -112,14 +112,15 @@ class FolderContents:
 
     def check(self) -> None:
         """Raises OSError when nothing can be written."""
-        writer = _FolderWriter(self._folder)
+        writer = _FolderWriter(self._folder, secrets.token_hex(16))
         try:
             writer.write(b"check")
         finally:
             writer.close()
 
-    def create(self) -> _FolderWriter:
-        return _FolderWriter(self._folder)
+    def create(self, name: str) -> _FolderWriter:
+        """Begin a content under a name of its own."""
+        return _FolderWriter(self._folder, name)
 
     def read(self, place: str) -> IO[bytes]:
         """Raises FileNotFoundError."""
@@ -169,10 +170,9 @@ class TemporaryContents(FolderContents):
 class _RemoteWriter:
     """A content that is being written to a file system of fsspec."""
 
-    def __init__(self, system: Any, root: str) -> None:
+    def __init__(self, system: Any, root: str, name: str) -> None:
         self._system, self._root = system, root
-        self.name = f"{_UNFINISHED}/{secrets.token_hex(16)}"
-        self._path = f"{root}/{self.name}"
+        self._path = f"{root}/{_UNFINISHED}/{name}"
         self._file: Any = system.open(self._path, "wb")
         self._written = self._committed = False
         self._lock = Lock()
@@ -239,8 +239,9 @@ class RemoteContents:
         self._system.pipe_file(path, b"check")
         self._system.rm_file(path)
 
-    def create(self) -> _RemoteWriter:
-        return _RemoteWriter(self._system, self._root)
+    def create(self, name: str) -> _RemoteWriter:
+        """Begin a content under a name of its own."""
+        return _RemoteWriter(self._system, self._root, name)
 
     def read(self, place: str) -> IO[bytes]:
         """Raises FileNotFoundError."""

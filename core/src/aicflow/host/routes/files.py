@@ -27,7 +27,7 @@ routes = router("files")
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the content")]
 _DRAINED_BYTES: Final = 64 * 1024 * 1024
 _DRAINED_SECONDS: Final = 10.0
-_UNTYPED: Final = frozenset({"", "application/x-www-form-urlencoded"})
+_UNTYPED: Final = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
 """What clients send when nobody says what the body is."""
 _BYTES: Final[dict[str, Any]] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _BODY: Final[dict[str, Any]] = {"required": False, "content": _BYTES}
