@@ -30,7 +30,9 @@ def run_command(
     input: Input = None,
     engine: Annotated[str | None, Parameter(help="auto, langgraph or native")] = None,
     keep: Annotated[bool, Parameter(help="Keep the execution in runs.db in the data folder", negative="")] = False,
-    attach: Annotated[list[str] | None, Parameter(help="NAME=PATH: give this file as input.NAME; may be repeated", negative="")] = None,
+    attach: Annotated[
+        list[str] | None, Parameter(help="NAME=PATH: give this file as input.NAME; may be repeated", negative="")
+    ] = None,
     save: Annotated[Path | None, Parameter(help="Copy the files of the output into this folder")] = None,
     store: Annotated[str | None, Parameter(help="Keep it in this store, such as sqlite:///runs.db")] = None,
     output: Output = "text",
