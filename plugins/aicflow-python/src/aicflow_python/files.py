@@ -81,6 +81,8 @@ class StepFiles:
 
     async def close(self) -> None:
         """Drop what is not finished."""
+        if not self._making:
+            return
         tasks = [making.task for making in self._making.values() if making.task is not None]
         self._making.clear()
         for task in tasks:
