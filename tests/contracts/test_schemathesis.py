@@ -61,6 +61,9 @@ REFUSED_NEVERTHELESS = {
     "download_file": "If-None-Match is a list of entity tags, as If-Match is",
     "head_file": "the same",
     "list_audit": "a cursor",
+    "find_subject": "a value or labels must be given, and not be blank",
+    "export_subject": "the same",
+    "erase_subject": "the same",
     "list_items": "a cursor",
     "send_event": "a key is one request's",
 }

@@ -14,7 +14,10 @@ from aicflow.kernel.errors import AICFlowError
 
 subjects = App(name="subjects", help="What a server keeps about a person: find, export, erase; record of processing.")
 _Value = Annotated[
-    str | None, Parameter(help="Who they are, as inputs name them, such as an address; - reads standard input")
+    str | None,
+    Parameter(
+        help="Who they are, as inputs name them, such as an address; - reads standard input", allow_leading_hyphen=True
+    ),
 ]
 _Label = Annotated[
     list[str] | None,
@@ -25,7 +28,8 @@ _Label = Annotated[
 @subjects.command(name="find")
 def find_command(value: _Value = None, /, *, label: _Label = None, output: Output = "text") -> None:
     """List everything that is kept about a person."""
-    found = Server().api.subjects.find(_value(value), labels=_labels(value, label))
+    who, labels = _value(value), _labels(value, label)
+    found = Server().api.subjects.find(who, labels=labels)
     if output == "json":
         print_json(found)
         return
@@ -37,7 +41,8 @@ def find_command(value: _Value = None, /, *, label: _Label = None, output: Outpu
 @subjects.command(name="export")
 def export_command(value: _Value = None, /, *, label: _Label = None) -> None:
     """Print everything that is kept about a person, as one JSON object a line."""
-    for item in Server().api.subjects.export(_value(value), labels=_labels(value, label))["data"]:
+    who, labels = _value(value), _labels(value, label)
+    for item in Server().api.subjects.export(who, labels=labels)["data"]:
         print(json.dumps(item, ensure_ascii=False))
 
 
@@ -53,7 +58,8 @@ def erase_command(
 ) -> int:
     """Erase everything that is kept about a person, for good. Leaves with 1 when it can still be read somewhere, such
     as in a backup. Cut short, do it again: it goes on."""
-    done = Server().api.subjects.erase(_value(value), labels=_labels(value, label), cancel=cancel, dry_run=dry_run)
+    who, labels = _value(value), _labels(value, label)
+    done = Server().api.subjects.erase(who, labels=labels, cancel=cancel, dry_run=dry_run)
     if output == "json":
         print_json(done)
         return 1 if done["traces"] else 0
@@ -84,6 +90,8 @@ def record_command(*, output: Output = "text") -> None:
 
 
 def _value(value: str | None) -> str | None:
+    if value is not None and value.startswith("--"):
+        raise AICFlowError(f"There is no option {value.partition('=')[0]}.")
     return sys.stdin.read().strip() if value == "-" else value
 
 
