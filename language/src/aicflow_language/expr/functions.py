@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from aicflow_language.expr import dates, numeric, structural, textual
+from aicflow_language.expr import dates, numeric, patterns, structural, textual
 from aicflow_language.expr.ast import Chain, Name, Node
 from aicflow_language.expr.calls import IMPLEMENTATIONS, SIGNATURES, Signature
 from aicflow_language.expr.errors import ExpressionError, Span
@@ -16,7 +16,7 @@ __all__ = ["FUNCTIONS", "IMPLEMENTATIONS", "Signature", "check_call", "check_met
 
 FUNCTIONS: Final[Mapping[str, Signature]] = MappingProxyType(SIGNATURES)
 
-_MODULES: Final = (dates, numeric, structural, textual)
+_MODULES: Final = (dates, numeric, patterns, structural, textual)
 """Loaded for what they register."""
 
 _ELSEWHERE: Final = {
@@ -26,6 +26,14 @@ _ELSEWHERE: Final = {
     "tolowercase": "Write lower(text).",
     "touppercase": "Write upper(text).",
     "trim": "Write strip(text).",
+    "search": "Write find(text, pattern), or matches(text, pattern).",
+    "match": "Write matches(text, pattern), or find(text, pattern).",
+    "regex": "Write matches(text, pattern), or find(text, pattern).",
+    "test": "Write matches(text, pattern).",
+    "extract": "Write find(text, pattern, group).",
+    "findall": "Write find_all(text, pattern).",
+    "replaceall": "Write replace(text, old, new), or replace_pattern(text, pattern, new).",
+    "sub": "Write replace_pattern(text, pattern, new).",
     "includes": "Write item in list, or part in text.",
     "contains": "Write item in list, or part in text.",
     "parseint": "Write int(text).",

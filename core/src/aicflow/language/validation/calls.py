@@ -7,6 +7,7 @@ from typing import Final
 
 from aicflow_language.expr import Node, Span
 from aicflow_language.expr.ast import Literal
+from aicflow_language.expr.patterns import PATTERN_FUNCTIONS, pattern_problem
 
 from aicflow.language.schema import Presence, SchemaView
 from aicflow.language.validation.finding import Finding, a_kind, kinds_in_words
@@ -30,6 +31,7 @@ from aicflow.language.validation.views import (
     kinds_of,
     merged,
     sequence_of,
+    typed,
 )
 
 type Given = Sequence[tuple[SchemaView, Span]]
@@ -60,6 +62,11 @@ _ARGUMENTS: Final[dict[str, tuple[frozenset[str], ...]]] = {
     "replace": (_TEXT, _TEXT, _TEXT),
     "startswith": (_TEXT, _TEXT),
     "endswith": (_TEXT, _TEXT),
+    "matches": (_TEXT, _TEXT),
+    "find": (_TEXT, _TEXT, _TEXT | frozenset(("integer",))),
+    "find_all": (_TEXT, _TEXT, _TEXT | frozenset(("integer",))),
+    "replace_pattern": (_TEXT, _TEXT, _TEXT),
+    "split_pattern": (_TEXT, _TEXT),
     "keys": (_OBJECT,),
     "values": (_OBJECT,),
     "get": (_OBJECT | _LIST,),
@@ -87,6 +94,10 @@ _RESULTS: Final[dict[str, SchemaView]] = {
     "replace": STRING,
     "startswith": BOOLEAN,
     "endswith": BOOLEAN,
+    "matches": BOOLEAN,
+    "find": typed(frozenset(("string", "null"))),
+    "replace_pattern": STRING,
+    "split_pattern": STRINGS,
     "keys": STRINGS,
     "json": STRING,
     "parse_json": ANYTHING,
@@ -126,8 +137,27 @@ def returned(typing: Typing, function: str, given: Given, arguments: Sequence[No
         _check_items(typing, function, given[0])
         if len(_ITEMS[function][0]) > 1:
             _check_mixed(typing, function, given[0])
+    if function in PATTERN_FUNCTIONS:
+        _check_pattern(typing, function, given, arguments)
     own = _OWN.get(function)
     return own(typing, given, arguments) if own is not None else _RESULTS.get(function, ANYTHING)
+
+
+def _check_pattern(typing: Typing, function: str, given: Given, arguments: Sequence[Node]) -> None:
+    """A pattern that is written down must be one."""
+    at = len(arguments) - len(given) + 1
+    written = arguments[at] if len(given) > 1 and at >= 0 else None
+    problem = (
+        pattern_problem(written.value) if isinstance(written, Literal) and isinstance(written.value, str) else None
+    )
+    if written is not None and problem is not None:
+        hint = "Look-around such as (?=…) and back-references such as \\1 are not supported."
+        typing.tell(Finding("type.operand", f"'{function}' takes a regular expression: {problem}.", written.span, hint))
+
+
+def _found_all(typing: Typing, given: Given, arguments: Sequence[Node]) -> SchemaView:
+    """The whole of a match is always there, a group of it may be null."""
+    return STRINGS if len(given) < 3 else sequence_of(typed(frozenset(("string", "null"))))
 
 
 def _takes(function: str, position: int, kinds: frozenset[str]) -> str:
@@ -296,6 +326,7 @@ _OWN: Final[dict[str, Callable[[Typing, Given, Sequence[Node]], SchemaView]]] = 
     "min": _extreme,
     "max": _extreme,
     "sorted": _sorted,
+    "find_all": _found_all,
     "flatten": _flat,
     "values": _values,
     "get": _got,
