@@ -84,6 +84,19 @@ class Begun:
     token: Token[PendingAudit | None] | None
 
 
+@dataclass(slots=True)
+class _Chain:
+    """How far a verification has come. `seen` are the hashes of the newest rows, for what is signed a little later."""
+
+    seq: int = 0
+    hash: bytes = GENESIS
+    entries: int = 0
+    checkpoints: int = 0
+    expected: bool = False
+    seen: dict[int, bytes] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
 class Auditor:
     """Makes the entries of one host and keeps its chain. `key` hashes personal data and signs checkpoints; `starts`
     says how executions that begin are told: `each` in its own transaction, `merged` once a second with all their ids,
@@ -343,43 +356,54 @@ class Auditor:
     async def verify(self, *, expect: str | None = None) -> dict[str, Any]:
         """Read the whole chain: how many entries, the hash of its end, and what is wrong with it. `expect` is a hash
         that an earlier verification, or the log, gave for its end: it must still be in the chain."""
-        problems: list[str] = []
-        count = seq = checkpoints = 0
-        previous = GENESIS
-        expected = expect is None
         dropped = (await self._store.list(AuditFilter(action=DROP), limit=1)).items
+        chain = _Chain()
         if dropped:
-            seq, previous = self._attested(dropped[0], problems)
-            expected = expected or previous.hex() == expect
-        start, seen = seq, {seq: previous}
-        while rows := await self._store.read(after=start, limit=5000):
-            start = rows[-1].seq
-            for row in rows:
-                count += 1
-                if row.seq != seq + 1:
-                    missing = f"{seq + 1} to {row.seq - 1}" if row.seq > seq + 2 else str(seq + 1)
-                    problems.append(f"Entry {missing} was removed.")
-                if sha256(previous + row.body.encode()).digest() != row.hash:
-                    problems.append(f"Entry {row.seq} was changed, or one before it was removed or moved.")
-                if row.personal is not None and not self._fits(row):
-                    problems.append(f"What stands beside entry {row.seq} (address, user, target) was changed.")
-                seq, previous = row.seq, row.hash
-                seen[seq] = previous
-                if '"action":"audit.' in row.body and _action_of(row) in (CHECKPOINT, DROP):
-                    checkpoints += 1
-                    through, head = self._attested(row, problems)
-                    if seen.get(through, head) != head:
-                        problems.append(f"Entry {through} is not the one that was signed in entry {row.seq}.")
-                expected = expected or previous.hex() == expect
-            if len(seen) > 20_000:
-                seen = dict(list(seen.items())[-10_000:])
-            if len(problems) > 100:
-                break
-        if not dropped and (first := await self._store.read(limit=1)) and first[0].seq != 1:
-            problems.append(f"Entries 1 to {first[0].seq - 1} were removed, and not by retention.")
-        if not expected:
-            problems.append(f"No entry has the hash {expect}: the chain was cut or written anew.")
-        return {"entries": count, "checkpoints": checkpoints, "seq": seq, "hash": previous.hex(), "problems": problems}
+            chain.seq, chain.hash = self._attested(dropped[0], chain.problems)
+        chain.expected = expect is None or (bool(dropped) and chain.hash.hex() == expect)
+        chain.seen[chain.seq] = chain.hash
+        after = chain.seq
+        first = next(iter(await self._store.read(limit=1)), None)
+        if not dropped and first is not None and first.seq != 1:
+            chain.problems.append(f"Entries 1 to {first.seq - 1} were removed, and not by retention.")
+            chain.seq = first.seq - 1
+        while len(chain.problems) < 100 and (rows := await self._store.read(after=after, limit=5000)):
+            after = rows[-1].seq
+            await asyncio.to_thread(self._follow, chain, rows, expect)
+        if not chain.expected:
+            chain.problems.append(f"No entry has the hash {expect}: the chain was cut or written anew.")
+        return {
+            "entries": chain.entries,
+            "checkpoints": chain.checkpoints,
+            "seq": chain.seq,
+            "hash": chain.hash.hex(),
+            "problems": chain.problems,
+        }
+
+    def _follow(self, chain: _Chain, rows: Sequence[AuditRow], expect: str | None) -> None:
+        """Go on with these rows."""
+        problems, seq, previous = chain.problems, chain.seq, chain.hash
+        hidden = lru_cache(10_000)(self._hidden_in)
+        for row in rows:
+            if row.seq != seq + 1:
+                missing = f"Entries {seq + 1} to {row.seq - 1} were" if row.seq > seq + 2 else f"Entry {seq + 1} was"
+                problems.append(f"{missing} removed.")
+            if sha256(previous + row.body.encode()).digest() != row.hash:
+                problems.append(f"Entry {row.seq} was changed, or one before it was removed or moved.")
+            if row.personal is not None and not all(value in row.body for value in hidden(row.personal)):
+                problems.append(f"What stands beside entry {row.seq} (address, user, target) was changed.")
+            seq, previous = row.seq, row.hash
+            chain.seen[seq] = previous
+            if '"action":"audit.' in row.body and _action_of(row) in (CHECKPOINT, DROP):
+                chain.checkpoints += 1
+                through, head = self._attested(row, problems)
+                if chain.seen.get(through, head) != head:
+                    problems.append(f"Entry {through} is not the one that was signed in entry {row.seq}.")
+            chain.expected = chain.expected or previous.hex() == expect
+        chain.entries += len(rows)
+        chain.seq, chain.hash = seq, previous
+        if len(chain.seen) > 20_000:
+            chain.seen = dict(list(chain.seen.items())[-10_000:])
 
     def _attested(self, row: AuditRow, problems: list[str]) -> tuple[int, bytes]:
         body = loads(row.body)
@@ -391,12 +415,12 @@ class Auditor:
             problems.append(f"The signature in entry {row.seq} is wrong; was server.secret replaced?")
         return through, head
 
-    def _fits(self, row: AuditRow) -> bool:
-        for name, value in loads(row.personal or "{}").items():
-            hidden = self._hidden(value.partition("/state/")[2] if name == "target" else value)
-            if hidden not in row.body:
-                return False
-        return True
+    def _hidden_in(self, personal: str) -> list[str]:
+        """The keyed hashes that a body must hold where this stands beside it."""
+        return [
+            self._hide(value.partition("/state/")[2] if name == "target" else value)
+            for name, value in loads(personal).items()
+        ]
 
 
 def shown(row: AuditRow) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class AuditEntry:
     personal: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AuditRow:
     """An entry in its place. `hash` is the SHA-256 of the hash before it and the body; `seq` counts from 1 without a
     gap."""
