@@ -34,6 +34,7 @@ from websockets.sync.client import connect
 from .conftest import ECHO, GATE, Host, problem, run_host
 
 LOGIN, SHARED, FILED = "https://login.example.com/", "https://shared.example.com", "https://filed.example.com"
+NARROW = "https://narrow.example.com"
 SECRET = "s" * 40
 
 
@@ -113,7 +114,7 @@ def _allow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Trusting:
-    """A host that trusts three issuers."""
+    """A host that trusts four issuers."""
 
     host: Host
     site: Site
@@ -174,6 +175,12 @@ scopes_claim = "realm_access.roles"
 scopes = {{ viewer = "read", runner = ["read", "execute"], boss = "admin" }}
 workflows_claim = "workflows"
 labels_claim = "https://example.com/labels"
+
+[[issuers]]
+issuer = "{NARROW}"
+audience = "aicflow"
+algorithms = ["RS256"]
+jwks_url = "{site.url}"
 
 [[issuers]]
 issuer = "{FILED}"
@@ -303,7 +310,10 @@ def test_algorithms_are_the_issuers_never_the_tokens(trusting: Trusting) -> None
                 {"iss": issuer, "aud": "aicflow", "sub": "x", "exp": time.time() + 60, "scope": "aicflow:admin"}
             )
             trusting.refused(f"{head}.{claims}.{b64(hmac.digest(form, f'{head}.{claims}'.encode(), 'sha256'))}")
-    trusting.refused(trusting.token("rsa", "RS512"), "an algorithm that the issuer does not list")
+    trusting.refused(trusting.token("rsa", "RS512"), "an algorithm that nobody lists")
+    assert trusting.ask(trusting.token("rsa", "RS256", iss=NARROW)).status_code == 200
+    for key, algorithm in (("rsa", "PS256"), ("p256", "ES256"), ("ed", "EdDSA")):
+        trusting.refused(trusting.token(key, algorithm, iss=NARROW), "an algorithm that another issuer lists")
     trusting.refused(trusting.token("p256", "ES256", headers={"kid": "p384"}), "another key's id")
     trusting.refused(trusting.token("ed", "EdDSA", headers={"kid": "rsa"}), "another type's id")
     trusting.refused(trusting.token("rsa", "RS256", iss=FILED), "another issuer's key")
@@ -325,7 +335,14 @@ def test_headers_of_a_token_lead_nowhere(trusting: Trusting) -> None:
             trusting.refused(trusting.token("other", headers=headers), str(headers))
         assert evil.asked == 0
     assert trusting.ask(trusting.token(headers={"jku": "https://x.example", "x5c": ["no"]})).status_code == 200
-    for headers in ({"crit": ["exp"], "exp": 1}, {"crit": []}, {"typ": "secevent+jwt"}, {"typ": "JWE"}):
+    for headers in (
+        {"crit": ["exp"], "exp": 1},
+        {"crit": []},
+        {"crit": "b64"},
+        {"crit": ["b64"], "b64": True},
+        {"typ": "secevent+jwt"},
+        {"typ": "JWE"},
+    ):
         trusting.refused(trusting.token(headers=headers), str(headers))
     for kid in (["rsa"], 1, {"kid": "rsa"}):
         head = b64({"alg": "RS256", "kid": kid})

@@ -141,8 +141,7 @@ def _unverified(token: str, signatures: PyJWS) -> tuple[dict[str, Any], dict[str
         raise _Refused from None
     kind = header.get("typ")
     kind = kind.lower() if isinstance(kind, str) else kind
-    # what is critical must be understood, and nothing is
-    if not isinstance(claims, dict) or kind not in _TYPES or "crit" in header or "b64" in header:
+    if not isinstance(claims, dict) or kind not in _TYPES:  # PyJWT has refused what is critical to understand
         raise _Refused
     return header, claims
 
