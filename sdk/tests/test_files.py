@@ -48,7 +48,7 @@ def test_a_file_goes_up_and_comes_down(client: Any, source: str, tmp_path: Path)
     assert sorted(path.name for path in folder.iterdir()) == ["data.csv", "other.csv"]
 
 
-def test_an_execution_takes_what_was_uploaded(client: Any) -> None:
+def test_an_execution_takes_what_was_uploaded(client: Any, tmp_path: Path) -> None:
     wf = Workflow("takes a file")
     wf.if_else(wf.input.orders.size > 0, "any")
     wf.output = wf.input.orders
@@ -62,6 +62,9 @@ def test_an_execution_takes_what_was_uploaded(client: Any) -> None:
     client.files.delete(unused)
     with pytest.raises(NotFound):
         client.files.download(unused)
+    with pytest.raises(NotFound):
+        client.files.download(unused, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 class Line:

@@ -171,6 +171,18 @@ def test_the_doctor_finds_what_is_wrong(aicflow: Run, tmp_path: Path) -> None:
     assert {"version", "store", "engine"} <= {finding["subject"] for finding in findings}
 
 
+def test_the_doctor_looks_where_files_are(aicflow: Run, tmp_path: Path) -> None:
+    assert "files: their place is made at the first start" in aicflow("doctor").stdout
+    (tmp_path / "data").mkdir(mode=0o700)
+    (tmp_path / "data" / "server.secret").write_text("ab" * 32)
+    (tmp_path / "data" / "server.secret").chmod(0o600)
+    assert "files: can be written" in aicflow("doctor").stdout
+    (tmp_path / "data" / "files" / "owner").write_text("another")
+    done = aicflow("doctor")
+    assert (done.returncode, "belong to another AIC Flow" in done.stdout) == (1, True)
+    assert "a package is missing" in aicflow("doctor", env={"AICFLOW_FILES": "s3://bucket/files"}).stdout
+
+
 def test_the_doctor_asks_node_types_how_they_are(aicflow: Run) -> None:
     plugins = {"AICFLOW_BLOCKED_PLUGINS": "agent,http,trigger", "AICFLOW_PYTHON_WARM": "1"}
     done = aicflow("doctor", env=plugins)

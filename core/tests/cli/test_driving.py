@@ -199,3 +199,19 @@ def test_the_items_of_a_map(at_server: Run, tmp_path: Path) -> None:
     assert "Division by zero" in well(aicflow("executions", "steps", execution, "--parent", "each", "--failed"))
     assert "each: 2 of 2 items, 1 failed" in well(aicflow("executions", "show", execution))
     assert "subgraph n0" in well(aicflow("diagram", "each.json"))
+
+
+def test_files_go_up_and_come_down(at_server: Run, tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("id\n1\n")
+    file = json.loads(at_server("files", "put", str(tmp_path / "orders.csv")).stdout)
+    assert (file["name"], file["type"], file["size"]) == ("orders.csv", "text/csv", 5)
+    sha256 = file["$blob"]
+    assert sha256 in at_server("files", "list").stdout
+    (tmp_path / "down").mkdir()
+    done = at_server("files", "get", sha256, "--to", str(tmp_path / "down"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "down" / "orders.csv").read_text() == "id\n1\n"
+    assert at_server("files", "delete", sha256).returncode == 0
+    gone = at_server("files", "get", sha256)
+    assert (gone.returncode, "There is no file" in gone.stderr) == (2, True)
+    assert "There is no file nowhere" in at_server("files", "put", "nowhere").stderr

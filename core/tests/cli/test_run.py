@@ -164,3 +164,23 @@ def test_many_items_take_few_lines(aicflow: Run, tmp_path: Path) -> None:
     assert sum("each[" in line for line in lines) == 5, "the first failures"
     assert any(line.endswith("each: 400 of 400 items, 40 failed") for line in lines)
     assert len(lines) < 30
+
+
+FILES = """\
+aicflow: 1
+name: files
+nodes: [{id: any, type: logic.if_else, params: {condition: "${{ input.orders.size > 3 }}"}}]
+output: {size: "${{ input.orders.size }}", copy: "${{ input.orders }}"}
+"""
+
+
+def test_files_are_attached_and_saved(aicflow: Run, tmp_path: Path) -> None:
+    (tmp_path / "files.yaml").write_text(FILES)
+    (tmp_path / "orders.csv").write_text("id\n1\n")
+    attached = f"orders={tmp_path / 'orders.csv'}"
+    done = aicflow("run", str(tmp_path / "files.yaml"), "--attach", attached, "--save", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["size"] == 5
+    assert (tmp_path / "out" / "orders.csv").read_text() == "id\n1\n"
+    assert aicflow("run", str(tmp_path / "files.yaml"), "--attach", "orders=none.csv").returncode == 2
+    assert aicflow("run", str(tmp_path / "files.yaml"), "--attach", "orders").returncode == 2

@@ -54,6 +54,7 @@ def doctor_command(
         *_limits(settings, plugins),
         *_data_dir(settings),
         *_server_or_store(settings, plugins),
+        *_files(settings),
         *_engine(settings, plugins),
         *_plugins(plugins),
         *_node_types(settings, plugins),
@@ -176,6 +177,27 @@ def _server_or_store(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
             yield Finding("ok", "store", "sound")
     except AICFlowError as error:
         yield Finding("problem", "store" if "server" not in error.message else "server", error.message)
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    """Whether contents of files can be written where they are kept."""
+    from aicflow.host.datadir import DataDir
+    from aicflow.store.contents import open_contents
+
+    data = DataDir(settings.data_dir)
+    if not data.secret_file.exists():
+        yield Finding("ok", "files", "their place is made at the first start")
+        return
+    try:
+        contents = open_contents(settings.files_url)
+        contents.open(data.files_owner())
+        contents.check()
+    except AICFlowError as error:
+        yield Finding("problem", "files", f"{error.message} {error.hint or ''}".strip())
+    except Exception as error:  # whatever a remote file system raises
+        yield Finding("problem", "files", f"nothing can be written where files are kept: {error}")
+    else:
+        yield Finding("ok", "files", "can be written")
 
 
 def _engine(settings: Settings, plugins: Plugins) -> Iterator[Finding]:

@@ -87,6 +87,11 @@ class Server:
         with _refusals():
             return self._client.workflows.diff(workflow_id, old, new)
 
+    def download(self, sha256: str, to: Path) -> Path:
+        """Download a file into a path or folder."""
+        with _refusals():
+            return self._client.files.download(sha256, to)
+
     def events(self, execution_id: str | None, *, follow: bool = True) -> Iterator[dict[str, Any]]:
         """The events of an execution, or of all, as JSON: those so far, and with `follow` until its end."""
         executions = self._client.executions

@@ -41,7 +41,7 @@ def get_command(
     to: Annotated[Path, Parameter(help="A file, or a folder in which it has its own name")] = Path(),
 ) -> None:
     """Download a file. One that broke off goes on where it was."""
-    saved = Server().api.files.download(sha256, to)
+    saved = Server().download(sha256, to)
     note(f"Saved as {saved}.")
 
 

@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from aicflow.kernel.errors import AICFlowError
@@ -76,6 +77,10 @@ class DataDir:
         if len(secret) < 32:
             raise AICFlowError(f"The server's secret {self.secret_file} is damaged: it is shorter than 32 bytes.")
         return secret
+
+    def files_owner(self) -> str:
+        """What marks a place of files as this installation's. Raises AICFlowError."""
+        return blake2b(self.server_secret(), digest_size=16, person=b"aicflow-files").hexdigest()
 
     def admin_key(self) -> str | None:
         """The stored admin key, or None."""

@@ -7,7 +7,6 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from hashlib import blake2b
 from typing import Any
 
 from aicflow.engine.clock import SystemClock
@@ -91,7 +90,7 @@ class HostRuntime:
             store.files,
             open_contents(settings.files_url),
             self.clock,
-            owner=blake2b(server_secret, digest_size=16, person=b"aicflow-files").hexdigest(),
+            owner=self.data.files_owner(),
             limits=FileLimits(settings.max_file_bytes, settings.files_quota, age(settings.file_age)),
         )
         self.executions = make_executions(

@@ -57,8 +57,12 @@ class AsyncFiles(Resource):
             memory = BytesIO()
             await self._receive(sha256, memory)
             return memory.getvalue()
-        with _unfinished(Path(to), sha256) as content:
-            name = await self._receive(sha256, content)
+        try:
+            with _unfinished(Path(to), sha256) as content:
+                name = await self._receive(sha256, content)
+        except AICFlowError:
+            _forget_empty(Path(to), sha256)
+            raise
         return _finished(Path(to), sha256, name)
 
     async def _receive(self, sha256: str, content: BinaryIO) -> str | None:
@@ -113,6 +117,11 @@ def _part(to: Path, sha256: str) -> Path:
 def _unfinished(to: Path, sha256: str) -> BinaryIO:
     """What has come of it before, to be gone on with."""
     return _part(to, sha256).open("a+b")
+
+
+def _forget_empty(to: Path, sha256: str) -> None:
+    if not _part(to, sha256).stat().st_size:
+        _part(to, sha256).unlink()
 
 
 def _finished(to: Path, sha256: str, name: str | None) -> Path:
