@@ -39,7 +39,7 @@ def test_a_file_goes_up_and_comes_down(client: Any, source: str, tmp_path: Path)
     file = client.files.upload(given, name="data.csv", type="text/csv")
     assert isinstance(file, StoredFile)
     assert (file.sha256, file.size, file.type, file.name) == (SHA, len(DATA), "text/csv", "data.csv")
-    assert client.files.download(file) == DATA
+    assert client.files.read(file) == DATA
     folder = tmp_path / "down"
     folder.mkdir()
     saved = client.files.download(file.file, folder)
@@ -61,7 +61,7 @@ def test_an_execution_takes_what_was_uploaded(client: Any, tmp_path: Path) -> No
     unused = client.files.upload(b"unused")
     client.files.delete(unused)
     with pytest.raises(NotFound):
-        client.files.download(unused)
+        client.files.read(unused)
     with pytest.raises(NotFound):
         client.files.download(unused, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -91,7 +91,8 @@ class Line:
 
 
 def downloaded(line: Line, to: Path | None = None) -> Any:
-    return run(AsyncFiles(Session(line, Retry(attempts=2))).download(SHA, to))  # type: ignore[arg-type,call-overload]
+    files = AsyncFiles(Session(line, Retry(attempts=2)))  # type: ignore[arg-type]
+    return run(files.read(SHA)) if to is None else run(files.download(SHA, to))
 
 
 def test_a_download_goes_on_where_it_broke_off(tmp_path: Path) -> None:

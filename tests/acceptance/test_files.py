@@ -52,7 +52,7 @@ def test_a_large_file_passes_through_with_flat_memory(tmp_path: Path) -> None:
         workflow = client.workflows.deploy(wf)
         small = client.files.upload(b"x" * MIB)
         client.executions.run(workflow.id, {"file": small})
-        client.files.download(small)
+        client.files.read(small)
         before = peak(server)
         file = client.files.upload(pieces(), name="large.bin")
         assert file.size == SIZE * MIB
@@ -83,7 +83,7 @@ def test_a_server_killed_during_an_upload_keeps_nothing_of_it(tmp_path: Path) ->
     with running_server(data) as again, AICFlow(again.url, again.key) as client:
         until(lambda: len(on_disk(data)) == 1)
         assert [file.sha256 for file in client.files.list()] == [kept.sha256]
-        assert client.files.download(kept) == b"kept"
+        assert client.files.read(kept) == b"kept"
 
 
 def test_kills_beside_uploads_and_sweeps_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
@@ -109,6 +109,6 @@ def test_kills_beside_uploads_and_sweeps_lose_nothing_that_was_acknowledged(tmp_
             server.kill()
     with running_server(data, environment) as last, AICFlow(last.url, last.key) as client:
         for sha256, content in held.items():
-            assert client.files.download(sha256) == content
+            assert client.files.read(sha256) == content
         until(lambda: {file.sha256 for file in client.files.list()} == set(held))
         until(lambda: len(on_disk(data)) == len(held))

@@ -210,6 +210,7 @@ class Files(Blocking[AsyncFiles]):
     """Files that executions take and return."""
 
     upload = _runs(AsyncFiles.upload)
+    read = _runs(AsyncFiles.read)
     download = _runs(AsyncFiles.download)
     list = _pages(AsyncFiles.list)
     delete = _runs(AsyncFiles.delete)

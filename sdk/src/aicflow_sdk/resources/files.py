@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast, overload
+from typing import IO, Any, BinaryIO, cast
 from urllib.parse import unquote
 
 from aicflow_sdk.errors import AICFlowError, ConnectionFailed, UnexpectedReply
@@ -44,19 +44,17 @@ class AsyncFiles(Resource):
             repeatable=again,
         )
 
-    @overload
-    async def download(self, file: Wanted, to: None = None) -> bytes: ...
-    @overload
-    async def download(self, file: Wanted, to: str | os.PathLike[str]) -> Path: ...
-    async def download(self, file: Wanted, to: str | os.PathLike[str] | None = None) -> bytes | Path:
-        """The content of a file: into a path (in a folder, under the file's own name), or as bytes. A download that
-        breaks off goes on where it was, also when this is called again. What has come is compared with the file's hash.
-        Raises NotFound, UnexpectedReply."""
+    async def read(self, file: Wanted) -> bytes:
+        """The whole content of a file, held in memory. Raises NotFound, UnexpectedReply."""
+        memory = BytesIO()
+        await self._receive(_sha256(file), memory)
+        return memory.getvalue()
+
+    async def download(self, file: Wanted, to: str | os.PathLike[str]) -> Path:
+        """Write the content of a file to a path, or into a folder under the file's own name; returns the path. A
+        download that breaks off goes on where it was, also when this is called again. What has come is compared with
+        the file's hash. Raises NotFound, UnexpectedReply."""
         sha256 = _sha256(file)
-        if to is None:
-            memory = BytesIO()
-            await self._receive(sha256, memory)
-            return memory.getvalue()
         try:
             with _unfinished(Path(to), sha256) as content:
                 name = await self._receive(sha256, content)
