@@ -5,8 +5,11 @@ from __future__ import annotations
 import datetime
 import io
 import resource
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openpyxl
@@ -23,6 +26,7 @@ from aicflow_files.tables import (
     transformed,
     xlsx_pieces,
 )
+from aicflow_files.temporary import remove_left, temporary_folder
 
 
 def read(content: bytes, recipe: Recipe | None = None, **layout: Any) -> list[dict[str, Any]]:
@@ -138,12 +142,16 @@ def test_a_sheet_is_read_with_the_types_of_its_cells() -> None:
     ]
 
 
-def test_a_workbook_that_claims_to_be_huge_is_read_for_what_it_has() -> None:
+def test_a_workbook_that_claims_to_be_huge_is_read_for_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(tables, "_cell", lambda value: seen.append(value) or value)
+
     def claim(data: bytes) -> bytes:
         assert b'ref="A1:B2"' in data
         return data.replace(b'ref="A1:B2"', b'ref="A1:XFD1048576"')
 
     assert read(changed(workbook(["a", "b"], [1, 2]), "sheet1.xml", claim)) == [{"a": 1, "b": 2}]
+    assert seen == ["a", "b", 1, 2]  # not 16,384 cells a row
 
 
 def test_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +258,24 @@ def test_a_workbook_that_is_left_half_way_leaves_nothing(tmp_path: Any, monkeypa
     assert list(tmp_path.iterdir())
     pieces.close()  # type: ignore[attr-defined]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    program = (
+        "import os, sys, tempfile; tempfile.tempdir = sys.argv[1]\n"
+        "from aicflow_files.temporary import temporary_folder\n"
+        "with temporary_folder() as folder: print(folder, flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
+    left = Path(done.stdout.strip())
+    assert left.is_dir()
+    with temporary_folder() as used:
+        remove_left()
+        assert left.is_dir(), "it may be younger than its lock"
+        remove_left(older=-60)
+        assert (left.exists(), used.exists()) == (False, True)
+    assert not used.exists()
 
 
 def test_the_memory_does_not_grow_with_the_table() -> None:

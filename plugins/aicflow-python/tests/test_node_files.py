@@ -67,3 +67,17 @@ async def test_what_fails_leaves_nothing(node: PythonCode, code: str, error_code
     store: Any = ctx.files
     assert (await store._files.store.list(limit=10)).items == []
     assert await run(ctx, node, "return 1") == 1
+
+
+async def test_the_code_reaches_no_file_but_those_of_its_inputs(node: PythonCode) -> None:
+    ctx = RecordingContext()
+    mine = (await ctx.files.write(b"mine")).model_dump()
+    other = (await ctx.files.write(b"of somebody else")).sha256
+    code = """
+channel = inputs["file"]._channel
+try:
+    return channel.ask(do="read", blob=inputs["other"], start=0, size=10).decode()
+except OSError as error:
+    return str(error)
+"""
+    assert await run(ctx, node, code, file=mine, other=other) == "the file is not among the inputs"

@@ -9,18 +9,18 @@ import io
 import json
 import math
 import re
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from itertools import islice
-from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from aicflow import PermanentError, json_type
 from aicflow_language.expr import EvaluationError, ExpressionError, compile_expression
+
+from aicflow_files.temporary import temporary_folder
 
 type Format = Literal["csv", "xlsx"]
 type Type = Literal["string", "integer", "number", "boolean"]
@@ -509,10 +509,10 @@ def xlsx_pieces(
 
     if len(columns) > _MOST_COLUMNS:
         raise PermanentError(f"A sheet has at most {_MOST_COLUMNS} columns, not {len(columns)}.", code="bad-rows")
-    with tempfile.TemporaryDirectory(prefix="aicflow-table-") as folder:
-        target = Path(folder) / "book.xlsx"
+    with temporary_folder() as folder:
+        target = folder / "book.xlsx"
         options = {
-            "constant_memory": True, "tmpdir": folder, "strings_to_formulas": formulas, "strings_to_urls": False,
+            "constant_memory": True, "tmpdir": str(folder), "strings_to_formulas": formulas, "strings_to_urls": False,
             "strings_to_numbers": False,
         }  # fmt: skip
         book = Workbook(str(target), options)
