@@ -169,6 +169,11 @@ class BodyLimits:
         return self.files_above is not None and (size > self.files_above or self.files_above == 0)
 
 
+def may_give_files(files_above: int | None, max_body_bytes: int) -> bool:
+    """Whether uploads have a `file` in the payload: by what is declared, as the payload's schema says."""
+    return files_above is not None and files_above < max_body_bytes
+
+
 @dataclass(frozen=True, slots=True)
 class DecodedBody:
     """What came: `value` is plain JSON.

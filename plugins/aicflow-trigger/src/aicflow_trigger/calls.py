@@ -11,7 +11,7 @@ from aicflow import Conflict, TriggerRuntime
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
 
-from aicflow_trigger.bodies import BodyLimits, DecodedBody, decode_body
+from aicflow_trigger.bodies import BodyLimits, DecodedBody, decode_body, may_give_files
 from aicflow_trigger.errors import BodyRejected, SignatureRejected, SignatureSettingsError
 from aicflow_trigger.signatures import Verified, verify, verify_api_key, verify_basic
 from aicflow_trigger.webhook_params import ApiKeyAuth, BasicAuth, HmacAuth, WebhookParams
@@ -68,7 +68,7 @@ async def receive(
         "path_params": dict(path_params),
         "query": _query(request.query_params),
         "headers": _headers(params, request.headers),
-        **await _body(decoded, params.may_give_files, runtime),
+        **await _body(decoded, may_give_files(params.files_above, params.max_body_bytes), runtime),
         "delivery_id": delivery_id,
         "received_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
@@ -141,9 +141,9 @@ def _query(query: QueryParams) -> dict[str, str | list[str]]:
     return out
 
 
-async def _body(decoded: DecodedBody, may_give_files: bool, runtime: TriggerRuntime) -> dict[str, Any]:
+async def _body(decoded: DecodedBody, with_file: bool, runtime: TriggerRuntime) -> dict[str, Any]:
     body, files = decoded.value, decoded.files_as_json()
-    if may_give_files:  # else the payload is as if there were no files at all
+    if with_file:  # else the payload is as if there were no files at all
         uploads: list[dict[str, Any]] = [*files, *([body] if decoded.kind == "bytes" else [])]
         for upload in uploads:
             upload["file"] = None

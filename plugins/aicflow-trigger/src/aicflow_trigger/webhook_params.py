@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from aicflow import File, Output, Params, Rate, SecretText
 from pydantic import Field, TypeAdapter
 
-from aicflow_trigger.bodies import BodyKind, UploadedFile
+from aicflow_trigger.bodies import BodyKind, UploadedFile, may_give_files
 from aicflow_trigger.errors import PathPatternError
 from aicflow_trigger.paths import PathPattern
 from aicflow_trigger.signatures import Algorithm, Encoding, PlainScheme, Preset
@@ -141,16 +141,6 @@ class WebhookParams(Params):
         RespondAtOnce()
     )
 
-    @property
-    def may_give_files(self) -> bool:
-        """Whether uploads have a `file` in the payload: by what is declared, as the payload's schema says."""
-        return _may_give_files(self.files_above, self.max_body_bytes)
-
-
-def _may_give_files(above: int | None, most: int) -> bool:
-    return above is not None and above < most
-
-
 class WebhookPayload(Output):
     """What a call hands to the workflow. `body` is decoded by its content type; header names are in lower case, and
     the headers that prove who called are left out. A header or query parameter that came several times is a list in
@@ -211,7 +201,7 @@ def payload_schema(base: Mapping[str, Any], params: Mapping[str, Any]) -> dict[s
     above, most = params.get("files_above", _FILES_ABOVE), params.get("max_body_bytes", _MAX_BODY_BYTES)
     known = isinstance(above, int | None) and isinstance(most, int)
     bodies = _BODIES
-    if not known or _may_give_files(above, most):
+    if not known or may_give_files(above, most):
         bodies = {**_BODIES, "bytes": _with_file(_BODIES["bytes"], always=above == 0)}
         schema["$defs"]["UploadedFile"] = _with_file(schema["$defs"]["UploadedFile"], always=above == 0)
     else:
