@@ -141,6 +141,7 @@ class WebhookParams(Params):
         RespondAtOnce()
     )
 
+
 class WebhookPayload(Output):
     """What a call hands to the workflow. `body` is decoded by its content type; header names are in lower case, and
     the headers that prove who called are left out. A header or query parameter that came several times is a list in
