@@ -419,6 +419,22 @@ def test_a_form_starts_an_execution(place: Place) -> None:
     assert place.web.get(url).status_code == 404
 
 
+def test_a_form_is_made_of_what_the_workflow_takes(place: Place) -> None:
+    page = start_form("takes")
+    del page["params"]["answer_schema"]
+    note = {"aicflow": 1, "name": "takes", "nodes": NOTE}
+    refused = place.api.post("/workflows", json={**note, "triggers": [page]}).json()
+    assert [(one["code"], one["pointer"]) for one in refused["errors"]] == [("param.missing", "/triggers/0/params")]
+    place.save(NOTE, triggers=[page], input_schema=ORDER)
+    html = LexborHTMLParser(place.web.get("/forms/start/takes").text)
+    assert html.css_first("[name=amount]") is not None
+    assert place.web.post("/forms/start/takes", data={"amount": "many"}).status_code == 422
+    misspelt = {**page, "input": "${{ trigger.answer.amuont }}"}
+    wrong = {**note, "triggers": [misspelt], "input_schema": {**ORDER, "additionalProperties": False}}
+    found = place.api.post("/workflows/validate", json=wrong).json()["issues"]
+    assert "type.unknown-field" in [one["code"] for one in found]
+
+
 def test_a_form_may_lead_elsewhere(place: Place) -> None:
     place.save(NOTE, triggers=[start_form("away", redirect="https://shop.example/thanks?a=1")])
     assert (

@@ -25,7 +25,7 @@ from aicflow.kernel.records import DraftTrigger
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.trigger import Binding, Trigger, TriggerType
 from aicflow.kernel.values import dumps, pointer
-from aicflow.language.params import checked_params
+from aicflow.language.params import checked_params, with_input_schema
 
 _log = logging.getLogger("aicflow.triggers")
 _RETRY_SECONDS: Final = 2.0
@@ -336,4 +336,4 @@ def _params(cls: TriggerType, entry: TriggerEntry, document: WorkflowDocument, r
     template = compile_template(entry.params, _schema(cls))
     scope = {"vars": document.vars, "secrets": SecretsView()}
     values = resolved(template, scope, reveal, "params")
-    return checked_params(cls.params_model, values)
+    return checked_params(cls.params_model, with_input_schema(cls, values, document.input_schema))

@@ -33,6 +33,16 @@ def params_schema(cls: NodeType | TriggerType) -> dict[str, Any]:
     return cls.params_schema()
 
 
+def with_input_schema(cls: TriggerType, params: Mapping[str, Any], input_schema: object) -> Mapping[str, Any]:
+    """A trigger's params in which those that are marked `x-aicflow: {"default": "input_schema"}`, and left out, are the
+    workflow's `input_schema`."""
+    if not isinstance(input_schema, dict):
+        return params
+    fields = params_schema(cls).get("properties", {})
+    marked = [name for name, field in fields.items() if (field.get("x-aicflow") or {}).get("default") == "input_schema"]
+    return {**dict.fromkeys(marked, input_schema), **params} if marked else params
+
+
 def params_schemas(registry: Registry) -> Types:
     """The schemas of the params of node types by their ids; None for a type that is not installed."""
 

@@ -18,7 +18,11 @@ class FormParams(Params):
     path: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$", max_length=200)]
     title: str = Field(min_length=1, max_length=200)
     message: str | None = Field(default=None, max_length=10_000, description="Plain text below the title")
-    answer_schema: dict[str, JsonValue] = Field(description="JSON Schema of the answer; its properties are the fields")
+    answer_schema: dict[str, JsonValue] = Field(
+        default={},
+        description="JSON Schema of the answer; its properties are the fields. By default the workflow's input_schema",
+        json_schema_extra={"x-aicflow": {"default": "input_schema"}},
+    )
     submit: str = Field(default="Send", min_length=1, max_length=100, description="What the button says")
     thanks: str = Field(default="Thank you, your answer has arrived.", max_length=2_000)
     redirect: (
@@ -94,6 +98,9 @@ class FormTrigger(Trigger[FormParams, FormPayload]):
     def check(cls, params: Mapping[str, Any]) -> Sequence[Issue]:
         """A form must be possible for the schema."""
         schema = params.get("answer_schema")
+        if schema is None:
+            hint = "Or give the workflow an input_schema, which the form is made of then."
+            return (Issue("param.missing", "error", "", "The param 'answer_schema' is missing.", hint),)
         if isinstance(schema, dict) and (problem := problem_with(schema)) is not None:
             return (Issue("param.invalid", "error", "/answer_schema", f"No form can be made of it: {problem}."),)
         return ()

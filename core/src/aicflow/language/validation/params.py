@@ -14,7 +14,15 @@ from aicflow.kernel.issues import Issue
 from aicflow.kernel.node import NodeType, Params
 from aicflow.kernel.trigger import TriggerType
 from aicflow.kernel.values import pointer
-from aicflow.language.params import MOST_LISTED, Location, location_in, params_schema, params_schemas, read_params
+from aicflow.language.params import (
+    MOST_LISTED,
+    Location,
+    location_in,
+    params_schema,
+    params_schemas,
+    read_params,
+    with_input_schema,
+)
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Body, Site, Subject
 
@@ -45,7 +53,8 @@ def check_params(subject: Subject, report: Report) -> None:
         schema = params_schema(found.cls)
         template = compile_template(trigger.params, schema)
         _add_site(subject, report, Site("trigger-params", at, template, i, schema))
-        _check(report, at, found.cls, trigger.params, trigger.params, template)
+        filled = with_input_schema(found.cls, trigger.params, subject.input_schema)
+        _check(report, at, found.cls, filled, filled, template)
 
 
 def check_templates(subject: Subject, report: Report) -> None:

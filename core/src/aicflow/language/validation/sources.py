@@ -12,7 +12,7 @@ from aicflow.kernel.execution import FailureReport
 from aicflow.kernel.node import Node, NodeType
 from aicflow.kernel.trigger import Trigger, TriggerType
 from aicflow.kernel.values import dumps
-from aicflow.language.params import params_schema
+from aicflow.language.params import params_schema, with_input_schema
 from aicflow.language.schema import SchemaView, check, conjunction
 from aicflow.language.validation.effort import Effort
 from aicflow.language.validation.subject import Subject
@@ -147,8 +147,9 @@ class Sources:
         cls = registered.cls
         if _is_same(cls, Trigger, "payload_schema_for"):
             return _payload_view(cls) or ANYTHING
+        given = with_input_schema(cls, trigger.params, self.subject.input_schema)
         try:
-            return self._own(cls.payload_schema_for(trigger.params)) or ANYTHING
+            return self._own(cls.payload_schema_for(given)) or ANYTHING
         except Exception:  # params of the wrong shape have their own issues
             return ANYTHING
 
