@@ -73,6 +73,8 @@ class Callees:
         self._registry = registry
         self._read = read
         self._contracts: dict[str, Contract | None] = {}
+        self.typed: dict[tuple[object, ...], tuple[SchemaView, SchemaView]] = {}
+        """Outputs and payloads with the types of workflows in them, each with what it was made of."""
 
     def contract(self, workflow: str) -> Contract | None:
         """What the workflow takes and gives; None when it is not known, or is being looked at further out."""

@@ -187,11 +187,16 @@ class Scope(Sources):
             mark: Any = field.get("x-aicflow", {}) if isinstance(field, dict) else {}
             named = params.get(mark["output_of"]) if "output_of" in mark else None
             ids = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+            key = id(own.schema), name, tuple(map(str, ids)), mark.get("nullable") is True
+            if key in callees.typed:
+                return callees.typed[key][0]
             contracts = [callees.contract(one) if isinstance(one, str) else None for one in ids]
             views = [ANYTHING if one is None else one.output for one in contracts]
             type_ = merged([*views, NULL] if mark.get("nullable") else views) if views else ANYTHING
             if type_ is not ANYTHING:
-                return object_with({**{key: access(own, key).view for key in fields}, name: type_})
+                view = object_with({**{one: access(own, one).view for one in fields}, name: type_})
+                callees.typed[key] = view, own
+                return view
         return own
 
     def _inferred_output(self, index: int) -> SchemaView | None:
