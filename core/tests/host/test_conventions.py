@@ -187,6 +187,17 @@ def test_every_change_heeds_if_match(
     assert host.client.get(where).status_code == read.status_code, "nothing was changed"
 
 
+@pytest.mark.parametrize(("method", "path", "call"), CHANGES, ids=lambda one: one if isinstance(one, str) else "")
+def test_a_precondition_that_is_not_understood_is_not_passed_over(
+    host: Host, filled: dict[str, str], method: str, path: str, call: dict[str, Any]
+) -> None:
+    if takes(call, "If-None-Match"):
+        body = None if method == "DELETE" else example(call)
+        where = host.url + url(path, filled)
+        refused = host.client.request(method, where, json=body, headers={"if-none-match": '"1-1"'})
+        problem(refused, 422, "request-invalid")
+
+
 def test_a_node_types_etag_names_its_configuration(host: Host) -> None:
     first = host.client.get("/node-types/test.echo").headers["etag"]
     set_to = host.client.patch("/node-types/test.echo", json={"enabled": False}, headers={"if-match": first})

@@ -31,10 +31,19 @@ def etag_of_version(created_at: float, version: int) -> str:
     return f'"{int(created_at * 1000):x}-{version}"'
 
 
+def only_if_absent(request: Request) -> bool:
+    """Whether a change is made only if there is nothing yet (`If-None-Match: *`). Raises Problem."""
+    header = request.headers.get("if-none-match")
+    if header is not None and header.strip() != "*":
+        message = "only * is taken here: the change is made if there is nothing yet"
+        raise request_invalid("invalid", message, name="if-none-match", where="header")
+    return header is not None
+
+
 def expected_version(request: Request, etag: str | None, version: int) -> int | None:
     """The version that a change is about: None when any will do, 0 when there must be none. Raises Problem
     (`revision-mismatch`) when what is there is not what the request names."""
-    if request.headers.get("if-none-match", "").strip() == "*":
+    if only_if_absent(request):
         return 0
     header = request.headers.get("if-match")
     if header is None or (header.strip() == "*" and etag is not None):

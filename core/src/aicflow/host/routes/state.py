@@ -11,7 +11,7 @@ from starlette.responses import Response
 from aicflow.engine.nodes.state import state_problem
 from aicflow.host import requests
 from aicflow.host.bodies import json_body
-from aicflow.host.etag import TAGS
+from aicflow.host.etag import TAGS, only_if_absent
 from aicflow.host.pages import PageQuery, json_response, page_response
 from aicflow.host.problems import Problem, request_invalid
 from aicflow.host.routes.common import Id, NoQuery, body_of, call, router, runtime_of
@@ -114,7 +114,7 @@ def _shown(entry: StateEntry) -> Response:
 def _expected(request: Request) -> int | None:
     """The version that the request is about, 0 when there must be none, None when any will do."""
     wanted = request.headers.get("if-match", "*").strip()
-    if request.headers.get("if-none-match", "").strip() == "*":
+    if only_if_absent(request):
         return 0
     if wanted == "*":
         return None
