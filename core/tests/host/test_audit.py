@@ -177,6 +177,17 @@ def test_starts_are_told_as_the_setting_says(new_host: Callable[..., Any], start
         assert entries(host, target=sorted(ids)[0]), "an execution is found by its id"
 
 
+@pytest.mark.parametrize("starts", ["each", "merged", "off"])
+def test_what_triggers_start_is_told_as_theirs(new_host: Callable[..., Any], starts: str) -> None:
+    with new_host(audit_starts=starts) as host:
+        host.client.post("/workflows?id=wf", json=BELL)
+        binding = host.runtime.trigger_service.get("wf:bell").binding
+        first = host.do(host.runtime.triggers.fire(binding, {"n": 1}, key="noon"))
+        assert host.do(host.runtime.triggers.fire(binding, {"n": 2}, key="noon")).duplicate
+        told = [(entry["actor"], entry["made"]) for entry in entries(host, action="start_execution")]
+        assert told == ([] if starts == "off" else [("trigger:wf:bell", first.execution_id)])
+
+
 def test_state_keys_and_addresses_stand_beside_the_chain(host: Host) -> None:
     host.client.post("/workflows?id=wf", json=ECHO)
     host.client.put("/workflows/wf/state/ann@example.com", json={"value": 1})
