@@ -17,7 +17,9 @@ import pytest
 from aicflow import Context, File, Node, Output, Params, PermanentError
 from aicflow.engine.clock import SystemClock
 from aicflow.engine.files import CHUNK, FileLimits, Files, files_in
+from aicflow.host.wiring import installed_plugins
 from aicflow.kernel.errors import AICFlowError, Conflict, NotFound, StoreUnavailable
+from aicflow.language.validation import validate
 from aicflow.store.contents import FolderContents, RemoteContents, open_contents
 from aicflow.store.sqlite import SQLiteStore
 from aicflow.testing import RecordingContext, run_node, run_workflow
@@ -280,3 +282,22 @@ def test_files_are_found_in_json_also_inside_of_strings() -> None:
     assert files_in(b'{"a":{"$blob": "' + b"a" * 64 + b'"}}') == {"a" * 64}
     assert files_in(b'{"text":"{\\"$blob\\":\\"' + b"b" * 64 + b'\\"}"}') == {"b" * 64}
     assert files_in(b'{"$blob":"abc"}', b"[]") == set()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("${{ nodes.write.output.file }}", None),
+        ("${{ nodes.write.output.file.name }}", "type"),
+        ("${{ nodes.write.output }}", "type"),
+        ("${{ nodes.write.output.fiel }}", "type"),
+    ],
+)
+def test_validation_tells_a_file_from_anything_else(given: str, said: str | None) -> None:
+    plugins = installed_plugins()
+    for cls in (Write, Read):
+        plugins.registry.register(cls)
+    nodes = [DOCUMENT["nodes"][0], {"id": "read", "type": "test.read_file", "params": {"file": given}}]  # type: ignore[index]
+    issues = validate({**DOCUMENT, "nodes": nodes, "output": "${{ nodes.write.output.file.size }}"}, plugins.registry)
+    errors = [issue for issue in issues if issue.severity == "error"]
+    assert [issue.code.partition(".")[0] for issue in errors] == ([] if said is None else [said])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import ECHO, Host, problem
+from .conftest import ECHO, GATE, Host, problem
 
 CSV = b"id,total\n1,10\n2,20\n"
 SHA = hashlib.sha256(CSV).hexdigest()
@@ -160,3 +161,18 @@ def test_an_upload_that_breaks_off_leaves_nothing_behind(host: Host) -> None:
         host.until(lambda: on_disk(host))
     host.until(lambda: not on_disk(host))
     assert host.client.get("/files").json()["data"] == []
+
+
+def test_an_input_holds_its_files_from_the_start(host: Host, gate: threading.Event) -> None:
+    upload(host)
+    workflow = host.save(GATE)
+    host.start(workflow["id"], {"orders": [{"$blob": SHA}]}, wait=None)
+    problem(host.client.delete(f"/files/{SHA}"), 409, "file-in-use")
+
+
+def test_what_a_step_returns_holds_the_files_that_it_names(host: Host) -> None:
+    upload(host)
+    echo = {**ECHO, "nodes": [{"id": "say", "type": "test.echo", "params": {"value": {"orders": {"$blob": SHA}}}}]}
+    workflow = host.save({**echo, "output": "none"})
+    host.start(workflow["id"])
+    problem(host.client.delete(f"/files/{SHA}"), 409, "file-in-use")
