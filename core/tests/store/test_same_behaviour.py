@@ -1,24 +1,31 @@
 """The two stores, driven by the same random calls, always say the same."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aicflow.kernel.errors import AICFlowError
+from aicflow.kernel.context import StateEntry
+from aicflow.kernel.errors import AICFlowError, Conflict, KeyUsed
 from aicflow.kernel.ports.executions import (
+    Appended,
     EventBatch,
     ExecutionFilter,
     Fire,
     Idempotency,
+    ItemResult,
     Projection,
     SlotLimit,
     StoredAnswer,
+    Subscription,
 )
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
+from aicflow.kernel.ports.tables import SentEvent
 from aicflow.store import MemoryStore, SQLiteStore
 from aicflow.testing.store_samples import LEASE, NOW, batch, new
 from hypothesis import HealthCheck, settings
@@ -34,7 +41,7 @@ LIMITS = st.lists(
 ).map(tuple)
 
 
-class SameBehaviour(RuleBasedStateMachine):
+class Both(RuleBasedStateMachine):
     """Both stores, one clock. Every call's result, or the error in its place, is compared."""
 
     def __init__(self) -> None:
@@ -70,11 +77,36 @@ class SameBehaviour(RuleBasedStateMachine):
                 return type(error).__name__, str(error) if "exists" not in str(error) else ""
 
         one, other = self.loop.run_until_complete(ask(self.sqlite)), self.loop.run_until_complete(ask(self.memory))
-        assert one == other
+        assert one == other, f"{one!r} is not {other!r}"
         return one
 
     def known(self, index: int) -> str:
         return self.ids[index % len(self.ids)]
+
+    @rule(worker=WORKERS, limit=st.integers(1, 4))
+    def claim(self, worker: str, limit: int) -> None:
+        taken = self.both(lambda store: store.executions.claim(worker, limit, lease=LEASE, at=self.now))
+        for claimed in taken:
+            self.epochs[claimed.execution.id] = claimed.execution.epoch
+
+    @rule(seconds=st.sampled_from([1, 10, 31]))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule()
+    def restart(self) -> None:
+        self.loop.run_until_complete(self.sqlite.close())
+        self.loop.run_until_complete(self.sqlite.open())
+
+    @precondition(lambda self: self.ids)
+    @rule(index=st.integers(0, 99), node=KEYS, call=st.integers(0, 2), seen=st.none() | st.integers(0, 9))
+    def answer(self, index: int, node: str, call: int, seen: int | None) -> None:
+        answer = StoredAnswer(node, "answered", b"1", call)
+        self.both(lambda store: store.executions.answer(self.known(index), answer, seen))
+
+
+class SameBehaviour(Both):
+    """The life of executions, from the queue to their removal."""
 
     @rule(
         workflow=st.sampled_from(["wf_a", "wf_b"]),
@@ -158,16 +190,6 @@ class SameBehaviour(RuleBasedStateMachine):
         if not isinstance(appended, tuple):
             self.seqs[id] += len(types)
 
-    @rule(worker=WORKERS, limit=st.integers(1, 4))
-    def claim(self, worker: str, limit: int) -> None:
-        taken = self.both(lambda store: store.executions.claim(worker, limit, lease=LEASE, at=self.now))
-        for claimed in taken:
-            self.epochs[claimed.execution.id] = claimed.execution.epoch
-
-    @rule(seconds=st.sampled_from([1, 10, 31]))
-    def wait(self, seconds: int) -> None:
-        self.now += seconds
-
     @precondition(lambda self: self.ids)
     @rule(index=st.integers(0, 99), worker=WORKERS)
     def hand_back(self, index: int, worker: str) -> None:
@@ -187,12 +209,6 @@ class SameBehaviour(RuleBasedStateMachine):
     def cancel(self, index: int) -> None:
         self.both(lambda store: store.executions.request_cancel(self.known(index)))
 
-    @precondition(lambda self: self.ids)
-    @rule(index=st.integers(0, 99), node=KEYS, call=st.integers(0, 2), seen=st.none() | st.integers(0, 9))
-    def answer(self, index: int, node: str, call: int, seen: int | None) -> None:
-        answer = StoredAnswer(node, "answered", b"1", call)
-        self.both(lambda store: store.executions.answer(self.known(index), answer, seen))
-
     @rule(
         age=st.none() | st.integers(0, 60),
         count=st.none() | st.integers(0, 3),
@@ -202,11 +218,6 @@ class SameBehaviour(RuleBasedStateMachine):
         rules = [RetentionRule(status, age, count)]
         self.both(lambda store: store.maintenance.removable(rules, now=self.now))
         self.both(lambda store: store.maintenance.remove(rules, now=self.now))
-
-    @rule()
-    def restart(self) -> None:
-        self.loop.run_until_complete(self.sqlite.close())
-        self.loop.run_until_complete(self.sqlite.open())
 
     @rule(
         workflow=st.none() | st.sampled_from(["wf_a", "wf_b"]),
@@ -238,10 +249,176 @@ class SameBehaviour(RuleBasedStateMachine):
             self.both(lambda store, key=key: store.executions.slot_holders(key))  # type: ignore[misc]
 
 
+STEPS = st.sampled_from(["a", "b", "a[1].b"])
+RESULTS = st.builds(
+    ItemResult,
+    STEPS,
+    st.sampled_from([-1, *range(8)]),
+    st.booleans(),
+    key=st.none() | KEYS,
+    output=st.sampled_from([None, b"1", b"[2]"]),
+    masked=st.booleans(),
+)
+WAITS = st.builds(
+    lambda node, call, name, key: (node, call, name, key),
+    STEPS,
+    st.integers(1, 3),
+    st.sampled_from(["paid", "paid", "sent", None]),
+    st.none() | st.sampled_from(["1", "2"]),
+)
+
+
+class SameWork(Both):
+    """Items, waits for events, events and state: what maps, repeats and waiting steps write."""
+
+    @precondition(lambda self: len(self.ids) < 3)
+    @rule()
+    def begin(self) -> None:
+        for number in range(len(self.ids), len(self.ids) + 2):
+            id = f"ex_{number}"
+            made = new(id, at=self.now)
+            created = self.both(lambda store, one=made: store.executions.create(one, worker="w1", lease=LEASE, at=NOW))  # type: ignore[misc]
+            self.ids.append(id)
+            self.epochs[id], self.seqs[id] = created.epoch, 1
+
+    @precondition(lambda self: self.ids)
+    @rule(index=st.integers(0, 99))
+    def end(self, index: int) -> None:
+        id = self.known(index)
+        projection = Projection("succeeded", started_at=NOW, finished_at=self.now, output=b"1")
+        written = batch(self.seqs[id] + 1, "execution.succeeded")
+        appended = self.both(lambda store: store.executions.append(id, self.epochs[id], written, projection))
+        self.seqs[id] += not isinstance(appended, tuple)
+
+    @precondition(lambda self: self.ids)
+    @rule(
+        index=st.integers(0, 99),
+        items=st.lists(RESULTS, max_size=4),
+        waits=st.lists(WAITS, max_size=2, unique_by=lambda wait: wait[:2]),
+        consumed=st.lists(st.tuples(STEPS, st.integers(0, 3)), max_size=2),
+        parks=st.booleans(),
+        node=STEPS,
+    )
+    def work(self, index: int, items: Any, waits: Any, consumed: Any, parks: bool, node: str) -> None:
+        id = self.known(index)
+        written = batch(self.seqs[id] + 1, "step.log", node=node)
+        subscriptions = [Subscription(*wait, at=self.now) for wait in waits]
+        projection = Projection("waiting", started_at=self.now) if parks else None
+        epoch = self.epochs[id]
+        for _ in range(2):  # a repeat changes nothing
+            appended = self.both(
+                lambda store: in_order(
+                    store.executions.append(id, epoch, written, projection, None, consumed, items, subscriptions)
+                )
+            )
+            if isinstance(appended, tuple):
+                return
+            if projection is not None:
+                break  # the claim is over
+        self.seqs[id] += 1
+
+    @rule(
+        number=st.integers(0, 30),
+        name=st.sampled_from(["paid", "paid", "sent"]),
+        key=st.none() | st.sampled_from(["1", "2"]),
+        ttl=st.sampled_from([0, 5, 60]),
+        once=st.none() | KEYS,
+    )
+    def send(self, number: int, name: str, key: str | None, ttl: int, once: str | None) -> None:
+        event = SentEvent(f"ev_{number}", name, key, {"of": number}, self.now, self.now + ttl)
+        used = Idempotency("events", once, f"{number}") if once else None
+        self.both(lambda store: in_order(store.sent.send(event, idempotency=used)))
+
+    @rule(many=st.integers(1, 5), age=st.integers(0, 40))
+    def finish_events(self, many: int, age: int) -> None:
+        found = self.both(lambda store: store.sent.pending(limit=many))
+        self.both(lambda store: store.sent.done([event.id for event in found][: many // 2 + 1]))
+        self.both(lambda store: store.sent.forget(received_before=self.now - age, now=self.now))
+
+    @rule(
+        workflow=st.sampled_from(["wf_a", "wf_b"]),
+        key=KEYS,
+        value=st.sampled_from([None, 1, {"a": [1]}, "x" * 3_000]),
+        version=st.none() | st.integers(0, 4),
+        once=st.none() | KEYS,
+        lifetime=st.sampled_from([None, None, 1e6]),
+    )
+    def put(self, workflow: str, key: str, value: Any, version: int | None, once: str | None, lifetime: Any) -> None:
+        used = Idempotency("state", once, "") if once else None
+        self.both(
+            lambda store: entry(
+                store.state.put(workflow, key, value, lifetime=lifetime, version=version, idempotency=used)
+            )
+        )
+
+    @rule(workflow=st.sampled_from(["wf_a", "wf_b"]), key=KEYS, version=st.none() | st.integers(0, 4))
+    def drop(self, workflow: str, key: str, version: int | None) -> None:
+        self.both(lambda store: store.state.delete(workflow, key, version=version))
+
+    @invariant()
+    def same_work(self) -> None:
+        for workflow in ("wf_a", "wf_b"):
+            for prefix in ("", "b"):
+                self.pages(lambda store, at, w=workflow, p=prefix: store.state.list(w, prefix=p, limit=2, cursor=at))
+            self.both(lambda store, w=workflow: entry(store.state.get(w, "a")))  # type: ignore[misc]
+        self.pages(lambda store, at: store.sent.list(limit=4, cursor=at))
+        self.pages(lambda store, at: store.sent.list(limit=4, cursor=at, name="paid", key="1"))
+        self.both(lambda store: store.sent.pending(limit=100))
+        for id in self.ids[-3:]:
+            for step in ("a", "b", "a[1].b"):
+                for succeeded in (None, True, False):
+                    self.both(
+                        lambda store, id=id, s=step, ok=succeeded: store.executions.items(  # type: ignore[misc]
+                            id, s, after=1, limit=3, succeeded=ok
+                        )
+                    )
+                self.both(lambda store, id=id, s=step: store.executions.items(id, s))  # type: ignore[misc]
+
+    def pages(self, read: Callable[[Store, str | None], Awaitable[Any]]) -> None:
+        cursor: dict[Store, str | None] = {self.sqlite: None, self.memory: None}
+        for _ in range(100):
+
+            async def page(store: Store) -> Any:
+                found = await read(store, cursor[store])
+                cursor[store] = found.next_cursor
+                return [known(one) for one in found.items], found.next_cursor is None
+
+            if self.both(page)[1]:
+                return
+        raise AssertionError("the pages do not end")
+
+
+def known(record: Any) -> Any:
+    """An entry without its instants, which each store takes from the clock by itself."""
+    if not isinstance(record, StateEntry):
+        return record
+    return record.key, record.value, record.version, record.expires_at is None
+
+
+async def in_order(asked: Awaitable[Any]) -> Any:
+    """What was appended or sent, with its answers in an order: the ports promise none."""
+    found = await asked
+    if isinstance(found, Appended):
+        return replace(found, answers=tuple(sorted(found.answers, key=lambda one: (one.node_id, one.call))))
+    event, answers = found
+    return event, sorted(answers, key=lambda one: one[0])
+
+
+async def entry(asked: Awaitable[Any]) -> Any:
+    try:
+        return known(await asked)
+    except KeyUsed as error:
+        return "used", error.fingerprint, error.result
+    except Conflict as error:
+        return error.code, error.message
+
+
+TestSameWork = SameWork.TestCase
 TestSameBehaviour = SameBehaviour.TestCase
 TestSameBehaviour.settings = settings(
-    max_examples=15,
+    max_examples=int(os.environ.get("AICFLOW_SAME_EXAMPLES", "15")),
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+TestSameWork.settings = settings(TestSameBehaviour.settings, max_examples=TestSameBehaviour.settings.max_examples)

@@ -134,6 +134,17 @@ class QueueCases:
         [claimed] = await claim(executions, now=NOW + LEASE)
         assert claimed.answers == [YES]
 
+    async def test_of_answers_at_the_same_moment_one_counts(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        await park(executions, "ex_1")
+        answers = [StoredAnswer("ask", "answered", str(n).encode(), 1) for n in range(8)]
+        told = await asyncio.gather(*(executions.answer("ex_1", one) for one in answers), return_exceptions=True)
+        (kept,) = [answer for answer, error in zip(answers, told, strict=True) if error is None]
+        assert all(isinstance(error, Conflict) and error.code == "answered" for error in told if error is not None)
+        [claimed] = await claim(executions)
+        assert claimed.answers == [kept]
+
     async def test_an_answer_to_a_wait_that_is_over_is_refused(self, store: Store) -> None:
         """Of two who answer at once, the second may come when the first one's answer was used already."""
         executions = store.executions

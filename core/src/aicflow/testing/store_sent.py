@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -139,3 +140,33 @@ class SentCases:
         assert await store.sent.forget(received_before=NOW + 80, now=NOW + 100) == 1
         assert await store.sent.forget(received_before=NOW + 80, now=NOW + 100) == 0
         assert {event.id for event in (await store.sent.list(limit=9)).items} == {"ev_kept", "ev_open", "ev_new"}
+
+    async def test_an_event_and_the_wait_for_it_at_the_same_moment_meet_once(self, store: Store) -> None:
+        """Whichever of the two is written first, the other one finds it."""
+        ids = [f"ex_{n}" for n in range(20)]
+        for id in ids:
+            await start(store.executions, id)
+        told: list[tuple[str, str]] = []
+
+        async def send(n: int) -> None:
+            for execution_id, answer in (await store.sent.send(_event(f"ev_{n}", str(n))))[1]:
+                told.append((execution_id, loads(answer.value)["id"]))
+
+        async def wait(n: int) -> None:
+            found = (await _wait(store, f"ex_{n}", ("a", str(n)))).answers
+            told.extend((f"ex_{n}", loads(answer.value)["id"]) for answer in found)
+
+        calls = [call(n) for n in range(20) for call in ((send, wait) if n % 2 else (wait, send))]
+        await asyncio.gather(*calls)
+        assert sorted(told) == sorted((f"ex_{n}", f"ev_{n}") for n in range(20))
+        claimed = await store.executions.claim("w1", 99, lease=LEASE, at=NOW)
+        assert sorted(one.execution.id for one in claimed) == sorted(ids)
+        assert all(len(one.answers) == 1 for one in claimed)
+
+    async def test_one_event_sent_by_many_at_once_is_one(self, store: Store) -> None:
+        await start(store.executions, "ex_1")
+        await _wait(store, "ex_1", ("a", "42"), ("b", "42"))
+        sent = await asyncio.gather(*(store.sent.send(_event("ev_1")) for _ in range(8)))
+        assert sum(len(answers) for _, answers in sent) == 1
+        assert {event.id for event, _ in sent} == {"ev_1"}
+        assert len((await store.sent.list(limit=10)).items) == 1

@@ -383,6 +383,26 @@ class TableCases:
         assert kept is not None
         assert kept.value == 1
 
+    async def test_of_changes_of_state_at_the_same_moment_one_counts(self, store: Store) -> None:
+        state = store.state
+        for version in range(5):
+            puts = [state.put("wf", "a", n, version=version) for n in range(6)]
+            told = await asyncio.gather(*puts, return_exceptions=True)
+            (won,) = [one for one in told if not isinstance(one, BaseException)]
+            assert all(isinstance(one, Conflict) for one in told if one is not won)
+            kept = await state.get("wf", "a")
+            assert kept is not None
+            assert (kept.version, kept.value) == (version + 1, won.value)
+        once = Idempotency("state", "ex:step:1", "", owner="ex")
+        puts = [state.put("wf", "n", n, idempotency=once) for n in range(6)]
+        told = await asyncio.gather(*puts, return_exceptions=True)
+        assert sum(isinstance(one, KeyUsed) for one in told) == 5
+        kept = await state.get("wf", "n")
+        assert kept is not None
+        assert kept.version == 1
+        deleted = await asyncio.gather(*(state.delete("wf", "n") for _ in range(4)))
+        assert sorted(deleted) == [False, False, False, True]
+
     async def test_state_that_expires_is_not_there(self, store: Store) -> None:
         entry = await store.state.put("wf", "soon", 1, lifetime=0.01)
         assert entry.expires_at is not None
