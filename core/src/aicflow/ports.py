@@ -19,7 +19,9 @@ from aicflow.kernel.errors import (
     StoreUnavailable,
 )
 from aicflow.kernel.execution import (
+    ACTIVE_STATUSES,
     TERMINAL_STATUSES,
+    TRIGGER_KINDS,
     Event,
     Execution,
     ExecutionStatus,
@@ -48,6 +50,7 @@ from aicflow.kernel.ports.executions import (
     ExecutionStore,
     Fire,
     Idempotency,
+    ItemResult,
     Labels,
     NewExecution,
     Page,
@@ -60,7 +63,7 @@ from aicflow.kernel.ports.executions import (
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule, SizeReport, WorkflowSize
 from aicflow.kernel.ports.signals import Signal, SignalBus
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.subjects import DataSubject, Holding, SubjectStore
+from aicflow.kernel.ports.subjects import DataSubject, Holding, HoldingKind, SubjectStore
 from aicflow.kernel.ports.tables import (
     ApiKeyRecord,
     EventStore,
@@ -82,17 +85,30 @@ from aicflow.kernel.ports.tables import (
 from aicflow.kernel.records import EngineType, KeyWrapper, Observer, Runtime, SecretRuntime, SecretSource, StoreType
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
-from aicflow.store.checks import check_append, check_events, check_limit, check_secret_version
+from aicflow.store.checks import (
+    check_append,
+    check_events,
+    check_limit,
+    check_quota,
+    check_secret_version,
+    check_unmoved,
+    file_in_use,
+    next_state,
+    rotated_key,
+    spellings,
+)
 from aicflow.store.concurrency import Admission, ConcurrencyLimiter, limits_from_json, limits_to_json
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, now, seconds
-from aicflow.store.rows import failure_from, trigger_from
+from aicflow.store.rows import event_answer, failure_from, trigger_from
 from aicflow.store.signals import LocalSignals
 from aicflow.store.tables import Table, TableStore
 
 __all__ = [
+    "ACTIVE_STATUSES",
     "GENESIS",
     "TERMINAL_STATUSES",
+    "TRIGGER_KINDS",
     "AICFlowError",
     "Admission",
     "ApiKeyRecord",
@@ -124,8 +140,10 @@ __all__ = [
     "Fire",
     "Graph",
     "Holding",
+    "HoldingKind",
     "Idempotency",
     "IdempotencyStore",
+    "ItemResult",
     "KeyStore",
     "KeyUsed",
     "KeyWrapper",
@@ -179,9 +197,13 @@ __all__ = [
     "check_append",
     "check_events",
     "check_limit",
+    "check_quota",
     "check_secret_version",
+    "check_unmoved",
     "dumps",
+    "event_answer",
     "failure_from",
+    "file_in_use",
     "hookimpl",
     "iso",
     "limits_from_json",
@@ -189,9 +211,12 @@ __all__ = [
     "loads",
     "make_cursor",
     "micros",
+    "next_state",
     "now",
     "pending_audit",
     "read_cursor",
+    "rotated_key",
     "seconds",
+    "spellings",
     "trigger_from",
 ]

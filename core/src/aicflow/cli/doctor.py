@@ -121,9 +121,8 @@ def _secrets(plugins: Plugins) -> Iterator[Finding]:
 
 
 def _data_dir(settings: Settings) -> Iterator[Finding]:
-    from aicflow.host.datadir import DataDir
 
-    data = DataDir(settings.data_dir)
+    data = settings.data
     if not data.path.exists():
         yield Finding("ok", "data folder", f"{data.path} is made at the first start")
         return
@@ -148,11 +147,10 @@ def _open_to_others(path: Path) -> bool:
 def _server_or_store(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
     """Ask the server that runs; without one, open the store."""
     from aicflow.cli.files import running_server
-    from aicflow.host.datadir import DataDir
     from aicflow.host.wiring import make_store
 
     try:
-        server = running_server(DataDir(settings.data_dir))
+        server = running_server(settings.data)
         if server is not None:
             ready = server.api.ready()
             yield Finding("ok", "server", f"{server.url} is {ready['status']}")
@@ -228,7 +226,6 @@ def _plugins(plugins: Plugins) -> Iterator[Finding]:
 def _node_types(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
     """What node types say of themselves: in the server that runs, else in this process."""
     from aicflow.cli.files import running_server
-    from aicflow.host.datadir import DataDir
     from aicflow.host.node_health import NodeHealth
     from aicflow.kernel.node import NodeType
 
@@ -246,7 +243,7 @@ def _node_types(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
             await health.close()
 
     try:
-        server = running_server(DataDir(settings.data_dir))
+        server = running_server(settings.data)
         found = server.api.ready()["node_types"] if server is not None else asyncio.run(look())
     except AICFlowError:
         return  # the server was reported already

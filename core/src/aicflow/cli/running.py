@@ -53,11 +53,9 @@ def run_command(
     attached = _attached(attach or [], value)
     server_secret, url, folder = None, store or "memory://", None
     if keep or store is not None:
-        from aicflow.host.datadir import DataDir
-
-        folder = load_settings().data_dir
-        server_secret = DataDir(folder).server_secret()
-        url = store or f"sqlite:///{folder / 'runs.db'}"
+        data = load_settings().data
+        server_secret = data.server_secret()
+        url = store or f"sqlite:///{data.path / 'runs.db'}"
     engine = engine or os.environ.get("AICFLOW_ENGINE") or "auto"  # reading every setting takes longer than most runs
     plugins = quiet_plugins()
     list_errors(file, document, validate(document.value, plugins.registry))

@@ -1,4 +1,4 @@
-"""`aicflow serve`."""
+"""`aicflow serve` and `aicflow worker`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def serve_command(
     store: Annotated[str | None, Parameter(help="Store URL, such as memory://")] = None,
     engine: Annotated[str | None, Parameter(help="Engine for workflows that name none")] = None,
     log_level: Annotated[str | None, Parameter(help="debug, info, warning or error")] = None,
+    worker: Annotated[bool | None, Parameter(help="Run executions as well; --no-worker leaves that to others")] = None,
 ) -> int:
     """Serve the REST and WebSocket API until it is stopped.
 
@@ -24,7 +25,27 @@ def serve_command(
     """
     from aicflow.cli.files import load_settings
 
-    settings = load_settings(host=host, port=port, data_dir=data_dir, store=store, engine=engine, log_level=log_level)
+    settings = load_settings(
+        host=host, port=port, data_dir=data_dir, store=store, engine=engine, log_level=log_level, worker=worker
+    )
     from aicflow.host.serve import serve
 
     return serve(settings, say=lambda line: print(line, flush=True))
+
+
+def worker_command(
+    *,
+    data_dir: Annotated[Path | None, Parameter(help="Folder of the server's secret")] = None,
+    store: Annotated[str | None, Parameter(help="Store URL, such as postgresql://db.example.com/aicflow")] = None,
+    max_running: Annotated[int | None, Parameter(help="Executions that it runs at once")] = None,
+    log_level: Annotated[str | None, Parameter(help="debug, info, warning or error")] = None,
+) -> int:
+    """Run executions that servers of the same store accept, until it is stopped.
+
+    It needs a store that several hosts share, and the servers' secret (AICFLOW_SERVER_SECRET_FILE)."""
+    from aicflow.cli.files import load_settings
+
+    settings = load_settings(data_dir=data_dir, store=store, max_running=max_running, log_level=log_level)
+    from aicflow.host.working import work
+
+    return work(settings, say=lambda line: print(line, flush=True))

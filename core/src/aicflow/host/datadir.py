@@ -31,9 +31,10 @@ class ServerInfo:
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """Paths and files of one data folder."""
+    """Paths and files of one data folder; the server's secret may lie elsewhere."""
 
     path: Path
+    own_secret_file: Path | None = None
 
     def prepare(self) -> None:
         """Make the folder, for its owner only when it is new. Raises AICFlowError."""
@@ -56,7 +57,7 @@ class DataDir:
 
     @property
     def secret_file(self) -> Path:
-        return self.path / "server.secret"
+        return self.own_secret_file or self.path / "server.secret"
 
     @property
     def secrets_key_file(self) -> Path:

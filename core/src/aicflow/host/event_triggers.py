@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aicflow.engine.events import EventTrigger
 from aicflow.engine.listening import FilterFailed, ListeningTrigger, WorkflowTrigger
+from aicflow.host.following import Follower
 from aicflow.host.triggers import TriggerService
 from aicflow.host.views import execution_view
 from aicflow.kernel.errors import AICFlowError, NotFound, StoreUnavailable
@@ -29,8 +30,9 @@ class Dispatcher:
     that a host left behind that went away, soon. Fires have the id of the event or execution as their key, so that
     none counts twice."""
 
-    def __init__(self, store: Store, triggers: TriggerService) -> None:
+    def __init__(self, store: Store, triggers: TriggerService, following: Follower) -> None:
         self._store = store
+        self._following = following
         self._triggers = triggers
         self._sent = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -78,10 +80,12 @@ class Dispatcher:
         """Fire for the oldest events and ends; whether there may be more to do at once."""
         store = self._store
         events = await store.sent.pending(limit=_AT_ONCE)
+        ends = await store.executions.announced(limit=_AT_ONCE)
+        if events or ends:
+            await self._following.look()  # what another host saved before they came is started, too
         done = [one.id for one in events if await self._fire(EventTrigger, one.id, loads(event_answer(one)))]
         if done:
             await store.sent.done(done)
-        ends = await store.executions.announced(limit=_AT_ONCE)
         told = [one for one in ends if await self._fire_end(one)]
         if told:
             await store.executions.told(told)

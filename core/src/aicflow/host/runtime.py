@@ -13,11 +13,13 @@ from aicflow.engine.clock import SystemClock
 from aicflow.engine.files import FileLimits, Files
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.worker.watchdog import LoopWatchdog
+from aicflow.host.agreement import agree_on_secret
 from aicflow.host.audit import SYSTEM, Auditor, audit_key
 from aicflow.host.callers import Callers
-from aicflow.host.datadir import DataDir, write_private
+from aicflow.host.datadir import write_private
 from aicflow.host.event_triggers import Dispatcher
 from aicflow.host.fitting import check_limits
+from aicflow.host.following import Follower
 from aicflow.host.housekeeping import Housekeeper
 from aicflow.host.issuers import read_issuers
 from aicflow.host.keys import KeyRing, is_well_formed, new_key
@@ -35,7 +37,7 @@ from aicflow.host.warm_up import WarmUp
 from aicflow.host.wiring import make_executions, make_store, secrets_of
 from aicflow.host.workflows import WorkflowService
 from aicflow.kernel.clock import Clock
-from aicflow.kernel.errors import NotFound
+from aicflow.kernel.errors import AICFlowError, NotFound
 from aicflow.kernel.execution import Execution, Step
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import DraftTrigger, Mount
@@ -58,9 +60,10 @@ class HostRuntime:
         options: EngineOptions | None = None,
         clock: Clock | None = None,
         observers: Sequence[Any] = (),
+        triggers: bool = True,
     ) -> None:
         self.settings = settings
-        self.data = DataDir(settings.data_dir)
+        self.data = settings.data
         self.plugins = plugins
         self.registry = plugins.registry
         self.store = store
@@ -78,7 +81,7 @@ class HostRuntime:
         self.secret_service = SecretService(store, self.stored_secrets, secret_keys, self.secrets, self.clock)
         options = options or EngineOptions(
             engine=settings.engine,
-            max_running=settings.max_running,
+            max_running=settings.max_running if settings.worker else 0,
             grace=settings.grace,
             teardown=settings.teardown,
             max_depth=settings.max_call_depth,
@@ -112,14 +115,19 @@ class HostRuntime:
             self.executions, store, self.secrets, self.clock, settings.max_body_bytes, self.auditor
         )
         self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime, self.secrets)
-        self.events = Dispatcher(store, self.trigger_service)
-        self.executions.announce(self.events.may_want, self.events.wake)
+        self.following = Follower(store, self.trigger_service if triggers else None, self.registry)
+        self.events = Dispatcher(store, self.trigger_service, self.following)
+        # another host may have saved a workflow that waits for an end which this host is just writing
+        self.executions.announce(
+            self.events.may_want if store.exclusive else lambda workflow_id: True, self.events.wake
+        )
         limits = Limits(depth=settings.max_document_depth, nodes=settings.max_document_nodes)
         self.workflows = WorkflowService(
             store,
             self.registry,
             self.secrets,
             self.trigger_service,
+            self.following,
             self.clock,
             limits,
             prepare=self.executions.prepare,
@@ -203,17 +211,23 @@ class HostRuntime:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, plugins: Plugins, *, store: Store | None = None, **parts: Any
+    settings: Settings, plugins: Plugins, *, store: Store | None = None, triggers: bool = True, **parts: Any
 ) -> AsyncIterator[HostRuntime]:
     """A host at work: the store open, the worker running, the triggers active. Closed in the opposite order, also when
-    opening fails half-way. Raises AICFlowError."""
+    opening fails half-way. Without `triggers` it fires none and takes no requests. Raises AICFlowError."""
     check_limits(settings, [node.cls for node in plugins.registry.nodes()])
-    DataDir(settings.data_dir).prepare()
+    settings.data.prepare()
     store = store if store is not None else make_store(plugins, settings.store_url)
     async with AsyncExitStack() as stack:
         await store.open()
         stack.push_async_callback(store.close)
-        runtime = HostRuntime(settings, plugins, store, **parts)
+        if store.exclusive and not (settings.worker and triggers):
+            raise AICFlowError(
+                "Servers and workers can be apart only where several hosts share a store, and this store has one host.",
+                hint="Use `aicflow serve`, or set AICFLOW_STORE to a PostgreSQL URL (pip install aicflow-postgres).",
+            )
+        await agree_on_secret(store, settings.data.server_secret())
+        runtime = HostRuntime(settings, plugins, store, triggers=triggers, **parts)
         runtime.registry.configure_all(await store.node_settings.all())
         stack.push_async_callback(runtime.keys.close)
         stack.push_async_callback(runtime.callers.close)
@@ -229,12 +243,16 @@ async def running(
         stack.push_async_callback(runtime.executions.close)
         stack.push_async_callback(runtime.node_health.close)
         stack.push_async_callback(runtime.warm_up.stop)
-        stack.push_async_callback(runtime.trigger_service.stop)
-        await runtime.trigger_service.start()
-        following = asyncio.create_task(runtime.trigger_service.follow_secrets(max(settings.secrets_lifetime, 1.0)))
-        stack.callback(following.cancel)
-        stack.push_async_callback(runtime.events.stop)
-        runtime.events.start()
+        if triggers:
+            stack.push_async_callback(runtime.trigger_service.stop)
+            await runtime.trigger_service.start()
+            rotated = asyncio.create_task(runtime.trigger_service.follow_secrets(max(settings.secrets_lifetime, 1.0)))
+            stack.callback(rotated.cancel)
+        stack.push_async_callback(runtime.following.stop)
+        runtime.following.start()
+        if triggers:
+            stack.push_async_callback(runtime.events.stop)
+            runtime.events.start()
         keeper = Housekeeper(
             store.maintenance,
             settings.retention_rules,

@@ -19,7 +19,6 @@ import uvicorn
 from aicflow.host.addresses import Proxies
 from aicflow.host.app import create_app
 from aicflow.host.connections import BoundedHttpProtocol, ConnectionLimits, sweep
-from aicflow.host.datadir import DataDir
 from aicflow.host.logs import set_up_logging
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import AICFlowError
@@ -41,7 +40,7 @@ class HostServer(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._settings = settings
-        self._data = DataDir(settings.data_dir)
+        self._data = settings.data
         self._say = say
         self.url: str | None = None
         self.owns_process = False
@@ -151,9 +150,9 @@ def make_server(
 
 def serve(settings: Settings, *, say: Say) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code. Raises AICFlowError when it cannot start."""
-    _set_up_logging(settings)
+    set_up_host_logging(settings)
     os.umask(0o077)  # what plugins write is the owner's as well
-    DataDir(settings.data_dir).prepare()
+    settings.data.prepare()
     _check_address(settings)
     app = create_app(settings)
     logging.getLogger("uvicorn.error").addFilter(lambda record: app.state.start_error is None)
@@ -182,7 +181,8 @@ def _check_address(settings: Settings) -> None:
         ) from error
 
 
-def _set_up_logging(settings: Settings) -> None:
+def set_up_host_logging(settings: Settings) -> None:
+    """The log of a process that is a host."""
     set_up_logging(settings.log_level, "%(asctime)s %(levelname)s %(name)s: %(message)s")
     uvicorn_log = logging.getLogger("uvicorn.error")
     uvicorn_log.setLevel(logging.WARNING)

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aicflow.host import retention
 from aicflow.host.addresses import Proxies
-from aicflow.host.datadir import default_data_dir
+from aicflow.host.datadir import DataDir, default_data_dir
 from aicflow.host.documents import Limits
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.rates import Rate
@@ -28,6 +28,11 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default_factory=default_data_dir, description="Folder of the database, the admin key and the server's secret"
+    )
+    server_secret_file: Path | None = Field(
+        default=None,
+        description="File of the server's secret, the same on all hosts that share a store; `<data dir>/server.secret` "
+        "when not set",
     )
     store: str | None = Field(
         default=None,
@@ -53,6 +58,9 @@ class Settings(BaseSettings):
     max_document_nodes: int = Field(default=10_000, ge=1, description="Most nodes in a workflow")
     max_document_values: int = Field(
         default=1_000_000, ge=100, description="Most values in a document once YAML aliases are expanded"
+    )
+    worker: bool = Field(
+        default=True, description="Whether this host runs executions; without, others that share the store must"
     )
     max_running: int = Field(default=2000, ge=1, description="Executions that one host runs at once")
     max_call_depth: int = Field(
@@ -243,6 +251,11 @@ class Settings(BaseSettings):
     @classmethod
     def _home(cls, value: Path | None) -> Path | None:
         return value and value.expanduser()
+
+    @property
+    def data(self) -> DataDir:
+        """The data folder."""
+        return DataDir(self.data_dir, self.server_secret_file)
 
     @property
     def store_url(self) -> str:

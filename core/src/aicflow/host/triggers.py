@@ -29,6 +29,7 @@ from aicflow.language.params import checked_params, with_input_schema
 
 _log = logging.getLogger("aicflow.triggers")
 _RETRY_SECONDS: Final = 2.0
+_PAGE: Final = 500
 _ANY_SECRET: Final = "c2VjcmV0"  # noqa: S105 - stands for a value not needed; readable as text and as base64
 
 
@@ -66,6 +67,7 @@ class TriggerService:
         self._instances: dict[TriggerType, Trigger[Any, Any]] = {}
         self._broken: dict[TriggerType, str] = {}
         self._paused: frozenset[str] = frozenset()
+        self._applied: dict[str, tuple[float, int]] = {}
         self._lock = asyncio.Lock()
         self._retrying: asyncio.Task[None] | None = None
         self.runtime = runtime
@@ -167,6 +169,10 @@ class TriggerService:
         document = WorkflowDocument.model_validate(record.document) if record.enabled else None
         wanted = {f"{record.id}:{e.id}": e for e in document.triggers if e.enabled} if document else {}
         async with self._lock:
+            if record.enabled:
+                self._applied[record.id] = record.created_at, record.revision
+            else:
+                self._applied.pop(record.id, None)
             await self._deactivate_others(record.id, wanted)
             for binding_id, entry in wanted.items():
                 binding = Binding(
@@ -181,7 +187,33 @@ class TriggerService:
     async def remove(self, workflow_id: str) -> None:
         """The workflow was deleted."""
         async with self._lock:
+            self._applied.pop(workflow_id, None)
             await self._deactivate_others(workflow_id, {})
+
+    async def follow(self) -> None:
+        """Take over what other hosts saved, deleted, paused and let go on. Raises StoreUnavailable."""
+        known = dict(self._applied)
+        stored: dict[str, tuple[float, int]] = {}
+        cursor: str | None = None
+        while True:
+            page = await self._store.workflows.list(limit=_PAGE, cursor=cursor, enabled=True)
+            stored |= {record.id: (record.created_at, record.revision) for record in page.items}
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        for workflow_id in known.keys() | stored.keys():
+            if known.get(workflow_id) == stored.get(workflow_id):
+                continue
+            try:
+                await self.apply(await self._store.workflows.get(workflow_id))
+            except NotFound:
+                await self.remove(workflow_id)
+        paused = await self._store.triggers.paused()
+        async with self._lock:
+            changed, self._paused = paused ^ self._paused, paused
+            for active in [active for active in self._active.values() if active.binding.id in changed]:
+                binding = replace(active.binding, paused=active.binding.id in paused)
+                await self._activate(ActiveTrigger(binding, active.entry, active.document))
 
     async def _deactivate_others(self, workflow_id: str, wanted: Mapping[str, TriggerEntry]) -> None:
         """Stop the workflow's triggers that are not wanted any more, or are of another type now."""

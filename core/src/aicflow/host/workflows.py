@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
 from aicflow.engine.secrets import Secrets
 from aicflow.host.calls import Calls
+from aicflow.host.following import Follower
 from aicflow.host.triggers import ActiveTrigger, TriggerService
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import WorkflowInvalid
@@ -35,6 +37,7 @@ class WorkflowService:
         registry: Registry,
         secrets: Secrets,
         triggers: TriggerService,
+        following: Follower,
         clock: Clock,
         limits: Limits | None = None,
         *,
@@ -44,6 +47,7 @@ class WorkflowService:
         self._registry = registry
         self._secrets = secrets
         self._triggers = triggers
+        self._following = following
         self._clock = clock
         self._limits = limits
         self._prepare = prepare
@@ -89,6 +93,13 @@ class WorkflowService:
         if conflicts:
             raise WorkflowInvalid(conflicts)
 
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Nobody else changes a workflow meanwhile, on any host; what others changed before is taken over."""
+        async with self._lock, self._store.workflows.exclusive():
+            await self._following.look()
+            yield
+
     async def create(
         self,
         document: Any,
@@ -104,13 +115,14 @@ class WorkflowService:
         workflow_id = workflow_id or new_id("wf", now)
         if (pending := pending_audit.get()) is not None:
             pending.made = workflow_id
-        async with self._lock:
+        async with self._alone():
             if enabled:
                 self._free_of_conflicts(workflow_id, document)
             record = await self._store.workflows.create(
                 workflow_id, document, now=now, enabled=enabled, idempotency=idempotency
             )
             await self._triggers.apply(record)
+        self._following.tell("workflow", record.id)
         self._threads.submit(self._prepare, record)
         return record, issues
 
@@ -123,7 +135,7 @@ class WorkflowService:
     ) -> tuple[WorkflowRecord, list[Issue]]:
         """Save a new version. Raises NotFound, WorkflowInvalid, Conflict."""
         issues = await self._checked(document, workflow_id, within)
-        async with self._lock:
+        async with self._alone():
             current = await self._store.workflows.get(workflow_id)
             if current.enabled:
                 self._free_of_conflicts(workflow_id, document)
@@ -131,6 +143,7 @@ class WorkflowService:
                 workflow_id, now=self._clock.now(), document=document, expected_revision=expected_revision
             )
             await self._triggers.apply(record)
+        self._following.tell("workflow", record.id)
         self._threads.submit(self._prepare, record)
         return record, issues
 
@@ -162,7 +175,7 @@ class WorkflowService:
 
     async def set_enabled(self, workflow_id: str, enabled: bool, expected_revision: int | None) -> WorkflowRecord:
         """Switch on or off. Raises NotFound, WorkflowInvalid (conflicting triggers), Conflict."""
-        async with self._lock:
+        async with self._alone():
             current = await self._store.workflows.get(workflow_id)
             if enabled and not current.enabled:
                 self._free_of_conflicts(workflow_id, current.document)
@@ -170,15 +183,19 @@ class WorkflowService:
                 workflow_id, now=self._clock.now(), enabled=enabled, expected_revision=expected_revision
             )
             await self._triggers.apply(record)
+        self._following.tell("workflow", record.id)
         return record
 
     async def delete(self, workflow_id: str, expected_revision: int | None) -> None:
         """Delete. Raises NotFound, Conflict."""
-        async with self._lock:
+        async with self._alone():
             await self._store.workflows.delete(workflow_id, expected_revision=expected_revision)
             await self._triggers.remove(workflow_id)
+        self._following.tell("workflow", workflow_id)
 
     async def pause_trigger(self, binding_id: str, paused: bool) -> ActiveTrigger:
         """Pause a trigger or let it go on, in turn with saves of its workflow. Raises NotFound."""
-        async with self._lock:
-            return await self._triggers.set_paused(binding_id, paused)
+        async with self._alone():
+            active = await self._triggers.set_paused(binding_id, paused)
+        self._following.tell("trigger", binding_id)
+        return active

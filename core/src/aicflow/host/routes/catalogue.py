@@ -64,6 +64,7 @@ async def configure_node_type(request: Request, type_id: Id, query: NoQuery) -> 
     runtime = runtime_of(request)
     body = await json_body(request, runtime.settings, requests.PatchNodeType)
     async with runtime.configuring:  # two at once must not undo each other
+        await runtime.following.look()
         node = runtime.registry.node(type_id)
         check_match(request, _setting_tag(node))
         params = node.setting.default_params if body.default_params is None else body.default_params
@@ -72,6 +73,7 @@ async def configure_node_type(request: Request, type_id: Id, query: NoQuery) -> 
         setting = NodeSetting(type_id, enabled, params)
         await runtime.store.node_settings.put(setting)
         runtime.registry.configure(setting)
+    runtime.following.tell("node-types", type_id)
     return _node_type(runtime.registry, type_id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -46,6 +47,10 @@ class WorkflowVersion(Record):
 
 class WorkflowStore(Protocol):
     """Workflows. Each save whose document differs from the current one makes version + 1."""
+
+    def exclusive(self) -> AbstractAsyncContextManager[None]:
+        """Inside, no other host that has the store open is inside. Raises StoreUnavailable."""
+        ...
 
     async def create(
         self,

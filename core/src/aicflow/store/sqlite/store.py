@@ -154,9 +154,10 @@ class SQLiteStore:
                     connection.close()
             self._lock.release()
             raise _unopened(error, self.path) from error
+        saving = self.path.with_name(self.path.name + ".saving")
         self._writer = Writer(connection, self.path, batch, shared=not self.exclusive)
         self._readers = Readers(self._connect, self.path)
-        self.workflows = SQLiteWorkflows(self._writer, self._readers)
+        self.workflows = SQLiteWorkflows(self._writer, self._readers, None if self.exclusive else FileLock(saving))
         self.executions = SQLiteExecutions(self._writer, self._readers, batch)
         self.triggers = SQLiteTriggers(self._writer, self._readers)
         self.sent = SQLiteSent(self._writer, self._readers)

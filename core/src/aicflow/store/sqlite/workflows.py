@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.errors import Conflict, NotFound, StoreUnavailable
 from aicflow.kernel.ports.executions import Idempotency, Labels, Page, WorkflowLimit
 from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
@@ -13,9 +16,13 @@ from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, seconds
 from aicflow.store.sqlite.idempotency import add_key, check_key
+from aicflow.store.sqlite.lock import FileLock
 from aicflow.store.sqlite.part import Part, reads, writes
 from aicflow.store.sqlite.queries import HAS_LABELS, IS_WITHIN, limit_values
+from aicflow.store.sqlite.readers import Readers
+from aicflow.store.sqlite.writer import Writer
 
+_LOOK_EVERY: Final = 0.02
 _COLUMNS: Final = "w.id, w.name, w.description, w.version, w.revision, w.enabled, w.created_at, w.updated_at, w.labels"
 _WITH_DOCUMENT: Final = (
     f"SELECT {_COLUMNS}, v.document FROM workflows AS w"  # noqa: S608
@@ -24,7 +31,27 @@ _WITH_DOCUMENT: Final = (
 
 
 class SQLiteWorkflows(Part):
-    """Workflows. A version, once made, is never written again."""
+    """Workflows. A version, once made, is never written again. `lock` is what hosts share that share the file."""
+
+    def __init__(self, writer: Writer, readers: Readers, lock: FileLock | None) -> None:
+        super().__init__(writer, readers)
+        self._lock = lock
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        if self._lock is None:
+            yield
+            return
+        while True:
+            try:
+                self._lock.acquire()
+                break
+            except StoreUnavailable:
+                await asyncio.sleep(_LOOK_EVERY)
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @writes
     def create(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,9 @@ class TableWorkflows(Part):
         self._rows = rows
         self._versions = versions
         self._n = max((row.n for row in rows.values()), default=0)
+
+    def exclusive(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()  # nobody else has it open
 
     @writes
     async def create(

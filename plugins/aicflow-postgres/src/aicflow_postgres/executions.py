@@ -1,0 +1,415 @@
+"""Executions on PostgreSQL, and their queue, which is the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from aicflow.ports import (
+    TERMINAL_STATUSES,
+    Appended,
+    Claimed,
+    Conflict,
+    Created,
+    EventBatch,
+    EventsDamaged,
+    Execution,
+    ExecutionFilter,
+    ItemResult,
+    NewExecution,
+    NotFound,
+    Page,
+    Projection,
+    RecordDamaged,
+    SlotLimit,
+    StoredAnswer,
+    Subscription,
+    check_append,
+    check_events,
+    check_limit,
+    check_unmoved,
+    limits_from_json,
+    loads,
+    make_cursor,
+    micros,
+    read_cursor,
+    seconds,
+    trigger_from,
+)
+
+from aicflow_postgres.creates import REQUEST_CANCEL
+from aicflow_postgres.database import NOW, Connection, Database, Part, fetch, send, writes
+from aicflow_postgres.groups import Groups
+from aicflow_postgres.operations import Append, Create
+from aicflow_postgres.queries import count, newest
+from aicflow_postgres.slots import SlotBooks
+from aicflow_postgres.values import ROW, decoded, execution_from, shown_from, text_of
+
+
+class PostgresExecutions(Part):
+    """Executions, their events and their queue."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._books = SlotBooks()
+        self.groups = Groups(database, self._books)
+
+    async def create(
+        self, new: NewExecution, *, worker: str | None = None, lease: float = 0.0, at: float | None = None
+    ) -> Created:
+        check_events(new.events)
+        return await self.groups.create(Create(new, worker, lease, at))
+
+    async def append(
+        self,
+        execution_id: str,
+        epoch: int,
+        batch: EventBatch,
+        projection: Projection | None = None,
+        outputs: Mapping[str, bytes] | None = None,
+        consumed: Sequence[tuple[str, int]] = (),
+        items: Sequence[ItemResult] = (),
+        subscriptions: Sequence[Subscription] = (),
+        files: Collection[str] = (),
+    ) -> Appended:
+        check_append(batch, projection)
+        append = Append(execution_id, epoch, batch, projection, outputs, consumed, items, subscriptions, files)
+        return await self.groups.append(append)
+
+    @writes
+    async def claim(
+        self,
+        connection: Connection,
+        worker: str,
+        limit: int,
+        *,
+        lease: float,
+        at: float | None = None,
+        cancelled_only: bool = False,
+    ) -> list[Claimed]:
+        """Take up to `limit` executions: first what was begun and goes on, then queued ones by priority and age."""
+        instant = micros(at)
+        if cancelled_only:
+            rows = await fetch(connection, _CLAIM_CANCELLED, limit, limit, limit, worker, instant, micros(lease))
+        else:
+            rows = await fetch(
+                connection, _CLAIM, instant, limit, limit, instant, limit, limit, worker, instant, micros(lease)
+            )
+        claimed: dict[str, Claimed] = {}
+        more: list[str] = []
+        for _, input, has_more, *row in sorted(rows, key=lambda row: row[0]):
+            execution = execution_from(row, payload=True)
+            execution.input = decoded(input)
+            claimed[execution.id] = Claimed(execution, [], {}, [])
+            if row[15]:
+                self._books.note(execution.id, execution.workflow_id)
+            if execution.last_seq > 1 or has_more:
+                more.append(execution.id)
+        if more:
+            await _complete(connection, {id: claimed[id] for id in more})
+        return list(claimed.values())
+
+    @writes
+    async def renew(
+        self, connection: Connection, worker: str, ids: Sequence[str], *, lease: float, at: float | None = None
+    ) -> frozenset[str]:
+        """Extend this worker's leases; returns which of them are to be cancelled."""
+        rows = await fetch(connection, _RENEW, list(ids), micros(at), micros(lease), worker)
+        return frozenset(id for id, cancelled in rows if cancelled)
+
+    async def hand_back(self, worker: str, execution_id: str, epoch: int) -> None:
+        await self.rows(_HAND_BACK, execution_id, epoch, worker)
+
+    async def reclaim(self, worker: str) -> int:
+        """Put back into the queue whatever another worker holds. Never called of a shared store by its hosts."""
+        return int((await self.rows(_RECLAIM, worker))[0][0])
+
+    async def next_due(self, *, at: float | None = None) -> float | None:
+        """Seconds until something becomes claimable by time."""
+        due, now = (await self.rows(_NEXT_DUE, micros(at)))[0]
+        return None if due is None else max(0.0, seconds(due - now))
+
+    @writes
+    async def request_cancel(self, connection: Connection, execution_id: str) -> Execution:
+        """Note a cancel request; gives the row after it."""
+        limited = await fetch(connection, _LIMITED, execution_id)
+        # the line first, as everywhere, then the row
+        lines = await self._books.lock(connection, [limited[0][0]]) if limited else {}
+        execution = await _locked(connection, execution_id)
+        if execution.finished_at is None and not execution.cancel_requested:
+            for line in lines.values():
+                line.cancel(execution_id)
+            await send(connection, REQUEST_CANCEL, [execution_id])
+        execution.cancel_requested |= execution.status not in TERMINAL_STATUSES
+        return execution
+
+    @writes
+    async def answer(
+        self, connection: Connection, execution_id: str, answer: StoredAnswer, seen: int | None = None
+    ) -> None:
+        """Keep an answer and make its execution claimable."""
+        execution = await _locked(connection, execution_id)
+        # one that was handed back while it ran is queued again, and its parked steps wait on
+        begun = execution.status == "queued" and execution.last_seq > 1
+        if execution.status not in ("waiting", "running") and not begun:
+            raise Conflict(
+                f"Execution {execution_id} is {execution.status}; only a waiting step can be answered.",
+                code="not-waiting",
+            )
+        if seen is not None and seen < execution.last_seq:
+            check_unmoved(answer, await _events(connection, execution_id, seen, execution.last_seq))
+        place = (execution_id, answer.node_id, answer.call)
+        if not await fetch(connection, _ANSWER, *place, answer.kind, answer.value):
+            raise Conflict(f"Step {answer.node_id!r} of execution {execution_id} has an answer.", code="answered")
+        await send(connection, "UPDATE executions SET due_at = -1 WHERE id = %b AND status = 'waiting'", execution_id)
+
+    async def get(self, execution_id: str) -> Execution:
+        found = await self.rows(_WHOLE, execution_id)
+        if not found:
+            raise NotFound("execution", execution_id)
+        input, output, whole_trigger, *row = found[0]
+        try:
+            execution = execution_from(row, payload=True)
+            execution.input = decoded(input)
+            execution.output = decoded(output)
+            if whole_trigger is not None:
+                execution.trigger = trigger_from(whole_trigger)
+        except ValueError as error:
+            raise RecordDamaged(f"Execution {execution_id} cannot be read from the store: {error}.") from None
+        return execution
+
+    async def count(self, where: ExecutionFilter) -> dict[str, int]:
+        async with self.database.connection() as connection:
+            return await count(connection, where)
+
+    async def events(self, execution_id: str, *, after: int = 0, limit: int = 1000) -> list[bytes]:
+        async with self.database.connection() as connection:
+            return await _events(connection, execution_id, after, limit)
+
+    async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:
+        if node_ids is None:
+            rows = await self.rows(_OUTPUTS, execution_id)
+        else:
+            rows = await self.rows(_NAMED_OUTPUTS, execution_id, list(node_ids))
+        return {name: bytes(body) for name, body in rows}
+
+    async def items(
+        self,
+        execution_id: str,
+        step_id: str,
+        *,
+        after: int = -1,
+        limit: int = 1000,
+        succeeded: bool | None = None,
+    ) -> Sequence[ItemResult]:
+        rows = await self.rows(_ITEMS, execution_id, step_id, after, succeeded, succeeded, limit)
+        return [
+            ItemResult(step_id, i, ok, text_of(key), output, error, masked)
+            for i, ok, key, output, error, masked in rows
+        ]
+
+    async def announced(self, *, limit: int) -> Sequence[str]:
+        sql = "SELECT id FROM executions WHERE announce ORDER BY finished_at, id LIMIT %b"
+        return [id for (id,) in await self.rows(sql, limit)]
+
+    async def told(self, execution_ids: Sequence[str]) -> None:
+        await self.rows(_TOLD, list(execution_ids))
+
+    async def slot_holders(self, key: str) -> list[str]:
+        rows = await self.rows(_HOLDERS, f"%{_like(key)}%")
+        return [id for id, limits in rows if any(limit.key == key for limit in limits_from_json(loads(limits)))]
+
+    async def limits_of(self, execution_id: str) -> tuple[SlotLimit, ...]:
+        rows = await self.rows("SELECT limits FROM executions WHERE id = %b", execution_id)
+        if not rows:
+            raise NotFound("execution", execution_id)
+        return limits_from_json(loads(rows[0][0])) if rows[0][0] else ()
+
+    # last in the class, so that `list` means the type everywhere above
+    async def list(self, where: ExecutionFilter, *, limit: int, cursor: str | None = None) -> Page[Execution]:
+        check_limit(limit)
+        after = None
+        if cursor is not None:
+            created_at, n = read_cursor("executions", cursor, int, int)
+            after = (int(created_at), int(n))
+        async with self.database.connection() as connection:
+            items, last = await newest(connection, where, limit + 1, after)
+        if len(items) > limit:
+            last = (items[limit - 1][0], items[limit - 1][1])
+        return Page([shown_from(row[2:]) for row in items[:limit]], make_cursor("executions", *last) if last else None)
+
+
+async def _events(connection: Connection, execution_id: str, after: int, limit: int) -> list[bytes]:
+    # seq is gapless, so a range of numbers bounds how much is read; whole batches come back, cut at the front only
+    rows = await fetch(connection, _EVENTS, after + limit, after, execution_id, after + 1, execution_id)
+    batches = [row[1:] for row in rows if row[1] is not None]
+    if not rows or (not batches and rows[0][0] <= after):
+        return []
+    first, events = _unpacked(execution_id, batches)
+    # the first batch may begin before `after`, never behind it
+    if first > after + 1 or not events:
+        raise EventsDamaged(execution_id, after + 1, first - 1 if events else rows[0][0])
+    return events[after + 1 - first :]
+
+
+async def _complete(connection: Connection, claimed: Mapping[str, Claimed]) -> None:
+    """Add what an execution that goes on needs."""
+    ids = list(claimed)
+    batches: dict[str, list[Sequence[Any]]] = {id: [] for id in ids}
+    for id, *row in await fetch(connection, _CLAIMED_EVENTS, ids):
+        batches[id].append(row)
+    for id, name, body in await fetch(connection, _CLAIMED_PAYLOADS, ids):
+        execution = claimed[id].execution
+        try:
+            if name == "$input":
+                execution.input = loads(body)
+            elif name == "$trigger":
+                execution.trigger = trigger_from(body)
+            else:
+                claimed[id].outputs[name] = bytes(body)
+        except ValueError:
+            claimed[id].damage = EventsDamaged(id, 1, 1)
+    for id, node, kind, value, call in await fetch(connection, _CLAIMED_ANSWERS, ids):
+        claimed[id].answers.append(StoredAnswer(node, kind, bytes(value), call))
+    for id, step_id, i, succeeded in await fetch(connection, _CLAIMED_ITEMS, ids):
+        claimed[id].items.setdefault(step_id, {})[i] = succeeded
+    for id, one in claimed.items():
+        last_seq = one.execution.last_seq
+        if last_seq == 1:
+            continue
+        try:
+            first, one.events = _unpacked(id, batches[id])
+            if first != 1 or len(one.events) != last_seq:
+                missing = (1, first - 1) if first != 1 else (len(one.events) + 1, last_seq)
+                raise EventsDamaged(id, *missing)
+        except EventsDamaged as damage:
+            one.damage = damage  # the others go on
+
+
+def _unpacked(execution_id: str, batches: Sequence[Sequence[Any]]) -> tuple[int, list[bytes]]:
+    """The number of the first event of rows (first_seq, last_seq, body), and the events. Raises EventsDamaged."""
+    events: list[bytes] = []
+    first = batches[0][0] if batches else 1
+    for first_seq, last_seq, body in batches:
+        if first_seq != first + len(events):
+            raise EventsDamaged(execution_id, first + len(events), first_seq - 1)
+        lines = bytes(body).split(b"\n")
+        try:
+            numbers = [loads(line)["seq"] for line in lines]
+        except (ValueError, KeyError, TypeError):
+            numbers = []
+        if numbers != list(range(first_seq, last_seq + 1)):
+            raise EventsDamaged(execution_id, first_seq, last_seq)
+        events += lines
+    return first, events
+
+
+async def _locked(connection: Connection, execution_id: str) -> Execution:
+    rows = await fetch(connection, f"SELECT {ROW} FROM executions AS e WHERE id = %b FOR UPDATE", execution_id)  # noqa: S608
+    if not rows:
+        raise NotFound("execution", execution_id)
+    return execution_from(rows[0])
+
+
+def _like(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped if escaped.isascii() and escaped.isprintable() and '"' not in escaped else ""
+
+
+_TAKE = f"""
+UPDATE executions AS e
+  SET status = 'running', epoch = e.epoch + 1, worker = %b, due_at = coalesce(%b::bigint, {NOW}) + %b::bigint,
+    wake_at = NULL
+  FROM chosen AS c WHERE e.n = c.n
+  RETURNING c.turn, e.input,
+    EXISTS (SELECT 1 FROM payloads WHERE execution_id = e.id)
+    OR EXISTS (SELECT 1 FROM answers WHERE execution_id = e.id)
+    OR EXISTS (SELECT 1 FROM items WHERE execution_id = e.id), {ROW}
+"""  # noqa: S608
+_CLAIM = f"""
+WITH due AS (
+  SELECT n, due_at FROM executions WHERE status <> 'queued' AND due_at <= coalesce(%b::bigint, {NOW})
+    ORDER BY due_at, n LIMIT %b FOR UPDATE SKIP LOCKED),
+again AS (
+  SELECT n FROM executions WHERE status = 'queued' AND due_at = -1 ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
+ready AS (
+  SELECT n, priority FROM executions WHERE status = 'queued' AND due_at >= 0 AND due_at <= coalesce(%b::bigint, {NOW})
+    ORDER BY priority DESC, n LIMIT %b FOR UPDATE SKIP LOCKED),
+chosen AS (
+  SELECT n, row_number() OVER (ORDER BY lane, at, rank DESC, n) AS turn FROM (
+    SELECT n, 0 AS lane, due_at AS at, 0 AS rank FROM due
+    UNION ALL SELECT n, 0, -1, 0 FROM again
+    UNION ALL SELECT n, 1, 0, priority FROM ready) AS a ORDER BY turn LIMIT %b)
+{_TAKE}"""  # noqa: S608
+_CLAIM_CANCELLED = f"""
+WITH due AS (
+  SELECT n FROM executions WHERE status <> 'queued' AND due_at = -1 AND cancel_requested
+    ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
+again AS (
+  SELECT n FROM executions WHERE status = 'queued' AND due_at = -1 AND cancel_requested
+    ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
+chosen AS (
+  SELECT n, row_number() OVER (ORDER BY n) AS turn FROM (SELECT n FROM due UNION ALL SELECT n FROM again) AS a
+    ORDER BY turn LIMIT %b)
+{_TAKE}"""  # noqa: S608
+_CLAIMED_EVENTS = """
+SELECT execution_id, first_seq, last_seq, body FROM events WHERE execution_id = ANY(%b::text[])
+  ORDER BY execution_id, first_seq
+"""
+_CLAIMED_PAYLOADS = """
+SELECT execution_id, name, body FROM stored WHERE execution_id = ANY(%b::text[])
+  AND (starts_with(name, '$') OR strpos(name, '.') = 0)
+"""
+_CLAIMED_ANSWERS = """
+SELECT execution_id, node_id, kind, value, call FROM answers WHERE execution_id = ANY(%b::text[]) ORDER BY node_id, call
+"""
+_CLAIMED_ITEMS = "SELECT execution_id, step_id, i, succeeded FROM items WHERE execution_id = ANY(%b::text[])"
+_RENEW = f"""
+WITH l AS (SELECT n FROM executions WHERE id = ANY(%b::text[]) ORDER BY n FOR UPDATE)
+UPDATE executions AS e SET due_at = coalesce(%b::bigint, {NOW}) + %b::bigint FROM l
+  WHERE e.n = l.n AND e.worker = %b AND e.status = 'running' RETURNING e.id, e.cancel_requested
+"""  # noqa: S608
+_HAND_BACK = """
+UPDATE executions SET status = 'queued', worker = NULL, due_at = -1
+  WHERE id = %b AND epoch = %b AND worker = %b AND status = 'running'
+"""
+_RECLAIM = """
+WITH u AS (UPDATE executions SET status = 'queued', worker = NULL, due_at = -1
+  WHERE status = 'running' AND worker IS DISTINCT FROM %b RETURNING 1) SELECT count(*) FROM u
+"""
+_NEXT_DUE = f"""
+SELECT least(
+    (SELECT min(due_at) FROM executions WHERE status <> 'queued' AND due_at IS NOT NULL),
+    (SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at IS NOT NULL)), coalesce(%b::bigint, {NOW})
+"""  # noqa: S608
+_LIMITED = "SELECT workflow_id FROM executions WHERE id = %b AND limits IS NOT NULL"
+_ANSWER = """
+INSERT INTO answers (execution_id, node_id, call, kind, value) VALUES (%b, %b, %b, %b, %b)
+  ON CONFLICT DO NOTHING RETURNING 1
+"""
+_WHOLE = f"""
+SELECT coalesce(e.input, (SELECT body FROM stored WHERE execution_id = e.id AND name = '$input')),
+  coalesce(e.output, (SELECT body FROM stored WHERE execution_id = e.id AND name = '$output')),
+  (SELECT body FROM stored WHERE execution_id = e.id AND name = '$trigger'), {ROW}
+FROM executions AS e WHERE e.id = %b
+"""  # noqa: S608
+_EVENTS = """
+SELECT e.last_seq, v.first_seq, v.last_seq, v.body FROM executions AS e
+  LEFT JOIN events AS v ON v.execution_id = e.id AND v.first_seq <= %b::int AND v.last_seq > %b::int
+    AND v.first_seq >= coalesce((SELECT max(first_seq) FROM events WHERE execution_id = %b AND first_seq <= %b::int), 0)
+  WHERE e.id = %b ORDER BY v.first_seq
+"""
+_OUTPUTS = "SELECT name, body FROM stored WHERE execution_id = %b AND NOT starts_with(name, '$')"
+_NAMED_OUTPUTS = "SELECT name, body FROM stored WHERE execution_id = %b AND name = ANY(%b::text[])"
+_ITEMS = """
+SELECT i, succeeded, key, output, error, masked FROM items
+  WHERE execution_id = %b AND step_id = %b AND i > %b AND (%b::boolean IS NULL OR succeeded = %b) ORDER BY i LIMIT %b
+"""
+_TOLD = """
+WITH l AS (SELECT n FROM executions WHERE id = ANY(%b::text[]) ORDER BY n FOR UPDATE)
+UPDATE executions AS e SET announce = false FROM l WHERE e.n = l.n
+"""
+_HOLDERS = """
+SELECT id, limits FROM executions
+  WHERE limits IS NOT NULL AND finished_at IS NULL AND admitted AND limits LIKE %b ORDER BY n
+"""

@@ -1,0 +1,106 @@
+"""Signals between processes, by NOTIFY and LISTEN.
+
+A NOTIFY takes a lock of the whole server until its transaction commits, so it never stands in one that writes: hints
+are collected for a moment and sent together, on a connection of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from secrets import token_hex
+from typing import Final
+
+from aicflow.ports import LocalSignals, Signal, dumps, loads
+from psycopg import AsyncConnection, Error
+
+_logger = logging.getLogger("aicflow.postgres")
+_CHANNEL: Final = "aicflow"
+_EVERY: Final = 0.01
+_MOST_BYTES: Final = 7_500
+_MOST_KEPT: Final = 20_000
+_PAUSE: Final = 1.0
+
+
+class PostgresSignals:
+    """Hints to every process that has the database open."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._here = token_hex(6)
+        self._local = LocalSignals()
+        self._waiting: dict[Signal, None] = {}
+        self._ready = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to listen and to send."""
+        self._tasks = [asyncio.create_task(task, name="aicflow-signals") for task in (self._listen(), self._send())]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    def hint(self, signal: Signal) -> None:
+        """See the port."""
+        self._local.hint(signal)
+        if self._tasks and len(self._waiting) < _MOST_KEPT:
+            self._waiting[signal] = None
+            self._ready.set()
+
+    def signals(self) -> AsyncIterator[Signal]:
+        """See the port."""
+        return self._local.signals()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with await AsyncConnection.connect(self._url, autocommit=True) as connection:
+                    await connection.execute(f"LISTEN {_CHANNEL}")
+                    self._local.hint(Signal("work"))  # while nobody listened, anything may have come
+                    async for notice in connection.notifies():
+                        self._receive(notice.payload)
+            except (Error, OSError) as error:
+                _logger.info("The connection for signals was lost (%s); it is made again.", type(error).__name__)
+            await asyncio.sleep(_PAUSE)
+
+    def _receive(self, payload: str) -> None:
+        sender, _, text = payload.partition(" ")
+        if sender == self._here:
+            return
+        try:
+            for kind, id, seq in loads(text):
+                self._local.hint(Signal(kind, id, seq))
+        except (ValueError, TypeError):
+            _logger.warning("A signal that is not one of AIC Flow's came on the channel %r.", _CHANNEL)
+
+    async def _send(self) -> None:
+        while True:
+            try:
+                async with await AsyncConnection.connect(self._url, autocommit=True) as connection:
+                    while True:
+                        await self._ready.wait()
+                        await asyncio.sleep(_EVERY)
+                        self._ready.clear()
+                        while self._waiting:
+                            await connection.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, self._next()))
+            except (Error, OSError):
+                self._waiting.clear()  # whoever listens looks at the store as well
+            await asyncio.sleep(_PAUSE)
+
+    def _next(self) -> str:
+        """As many hints as one notification can hold."""
+        parts: list[str] = []
+        size = 0
+        while self._waiting and size < _MOST_BYTES:
+            signal = next(iter(self._waiting))
+            part = dumps([signal.kind, signal.id, signal.seq]).decode()
+            size += len(part.encode()) + 1
+            if size >= _MOST_BYTES and parts:
+                break
+            del self._waiting[signal]
+            if size < _MOST_BYTES:
+                parts.append(part)
+        return f"{self._here} [{','.join(parts)}]"
