@@ -190,6 +190,29 @@ def test_a_secret_that_comes_in_pieces_is_hidden_in_deltas() -> None:
     assert "".join(one.get("text", "") for one in shown) == f"the value is {MASKED} and s3craps s3cr"
 
 
+def test_a_long_secret_streams_in_small_pieces_and_none_is_cut_at_the_edge_of_another() -> None:
+    long = "".join(chr(97 + i * i % 26) + str(i) for i in range(120))
+    deltas = DeltaMask(Mask([long]))
+    pieces = [f"before {long} after"[at : at + 7] for at in range(0, len(long) + 13, 7)]
+    shown = [one["text"] for piece in pieces for one in deltas.shown({"text": piece})]
+    assert "".join([*shown, *(one["text"] for one in deltas.rest())]) == f"before {MASKED} after"
+
+    deltas = DeltaMask(Mask(["AAAA1111B", "1B999999"]))
+    shown = [one["text"] for one in (*deltas.shown({"text": "x AAAA1111B"}), *deltas.shown({"text": " y"}))]
+    assert "".join(shown) == f"x {MASKED} y"
+
+
+def test_the_beginning_of_a_secret_before_a_cut_is_hidden() -> None:
+    """A text may be shortened where the secrets are not known, as in the sandbox of Python code."""
+    mask = Mask(["s3cr3t-value-of-many-characters"])
+    assert mask.text("it was s3cr3t-value… (9 more characters)") == f"it was {MASKED}… (9 more characters)"
+    assert mask.json(b'{"m":"s3cr3t-value-of\xe2\x80\xa6"}') == b'{"m":"***\xe2\x80\xa6"}'
+    for harmless in ("it was s3c…", "wait…", "…", "no s3cr3t-value here"):
+        assert mask.text(harmless) == harmless
+        body = json.dumps({"m": harmless}, ensure_ascii=False, separators=(",", ":")).encode()
+        assert mask.json(body) is body
+
+
 async def test_what_a_called_node_returns_to_a_model_is_masked(lab: Any) -> None:
     lab.ledger.said = {"out": {"echo": "s3cr3t-value", "n": [2026]}, "why": "Bearer s3cr3t-value"}
     execution = await lab.run([{"id": "m", "type": "lab.model"}])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from aicflow.engine.environment import Environment
 from aicflow.engine.files import files_in
 from aicflow.engine.masking import Mask
+from aicflow.engine.sealing import Seal
 from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.errors import StaleClaim
 from aicflow.kernel.events import History, encode_event, fold
@@ -29,6 +30,7 @@ from aicflow.kernel.values import dumps
 
 _logger = logging.getLogger("aicflow.engine")
 SEALED = "$sealed"
+INPUT = f"{SEALED}:/input"
 _PAGE = 2_000
 # What goes on after a crash needs of these what the node really said; the others are only read by people.
 _NEEDED = frozenset({"step.succeeded", "step.failed", "step.waiting"})
@@ -45,6 +47,15 @@ async def read_events(store: ExecutionStore, execution_id: str) -> list[bytes]:
 async def read_history(store: ExecutionStore, execution_id: str, *, outputs: bool = True) -> History:
     """What the events of an execution tell, and with `outputs` those that are kept outside of them."""
     return fold(await read_events(store, execution_id), await store.outputs(execution_id) if outputs else None)
+
+
+def sealed_value(
+    seal: Seal, execution_id: str, name: str, hidden: Collection[str], real: bytes, seq: int = 0
+) -> tuple[str, bytes]:
+    """The name and the sealed form of a real value of which people see a masked one; of event `seq`. The values that
+    were hidden go along: the worker that goes on must hide them too."""
+    body = dumps(sorted(hidden)) + b"\n" + real
+    return name, b"%d:%b" % (seq, seal.close(body, f"{execution_id} {name} {seq}"))
 
 
 class ExecutionLog:
@@ -154,10 +165,8 @@ class ExecutionLog:
         self._keep_sealed(SEALED, encoded, 0)
 
     def _keep_sealed(self, name: str, real: bytes, seq: int) -> None:
-        # the values that were hidden go along: the worker that goes on must hide them too
-        body = dumps(sorted(self.mask.values)) + b"\n" + real
-        place = f"{self._execution.id} {name} {seq}"
-        self._outputs[name] = b"%d:%b" % (seq, self._env.seal.close(body, place))
+        name, body = sealed_value(self._env.seal, self._execution.id, name, self.mask.values, real, seq)
+        self._outputs[name] = body
 
     def consume_answer(self, node_id: str, call: int) -> None:
         """The pending events carry what the answer to this wait led to; forget it when they are committed."""

@@ -21,7 +21,8 @@ _WHAT: Final = "Hiding secrets"
 _SHORTEST: Final = 4
 _ANYWHERE: Final = 8  # shorter ones count only where they stand alone, or they would blot out ordinary text
 _SHORTEST_LINE: Final = 12
-_LONGEST_HELD: Final = 64
+_CUT: Final = "…"
+_CUT_ENCODED: Final = _CUT.encode()
 # What of an event is anybody's data; the rest is read by programs and stays.
 _FOR_PEOPLE: Final = frozenset(
     {"output", "output_preview", "fields", "message", "detail", "hint", "excerpt", "pointer", "details"}
@@ -75,19 +76,24 @@ class _Search:
         self._short = [len(form) < _ANYWHERE for form in self.forms]
         automata = needs("ahocorasick_rs", _WHAT)
         self._text = automata.AhoCorasick(self.forms)
+        self._heads = automata.AhoCorasick(sorted({form[:_SHORTEST] for form in self.forms}))
+        self._longest = max(map(len, self.forms), default=0)
         self._encoded = automata.BytesAhoCorasick(list({dumps(form)[1:-1] for form in self.forms}))
 
     def may_hold(self, encoded: bytes) -> bool:
         """Whether JSON bytes hold a form anywhere."""
-        return bool(self.forms) and bool(self._encoded.find_matches_as_indexes(encoded))
+        return bool(self.forms) and (_CUT_ENCODED in encoded or bool(self._encoded.find_matches_as_indexes(encoded)))
 
     def spans(self, text: str, *, short: bool = True) -> list[tuple[int, int]]:
         """Where the text holds secrets, in order and joined where they overlap."""
         found: list[tuple[int, int]] = []
         if not self.forms:
             return found
-        for index, start, end in sorted(self._text.find_matches_as_indexes(text, overlapping=True), key=_place):
-            if self._short[index] and not (short and _stands_alone(text, start, end)):
+        matches = self._text.find_matches_as_indexes(text, overlapping=True)
+        if _CUT in text:  # somebody shortened it who did not know the secret: its beginning is left before the mark
+            matches += [(-1, end - size, end) for end in _places(text) if (size := self.begun(text[:end])) >= _ANYWHERE]
+        for index, start, end in sorted(matches, key=_place):
+            if index >= 0 and self._short[index] and not (short and _stands_alone(text, start, end)):
                 continue
             if found and start < found[-1][1]:
                 found[-1] = (found[-1][0], max(end, found[-1][1]))
@@ -97,12 +103,23 @@ class _Search:
 
     def begun(self, text: str) -> int:
         """How many characters at the end of the text may be the beginning of a form."""
-        for size in range(min(_LONGEST_HELD, len(text)), 0, -1):
-            tail = text[-size:]
+        if not self.forms:
+            return 0
+        window = text[-self._longest :]
+        heads = [start for _, start, _ in self._heads.find_matches_as_indexes(window, overlapping=True)]
+        for start in (*heads, *range(max(len(window) - _SHORTEST + 1, 0), len(window))):
+            tail = window[start:]
             at = bisect_left(self.forms, tail)
             if at < len(self.forms) and self.forms[at].startswith(tail):
-                return size
+                return len(tail)
         return 0
+
+
+def _places(text: str) -> Iterator[int]:
+    at = text.find(_CUT)
+    while at >= 0:
+        yield at
+        at = text.find(_CUT, at + 1)
 
 
 def _place(match: tuple[int, int, int]) -> tuple[int, int]:
@@ -197,9 +214,15 @@ class Mask:
             shown = _event(search, shown)
         return shown
 
-    def begun(self, text: str) -> int:
-        """How many characters at the end of the text may be the beginning of a secret."""
-        return max((search.begun(text) for search in self._searches()), default=0)
+    def ready(self, text: str) -> int:
+        """How many characters of a text that goes on can be shown: what follows may be the beginning of a secret. No
+        secret is cut in two there."""
+        ready = len(text)
+        for search in self._searches():
+            ready = min(ready, len(text) - search.begun(text))
+        for search in self._searches():
+            ready = next((start for start, end in search.spans(text) if start < ready < end), ready)
+        return ready
 
 
 def _replaced(search: _Search, text: str, *, short: bool = True) -> str:
@@ -262,8 +285,8 @@ class DeltaMask:
         text = delta.get("text") if isinstance(delta, dict) and len(delta) == 1 else None
         if not isinstance(text, str):
             return [*self.rest(), self._mask.value(delta)]
-        whole = self._held + text
-        ready = len(whole) - self._mask.begun(whole)
+        whole = (self._held + text).encode("utf-8", "replace").decode()
+        ready = self._mask.ready(whole)
         self._held = whole[ready:]
         return [{"text": self._mask.text(whole[:ready])}] if ready else []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final, Literal
 
@@ -12,7 +12,8 @@ from aicflow_language.template import compile_template
 
 from aicflow.engine.environment import Environment
 from aicflow.engine.files import files_in, named_files
-from aicflow.engine.log import read_history
+from aicflow.engine.log import INPUT, read_history, sealed_value
+from aicflow.engine.masking import MASKED, Mask
 from aicflow.engine.nodes.params import resolved
 from aicflow.engine.run.items import read_items
 from aicflow.engine.subjects import subject_hash
@@ -28,7 +29,7 @@ from aicflow.kernel.errors import (
     ReferenceFailed,
     node_type_disabled,
 )
-from aicflow.kernel.events import History, encode_event
+from aicflow.kernel.events import History, decode_event, encode_event
 from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull
 from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.audit import pending_audit
@@ -85,12 +86,16 @@ class Starter:
         priority: int = 0,
         engine: str | None = None,
         idempotency: Idempotency | None = None,
+        hidden: Collection[str] = (),
     ) -> Started:
-        """Accept an execution. Durable when it returns. Raises NotFound (workflow, version, engine, node type),
-        Conflict (`disabled`, `node-type-disabled`, `limit-reached`), InputInvalid, ReferenceFailed."""
+        """Accept an execution. Durable when it returns. `hidden` are values that are masked in it besides the known
+        secrets. Raises NotFound (workflow, version, engine, node type), Conflict (`disabled`, `node-type-disabled`,
+        `limit-reached`), InputInvalid, ReferenceFailed."""
         plan = await self._plan(workflow_id, version)
         trigger = trigger or TriggerInfo()
-        return await self._accept(plan, input, trigger, priority=priority, engine=engine, idempotency=idempotency)
+        return await self._accept(
+            plan, input, trigger, priority=priority, engine=engine, idempotency=idempotency, hidden=hidden
+        )
 
     async def fire(
         self,
@@ -158,7 +163,14 @@ class Starter:
         if from_node is not None:
             reused = _reusable_outputs(plan, await read_history(executions, execution_id), from_node)
         trigger = TriggerInfo(kind="rerun", payload=old.trigger.payload)
-        input = old.input if input is KEEP else input
+        if input is KEEP:
+            if MASKED.encode() in dumps(old.input) and await self._held_secret(old):
+                raise Conflict(
+                    "The input of this execution held a secret; only its masked form was kept.",
+                    code="input-masked",
+                    hint="Give the input for the rerun.",
+                )
+            input = old.input
         items: Sequence[ItemResult] = ()
         if reuse is not None:
             scope = {
@@ -178,6 +190,11 @@ class Starter:
             reused=reused,
             idempotency=idempotency,
         )
+
+    async def _held_secret(self, execution: Execution) -> bool:
+        """Whether the input that is kept of an execution is a masked one."""
+        first = await self._env.store.executions.events(execution.id, after=0, limit=1)
+        return bool(decode_event(first[0]).data.get("masked")) if first else True
 
     async def _reusable_items(
         self, plan: Plan, execution_id: str, from_node: str | None, scope: Mapping[str, Any]
@@ -278,6 +295,7 @@ class Starter:
         rerun_of: str | None = None,
         reused: Mapping[str, tuple[str, bytes]] | None = None,
         items: Sequence[ItemResult] = (),
+        hidden: Collection[str] = (),
     ) -> Started:
         """Check the input, create the execution, and run it at once where there is room. `limits` are kept beside the
         workflow's own; `reused` are outputs taken over from another execution: node id → (port, encoded output);
@@ -299,6 +317,12 @@ class Starter:
         if (pending := pending_audit.get()) is not None:
             pending.made = execution_id
         data: dict[str, Any] = {"workflow_id": plan.workflow_id, "version": plan.version, "trigger": trigger.kind}
+        shown = Mask(hidden, env.secrets.mask).json(encoded_input)
+        outputs: dict[str, bytes] = {}
+        if hidden or shown is not encoded_input:
+            # what is kept is for people; the execution itself works with the real one
+            outputs |= [sealed_value(env.seal, execution_id, INPUT, hidden, encoded_input)]
+            data |= {"masked": True} if shown is not encoded_input else {}
         events = [encode_event(1, now, "execution.queued", execution_id, data=data)]
         limits += _slot_limits(plan, input, trigger)
         subjects = self._subjects(plan, input, trigger)
@@ -312,7 +336,6 @@ class Starter:
             events += [
                 encode_event(seq, now, "step.started", execution_id, node_id, 1) for seq, node_id in enumerate(begun, 3)
             ]
-        outputs: dict[str, bytes] = {}
         for node_id, (port, encoded) in (reused or {}).items():
             head = b'{"reused_from":' + dumps(rerun_of) + b',"port":' + dumps(port)
             if len(encoded) <= env.options.inline_output:
@@ -328,7 +351,7 @@ class Starter:
             version=plan.version,
             created_at=now,
             events=EventBatch(1, events),
-            input=encoded_input,
+            input=shown,
             trigger=started_by,
             engine=engine or plan.document.settings.engine,
             priority=priority,
@@ -375,7 +398,7 @@ class Starter:
             status="running",
             created_at=now,
             started_at=new.started_at,
-            input=input,
+            input=input if shown is encoded_input else loads(shown),
             trigger=trigger,
             engine=new.engine,
             last_seq=new.events.last_seq,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any, Protocol
 
@@ -25,7 +25,14 @@ class _Start(Protocol):
     """How an execution is started."""
 
     async def __call__(
-        self, workflow_id: str, input: Any, *, trigger: TriggerInfo, idempotency: Idempotency, priority: int = 0
+        self,
+        workflow_id: str,
+        input: Any,
+        *,
+        trigger: TriggerInfo,
+        idempotency: Idempotency,
+        priority: int = 0,
+        hidden: Collection[str] = (),
     ) -> Started: ...
 
 
@@ -47,8 +54,11 @@ class Children:
         self._cancel = cancel
         self._deliver = deliver
 
-    async def start(self, parent: Execution, step_id: str, number: int, call: StartChild) -> str:
-        """Start the step's child of this number; returns its id, the same after a recovery. Raises NodeError."""
+    async def start(
+        self, parent: Execution, step_id: str, number: int, call: StartChild, hidden: Collection[str] = ()
+    ) -> str:
+        """Start the step's child of this number; returns its id, the same after a recovery. `hidden` are values that
+        the parent's nodes masked. Raises NodeError."""
         depth = (parent.trigger.depth or 0) + 1
         if depth >= self._env.options.max_depth:
             raise PermanentError(
@@ -69,7 +79,13 @@ class Children:
         key = Idempotency("child", name, "", owner=parent.id)
         try:
             start = partial(
-                self._start, call.workflow, call.input, trigger=trigger, idempotency=key, priority=parent.priority
+                self._start,
+                call.workflow,
+                call.input,
+                trigger=trigger,
+                idempotency=key,
+                priority=parent.priority,
+                hidden=hidden,
             )
             return (await retry_while_unavailable(start)).execution_id
         except AICFlowError as error:

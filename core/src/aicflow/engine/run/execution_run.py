@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from aicflow.engine.environment import Environment
 from aicflow.engine.files import StepFiles
-from aicflow.engine.log import ExecutionLog
+from aicflow.engine.log import INPUT, SEALED, ExecutionLog
 from aicflow.engine.masking import DeltaMask, Mask
 from aicflow.engine.native import walk_graph
 from aicflow.engine.nodes.attempt import Outcome
@@ -79,8 +79,9 @@ class ExecutionRun:
         self.on_abandoned: Callable[[], None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._background: set[asyncio.Task[None]] = set()
+        sealed_input = self._resumption.items.pop(INPUT.removeprefix(f"{SEALED}:"), None)
         scope: dict[str, Any] = {
-            "input": execution.input,
+            "input": execution.input if sealed_input is None else loads(sealed_input),
             "trigger": execution.trigger.payload,
             "nodes": self._resumption.state.outputs,
             "vars": plan.vars,

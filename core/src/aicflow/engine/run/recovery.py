@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aicflow.engine.log import SEALED
+from aicflow.engine.log import INPUT, SEALED
 from aicflow.engine.run.failure import report_to_json
 from aicflow.engine.sealing import Seal
 from aicflow.kernel.errors import RecordDamaged
@@ -98,7 +98,7 @@ def resume_from(plan: Plan, claimed: Claimed, seal: Seal) -> Resumption:
     real values cannot be opened any more."""
     resumption = Resumption(FrameState([None] * len(plan.nodes)))
     resumption.stalled = stalled(claimed.execution.epoch, claimed.events)
-    if not claimed.events:
+    if not claimed.events and INPUT not in claimed.outputs:
         return resumption
     ended = {f"{step_id}[{index}].".encode() for step_id, items in claimed.items.items() for index in items}
     events = _without(claimed.events, ended)

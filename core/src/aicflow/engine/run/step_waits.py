@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from aicflow.engine.environment import Environment
 from aicflow.engine.log import ExecutionLog
+from aicflow.engine.masking import Mask
 from aicflow.engine.nodes.attempt import Failed
 from aicflow.engine.run.children import Children
 from aicflow.engine.run.open_steps import OpenStep
@@ -56,6 +57,7 @@ class WaitingRun(Protocol):
     execution_id: str
     children: Children
     log: ExecutionLog
+    mask: Mask
 
 
 class StepWaits:
@@ -138,7 +140,7 @@ class StepWaits:
         waits.number += 1
         if isinstance(wanted, StartChild):
             try:
-                child = await run.children.start(run.execution, step.id, waits.number, wanted)
+                child = await run.children.start(run.execution, step.id, waits.number, wanted, run.mask.values)
             except NodeError as error:
                 return Failed(error)
             if wanted.detach:

@@ -350,7 +350,7 @@ def text_in(raw: Any, limit: int) -> str:
     """Text of bounded length. Raises Forged."""
     if type(raw) is not str:
         raise Forged("text was expected")
-    return raw[:limit]
+    return raw if len(raw) <= limit else f"{raw[:limit]}…"  # the mark says where the beginning of a secret may be
 
 
 def line_in(raw: Any, call: Call) -> int | None:

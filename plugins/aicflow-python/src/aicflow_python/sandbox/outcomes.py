@@ -151,6 +151,10 @@ class Outcome:
         return self.value
 
 
+def _shortened(line: str) -> str:
+    return line if len(line) <= 200 else f"{line[:200]}…"  # with the mark, the beginning of a secret is found there
+
+
 def excerpt(code: str, line: int | None, around: int = 2) -> str | None:
     """The lines around one, numbered, the line itself marked."""
     lines = code.splitlines()
@@ -159,7 +163,7 @@ def excerpt(code: str, line: int | None, around: int = 2) -> str | None:
     first, last = max(1, line - around), min(len(lines), line + around)
     width = len(str(last))
     return "\n".join(
-        f"{'>' if number == line else ' '} {number:>{width}} | {lines[number - 1][:200]}"
+        f"{'>' if number == line else ' '} {number:>{width}} | {_shortened(lines[number - 1])}"
         for number in range(first, last + 1)
     )
 
