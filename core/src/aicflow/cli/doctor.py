@@ -179,10 +179,9 @@ def _server_or_store(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
 
 def _files(settings: Settings) -> Iterator[Finding]:
     """Whether contents of files can be written where they are kept."""
-    from aicflow.host.datadir import DataDir
     from aicflow.store.contents import open_contents
 
-    data = DataDir(settings.data_dir)
+    data = settings.data
     if not data.secret_file.exists():
         yield Finding("ok", "files", "their place is made at the first start")
         return
