@@ -16,7 +16,7 @@ help:
 	@echo "make demo     set up and run the main job"
 	@echo "make test     set up and run every check"
 	@echo "make quick    the checks without the slow tests"
-	@echo "make proof    try thousands of generated requests against real servers"
+	@echo "make proof    thousands of generated requests, and of kills and store calls (ROUNDS=2000)"
 	@echo "make format   format the code"
 	@echo "make bench    run the benchmarks and print their table"
 	@echo "make models   write the OpenAPI document, and the SDK's records from it"
@@ -86,9 +86,13 @@ openapi-lint: setup
 pytest: setup
 	$(BIN)/pytest -n 2
 
-# Generated cases against real servers, other ones each time: many minutes.
+# Generated cases against real servers, other ones each time, then kills and the comparison of stores, many more than in
+# `make test`: hours. A failed kill suite prints the AICFLOW_FAULT_SEED that repeats it.
 proof: setup
 	$(BIN)/pytest -m proof
+	AICFLOW_FAULT_ROUNDS=$(or $(ROUNDS),2000) AICFLOW_SAME_EXAMPLES=$(or $(ROUNDS),2000) $(BIN)/pytest -rA --durations=20 \
+	  tests/faults core/tests/store/test_same_behaviour.py tests/acceptance/test_events_survive_kills.py \
+	  tests/acceptance/test_forms.py tests/acceptance/test_maps.py tests/acceptance/test_real_workflows.py
 
 # On each newer Python of this machine, wherever it is: pyenv's stand under its root, and its shims on the PATH work only
 # for selected versions. What could not run is kept for the summary, so that nobody takes it for tested.
