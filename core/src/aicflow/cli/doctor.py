@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aicflow.host.settings import Settings
 
 _PATIENCE: Final = 30.0
-_CLIENT_VARIABLES = frozenset({"AICFLOW_API_KEY", "AICFLOW_URL"})
+_CLIENT_VARIABLES = frozenset({"AICFLOW_API_KEY", "AICFLOW_URL", "AICFLOW_SECRETS_DIR"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def doctor_command(
         *_engine(settings, plugins),
         *_plugins(plugins),
         *_node_types(settings, plugins),
-        *_secrets(plugins),
+        *_secrets(settings, plugins),
     ]
     problems = sum(finding.state == "problem" for finding in findings)
     if output == "json":
@@ -99,8 +99,13 @@ def _limits(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
         yield Finding("ok", "limits", f"a value may have {settings.max_body_bytes:,} bytes from end to end")
 
 
-def _secrets(plugins: Plugins) -> Iterator[Finding]:
-    """Secrets that are too short to be masked."""
+def _secrets(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
+    """Secrets that are too short to be masked, and where the key of stored ones is."""
+    from aicflow.host.datadir import DataDir
+
+    own = DataDir(settings.data_dir).secrets_key_file
+    if own.exists() and settings.secrets_key_file is None and settings.secrets_key is None:
+        yield Finding("note", "secrets", f"the key of stored secrets is in {own}: a backup of the folder holds both")
     from aicflow.engine.masking import is_masked
     from aicflow.host.wiring import secrets_of
     from aicflow.store.memory import MemoryStore
@@ -147,6 +152,8 @@ def _open_to_others(path: Path) -> bool:
 def _server_or_store(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
     """Ask the server that runs; without one, open the store."""
     from aicflow.cli.files import running_server
+    from aicflow.host.secret_keys import SecretKeys
+    from aicflow.host.secrets import StoredSecrets
     from aicflow.host.wiring import make_store
 
     try:
@@ -164,6 +171,7 @@ def _server_or_store(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
             await store.open()
             try:
                 await store.check()
+                await StoredSecrets(store, SecretKeys(settings, plugins.collect("aicflow_key_wrappers"))).open()
                 return await store.maintenance.integrity()
             finally:
                 await store.close()
