@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from aicflow.testing.shared_suite import SharedStoreSuite
 from aicflow.testing.store_suite import StoreSuite
-from aicflow_postgres import PostgresStore
+from aicflow_postgres.store import PostgresStore
 
 
 class TestPostgresStore(StoreSuite):

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from aicflow.ports import StoreType, hookimpl
+from aicflow import hookimpl
 
-from aicflow_postgres.store import PostgresStore
+if TYPE_CHECKING:
+    from aicflow.ports import StoreType
 
-__all__ = ["PostgresStore", "aicflow_stores"]
+    from aicflow_postgres.store import PostgresStore
 
 
 @hookimpl
 def aicflow_stores() -> Sequence[StoreType]:
     """`postgresql://user@host/database`, and `postgres://`."""
-    return [StoreType(scheme, PostgresStore.from_settings) for scheme in ("postgresql", "postgres")]
+    from aicflow.ports import StoreType
+
+    return [StoreType(scheme, _create) for scheme in ("postgresql", "postgres")]
+
+
+def _create(url: str, settings: Mapping[str, str]) -> PostgresStore:
+    from aicflow_postgres.store import PostgresStore
+
+    return PostgresStore.from_settings(url, settings)
