@@ -225,9 +225,9 @@ def _plugins(plugins: Plugins) -> Iterator[Finding]:
             brought = ", ".join([*info.node_types, *info.trigger_types])
             yield Finding("ok", name, f"{info.distribution or ''} {info.version or ''} {brought}".strip())
         for code, message in info.problems:
-            yield Finding(
-                "note" if info.status == "blocked" or code == "advice" else "problem", name, f"{code}: {message}"
-            )
+            if code == "advice":  # for the plugin's authors: `aicflow plugins` shows it
+                continue
+            yield Finding("note" if info.status == "blocked" else "problem", name, f"{code}: {message}")
 
 
 def _node_types(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
