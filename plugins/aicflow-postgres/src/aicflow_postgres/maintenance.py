@@ -7,16 +7,22 @@ from typing import Any, Final
 
 from aicflow.ports import TERMINAL_STATUSES, RetentionRule, SizeReport, StoreUnavailable, WorkflowSize, loads, micros
 
-from aicflow_postgres.database import Connection, Part, changed, fetch, send, writes
+from aicflow_postgres.database import Connection, Database, Part, changed, fetch, send, writes
+from aicflow_postgres.partitions import TABLES, Partitions, in_closing_weeks
 from aicflow_postgres.workflows import forget_versions
 
 _MOST_PROBLEMS: Final = 100
 _CHUNK: Final = 500
-_PARTS: Final = ("events", "payloads", "items", "answers", "subscriptions", "receipts", "deliveries", "subjects")
+_PARTS: Final = ("answers", "subscriptions", "receipts", "deliveries", "subjects")
 
 
 class PostgresMaintenance(Part):
     """Housekeeping in small batches. Several hosts may do it at once: each passes over what another has in hand."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.partitions: Final = Partitions(database)
+        self._round: float | None = None
 
     async def removable(self, rules: Sequence[RetentionRule], *, now: float) -> dict[str, int]:
         found = {}
@@ -27,6 +33,9 @@ class PostgresMaintenance(Part):
         return found
 
     async def remove(self, rules: Sequence[RetentionRule], *, now: float, batch: int = 200) -> int:
+        if now != self._round:  # once a round, all batches of which have one instant
+            await self.partitions.close(rules, now=now)
+            self._round = now
         ages = [rule.max_age for rule in rules if rule.status == "failed" and rule.max_age is not None]
         if ages:
             await self.rows(_FORGET_REFUSED, micros(now - min(ages)), batch * 10)
@@ -40,11 +49,15 @@ class PostgresMaintenance(Part):
                 if numbers:
                     found += numbers
                     workflow_ids.append(workflow_id)
-        return await self._remove(found, workflow_ids) if found else 0
+        if found:
+            return await self._remove(found, workflow_ids)
+        await self.partitions.drop(now=now)
+        self._round = None
+        return 0
 
     @writes
     async def _remove(self, connection: Connection, numbers: Sequence[int], workflow_ids: list[str]) -> int:
-        removed = await remove_executions(connection, "n = ANY(%b::bigint[])", list(numbers))
+        removed = await remove_executions(connection, "n = ANY(%b::bigint[])", list(numbers), with_week=True)
         await forget_versions(connection, workflow_ids)
         # those that somebody is about to use are locked, and stay
         if unused := [hash for (hash,) in await fetch(connection, _UNUSED, _CHUNK)]:
@@ -52,6 +65,7 @@ class PostgresMaintenance(Part):
         return removed
 
     async def forget_keys(self, *, used_before: float, fired_before: float, batch: int = 1000) -> int:
+        await self.partitions.make_ahead()  # here, for every round of housekeeping comes by, also one without rules
         used = await self.rows(_FORGET_USED, micros(used_before), batch)
         return len(used) + len(await self.rows(_FORGET_FIRED, micros(fired_before), batch))
 
@@ -93,11 +107,18 @@ class PostgresMaintenance(Part):
         )
 
 
-async def remove_executions(connection: Connection, condition: str, wanted: Sequence[Any]) -> int:
-    """Remove those of the executions that have ended, with all that belongs to them; returns how many."""
+async def remove_executions(
+    connection: Connection, condition: str, wanted: Sequence[Any], *, with_week: bool = False
+) -> int:
+    """Remove those of the executions that have ended, with all that belongs to them; returns how many. `with_week`
+    leaves what goes with its week when that is dropped."""
     ids = [id for (id,) in await fetch(connection, _ENDED.format(condition), wanted)]
     if not ids:
         return 0
+    later = await in_closing_weeks(connection, ids) if with_week else frozenset[str]()
+    if at_once := [id for id in ids if id not in later]:
+        for table in TABLES:
+            await send(connection, f"DELETE FROM {table} WHERE execution_id = ANY(%b::text[])", at_once)  # noqa: S608
     for table in _PARTS:
         await send(connection, f"DELETE FROM {table} WHERE execution_id = ANY(%b::text[])", ids)  # noqa: S608
     await send(connection, _RELEASE_FILES, ids)
@@ -218,7 +239,9 @@ _CHECKS: Final = (
         """SELECT DISTINCT execution_id FROM (SELECT execution_id FROM events
              UNION ALL SELECT execution_id FROM payloads
              UNION ALL SELECT execution_id FROM items UNION ALL SELECT execution_id FROM answers) AS o
-             WHERE NOT EXISTS (SELECT 1 FROM executions WHERE id = o.execution_id) LIMIT %b""",
+             WHERE NOT EXISTS (SELECT 1 FROM executions WHERE id = o.execution_id)
+               AND NOT EXISTS (SELECT 1 FROM closing_weeks WHERE o.execution_id >= first AND o.execution_id < past)
+             LIMIT %b""",
         "Events or outputs of an execution {0} that does not exist.",
     ),
     (

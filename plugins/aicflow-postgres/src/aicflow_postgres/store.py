@@ -77,6 +77,7 @@ class PostgresStore:
         try:
             await self._database.open()
             await migrate(self._database)
+            await self.maintenance.partitions.make_ahead()
         except StoreUnavailable as error:
             await self._database.close()
             place = f"{self._where.get('host', 'localhost')}, database {self._where.get('dbname')}"

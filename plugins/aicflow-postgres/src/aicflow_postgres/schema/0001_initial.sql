@@ -68,6 +68,9 @@ CREATE FUNCTION says(value bytea, wanted bytea) RETURNS boolean LANGUAGE sql IMM
   SELECT strpos(lower(encode(value, 'escape')), lower(encode(wanted, 'escape'))) > 0
 $$;
 
+-- What grows with the executions is kept by weeks, which are ranges of their ids: a partition is made ahead for each,
+-- and retention drops it whole. The default partitions have what was kept of dropped weeks.
+
 -- one row a batch: consecutive events, one JSON object a line
 CREATE TABLE events (
   execution_id text COLLATE "C" NOT NULL,
@@ -75,7 +78,8 @@ CREATE TABLE events (
   last_seq integer NOT NULL,
   body bytea NOT NULL,
   PRIMARY KEY (execution_id, first_seq)
-);
+) PARTITION BY RANGE (execution_id);
+CREATE TABLE events_rest PARTITION OF events DEFAULT;
 
 -- large values are kept once, by their SHA-256; what no payload has any more goes with the next round of retention
 CREATE TABLE contents (hash bytea PRIMARY KEY, body bytea NOT NULL);
@@ -88,7 +92,8 @@ CREATE TABLE payloads (
   hash bytea REFERENCES contents,
   PRIMARY KEY (execution_id, name),
   CHECK ((body IS NULL) <> (hash IS NULL))
-);
+) PARTITION BY RANGE (execution_id);
+CREATE TABLE payloads_rest PARTITION OF payloads DEFAULT;
 CREATE INDEX payloads_by_hash ON payloads (hash) WHERE hash IS NOT NULL;
 CREATE VIEW stored AS
   SELECT p.execution_id, p.name, coalesce(p.body, c.body) AS body FROM payloads AS p LEFT JOIN contents AS c USING (hash);
@@ -104,7 +109,11 @@ CREATE TABLE items (
   error bytea,
   masked boolean NOT NULL,
   PRIMARY KEY (execution_id, step_id, i)
-);
+) PARTITION BY RANGE (execution_id);
+CREATE TABLE items_rest PARTITION OF items DEFAULT;
+
+-- weeks that retention is about to drop: what it has removed of them is there until then
+CREATE TABLE closing_weeks (first text COLLATE "C" PRIMARY KEY, past text COLLATE "C" NOT NULL);
 
 CREATE TABLE answers (
   execution_id text COLLATE "C" NOT NULL,
