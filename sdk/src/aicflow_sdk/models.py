@@ -332,15 +332,27 @@ class PluginProblem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PluginProvenance:
+    """Where a plugin comes from: whether every file has the hash in its RECORD, and the public key that signed it."""
+
+    installer: str | None = None
+    editable: bool
+    hashes: Literal["intact", "changed"]
+    signature: Literal["trusted", "unknown-key", "invalid", "none"]
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """What became of an installed plugin: loaded, partial, failed or blocked."""
+    """What became of an installed plugin: loaded, partial, failed, blocked by name, or refused by the policy."""
 
     name: str
     distribution: str | None = None
     version: str | None = None
-    status: Literal["loaded", "partial", "failed", "blocked"]
+    status: Literal["loaded", "partial", "failed", "blocked", "refused"]
     node_types: tuple[str, ...]
     trigger_types: tuple[str, ...]
+    provenance: PluginProvenance | None = None
     problems: tuple[PluginProblem, ...]
 
 

@@ -45,7 +45,7 @@ def doctor_command(
     from aicflow.cli.plugins import quiet_plugins
 
     settings = load_settings(data_dir=data_dir)
-    plugins = quiet_plugins()
+    plugins = quiet_plugins(policy=settings.plugin_policy)
     findings = [
         Finding(
             "ok", "version", f"aicflow {__version__}, Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}"
@@ -219,15 +219,21 @@ def _engine(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
 
 
 def _plugins(plugins: Plugins) -> Iterator[Finding]:
+    plugins.inspect()
     for info in plugins.infos:
         name = f"plugin {info.name}"
         if info.status == "loaded":
             brought = ", ".join([*info.node_types, *info.trigger_types])
             yield Finding("ok", name, f"{info.distribution or ''} {info.version or ''} {brought}".strip())
+        if info.status == "loaded" and info.provenance is not None and not info.provenance.editable:
+            for text in info.provenance.problems:
+                yield Finding("problem", name, f"changed-files: {text}")
         for code, message in info.problems:
             if code == "advice":  # for the plugin's authors: `aicflow plugins` shows it
                 continue
-            yield Finding("note" if info.status == "blocked" else "problem", name, f"{code}: {message}")
+            yield Finding(
+                "note" if info.status == "blocked" or code == "not-listed" else "problem", name, f"{code}: {message}"
+            )
 
 
 def _node_types(settings: Settings, plugins: Plugins) -> Iterator[Finding]:

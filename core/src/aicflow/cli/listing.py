@@ -94,32 +94,6 @@ def _default(schema: Any) -> str:
     return repr(schema["default"]) if isinstance(schema, dict) and schema.get("default") is not None else ""
 
 
-def plugins_command(*, output: Output = "text") -> int:
-    """List the installed plugins; leaves with 1 when one of them failed."""
-    from aicflow.cli.plugins import quiet_plugins
-    from aicflow.host.views import plugin_view
-    from aicflow.host.wiring import secrets_of
-    from aicflow.store.memory import MemoryStore
-
-    plugins = quiet_plugins()
-    for hook in ("aicflow_stores", "aicflow_engines", "aicflow_observers", "aicflow_commands"):
-        plugins.collect(hook)  # a hook that fails is a problem to tell
-    secrets_of(plugins, MemoryStore())
-    views = [plugin_view(info) for info in plugins.infos]
-    if output == "json":
-        print_json(views)
-    else:
-        rows = []
-        for view in views:
-            types = ", ".join([*view["node_types"], *view["trigger_types"]])
-            rows.append((view["name"], view["version"] or "", view["status"], types))
-        print_table(("plugin", "version", "status", "types"), rows)
-        for view in views:
-            for problem in view["problems"]:
-                print(f"{view['name']}: {problem['code']}: {problem['message']}")
-    return 1 if any(view["status"] in ("failed", "partial") for view in views) else 0
-
-
 def openapi_command(file: Path | None = None, /) -> None:
     """Print the OpenAPI document of this version's API, or write it into a file.
 

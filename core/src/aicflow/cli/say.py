@@ -73,7 +73,9 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
-        table.add_column(head, overflow="fold", no_wrap=head not in ("what it does", "what it is", "default", "reason"))
+        table.add_column(
+            head, overflow="fold", no_wrap=head not in ("what it does", "what it is", "default", "reason", "types")
+        )
     for row in rows:
         table.add_row(*map(escape, row))
     screen = console()

@@ -76,7 +76,7 @@ def create_app(
     app.state.start_error = None
     app.state.run = lambda: running(
         settings,
-        plugins or installed_plugins(settings.blocked_plugins),
+        plugins or installed_plugins(settings.blocked_plugins, policy=settings.plugin_policy),
         store=store,
         options=options,
         clock=clock,

@@ -63,6 +63,15 @@ class DataDir:
     def secrets_key_file(self) -> Path:
         return self.path / "secrets.key"
 
+    @property
+    def trusted_keys_file(self) -> Path:
+        return self.path / "plugins" / "trusted-keys"
+
+    @property
+    def signatures_dir(self) -> Path:
+        """Signatures of installed plugins that do not bring their own: `NAME-VERSION.sig`."""
+        return self.path / "plugins"
+
     def server_secret(self) -> bytes:
         """The secret under which API keys are hashed; made at the first start. Raises AICFlowError when damaged."""
         self.prepare()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import pluggy
 from aicflow_language.suggest import did_you_mean
 
+from aicflow.host.provenance import PluginPolicy, Provenance
 from aicflow.kernel import hookspecs
 from aicflow.kernel.errors import PluginError
 from aicflow.kernel.records import Command, EngineType, KeyWrapper, Mount, Observer, SecretSource, StoreType
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # what commands of plugins do not need
 
 _log = logging.getLogger("aicflow.plugins")
 
-type PluginStatus = Literal["loaded", "partial", "failed", "blocked"]
+type PluginStatus = Literal["loaded", "partial", "failed", "blocked", "refused"]
 
 
 @dataclass(slots=True)
@@ -41,12 +42,15 @@ class PluginInfo:
     problems: list[tuple[str, str]] = field(default_factory=list)
     package: str = "aicflow"
     """The top-level package of its code, to tell the place of an error."""
+    entry: EntryPoint | None = None
+    provenance: Provenance | None = None
 
     def report(self, code: str, message: str, status: PluginStatus) -> None:
         """Note a problem and log it."""
         self.status = status
         self.problems.append((code, message))
-        log = _log.debug if code == "advice" else _log.info if status == "blocked" else _log.warning
+        expected = status == "blocked" or code == "not-listed"
+        log = _log.debug if code == "advice" else _log.info if expected else _log.warning
         log("Plugin %s: %s: %s", self.name, code, message)
 
 
@@ -57,14 +61,21 @@ class Plugins:
 
     infos: list[PluginInfo]
     manager: pluggy.PluginManager
+    policy: PluginPolicy
     registry: Registry = field(init=False)
+
+    def inspect(self) -> None:
+        """Find out where the plugins come from that the policy did not look at: this reads all of their files."""
+        for info in self.infos:
+            if info.provenance is None and info.entry is not None and info.entry.dist is not None:
+                info.provenance = self.policy.provenance(info.entry.dist)
 
     def collect(self, hook: str, **arguments: Any) -> list[Any]:
         """What all plugins return for a hook, in order of plugin. A plugin whose hook raises or returns the wrong
         thing is reported and left out."""
         out: list[Any] = []
         for info in self.infos:
-            if info.status in ("failed", "blocked"):
+            if info.status in ("failed", "blocked", "refused"):
                 continue
             out.extend(_call(self.manager, info, hook, arguments))
         return out
@@ -74,6 +85,7 @@ def load_plugins(
     builtin: Sequence[tuple[str, ModuleType | object]],
     *,
     core_version: str,
+    policy: PluginPolicy | None = None,
     blocked: Collection[str] = (),
     found: Iterable[EntryPoint] | None = None,
     types: bool = True,
@@ -83,11 +95,14 @@ def load_plugins(
     `found` replaces the search through installed distributions; without `types`, no node or trigger type is imported.
     Failures stay with the plugin they belong to:
     `import-failed`, `incompatible`, `bad-hook`, `no-hooks`, `clash`, `bad-type`, `blocked`, `hook-failed`. A plugin
-    with `advice` is loaded.
+    with `advice` is loaded. What the policy refuses is not imported: `not-listed`, `not-signed`, `unknown-key`,
+    `bad-signature`, `changed-files`, `editable`, `not-checked`.
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    plugins = Plugins([], manager)
+    policy = policy or PluginPolicy()
+    plugins = Plugins([], manager, policy)
+    policy.protect_bytecode()
     for name, module in builtin:
         info = PluginInfo(name, "aicflow", core_version)
         _admit(plugins, info, partial(_same, module))
@@ -95,8 +110,14 @@ def load_plugins(
     for entry in sorted(entries, key=lambda e: (e.name, e.value)):
         dist = entry.dist
         info = PluginInfo(entry.name, dist.name if dist else None, dist.version if dist else None)
+        info.entry = entry
         if entry.name in blocked or (info.distribution is not None and info.distribution in blocked):
             info.report("blocked", "blocked by the settings", "blocked")
+            plugins.infos.append(info)
+            continue
+        refusal, info.provenance = policy.refusal(entry)
+        if refusal is not None:
+            info.report(*refusal, "refused")
             plugins.infos.append(info)
             continue
         mismatch = _incompatible(dist.requires if dist else None, core_version)

@@ -354,15 +354,27 @@ class PluginProblem(_Response):
     message: str
 
 
+class PluginProvenance(_Response):
+    """Where a plugin comes from: `hashes` compares every file with the distribution's RECORD, `key` is the public key
+    that signed it."""
+
+    installer: str | None
+    editable: bool
+    hashes: Literal["intact", "changed"]
+    signature: Literal["trusted", "unknown-key", "invalid", "none"]
+    key: str | None
+
+
 class Plugin(_Response):
     """What became of an installed plugin."""
 
     name: str
     distribution: str | None
     version: str | None
-    status: Literal["loaded", "partial", "failed", "blocked"]
+    status: Literal["loaded", "partial", "failed", "blocked", "refused"]
     node_types: list[str]
     trigger_types: list[str]
+    provenance: PluginProvenance | None
     problems: list[PluginProblem]
 
 

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aicflow.host import retention
 from aicflow.host.addresses import Proxies
 from aicflow.host.datadir import DataDir, default_data_dir
 from aicflow.host.documents import Limits
+from aicflow.host.provenance import PluginPolicy, Policy, listed_distribution
+from aicflow.host.signatures import key_bytes
+from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.rates import Rate
 
@@ -45,6 +48,19 @@ class Settings(BaseSettings):
         default="auto", description="Engine for workflows that name none: `auto`, `langgraph`, `native` or a plugin's"
     )
     blocked_plugins: Names = Field(default=(), description="Names of plugins or distributions that are not loaded")
+    plugins_policy: Policy = Field(
+        default="any",
+        description="Which plugins are imported: `any`, those of `listed` distributions, or those that a `trusted` key "
+        "signed; with the last two, only with unchanged files",
+    )
+    plugins_listed: Names = Field(
+        default=(), description="Distributions that the policy `listed` admits: `aicflow-http,aicflow-data==0.1.0`"
+    )
+    plugins_keys: Names = Field(
+        default=(),
+        description="Public keys trusted for the policy `trusted`, beside those of `aicflow plugins trust` in the data "
+        "folder",
+    )
     max_body_bytes: int = Field(
         default=16 * 1024 * 1024, ge=1024, le=1 << 30, description="Largest request body, documents included, in bytes"
     )
@@ -189,10 +205,29 @@ class Settings(BaseSettings):
         default=(), description="Folders with backups, in which an erasure looks for what it erased"
     )
 
-    @field_validator("blocked_plugins", "backup_dirs", "cors_origins", "proxies", "secrets_sources", mode="before")
+    @field_validator(
+        "blocked_plugins",
+        "backup_dirs",
+        "cors_origins",
+        "plugins_keys",
+        "plugins_listed",
+        "proxies",
+        "secrets_sources",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("plugins_listed", "plugins_keys")
+    @classmethod
+    def _distributions(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for one in value:
+            try:
+                key_bytes(one) if info.field_name == "plugins_keys" else listed_distribution(one)
+            except AICFlowError as error:
+                raise ValueError(f"{error.message} {error.hint}") from None
+        return value
 
     @field_validator("cors_origins")
     @classmethod
@@ -256,6 +291,11 @@ class Settings(BaseSettings):
     def data(self) -> DataDir:
         """The data folder."""
         return DataDir(self.data_dir, self.server_secret_file)
+
+    @property
+    def plugin_policy(self) -> PluginPolicy:
+        """Which plugins are imported. Raises AICFlowError when the trusted keys cannot be read."""
+        return PluginPolicy.make(self.plugins_policy, self.plugins_listed, self.plugins_keys, self.data_dir)
 
     @property
     def store_url(self) -> str:

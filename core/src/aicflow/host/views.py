@@ -164,6 +164,7 @@ def plugin_view(info: PluginInfo) -> dict[str, Any]:
         "status": info.status,
         "node_types": info.node_types,
         "trigger_types": info.trigger_types,
+        "provenance": info.provenance and info.provenance.to_dict(),
         "problems": [{"code": code, "message": message} for code, message in info.problems],
     }
 

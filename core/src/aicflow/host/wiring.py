@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aicflow_language.suggest import did_you_mean
 
 from aicflow.host.plugins import Plugins, load_plugins
+from aicflow.host.provenance import PluginPolicy
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.records import SecretRuntime, SecretSource
 
@@ -28,16 +29,27 @@ STORE_PREFIX: Final = "AICFLOW_STORE_"
 
 
 def installed_plugins(
-    blocked: Collection[str] = (), found: Iterable[EntryPoint] | None = None, *, types: bool = True
+    blocked: Collection[str] = (),
+    found: Iterable[EntryPoint] | None = None,
+    *,
+    types: bool = True,
+    policy: PluginPolicy | None = None,
 ) -> Plugins:
-    """Every plugin that is installed and not blocked, with the ones `aicflow` brings. Without `types`, no node or
-    trigger type is imported."""
+    """Every plugin that is installed, not blocked and admitted by the policy (the environment's, when not given), with
+    the ones `aicflow` brings. Without `types`, no node or trigger type is imported."""
     from aicflow import __version__
     from aicflow.engine import plugin as engine
     from aicflow.host import builtin
 
     own = [("aicflow-engine", engine), ("aicflow-store", builtin)]
-    return load_plugins(own, core_version=__version__, blocked=blocked, found=found, types=types)
+    return load_plugins(
+        own,
+        core_version=__version__,
+        policy=policy or PluginPolicy.from_environment(),
+        blocked=blocked,
+        found=found,
+        types=types,
+    )
 
 
 def make_store(plugins: Plugins, url: str, settings: Mapping[str, str] = MappingProxyType({})) -> Store:

@@ -25,7 +25,9 @@ async def _work(settings: Settings, say: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop.set)
-    async with running(settings, installed_plugins(settings.blocked_plugins), triggers=False):
+    async with running(
+        settings, installed_plugins(settings.blocked_plugins, policy=settings.plugin_policy), triggers=False
+    ):
         say(f"AIC Flow runs executions (process {os.getpid()})")
         await stop.wait()
         say("Stopping: what runs ends, or goes on elsewhere.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from operator import attrgetter
 from typing import Any
 
@@ -116,14 +117,18 @@ async def get_trigger_type(request: Request, type_id: Id, query: NoQuery) -> Res
 
 @routes.get("/plugins", summary="List the installed plugins", **call("read", "PluginPage", limited="open"))
 async def list_plugins(request: Request, query: Paging) -> Response:
-    """Those that failed or are blocked too, with the reason."""
-    return list_response(runtime_of(request).plugins.infos, attrgetter("name"), query, plugin_view)
+    """Those that failed, are blocked or refused too, with the reason; and where each comes from."""
+    plugins = runtime_of(request).plugins
+    await asyncio.to_thread(plugins.inspect)
+    return list_response(plugins.infos, attrgetter("name"), query, plugin_view)
 
 
 @routes.get("/plugins/{name}", summary="Show a plugin", **call("read", "Plugin", 404, limited="open"))
 async def get_plugin(request: Request, name: Id, query: NoQuery) -> Response:
-    """What it brought, and its problems."""
-    infos = runtime_of(request).plugins.infos
+    """What it brought, where it comes from, and its problems."""
+    plugins = runtime_of(request).plugins
+    await asyncio.to_thread(plugins.inspect)
+    infos = plugins.infos
     for info in infos:
         if info.name == name:
             return json_response(plugin_view(info))
