@@ -98,7 +98,7 @@ def test_a_server_uses_secret_sources_from_outside(tmp_path: Path) -> None:
             failed = read("FILED")["error"]
             assert isinstance(failed, dict)
             assert failed["code"] == "secret-missing"
-            assert "(sources asked: environment, folder, shared vars)" in failed["message"]
+            assert "(sources asked: store, environment, folder, shared vars)" in failed["message"]
             for path in kept.iterdir():
                 path.unlink()
             kept.rmdir()

@@ -66,10 +66,10 @@ async def test_two_hundred_at_once(server: Server) -> None:
         assert sorted(answer.json()["input"] for answer in answers) == list(range(200))
 
 
-def test_six_megabytes_are_refused_and_nothing_is_stored(server: Server) -> None:
+def test_seventeen_megabytes_are_refused_and_nothing_is_stored(server: Server) -> None:
     with httpx2.Client(base_url=server.url, headers=server.headers, timeout=60) as client:
         before = client.get("/api/v1/workflows").json()["data"]
-        large = {**chain(1), "description": "x" * 6_000_000}
+        large = {**chain(1), "description": "x" * 17_000_000}
         refused = client.post("/api/v1/workflows", json=large)
         assert refused.status_code == 413
         assert refused.headers["content-type"] == "application/problem+json"

@@ -205,7 +205,7 @@ def test_a_type_of_body_that_is_not_taken(host: Host, headers: dict[str, str]) -
 
 def test_a_body_over_the_limit(host: Host) -> None:
     before = host.stored()
-    big = b'{"workflow_id": "echo", "input": "' + b"x" * 6_000_000 + b'"}'
+    big = b'{"workflow_id": "echo", "input": "' + b"x" * 17_000_000 + b'"}'
     for path in ("/executions", "/workflows", "/workflows/validate"):
         problem(host.client.post(path, content=big, headers=JSON), 413, "body-too-large")
 

@@ -62,14 +62,14 @@ def test_forms_files_text_and_bytes(site: Site) -> None:
     upload = site.web.post("/kinds", data={"note": "n"}, files={"doc": ("a.bin", b"\x00\xff", "image/x")}).json()
     assert upload["body"] == {"note": "n"}
     assert upload["files"] == [
-        {"field": "doc", "filename": "a.bin", "content_type": "image/x", "size": 2, "base64": "AP8="}
+        {"field": "doc", "filename": "a.bin", "content_type": "image/x", "size": 2, "base64": "AP8=", "file": None}
     ]
     text = site.web.post(
         "/kinds", content="<a>é</a>".encode("latin-1"), headers={"content-type": "text/xml; charset=latin1"}
     )
     assert text.json()["body"] == "<a>é</a>"
     raw = site.web.post("/kinds", content=b"\x00\x01", headers={"content-type": "application/zip"}).json()
-    assert raw["body"] == {"base64": "AAE=", "size": 2, "content_type": "application/zip"}
+    assert raw["body"] == {"base64": "AAE=", "size": 2, "content_type": "application/zip", "file": None}
     assert site.web.post("/kinds").json()["body"] is None
 
 
