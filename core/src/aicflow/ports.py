@@ -98,6 +98,7 @@ from aicflow.store.checks import (
     spellings,
 )
 from aicflow.store.concurrency import Admission, ConcurrencyLimiter, limits_from_json, limits_to_json
+from aicflow.store.copying import COPIED, CopiedRow, indexed
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, now, seconds
 from aicflow.store.rows import event_answer, failure_from, trigger_from
@@ -106,6 +107,7 @@ from aicflow.store.tables import Table, TableStore
 
 __all__ = [
     "ACTIVE_STATUSES",
+    "COPIED",
     "GENESIS",
     "TERMINAL_STATUSES",
     "TRIGGER_KINDS",
@@ -121,6 +123,7 @@ __all__ = [
     "Clock",
     "ConcurrencyLimiter",
     "Conflict",
+    "CopiedRow",
     "Created",
     "DataSubject",
     "Delivery",
@@ -205,6 +208,7 @@ __all__ = [
     "failure_from",
     "file_in_use",
     "hookimpl",
+    "indexed",
     "iso",
     "limits_from_json",
     "limits_to_json",

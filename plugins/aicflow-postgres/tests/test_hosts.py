@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class Site:
         return process
 
     def server(self, *more: str) -> Server:
-        process = self.start("serve", "--port", "0", "--no-worker", *more)
+        process = self.start("serve", "--port", "0", *(more or ("--no-worker",)))
         assert process.stdout is not None
         lines: list[str] = []
         while not lines or "listens on" not in lines[-1]:
@@ -171,3 +171,46 @@ def test_a_host_with_another_secret_is_refused(site: Site, tmp_path: Path) -> No
     site.server()
     stranger = site.start("serve", "--port", "0", AICFLOW_SERVER_SECRET_FILE=str(tmp_path / "another.secret"))
     assert stranger.wait(_SOON) != 0
+
+
+def test_several_processes_behind_one_address(site: Site) -> None:
+    server = site.server("--worker", "--processes", "3")
+    parent = server.process.pid
+
+    def children() -> set[int]:
+        return {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
+
+    _until(lambda: len(children()) == 3)
+    assert server.save("adds", _ADDS).status_code == 201
+    ids: list[str] = []
+    while len(ids) < 60:
+        if len(ids) == 30:
+            os.kill(min(children()), signal.SIGKILL)
+        with suppress(httpx2.TransportError):  # it was not accepted
+            ids.append(server.begin("adds"))
+    _until(lambda: server.succeeded("adds") >= len(ids))
+    _until(lambda: len(children()) == 3)
+    for id in ids:
+        assert server.client.get(f"/api/v1/executions/{id}").json()["status"] == "succeeded"
+
+    left = children()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(_SOON) == 0
+    for pid in left:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_processes_of_a_parent_that_was_killed_end(site: Site) -> None:
+    server = site.server("--worker", "--processes", "2")
+    parent = server.process.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    _until(lambda: len(children.read_text().split()) == 2)
+    left = [Path(f"/proc/{pid}") for pid in children.read_text().split()]
+    server.process.kill()
+    _until(lambda: not any(one.exists() for one in left))
+
+
+def test_several_processes_need_a_store_that_they_share(site: Site, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/one.db"
+    assert site.start("serve", "--port", "0", "--processes", "2", AICFLOW_STORE=store).wait(_SOON) != 0

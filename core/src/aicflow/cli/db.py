@@ -139,6 +139,71 @@ def prune_command(
     print(f"{done['executions']} executions {verb}")
 
 
+@db.command(name="copy")
+def copy_command(
+    source: Annotated[str, Parameter(help="Store URL to copy from, such as sqlite:////var/lib/aicflow/aicflow.db")],
+    target: Annotated[str, Parameter(help="Store URL to copy into, such as postgresql://db.example.com/aicflow")],
+    /,
+    *,
+    data_dir: _DataDir = None,
+    output: Output = "text",
+) -> int:
+    """Copy everything that a store keeps into an empty one, which may be of another kind.
+
+    Stop every server and worker of both before. What waits, is queued or was running goes on in the target, under the
+    server's secret of this data folder. It is copied whole or not at all: after an interruption, call it again."""
+    settings = settings_of(data_dir)
+    copied: dict[str, int] = {}
+
+    def done(table: str, count: int) -> None:
+        copied[table] = count
+        if output == "text" and count:
+            print(f"{table}: {count}", flush=True)
+
+    try:
+        problems = asyncio.run(_copy(settings, source, target, done))
+    except KeyboardInterrupt:
+        complain("Stopped. Nothing was copied.")
+        raise
+    if output == "json":
+        print_json({"rows": copied, "problems": problems})
+        return 1 if problems else 0
+    for problem in problems:
+        print(f"problem: {problem}")
+    print(f"{sum(copied.values())} rows copied and compared.")
+    return 1 if problems else 0
+
+
+async def _copy(settings: Settings, source: str, target: str, done: Callable[[str, int], None]) -> list[str]:
+    """Copy, then what is wrong with the copy by its own checks."""
+    from aicflow.cli.plugins import quiet_plugins
+    from aicflow.engine.clock import SystemClock
+    from aicflow.host.agreement import agree_on_secret
+    from aicflow.host.audit import Auditor, audit_key
+    from aicflow.host.wiring import make_store
+    from aicflow.store.copying import Copyable, copy_tables
+    from aicflow.store.sqlite import SQLiteStore
+
+    plugins = quiet_plugins()
+    stores = [make_store(plugins, url) for url in (source, target)]
+    for store in stores:
+        if not isinstance(store, Copyable):
+            raise AICFlowError(f"A {type(store).__name__} cannot be copied from or into.")
+    old, new = stores
+    if isinstance(old, SQLiteStore) and not old.path.exists():
+        raise StoreUnavailable(f"There is no database {old.path}.")
+    async with old.copying() as theirs, new.copying() as ours:  # type: ignore[attr-defined]
+        await copy_tables(theirs, ours, done)
+    await new.open()
+    try:
+        secret = settings.data.server_secret()
+        await agree_on_secret(new, secret)
+        problems = await new.maintenance.integrity()
+        return [*problems, *(await Auditor(new.audit, audit_key(secret), SystemClock()).verify())["problems"]]
+    finally:
+        await new.close()
+
+
 def settings_of(data_dir: Path | None) -> Settings:
     """The settings, whose store is one that keeps. Raises AICFlowError."""
     from aicflow.cli.files import load_settings

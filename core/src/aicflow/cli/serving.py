@@ -17,6 +17,7 @@ def serve_command(
     engine: Annotated[str | None, Parameter(help="Engine for workflows that name none")] = None,
     log_level: Annotated[str | None, Parameter(help="debug, info, warning or error")] = None,
     worker: Annotated[bool | None, Parameter(help="Run executions as well; --no-worker leaves that to others")] = None,
+    processes: Annotated[int | None, Parameter(help="Server processes behind the address; PostgreSQL only")] = None,
 ) -> int:
     """Serve the REST and WebSocket API until it is stopped.
 
@@ -26,7 +27,14 @@ def serve_command(
     from aicflow.cli.files import load_settings
 
     settings = load_settings(
-        host=host, port=port, data_dir=data_dir, store=store, engine=engine, log_level=log_level, worker=worker
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        store=store,
+        engine=engine,
+        log_level=log_level,
+        worker=worker,
+        processes=processes,
     )
     from aicflow.host.serve import serve
 

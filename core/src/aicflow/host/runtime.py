@@ -221,10 +221,12 @@ async def running(
     async with AsyncExitStack() as stack:
         await store.open()
         stack.push_async_callback(store.close)
-        if store.exclusive and not (settings.worker and triggers):
+        if store.exclusive and (settings.processes > 1 or not (settings.worker and triggers)):
             raise AICFlowError(
-                "Servers and workers can be apart only where several hosts share a store, and this store has one host.",
-                hint="Use `aicflow serve`, or set AICFLOW_STORE to a PostgreSQL URL (pip install aicflow-postgres).",
+                "Several processes, or servers and workers apart, need a store that several hosts share, and this"
+                " store has one host.",
+                hint="Use `aicflow serve` as one process, or set AICFLOW_STORE to a PostgreSQL URL"
+                " (pip install aicflow-postgres).",
             )
         await agree_on_secret(store, settings.data.server_secret())
         runtime = HostRuntime(settings, plugins, store, triggers=triggers, **parts)

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
@@ -20,6 +20,7 @@ from aicflow.host.addresses import Proxies
 from aicflow.host.app import create_app
 from aicflow.host.connections import BoundedHttpProtocol, ConnectionLimits, sweep
 from aicflow.host.logs import set_up_logging
+from aicflow.host.processes import Child, Parent
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import AICFlowError
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 type Say = Callable[[str], None]
 
 _log = logging.getLogger("aicflow.host")
+_BACKLOG: Final = 2048
 
 
 class HostServer(uvicorn.Server):
@@ -44,6 +46,7 @@ class HostServer(uvicorn.Server):
         self._say = say
         self.url: str | None = None
         self.owns_process = False
+        self.child: Child | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening; then nothing that start-up made will ever be garbage, so the collector need not look."""
@@ -54,14 +57,20 @@ class HostServer(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
         self.url = f"http://{_shown_host(self._settings.host)}:{self._port()}"
-        self._data.announce(self.url)
-        self._greet()
+        if self.child is None:
+            self._data.announce(self.url)
+        if self.child is None or self.child.is_first:
+            self._greet()
+        if self.child is not None:
+            self.child.tell_ready()
         self._app.state.runtime.warm_up.begin()
 
     async def on_tick(self, counter: int) -> bool:
         """uvicorn's clock, ten times a second; once a second, clients that are too slow are cut off."""
         if counter % 10 == 0:
             sweep(self.server_state.connections, asyncio.get_running_loop().time())
+            if self.child is not None and self.child.is_orphan():
+                self.should_exit = True
         return await super().on_tick(counter)
 
     def _port(self) -> int:
@@ -87,8 +96,9 @@ class HostServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Tell open streams to end, then wait for requests under way."""
-        with suppress(OSError):
-            self._data.withdraw()
+        if self.child is None:
+            with suppress(OSError):
+                self._data.withdraw()
         runtime: HostRuntime | None = getattr(self._app.state, "runtime", None)
         if runtime is not None:
             runtime.closing.set()
@@ -153,32 +163,60 @@ def serve(settings: Settings, *, say: Say) -> int:
     set_up_host_logging(settings)
     os.umask(0o077)  # what plugins write is the owner's as well
     settings.data.prepare()
-    _check_address(settings)
+    listener = _listener(settings)
+    child: Child | None = None
+    if settings.processes > 1:
+        listener.listen(_BACKLOG)
+        found = _processes(settings, listener, say)
+        if isinstance(found, int):
+            return found
+        child = found
+    else:
+        listener.close()  # uvicorn binds it again; it would only log why it cannot, and exit
     app = create_app(settings)
     logging.getLogger("uvicorn.error").addFilter(lambda record: app.state.start_error is None)
     server = make_server(settings, say=say, app=app)
     server.owns_process = True
+    server.child = child
     with suppress(SystemExit):  # uvicorn exits by itself when it cannot start
-        server.run()
+        server.run([listener] if child is not None else None)
     if app.state.start_error is not None:
         raise app.state.start_error
     return 0 if server.started else 1
 
 
-def _check_address(settings: Settings) -> None:
-    """Whether the address can be listened on; uvicorn only logs it and exits."""
+def _processes(settings: Settings, listener: socket.socket, say: Say) -> Child | int:
+    """The exit code of the parent, or in each of its processes what that one is to know."""
+    url = f"http://{_shown_host(settings.host)}:{listener.getsockname()[1]}"
+    parent = os.getpid()
+    try:
+        return Parent(
+            settings.processes, settings.grace + settings.teardown + 10, lambda: settings.data.announce(url), say
+        ).run()
+    finally:
+        if os.getpid() == parent:
+            with suppress(OSError):
+                settings.data.withdraw()
+
+
+def _listener(settings: Settings) -> socket.socket:
+    """A socket bound to the address. Raises AICFlowError."""
+    listener: socket.socket | None = None
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise AICFlowError(
             f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}.",
             hint="Choose another with --port or AICFLOW_PORT; 0 takes a free one.",
         ) from error
+    return listener
 
 
 def set_up_host_logging(settings: Settings) -> None:

@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     worker: bool = Field(
         default=True, description="Whether this host runs executions; without, others that share the store must"
     )
+    processes: int = Field(
+        default=1, ge=1, le=64, description="Server processes behind one address, where several hosts share the store"
+    )
     max_running: int = Field(default=2000, ge=1, description="Executions that one host runs at once")
     max_call_depth: int = Field(
         default=100, ge=1, le=10_000, description="How deep executions may call workflows that call workflows"

@@ -23,10 +23,11 @@ def known() -> list[tuple[int, str, str]]:
 
 async def migrate(database: Database) -> int:
     """Apply what the database lacks; returns how many. Raises StoreUnavailable when a newer version has migrated it."""
-    return await database.write(_migrate)
+    return await database.write(migrate_within)
 
 
-async def _migrate(connection: Connection) -> int:
+async def migrate_within(connection: Connection) -> int:
+    """The same within a transaction. Until it ends, no other process opens the database."""
     await send(connection, "SELECT pg_advisory_xact_lock(%b)", _LOCK)
     await send(
         connection,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 
 from aicflow.ports import AICFlowError, StoreUnavailable
@@ -11,6 +11,7 @@ from psycopg import Error, conninfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aicflow_postgres.audit import PostgresAudit
+from aicflow_postgres.copying import PostgresTables, copying
 from aicflow_postgres.database import Database
 from aicflow_postgres.executions import PostgresExecutions
 from aicflow_postgres.files import PostgresFiles
@@ -93,6 +94,10 @@ class PostgresStore:
             await self.keys.flush()
         await self.signals.stop()
         await self._database.close()
+
+    def copying(self) -> AbstractAsyncContextManager[PostgresTables]:
+        """Its tables, to copy from or into. Raises StoreUnavailable, also when a host has the database open."""
+        return copying(self._database.url)
 
     async def check(self) -> None:
         """Write a row. Raises StoreUnavailable."""

@@ -6,15 +6,24 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final
 
-from aicflow.ports import Execution, FailureReport, failure_from, limits_from_json, loads, seconds, trigger_from
+from aicflow.ports import (
+    Execution,
+    FailureReport,
+    failure_from,
+    limits_from_json,
+    loads,
+    seconds,
+    trigger_from,
+)
+from aicflow.ports import (
+    indexed as indexed,
+)
 
 INLINE: Final = 1024
 """Inputs and triggers up to so many bytes stay in the execution's row, which is written again when it ends."""
 
 LARGE: Final = 16_384
 """From so many bytes on a value is kept once, however often it is stored."""
-
-_INDEXED: Final = 1000
 
 ROW: Final = """
   e.id, e.workflow_id, e.version, e.status, e.created_at, e.engine, e.started_at, e.finished_at, e.last_seq, e.epoch,
@@ -68,12 +77,6 @@ def bytes_of(text: str | None) -> bytes | None:
 def text_of(encoded: bytes | None) -> str | None:
     """The text of `bytes_of`."""
     return None if encoded is None else bytes(encoded).decode("utf-8", "surrogatepass")
-
-
-def indexed(text: str) -> bytes:
-    """Text of any length for an index, whose entries are short: the end of a long one is a hash."""
-    encoded = text.encode("utf-8", "surrogatepass")
-    return encoded if len(encoded) <= _INDEXED else encoded[:_INDEXED] + sha256(encoded).digest()
 
 
 def hash_of(body: bytes) -> bytes | None:

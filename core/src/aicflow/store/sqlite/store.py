@@ -6,8 +6,8 @@ import asyncio
 import logging
 import sqlite3
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -19,6 +19,7 @@ from aicflow.kernel.errors import AICFlowError, StoreUnavailable
 from aicflow.store.signals import LocalSignals
 from aicflow.store.sqlite.audit import SQLiteAudit
 from aicflow.store.sqlite.batch import Batch
+from aicflow.store.sqlite.copying import SQLiteTables
 from aicflow.store.sqlite.errors import translate_error
 from aicflow.store.sqlite.executions import SQLiteExecutions
 from aicflow.store.sqlite.files import SQLiteFiles
@@ -125,6 +126,21 @@ class SQLiteStore:
                 await asyncio.to_thread(readers.stop)
         finally:
             self._lock.release()
+
+    @asynccontextmanager
+    async def copying(self) -> AsyncIterator[SQLiteTables]:
+        """Its tables, read and written in one transaction that no host sees half of. Raises StoreUnavailable."""
+        await self.open()
+        connection = self._connect()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield SQLiteTables(connection)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise translate_error(error, self.path) from error
+        finally:
+            connection.close()
+            await self.close()
 
     async def check(self) -> None:
         """Write a row. Raises StoreUnavailable."""
