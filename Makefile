@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 PYTHON_CANDIDATES := python3.12 python3.13 python3 python
 NEWER_PYTHONS := 3.13 3.14
-ALONE := core,plugin-python,plugin-agent,plugin-http,plugin-curl,plugin-data,plugin-files,plugin-forms,plugin-trigger,plugin-ifelse,sdk
+ALONE := core,plugin-python,plugin-agent,plugin-http,plugin-curl,plugin-data,plugin-files,plugin-forms,plugin-postgres,plugin-trigger,plugin-ifelse,sdk
 BIN := .venv/bin
 TOOLS := .tools
 SPECTRAL := $(TOOLS)/node/node_modules/.bin/spectral
@@ -107,6 +107,9 @@ tox: setup
 	    echo "NOT TESTED on Python $$version: none found on the PATH, in pyenv or in uv." >> .tox/not-run; \
 	  fi; \
 	done; \
+	if ! command -v initdb >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
+	  echo "NOT TESTED on PostgreSQL: none is installed (Debian: apt install postgresql)." >> .tox/not-run; \
+	fi; \
 	echo "tox: $$environments"; $(BIN)/tox run -q --skip-missing-interpreters false -e "$$environments"
 
 bench: setup

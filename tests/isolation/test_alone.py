@@ -97,6 +97,16 @@ async def test_its_node_runs() -> None:
         assert result.error.code not in ("unexpected-error", "params-invalid")
 
 
+@pytest.mark.skipif(ALONE != "plugin-postgres", reason="only where PostgreSQL's store is")
+async def test_the_store_is_made_and_says_when_there_is_no_server() -> None:
+    from aicflow.host.wiring import installed_plugins, make_store
+    from aicflow.ports import StoreUnavailable
+
+    store = make_store(installed_plugins(), "postgresql://nobody@127.0.0.1:9/none", {"patience": "0.2"})
+    with pytest.raises(StoreUnavailable, match="PostgreSQL at 127"):
+        await store.open()
+
+
 @pytest.mark.skipif(ALONE != "plugin-curl", reason="only where curl is")
 def test_a_curl_command_becomes_params_and_back() -> None:
     from aicflow_curl import from_curl, to_curl
