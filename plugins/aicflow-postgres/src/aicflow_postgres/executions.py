@@ -39,6 +39,7 @@ from aicflow.ports import (
 
 from aicflow_postgres.creates import REQUEST_CANCEL
 from aicflow_postgres.database import NOW, Connection, Database, Part, fetch, send, writes
+from aicflow_postgres.floors import READY, Floors
 from aicflow_postgres.groups import Groups
 from aicflow_postgres.operations import Append, Create
 from aicflow_postgres.queries import count, newest
@@ -52,6 +53,7 @@ class PostgresExecutions(Part):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._books = SlotBooks()
+        self._floors = Floors(database)
         self.groups = Groups(database, self._books)
 
     async def create(
@@ -76,25 +78,21 @@ class PostgresExecutions(Part):
         append = Append(execution_id, epoch, batch, projection, outputs, consumed, items, subscriptions, files)
         return await self.groups.append(append)
 
-    @writes
     async def claim(
-        self,
-        connection: Connection,
-        worker: str,
-        limit: int,
-        *,
-        lease: float,
-        at: float | None = None,
-        cancelled_only: bool = False,
+        self, worker: str, limit: int, *, lease: float, at: float | None = None, cancelled_only: bool = False
     ) -> list[Claimed]:
         """Take up to `limit` executions: first what was begun and goes on, then queued ones by priority and age."""
         instant = micros(at)
+        taken = (limit, worker, instant, micros(lease))
         if cancelled_only:
-            rows = await fetch(connection, _CLAIM_CANCELLED, limit, limit, limit, worker, instant, micros(lease))
-        else:
-            rows = await fetch(
-                connection, _CLAIM, instant, limit, limit, instant, limit, limit, worker, instant, micros(lease)
-            )
+            return await self._claim(_CLAIM_CANCELLED, limit, limit, *taken)
+        ready, due, _ = await self._floors.look(clock=at is None)
+        lanes = (due, instant, limit, limit, limit, ready, instant, limit, instant, limit)
+        return await self._claim(_CLAIM, *lanes, *taken)
+
+    @writes
+    async def _claim(self, connection: Connection, sql: str, *values: Any) -> list[Claimed]:
+        rows = await fetch(connection, sql, *values)
         claimed: dict[str, Claimed] = {}
         more: list[str] = []
         for _, input, has_more, *row in sorted(rows, key=lambda row: row[0]):
@@ -126,7 +124,8 @@ class PostgresExecutions(Part):
 
     async def next_due(self, *, at: float | None = None) -> float | None:
         """Seconds until something becomes claimable by time."""
-        due, now = (await self.rows(_NEXT_DUE, micros(at)))[0]
+        _, due_floor, queued_floor = await self._floors.look(clock=at is None)
+        due, now = (await self.rows(_NEXT_DUE, due_floor, queued_floor, micros(at)))[0]
         return None if due is None else max(0.0, seconds(due - now))
 
     @writes
@@ -328,18 +327,28 @@ UPDATE executions AS e
 """  # noqa: S608
 _CLAIM = f"""
 WITH due AS (
-  SELECT n, due_at FROM executions WHERE status <> 'queued' AND due_at <= coalesce(%b::bigint, {NOW})
+  SELECT n, due_at FROM executions
+    WHERE status <> 'queued' AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {NOW})
     ORDER BY due_at, n LIMIT %b FOR UPDATE SKIP LOCKED),
+woken AS (
+  SELECT n FROM executions WHERE status <> 'queued' AND due_at = -1 ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
 again AS (
   SELECT n FROM executions WHERE status = 'queued' AND due_at = -1 ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
 ready AS (
-  SELECT n, priority FROM executions WHERE status = 'queued' AND due_at >= 0 AND due_at <= coalesce(%b::bigint, {NOW})
+  SELECT n FROM executions WHERE {READY} AND n >= %b::bigint AND due_at <= coalesce(%b::bigint, {NOW})
+    ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
+special AS (
+  SELECT n, priority FROM executions
+    WHERE status = 'queued' AND due_at >= 0 AND (priority <> 0 OR available_at > created_at OR limits IS NOT NULL)
+      AND due_at <= coalesce(%b::bigint, {NOW})
     ORDER BY priority DESC, n LIMIT %b FOR UPDATE SKIP LOCKED),
 chosen AS (
   SELECT n, row_number() OVER (ORDER BY lane, at, rank DESC, n) AS turn FROM (
     SELECT n, 0 AS lane, due_at AS at, 0 AS rank FROM due
+    UNION ALL SELECT n, 0, -1, 0 FROM woken
     UNION ALL SELECT n, 0, -1, 0 FROM again
-    UNION ALL SELECT n, 1, 0, priority FROM ready) AS a ORDER BY turn LIMIT %b)
+    UNION ALL SELECT n, 1, 0, 0 FROM ready
+    UNION ALL SELECT n, 1, 0, priority FROM special) AS a ORDER BY turn LIMIT %b)
 {_TAKE}"""  # noqa: S608
 _CLAIM_CANCELLED = f"""
 WITH due AS (
@@ -379,8 +388,10 @@ WITH u AS (UPDATE executions SET status = 'queued', worker = NULL, due_at = -1
 """
 _NEXT_DUE = f"""
 SELECT least(
-    (SELECT min(due_at) FROM executions WHERE status <> 'queued' AND due_at IS NOT NULL),
-    (SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at IS NOT NULL)), coalesce(%b::bigint, {NOW})
+    (SELECT due_at FROM executions WHERE status <> 'queued' AND due_at = -1 LIMIT 1),
+    (SELECT due_at FROM executions WHERE status = 'queued' AND due_at = -1 LIMIT 1),
+    (SELECT min(due_at) FROM executions WHERE status <> 'queued' AND due_at >= %b::bigint),
+    (SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at >= %b::bigint)), coalesce(%b::bigint, {NOW})
 """  # noqa: S608
 _LIMITED = "SELECT workflow_id FROM executions WHERE id = %b AND limits IS NOT NULL"
 _ANSWER = """

@@ -15,6 +15,8 @@ LOOKED_AT: Final = 1_000
 _BYTES: Final = 16_384
 """Bytes of each value that a search looks at, most: the rest of a large one lies on pages of its own."""
 
+_ORDER: Final = "ORDER BY e.created_at DESC, e.n DESC LIMIT"
+
 type Query = tuple[str, list[Any]]
 
 
@@ -23,21 +25,32 @@ async def newest(
 ) -> tuple[list[tuple[Any, ...]], tuple[int, int] | None]:
     """Places (created_at, n) and ROWs of the newest `limit` executions that fit, after a place; and a place
     behind which there may be more although fewer were found."""
-    condition, values = _condition(where)
-    if after is not None:
-        condition += " AND (e.created_at, e.n) < (%b, %b)"
-        values = [*values, *after]
-    order = "ORDER BY e.created_at DESC, e.n DESC LIMIT"
     if not where.labels and where.text is None and where.within is None:
-        sql = f"SELECT e.created_at, e.n, {ROW} FROM executions AS e WHERE {condition} {order} %b"  # noqa: S608
-        return await fetch(connection, sql, *values, limit), None
+        sql, values = list_query(where, limit, after)
+        return await fetch(connection, sql, *values), None
+    condition, values = _after(where, after)
     # what fits of the next LOOKED_AT that the rest of the filter lets through
-    page = f"SELECT e.* FROM executions AS e WHERE {condition} {order} {LOOKED_AT}"  # noqa: S608
+    page = f"SELECT e.* FROM executions AS e WHERE {condition} {_ORDER} {LOOKED_AT}"  # noqa: S608
     search, searched = _search(where)
-    sql = f"SELECT e.created_at, e.n, {ROW} FROM ({page}) AS e WHERE {search} {order} %b"  # noqa: S608
+    sql = f"SELECT e.created_at, e.n, {ROW} FROM ({page}) AS e WHERE {search} {_ORDER} %b"  # noqa: S608
     found = await fetch(connection, sql, *values, *searched, limit)
-    last = await fetch(connection, f"SELECT created_at, n FROM ({page}) AS e {order} 1 OFFSET {LOOKED_AT - 1}", *values)  # noqa: S608
+    end = f"SELECT created_at, n FROM ({page}) AS e {_ORDER} 1 OFFSET {LOOKED_AT - 1}"  # noqa: S608
+    last = await fetch(connection, end, *values)
     return found, (last[0][0], last[0][1]) if last else None
+
+
+def list_query(where: ExecutionFilter, limit: int, after: tuple[int, int] | None) -> Query:
+    """The query for a list that looks at no values and labels."""
+    condition, values = _after(where, after)
+    sql = f"SELECT e.created_at, e.n, {ROW} FROM executions AS e WHERE {condition} {_ORDER} %b"  # noqa: S608
+    return sql, [*values, limit]
+
+
+def _after(where: ExecutionFilter, after: tuple[int, int] | None) -> Query:
+    condition, values = _condition(where)
+    if after is None:
+        return condition, values
+    return f"{condition} AND (e.created_at, e.n) < (%b, %b)", [*values, *after]
 
 
 async def count(connection: Connection, where: ExecutionFilter) -> dict[str, int]:

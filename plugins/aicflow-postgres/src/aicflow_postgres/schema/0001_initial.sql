@@ -32,7 +32,7 @@ CREATE TABLE executions (
   output bytea,                   -- NULL when large; then it is in payloads
   error bytea,
   announce boolean NOT NULL DEFAULT false  -- ended, and other workflows that wait for that are not started yet
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 -- lists. None has `status` or `due_at`, which change: what only notes progress then stays on its page (HOT)
 CREATE INDEX executions_by_time ON executions (created_at, n);
@@ -47,7 +47,10 @@ CREATE INDEX executions_active ON executions (status, created_at, n) WHERE finis
 CREATE INDEX executions_unsuccessful ON executions (status, created_at, n) WHERE status IN ('failed', 'cancelled');
 
 -- the queue: who is next, what falls due, whose slots are to be kept account of
-CREATE INDEX executions_ready ON executions (priority DESC, n) WHERE status = 'queued' AND due_at >= 0;
+CREATE INDEX executions_ready ON executions (n)
+  WHERE status = 'queued' AND due_at >= 0 AND priority = 0 AND available_at <= created_at AND limits IS NULL;
+CREATE INDEX executions_special ON executions (priority DESC, n)
+  WHERE status = 'queued' AND due_at >= 0 AND (priority <> 0 OR available_at > created_at OR limits IS NOT NULL);
 CREATE INDEX executions_again ON executions (n) WHERE status = 'queued' AND due_at = -1;
 CREATE INDEX executions_due ON executions (due_at, n) WHERE status <> 'queued' AND due_at IS NOT NULL;
 CREATE INDEX executions_queued_due ON executions (due_at) WHERE status = 'queued' AND due_at IS NOT NULL;
