@@ -1,14 +1,17 @@
-"""The two stores, driven by the same random calls, always say the same."""
+"""All stores, driven by the same random calls, always say the same: SQLite, the memory, and PostgreSQL where it is
+installed."""
 
 import asyncio
+import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import AICFlowError, Conflict, KeyUsed
 from aicflow.kernel.ports.executions import (
@@ -27,6 +30,7 @@ from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.tables import SentEvent
 from aicflow.store import MemoryStore, SQLiteStore
+from aicflow.testing.postgres import MISSING, binaries, running_postgres
 from aicflow.testing.store_samples import LEASE, NOW, batch, new
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -41,16 +45,16 @@ LIMITS = st.lists(
 ).map(tuple)
 
 
-class Both(RuleBasedStateMachine):
-    """Both stores, one clock. Every call's result, or the error in its place, is compared."""
+class Alike(RuleBasedStateMachine):
+    """Two stores, one clock. Every call's result, or the error in its place, is compared."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = Path(tempfile.mkdtemp())
-        self.sqlite = SQLiteStore(self.folder / "a.db", synchronous="NORMAL")
-        self.sqlite_is_open = False
-        self.memory = MemoryStore()
+        self.one: Store = SQLiteStore(self.folder / "a.db", synchronous="NORMAL")
+        self.other: Store = MemoryStore()
+        self.is_open = False
         self.now = NOW
         self.made = 0
         self.ids: list[str] = []
@@ -60,14 +64,30 @@ class Both(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self.both(lambda store: store.open())
-        self.sqlite_is_open = True
+        self.is_open = True
 
     def teardown(self) -> None:
-        if self.sqlite_is_open:
-            assert self.loop.run_until_complete(self.sqlite.maintenance.integrity()) == []
-        self.loop.run_until_complete(self.sqlite.close())
-        self.loop.close()
-        shutil.rmtree(self.folder)
+        try:
+            if self.is_open:
+                self.compare_all()
+                assert self.loop.run_until_complete(self.one.maintenance.integrity()) == []
+        finally:
+            self.loop.run_until_complete(self.one.close())
+            self.loop.run_until_complete(self.other.close())
+            self.loop.close()
+            shutil.rmtree(self.folder)
+
+    def compare_all(self) -> None:
+        """Whoever claims them finds all executions the same, with events, outputs, answers and items."""
+        for id in self.ids:
+            self.both(lambda store, id=id: store.executions.request_cancel(id))  # type: ignore[misc]
+        self.now += 10 * LEASE
+        for cancelled_only in (True, False):
+            self.both(
+                lambda store, only=cancelled_only: everything(  # type: ignore[misc]
+                    store.executions.claim("last", 1_000, lease=LEASE, at=self.now, cancelled_only=only)
+                )
+            )
 
     def both(self, call: Callable[[Store], Awaitable[Any]]) -> Any:
         async def ask(store: Store) -> Any:
@@ -76,7 +96,10 @@ class Both(RuleBasedStateMachine):
             except AICFlowError as error:
                 return type(error).__name__, str(error) if "exists" not in str(error) else ""
 
-        one, other = self.loop.run_until_complete(ask(self.sqlite)), self.loop.run_until_complete(ask(self.memory))
+        async def ask_both() -> Any:
+            return await asyncio.gather(ask(self.one), ask(self.other))
+
+        one, other = self.loop.run_until_complete(ask_both())
         assert one == other, f"{one!r} is not {other!r}"
         return one
 
@@ -85,7 +108,9 @@ class Both(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, limit=st.integers(1, 4))
     def claim(self, worker: str, limit: int) -> None:
-        taken = self.both(lambda store: store.executions.claim(worker, limit, lease=LEASE, at=self.now))
+        taken = self.both(
+            lambda store: everything(store.executions.claim(worker, limit, lease=LEASE, at=self.now), in_turn=True)
+        )
         for claimed in taken:
             self.epochs[claimed.execution.id] = claimed.execution.epoch
 
@@ -95,8 +120,8 @@ class Both(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.loop.run_until_complete(self.sqlite.close())
-        self.loop.run_until_complete(self.sqlite.open())
+        self.loop.run_until_complete(self.one.close())
+        self.loop.run_until_complete(self.one.open())
 
     @precondition(lambda self: self.ids)
     @rule(index=st.integers(0, 99), node=KEYS, call=st.integers(0, 2), seen=st.none() | st.integers(0, 9))
@@ -105,7 +130,7 @@ class Both(RuleBasedStateMachine):
         self.both(lambda store: store.executions.answer(self.known(index), answer, seen))
 
 
-class SameBehaviour(Both):
+class SameBehaviour(Alike):
     """The life of executions, from the queue to their removal."""
 
     @rule(
@@ -253,7 +278,7 @@ STEPS = st.sampled_from(["a", "b", "a[1].b"])
 RESULTS = st.builds(
     ItemResult,
     STEPS,
-    st.sampled_from([-1, *range(8)]),
+    st.sampled_from([-1, *range(4), *range(4)]),
     st.booleans(),
     key=st.none() | KEYS,
     output=st.sampled_from([None, b"1", b"[2]"]),
@@ -268,10 +293,12 @@ WAITS = st.builds(
 )
 
 
-class SameWork(Both):
+class SameWork(Alike):
     """Items, waits for events, events and state: what maps, repeats and waiting steps write."""
 
-    @precondition(lambda self: len(self.ids) < 3)
+    worked = ""
+
+    @precondition(lambda self: len(self.ids) < 8)
     @rule()
     def begin(self) -> None:
         for number in range(len(self.ids), len(self.ids) + 2):
@@ -296,14 +323,14 @@ class SameWork(Both):
         items=st.lists(RESULTS, max_size=4),
         waits=st.lists(WAITS, max_size=2, unique_by=lambda wait: wait[:2]),
         consumed=st.lists(st.tuples(STEPS, st.integers(0, 3)), max_size=2),
-        parks=st.booleans(),
+        parks=st.sampled_from([False, False, False, True]),
         node=STEPS,
     )
     def work(self, index: int, items: Any, waits: Any, consumed: Any, parks: bool, node: str) -> None:
-        id = self.known(index)
+        id = self.worked = self.known(index)
         written = batch(self.seqs[id] + 1, "step.log", node=node)
         subscriptions = [Subscription(*wait, at=self.now) for wait in waits]
-        projection = Projection("waiting", started_at=self.now) if parks else None
+        projection = Projection("waiting", started_at=self.now, wake_at=self.now + 1) if parks else None
         epoch = self.epochs[id]
         for _ in range(2):  # a repeat changes nothing
             appended = self.both(
@@ -316,6 +343,22 @@ class SameWork(Both):
             if projection is not None:
                 break  # the claim is over
         self.seqs[id] += 1
+
+    @precondition(lambda self: self.ids)
+    @rule(index=st.integers(0, 99), one=RESULTS, other=RESULTS)
+    def end_an_item_again(self, index: int, one: ItemResult, other: ItemResult) -> None:
+        """As when what holds it begins again."""
+        self.work(index, [one], [], [], False, "a")
+        self.work(index, [replace(other, step_id=one.step_id, index=one.index)], [], [], False, "a")
+
+    @precondition(lambda self: self.ids)
+    @rule(index=st.integers(0, 99), node=STEPS, call=st.integers(0, 2))
+    def use_answer(self, index: int, node: str, call: int) -> None:
+        """A step takes its answer, and may have another."""
+        answer = StoredAnswer(node, "answered", b"1", call)
+        self.both(lambda store: store.executions.answer(self.known(index), answer))
+        self.work(index, [], [], [(node, call)], False, node)
+        self.both(lambda store: store.executions.answer(self.known(index), replace(answer, value=b"2")))
 
     @rule(
         number=st.integers(0, 30),
@@ -364,7 +407,7 @@ class SameWork(Both):
         self.pages(lambda store, at: store.sent.list(limit=4, cursor=at))
         self.pages(lambda store, at: store.sent.list(limit=4, cursor=at, name="paid", key="1"))
         self.both(lambda store: store.sent.pending(limit=100))
-        for id in self.ids[-3:]:
+        for id in {self.worked} & {*self.ids}:
             for step in ("a", "b", "a[1].b"):
                 for succeeded in (None, True, False):
                     self.both(
@@ -375,7 +418,7 @@ class SameWork(Both):
                 self.both(lambda store, id=id, s=step: store.executions.items(id, s))  # type: ignore[misc]
 
     def pages(self, read: Callable[[Store, str | None], Awaitable[Any]]) -> None:
-        cursor: dict[Store, str | None] = {self.sqlite: None, self.memory: None}
+        cursor: dict[Store, str | None] = {self.one: None, self.other: None}
         for _ in range(100):
 
             async def page(store: Store) -> Any:
@@ -393,6 +436,14 @@ def known(record: Any) -> Any:
     if not isinstance(record, StateEntry):
         return record
     return record.key, record.value, record.version, record.expires_at is None
+
+
+async def everything(asked: Awaitable[Any], *, in_turn: bool = False) -> Any:
+    """What was claimed, with its answers in an order; and in one itself, but `in_turn`."""
+    found = await asked
+    for claimed in found:
+        claimed.answers.sort(key=lambda one: (one.node_id, one.call))
+    return found if in_turn else sorted(found, key=lambda claimed: claimed.execution.id)
 
 
 async def in_order(asked: Awaitable[Any]) -> Any:
@@ -413,12 +464,54 @@ async def entry(asked: Awaitable[Any]) -> Any:
         return error.code, error.message
 
 
+URLS: list[str] = []
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[None]:
+    """One for all examples."""
+    with running_postgres(fsync="off") as server:
+        URLS[:] = [server.new_database()]
+        yield
+
+
+class OnPostgres(Alike):
+    """PostgreSQL instead of the memory."""
+
+    @initialize()
+    def open(self) -> None:
+        psycopg, store = importlib.import_module("psycopg"), importlib.import_module("aicflow_postgres.store")
+        with psycopg.connect(URLS[0], autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        self.other = store.PostgresStore(URLS[0])
+        super().open()
+
+
+class BehaviourOnPostgres(OnPostgres, SameBehaviour):
+    pass
+
+
+class WorkOnPostgres(OnPostgres, SameWork):
+    pass
+
+
+def on_postgres[T](case: type[T]) -> type[T]:
+    missing = binaries() is None or importlib.util.find_spec("aicflow_postgres") is None
+    return pytest.mark.usefixtures("database")(pytest.mark.skipif(missing, reason=MISSING)(case))
+
+
+EXAMPLES = int(os.environ.get("AICFLOW_SAME_EXAMPLES", "15"))
 TestSameWork = SameWork.TestCase
 TestSameBehaviour = SameBehaviour.TestCase
-TestSameBehaviour.settings = settings(
-    max_examples=int(os.environ.get("AICFLOW_SAME_EXAMPLES", "15")),
+TestWorkOnPostgres = on_postgres(WorkOnPostgres.TestCase)
+TestBehaviourOnPostgres = on_postgres(BehaviourOnPostgres.TestCase)
+TestSameBehaviour.settings = TestSameWork.settings = settings(
+    max_examples=EXAMPLES,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-TestSameWork.settings = settings(TestSameBehaviour.settings, max_examples=TestSameBehaviour.settings.max_examples)
+TestBehaviourOnPostgres.settings = TestWorkOnPostgres.settings = settings(
+    TestSameWork.settings, max_examples=EXAMPLES // 5
+)
