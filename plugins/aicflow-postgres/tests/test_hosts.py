@@ -214,3 +214,17 @@ def test_processes_of_a_parent_that_was_killed_end(site: Site) -> None:
 def test_several_processes_need_a_store_that_they_share(site: Site, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/one.db"
     assert site.start("serve", "--port", "0", "--processes", "2", AICFLOW_STORE=store).wait(_SOON) != 0
+
+
+def test_how_many_workers_are_wanted(site: Site) -> None:
+    server = site.server()
+    assert server.save("adds", _ADDS).status_code == 201
+    for _ in range(3):
+        server.begin("adds")
+    found = server.client.get("/api/v1/scaling").json()
+    assert (found["queued"], found["running"], found["wanted_workers"]) == (3, 0, 1)
+    assert found["queue_seconds"] > 0
+    site.worker()
+    _until(lambda: server.succeeded("adds") == 3)
+    found = server.client.get("/api/v1/scaling").json()
+    assert (found["queued"], found["queue_seconds"], found["wanted_workers"]) == (0, 0, 0)

@@ -154,6 +154,7 @@ class Executions(Blocking[AsyncExecutions]):
     items = _pages(AsyncExecutions.items)
     output = _runs(AsyncExecutions.output)
     why = _runs(AsyncExecutions.why)
+    scaling = _runs(AsyncExecutions.scaling)
     cancel = _runs(AsyncExecutions.cancel)
     resume = _runs(AsyncExecutions.resume)
     rerun = _runs(AsyncExecutions.rerun)

@@ -499,6 +499,18 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """For an autoscaler: `queued` could be run now, the first of them for `queue_seconds`; `wanted_workers`, each
+    for `max_running` executions, would run these and those that are `running`."""
+
+    queued: int
+    queue_seconds: float
+    running: int
+    max_running: int
+    wanted_workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeHealth:
     """The health of a node type: `ready` is None while unknown, `reason` explains false, `note` tells a limitation."""
 

@@ -418,6 +418,17 @@ class Ready(_Response):
     node_types: dict[str, NodeHealth]
 
 
+class Scaling(_Response):
+    """What an autoscaler needs. `queued` could be run now, the first of them for `queue_seconds`; `running` are under
+    way on all hosts, of which one runs `max_running` at most; `wanted_workers` of this size would run them all."""
+
+    queued: int
+    queue_seconds: float
+    running: int
+    max_running: int
+    wanted_workers: int
+
+
 PAGES: Final = {
     "ApiKeyPage": "ApiKey",
     "DeliveryPage": "Delivery",
@@ -440,7 +451,7 @@ PAGES: Final = {
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
     ExpressionPreview, FileRecord, Fires, Issue, Item, NodeType, Plugin, ProblemDocument, ProcessingRecord, Ready,
-    Secret, SecretRotation, SentEvent, StateEntry, Step, StreamEvent, SubjectErased, SubjectExport, SubjectFound,
+    Scaling, Secret, SecretRotation, SentEvent, StateEntry, Step, StreamEvent, SubjectErased, SubjectExport, SubjectFound,
     Ticket, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip

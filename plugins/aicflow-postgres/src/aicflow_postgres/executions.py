@@ -128,6 +128,11 @@ class PostgresExecutions(Part):
         due, now = (await self.rows(_NEXT_DUE, due_floor, queued_floor, micros(at)))[0]
         return None if due is None else max(0.0, seconds(due - now))
 
+    async def backlog(self, *, at: float | None = None) -> tuple[int, float]:
+        """How many could be claimed, and for how long."""
+        [(count, since)] = await self.rows(_BACKLOG, micros(at))
+        return count, seconds(since or 0)
+
     @writes
     async def request_cancel(self, connection: Connection, execution_id: str) -> Execution:
         """Note a cancel request; gives the row after it."""
@@ -392,6 +397,10 @@ SELECT least(
     (SELECT due_at FROM executions WHERE status = 'queued' AND due_at = -1 LIMIT 1),
     (SELECT min(due_at) FROM executions WHERE status <> 'queued' AND due_at >= %b::bigint),
     (SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at >= %b::bigint)), coalesce(%b::bigint, {NOW})
+"""  # noqa: S608
+_BACKLOG = f"""
+SELECT count(*), max(t.now - nullif(due_at, -1)) FROM executions, (SELECT coalesce(%b::bigint, {NOW}) AS now) AS t
+  WHERE status = 'queued' AND due_at IS NOT NULL AND due_at <= t.now
 """  # noqa: S608
 _LIMITED = "SELECT workflow_id FROM executions WHERE id = %b AND limits IS NOT NULL"
 _ANSWER = """

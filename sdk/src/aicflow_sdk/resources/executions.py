@@ -12,7 +12,7 @@ from aicflow_sdk.decode import decode
 from aicflow_sdk.errors import AICFlowError, WaitTimeout
 from aicflow_sdk.follow import follow, follow_all
 from aicflow_sdk.messages import instant, keyed, without_none
-from aicflow_sdk.models import BulkResult, Event, Execution, ExecutionStatus, Item, Step, StepStatus, Workflow
+from aicflow_sdk.models import BulkResult, Event, Execution, ExecutionStatus, Item, Scaling, Step, StepStatus, Workflow
 from aicflow_sdk.resources.base import Labels, Resource, id_of, labels_text
 from aicflow_sdk.session import AsyncItems, AsyncPages
 
@@ -225,6 +225,10 @@ class AsyncExecutions(Resource):
     async def why(self, execution_id: str) -> str:
         """What it is doing, or why it ended as it did, in a sentence."""
         return decode(_Why, await self._session.call(object, "GET", "executions", execution_id, "why")).sentence
+
+    async def scaling(self) -> Scaling:
+        """How many workers are wanted, for an autoscaler."""
+        return await self._session.call(Scaling, "GET", "scaling")
 
     async def cancel(self, execution_id: str) -> Execution:
         """Ask for its end, which comes within two seconds. After the end it changes nothing."""

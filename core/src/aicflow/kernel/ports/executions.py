@@ -293,6 +293,10 @@ class ExecutionStore(Protocol):
         """Seconds until something becomes claimable by time alone, None when nothing will."""
         ...
 
+    async def backlog(self, *, at: float | None = None) -> tuple[int, float]:
+        """How many queued executions could be claimed now, and the seconds for which the first of them could."""
+        ...
+
     async def request_cancel(self, execution_id: str) -> Execution:
         """Ask for the end of an execution; it becomes claimable at once when nobody runs it. Asking again, or after
         the end, changes nothing. Gives its row. Raises NotFound."""

@@ -140,6 +140,12 @@ class SQLiteExecutions(Part):
         due = connection.execute(_NEXT_DUE).fetchone()[0]
         return None if due is None else max(0.0, seconds(due) - now(at))
 
+    @reads
+    def backlog(self, connection: sqlite3.Connection, *, at: float | None = None) -> tuple[int, float]:
+        """How many could be claimed, and for how long."""
+        count, first = connection.execute(_BACKLOG, (micros(now(at)),)).fetchone()
+        return count, 0.0 if first is None else now(at) - seconds(first)
+
     @writes
     def request_cancel(self, connection: sqlite3.Connection, execution_id: str) -> Execution:
         """Note a cancel request; gives the row after it."""
@@ -344,6 +350,10 @@ UPDATE executions SET due_at = ?
 _TO_CANCEL = """
 SELECT json_group_array(id) FROM executions
   WHERE id IN (SELECT value FROM json_each(?)) AND worker = ? AND +status = 'running' AND cancel_requested
+"""
+_BACKLOG = """
+SELECT count(*), min(nullif(due_at, -1)) FROM executions INDEXED BY executions_queued_due
+  WHERE status = 'queued' AND due_at IS NOT NULL AND due_at <= ?
 """
 _NEXT_DUE = """
 SELECT min(due) FROM (

@@ -330,6 +330,11 @@ class TableExecutions(Part):
         due = min((row.due_at for row in self.rows.values() if row.due_at is not None), default=None)
         return None if due is None else max(0.0, due - now(at))
 
+    async def backlog(self, *, at: float | None = None) -> tuple[int, float]:
+        dues = [row.due_at for row in self.rows.values() if row.status == "queued" and row.due_at is not None]
+        due = [one for one in dues if one <= now(at)]
+        return len(due), now(at) - min((one for one in due if one >= 0), default=now(at))
+
     @writes
     async def request_cancel(self, execution_id: str) -> Execution:
         row = self._row(execution_id)
