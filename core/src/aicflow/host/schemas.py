@@ -451,8 +451,8 @@ PAGES: Final = {
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
     ExpressionPreview, FileRecord, Fires, Issue, Item, NodeType, Plugin, ProblemDocument, ProcessingRecord, Ready,
-    Scaling, Secret, SecretRotation, SentEvent, StateEntry, Step, StreamEvent, SubjectErased, SubjectExport, SubjectFound,
-    Ticket, Trigger, TriggerType,
+    Scaling, Secret, SecretRotation, SentEvent, StateEntry, Step, StreamEvent, SubjectErased, SubjectExport,
+    SubjectFound, Ticket, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 
