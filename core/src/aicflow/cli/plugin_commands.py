@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -12,7 +13,7 @@ from cyclopts import App, Parameter
 from aicflow.cli.say import Output, note, print_json, print_rows, print_table
 from aicflow.kernel.errors import AICFlowError
 
-plugins = App(name="plugins", help="Plugins: list, keygen, sign, verify, trust.")
+plugins = App(name="plugins", help="Plugins: list, keygen, sign, verify, trust, vet.")
 _Folder = Annotated[Path | None, Parameter(help="Folder of the database and the keys")]
 _Wheel = Annotated[Path, Parameter(help="A wheel: NAME-VERSION-….whl")]
 
@@ -201,3 +202,33 @@ def trust_command(
         data.trusted_keys_file.parent.mkdir(mode=0o700)
     write_private(data.trusted_keys_file, "".join(f"{one} {whose}".rstrip() + "\n" for one, whose in keys.items()))
     note(f"{key} is {'trusted no longer' if remove else 'trusted'}.")
+
+
+@plugins.command(name="vet")
+def vet_command(
+    wheel: _Wheel,
+    /,
+    *,
+    report: Annotated[Path | None, Parameter(help="File that the report is written to, as JSON")] = None,
+    output: Output = "text",
+) -> int:
+    """Look at a wheel before it is trusted: archive, metadata, licence, entry points, source, known vulnerabilities,
+    and how it loads in a process of its own. Leaves with 0 for `pass`, 3 for `review`, 1 for `reject`."""
+    from aicflow.cli.vetting.pipeline import vet
+
+    made = vet(wheel)
+    if report is not None:
+        try:
+            report.write_text(json.dumps(made.to_dict(), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise AICFlowError(f"{report} cannot be written: {error.strerror}.") from None
+    if output == "json":
+        print_json(made.to_dict())
+    else:
+        print(f"{made.name or made.wheel} {made.version or ''}: {made.verdict}")
+        for one in made.findings:
+            place = f" {one.file}:{one.line or 1}" if one.file else ""
+            print(f"{one.severity:8}{one.check}: {one.code}:{place} {one.message}")
+        for check, reason in made.not_run.items():
+            print(f"not run {check}: {reason}")
+    return {"pass": 0, "review": 3, "reject": 1}[made.verdict]

@@ -31,7 +31,7 @@ _COMMANDS: Final = {
     "diagram": ("aicflow.cli.comparing:diagram_command", "Print a workflow file as a Mermaid flowchart."),
     "eval": ("aicflow.cli.evaluating:eval_command", "Evaluate an expression, here or against an execution's data."),
     "nodes": ("aicflow.cli.listing:nodes_command", "List the installed node types, or show one."),
-    "plugins": ("aicflow.cli.plugin_commands:plugins", "Plugins: list, sign, verify, trust."),
+    "plugins": ("aicflow.cli.plugin_commands:plugins", "Plugins: list, sign, verify, trust, vet."),
     "deploy": ("aicflow.cli.workflows:deploy_command", "Create workflows on a server, or update them."),
     "workflows": ("aicflow.cli.workflows:workflows", "Workflows on a server."),
     "executions": ("aicflow.cli.executions:executions", "Executions on a server."),
