@@ -82,6 +82,7 @@ class HostRuntime:
         options = options or EngineOptions(
             engine=settings.engine,
             max_running=settings.max_running if settings.worker else 0,
+            lease=settings.lease,
             grace=settings.grace,
             teardown=settings.teardown,
             max_depth=settings.max_call_depth,

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
         default=1, ge=1, le=64, description="Server processes behind one address, where several hosts share the store"
     )
     max_running: int = Field(default=2000, ge=1, description="Executions that one host runs at once")
+    lease: float = Field(
+        default=30.0, ge=0.5, le=3600, description="Seconds after which another host takes what a dead one was running"
+    )
     max_call_depth: int = Field(
         default=100, ge=1, le=10_000, description="How deep executions may call workflows that call workflows"
     )

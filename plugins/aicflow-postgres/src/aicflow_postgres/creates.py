@@ -91,6 +91,7 @@ async def write_creates(
             admission = lines[new.workflow_id].admit(new.id, new.priority, new.limits)
             if admission.skipped:
                 op.result = Created(None, admitted=False, skipped=True)
+                op.written = True
                 if new.fire is not None:
                     duplicates.add_skipped(new.fire)
                     skipped.append((new.fire, new.created_at))
@@ -99,6 +100,7 @@ async def write_creates(
             cancel += cancelled
         claimed = op.worker is not None and admitted and new.available_at <= new.created_at
         op.result = Created(new.id, epoch=int(claimed), admitted=admitted, cancelled=cancelled)
+        op.written = True
         duplicates.add(new)
         new_ones.append(op)
         rows.append(_row(op, claimed=claimed, admitted=admitted))

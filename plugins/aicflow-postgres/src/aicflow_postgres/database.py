@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import wraps
 from hashlib import sha256
+from secrets import token_bytes
 from typing import Any, Concatenate, Final, LiteralString
 
 from aicflow.ports import GENESIS, AuditEntry, AuditRow, StoreUnavailable, loads, pending_audit
-from psycopg import AsyncConnection, InterfaceError, OperationalError, errors
+from psycopg import AsyncConnection, InterfaceError, OperationalError, conninfo, errors
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 type Connection = AsyncConnection[tuple[Any, ...]]
@@ -20,20 +24,34 @@ NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 _AGAIN: Final = (errors.DeadlockDetected, errors.SerializationFailure, errors.ForeignKeyViolation)
 _FULL: Final = (errors.DiskFull, errors.OutOfMemory, errors.TooManyConnections, errors.ReadOnlySqlTransaction)
+_GONE: Final = ("57P0", "0800")
+"""The server was stopped, has crashed, is starting, or ended the connection; the connection failed."""
 _TIMES: Final = 8
+_ASK_AGAIN: Final = 0.5
+_READS: Final = 10
+"""How many times longer than a write a read may take: the sizes and the checks of a large database."""
+_KEEPALIVE: Final = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""A host that has gone without a word is noticed within half a minute, not after hours."""
+
+
+class _Lost(StoreUnavailable):
+    """The connection was lost: what was sent may have been done or not."""
 
 
 class Database:
-    """A pool of connections. Every call is one transaction, which is tried again when it met another's."""
+    """A pool of connections. Every call is one transaction, which is tried again when it met another's, and for
+    `patience` seconds when its connection was lost. One that is silent for `timeout` seconds counts as lost."""
 
-    def __init__(self, url: str, *, pool: int, patience: float) -> None:
+    def __init__(self, url: str, *, pool: int, patience: float, timeout: float) -> None:
         self.url = url
-        self._patience = patience
+        self._patience, self._timeout = patience, timeout
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            url,
+            kept_alive(url),
             min_size=2,
             max_size=pool,
             timeout=patience,
+            # the pause between attempts doubles until this: longer, and it would outlast the outage
+            reconnect_timeout=2.0,
             open=False,
             name="aicflow",
             kwargs={"autocommit": True, "application_name": "aicflow"},
@@ -51,45 +69,117 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection that commits each statement by itself. Raises StoreUnavailable."""
         with translated():
-            async with self.pool.connection() as connection:
+            async with self._taken(_READS * self._timeout) as connection:
                 yield connection
 
-    async def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """The rows of one statement, which may be one that writes. A broken connection is replaced once."""
-        for last in (False, True):
-            try:
-                with translated():
-                    async with self.pool.connection() as connection:
-                        cursor = await connection.execute(_literal(sql), values or None)
-                        return await cursor.fetchall() if cursor.description is not None else []
-            except StoreUnavailable:
-                if last:
-                    raise
-        raise AssertionError
+    @asynccontextmanager
+    async def _taken(self, seconds: float) -> AsyncIterator[Connection]:
+        connection = await self._next()
+        # cancelling would ask the server and wait for it, and it is the server that says nothing
+        watch = asyncio.get_running_loop().call_later(seconds, _cut, connection)
+        try:
+            yield connection
+        finally:
+            watch.cancel()
+            await self.pool.putconn(connection)
 
-    async def write[T](self, run: Callable[[Connection], Awaitable[T]], *, pipeline: bool = False) -> T:
+    async def _next(self) -> Connection:
+        """A connection of the pool. A pool that has given up tries again only when it is asked again."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return await self.pool.getconn(timeout=min(self._patience, _ASK_AGAIN))
+            except PoolTimeout:
+                if time.monotonic() > until:
+                    raise
+
+    async def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows of one statement, which may be one that writes, if it may be done twice."""
+
+        async def attempt() -> list[tuple[Any, ...]]:
+            async with self.connection() as connection:
+                cursor = await connection.execute(_literal(sql), values or None)
+                return await cursor.fetchall() if cursor.description is not None else []
+
+        return await self._repeated(attempt)
+
+    async def write[T](
+        self,
+        run: Callable[[Connection], Awaitable[T]],
+        *,
+        pipeline: bool = False,
+        repeatable: bool = False,
+        timeout: float | None = None,
+    ) -> T:
         """What `run` returns, called in a transaction, and again in a new one when it met another transaction. In a
-        pipeline statements go out together, with the commit. What the caller's request tells the audit goes along."""
+        pipeline statements go out together, with the commit. What the caller's request tells the audit goes along.
+
+        When the answer to a commit is lost, a mark that was committed with it tells whether it was done. There is none
+        of what is `repeatable`, because `run` finds that out itself."""
         pending = pending_audit.get()
         audited = pending is not None and not pending.written
-        for attempt in range(1, _TIMES + 1):
+        mark = token_bytes(12)
+        unknown: list[T] = []
+
+        async def attempt() -> T:
+            committing = False
             try:
                 with translated():
-                    async with self.pool.connection() as connection, AsyncExitStack() as stack:
+                    async with self._taken(timeout or self._timeout) as connection, AsyncExitStack() as stack:
                         if pipeline:
                             await stack.enter_async_context(connection.pipeline())
                         await stack.enter_async_context(connection.transaction())
+                        # waits for the lost transaction when that is still under way
+                        if unknown and not await fetch(connection, _MARK, mark):
+                            return unknown[0]
                         result = await run(connection)
                         if pending is not None and audited:
                             await add_entries(connection, [pending.entry(pending)])
-                    if pending is not None and audited:
-                        pending.written = True
-                    return result
-            except _AGAIN:
-                if attempt == _TIMES:
+                        if not (repeatable or unknown or result == []):  # an empty list: nothing was claimed
+                            await fetch(connection, _MARK, mark)
+                            committing = True
+            except _Lost:
+                if committing:
+                    unknown[:] = [result]
+                raise
+            return result
+
+        result = await self._repeated(attempt)
+        if pending is not None and audited:
+            pending.written = True
+        return result
+
+    async def _repeated[T](self, attempt: Callable[[], Awaitable[T]]) -> T:
+        until = time.monotonic() + self._patience
+        met = 0
+        while True:
+            try:
+                return await attempt()
+            except _AGAIN as error:
+                met += 1
+                if met < _TIMES:
+                    await asyncio.sleep(0.01 * met)
+                elif isinstance(error, errors.ForeignKeyViolation):
                     raise
-                await asyncio.sleep(0.01 * attempt)
-        raise AssertionError
+                else:
+                    raise StoreUnavailable(f"PostgreSQL ended the transaction {met} times: {error}") from error
+            except _Lost:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.02)
+
+
+def kept_alive(url: str) -> str:
+    """The URL with settings for a connection whose other end may go without a word; its own come first."""
+    settings: dict[str, Any] = {**_KEEPALIVE, **conninfo.conninfo_to_dict(url)}
+    return conninfo.make_conninfo(**settings)
+
+
+def _cut(connection: Connection) -> None:
+    """End it for both sides, so that whoever waits for its answer learns that there is none."""
+    if not connection.closed:
+        with socket.socket(fileno=os.dup(connection.fileno())) as end, suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
 
 
 def _literal(sql: str) -> LiteralString:
@@ -127,6 +217,7 @@ async def add_entries(connection: Connection, entries: Sequence[AuditEntry]) -> 
     return AuditRow(seq, last, entries[-1].body, entries[-1].personal)
 
 
+_MARK = f"INSERT INTO outcomes (mark, at) VALUES (%b, {NOW}) ON CONFLICT DO NOTHING RETURNING 1"  # noqa: S608
 _ADD_ENTRY = """
 INSERT INTO audit (seq, hash, body, personal, actor, action, targets, at)
   VALUES (%b, %b, %b, %b, %b, %b, %b::bytea[], %b)
@@ -148,7 +239,10 @@ class translated:
                 hint="Check that it runs, and its max_connections.",
             ) from error
         if isinstance(error, (OperationalError, InterfaceError, PoolClosed, *_FULL)):
-            raise StoreUnavailable(f"PostgreSQL cannot be used now: {str(error).strip()}") from error
+            lost = not isinstance(error, PoolClosed) and (error.sqlstate is None or error.sqlstate[:4] in _GONE)
+            raise (_Lost if lost else StoreUnavailable)(
+                f"PostgreSQL cannot be used now: {str(error).strip()}"
+            ) from error
 
 
 class Part:

@@ -107,12 +107,9 @@ class PostgresExecutions(Part):
             await _complete(connection, {id: claimed[id] for id in more})
         return list(claimed.values())
 
-    @writes
-    async def renew(
-        self, connection: Connection, worker: str, ids: Sequence[str], *, lease: float, at: float | None = None
-    ) -> frozenset[str]:
+    async def renew(self, worker: str, ids: Sequence[str], *, lease: float, at: float | None = None) -> frozenset[str]:
         """Extend this worker's leases; returns which of them are to be cancelled."""
-        rows = await fetch(connection, _RENEW, list(ids), micros(at), micros(lease), worker)
+        rows = await self.rows(_RENEW, list(ids), micros(at), micros(lease), worker)
         return frozenset(id for id, cancelled in rows if cancelled)
 
     async def hand_back(self, worker: str, execution_id: str, epoch: int) -> None:

@@ -109,25 +109,24 @@ class Groups:
             operation.error = error
 
     async def _attempt(self, group: Sequence[Operation], *, alone: bool = False) -> None:
-        """One transaction. A lost connection may have lost the answer to a commit only: then the second attempt finds
-        each operation written, which is what a repeat is told."""
+        """One transaction. A lost connection may have lost the answer to a commit only: then the repeat finds each
+        operation written, which is what it is told."""
         for attempt in range(1, _TRIES + 1):
             try:
                 await self._database.write(
-                    lambda connection: self._commit(connection, group, alone=alone), pipeline=True
+                    lambda connection: self._commit(connection, group, alone=alone), pipeline=True, repeatable=True
                 )
                 return
-            except StoreUnavailable:
-                if attempt == 2:
-                    raise
             except LimitsUnknown:
-                pass
+                if attempt == _TRIES:
+                    raise
 
     async def _commit(self, connection: Connection, group: Sequence[Operation], *, alone: bool) -> None:
         creates = [operation for operation in group if isinstance(operation, Create)]
         appends = [operation for operation in group if isinstance(operation, Append)]
         for operation in group:
             operation.result = operation.error = None
+            operation.written = False
         limited = {create.new.workflow_id for create in creates if create.new.limits}
         limited |= {workflow for op in appends if op.ends and (workflow := self._books.workflow_of(op.execution_id))}
         lines = await self._books.lock(connection, limited) if limited else {}
@@ -135,7 +134,7 @@ class Groups:
             await write_creates(connection, creates, lines, alone=alone)
         if appends:
             await write_appends(connection, appends, lines, self._books)
-        told = [c.audit for c in creates if c.audit is not None and c.result is not None and not c.result.duplicate]
+        told = [create.audit for create in creates if create.audit is not None and create.written]
         if told:
             await add_entries(connection, [pending.entry(pending) for pending in told])
         for create in creates:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aicflow.ports import TERMINAL_STATUSES, RetentionRule, SizeReport, StoreUnavailable, WorkflowSize, loads, micros
 
-from aicflow_postgres.database import Connection, Database, Part, changed, fetch, send, writes
+from aicflow_postgres.database import NOW, Connection, Database, Part, changed, fetch, send, writes
 from aicflow_postgres.partitions import TABLES, Partitions, in_closing_weeks
 from aicflow_postgres.workflows import forget_versions
 
@@ -66,6 +66,7 @@ class PostgresMaintenance(Part):
 
     async def forget_keys(self, *, used_before: float, fired_before: float, batch: int = 1000) -> int:
         await self.partitions.make_ahead()  # here, for every round of housekeeping comes by, also one without rules
+        await self.rows(_FORGET_OUTCOMES)
         used = await self.rows(_FORGET_USED, micros(used_before), batch)
         return len(used) + len(await self.rows(_FORGET_FIRED, micros(fired_before), batch))
 
@@ -204,6 +205,8 @@ DELETE FROM idempotency_keys WHERE (scope, key) IN (
   SELECT scope, key FROM idempotency_keys WHERE owner IS NULL AND used_at < %b LIMIT %b FOR UPDATE SKIP LOCKED)
   RETURNING 1
 """
+# longer than anybody tries again
+_FORGET_OUTCOMES = f"DELETE FROM outcomes WHERE at < {NOW} - 3600000000"  # noqa: S608
 _FORGET_FIRED = """
 DELETE FROM fires WHERE (binding_id, key) IN (
   SELECT binding_id, key FROM fires WHERE fired_at < %b LIMIT %b FOR UPDATE SKIP LOCKED) RETURNING 1

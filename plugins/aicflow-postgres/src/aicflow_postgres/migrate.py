@@ -11,6 +11,7 @@ from aicflow.ports import StoreUnavailable
 from aicflow_postgres.database import NOW, Connection, Database, fetch, send
 
 _FILE_NAME: Final = re.compile(r"(\d{4})_(\w+)\.sql")
+LONGEST: Final = 6 * 3600.0
 _LOCK: Final = 4_851_236_970_105_873
 
 
@@ -23,7 +24,7 @@ def known() -> list[tuple[int, str, str]]:
 
 async def migrate(database: Database) -> int:
     """Apply what the database lacks; returns how many. Raises StoreUnavailable when a newer version has migrated it."""
-    return await database.write(migrate_within)
+    return await database.write(migrate_within, repeatable=True, timeout=LONGEST)
 
 
 async def migrate_within(connection: Connection) -> int:

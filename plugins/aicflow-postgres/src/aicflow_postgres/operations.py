@@ -21,7 +21,7 @@ from aicflow.ports import (
 class Create:
     """A `create` that waits for its commit."""
 
-    __slots__ = ("at", "audit", "body", "error", "future", "lease", "new", "result", "worker")
+    __slots__ = ("at", "audit", "body", "error", "future", "lease", "new", "result", "worker", "written")
 
     def __init__(self, new: NewExecution, worker: str | None, lease: float, at: float | None) -> None:
         self.new, self.worker, self.lease, self.at = new, worker, lease, at
@@ -31,6 +31,7 @@ class Create:
         self.future: asyncio.Future[Created] = asyncio.get_running_loop().create_future()
         self.result: Created | None = None
         self.error: Exception | None = None
+        self.written = False
 
     @property
     def execution_id(self) -> str:
@@ -42,7 +43,7 @@ class Append:
 
     __slots__ = (
         "batch", "body", "consumed", "epoch", "error", "execution_id", "files", "future", "items", "outputs",
-        "projection", "result", "subscriptions",
+        "projection", "result", "subscriptions", "written",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +65,7 @@ class Append:
         self.future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         self.result: Appended | None = None
         self.error: Exception | None = None
+        self.written = False
 
     @property
     def ends(self) -> bool:

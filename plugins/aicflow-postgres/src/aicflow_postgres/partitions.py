@@ -20,6 +20,7 @@ from aicflow_postgres.database import Connection, Database, fetch, send
 _logger = logging.getLogger("aicflow.postgres")
 TABLES: Final = ("events", "payloads", "items")
 _WEEK: Final = 604_800
+_LONGEST: Final = 600.0
 _AHEAD: Final = 4
 _DAY: Final = 86_400.0
 _MOST_MOVED: Final = 1_000
@@ -100,7 +101,7 @@ class Partitions:
                 continue
             if week.first in closing or not await self._database.rows(f"{_OF_WEEK} LIMIT 1", week.first, week.past):
                 try:
-                    dropped += await self._database.write(partial(_drop, week))
+                    dropped += await self._database.write(partial(_drop, week), timeout=_LONGEST)
                 except StoreUnavailable as error:
                     _logger.info("The partitions of the week %s are dropped later: %s", week.name, error)
         return dropped

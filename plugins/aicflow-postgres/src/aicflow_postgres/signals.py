@@ -14,6 +14,8 @@ from typing import Final
 from aicflow.ports import LocalSignals, Signal, dumps, loads
 from psycopg import AsyncConnection, Error
 
+from aicflow_postgres.database import kept_alive
+
 _logger = logging.getLogger("aicflow.postgres")
 _CHANNEL: Final = "aicflow"
 _EVERY: Final = 0.01
@@ -26,7 +28,7 @@ class PostgresSignals:
     """Hints to every process that has the database open."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._url = kept_alive(url)
         self._here = token_hex(6)
         self._local = LocalSignals()
         self._waiting: dict[Signal, None] = {}

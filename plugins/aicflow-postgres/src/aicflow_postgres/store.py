@@ -31,23 +31,27 @@ class _Settings(BaseModel):
 
     pool: int = Field(default=10, ge=3, le=200)
     patience: float = Field(default=5.0, gt=0, le=600)
+    timeout: float = Field(default=30.0, gt=0, le=3600)
     listen: str | None = None
 
 
 class PostgresStore:
     """One PostgreSQL database that keeps everything, for any number of processes.
 
-    `pool` is the most connections that this process uses, `patience` the seconds for which it waits for one. `listen`
+    `pool` is the most connections that this process uses, `patience` the seconds for which it waits for one, and goes
+    on trying when one was lost; one that is silent for `timeout` seconds while it writes counts as lost. `listen`
     is the URL for LISTEN and NOTIFY where `url` leads through a pooler that gives connections out by transaction."""
 
     exclusive = False
 
-    def __init__(self, url: str, *, pool: int = 10, patience: float = 5.0, listen: str | None = None) -> None:
+    def __init__(
+        self, url: str, *, pool: int = 10, patience: float = 5.0, timeout: float = 30.0, listen: str | None = None
+    ) -> None:
         try:
             self._where = conninfo.conninfo_to_dict(url)
         except Error as error:
             raise AICFlowError(f"The URL of the PostgreSQL store is wrong: {str(error).strip()}") from None
-        self._database: Final = Database(url, pool=pool, patience=patience)
+        self._database: Final = Database(url, pool=pool, patience=patience, timeout=timeout)
         self.workflows: Final = PostgresWorkflows(self._database)
         self.executions: Final = PostgresExecutions(self._database)
         self.triggers: Final = PostgresTriggers(self._database)
@@ -65,7 +69,7 @@ class PostgresStore:
 
     @classmethod
     def from_settings(cls, url: str, settings: Mapping[str, str]) -> PostgresStore:
-        """A store with settings as text: `pool`, `patience`, `listen`. Raises AICFlowError for others."""
+        """A store with settings as text: `pool`, `patience`, `timeout`, `listen`. Raises AICFlowError for others."""
         try:
             known = _Settings.model_validate(dict(settings))
         except ValidationError as error:
