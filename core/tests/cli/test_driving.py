@@ -116,6 +116,9 @@ def test_from_a_file_to_an_answered_execution(at_server: Run, tmp_path: Path) ->
     done = aicflow("executions", "start", "built", "--wait")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"sum": 3})
 
+    assert data("top", "--once")["queued"] == 0
+    assert "workers wanted" in well(aicflow("top", "--once"))
+
     # triggers and deliveries
     assert "Ask-first:hook" in well(aicflow("triggers", "list"))
     assert len(data("triggers", "next", "Ask-first:night", "--count", "2")) == 2

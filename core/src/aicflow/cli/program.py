@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "deploy": ("aicflow.cli.workflows:deploy_command", "Create workflows on a server, or update them."),
     "workflows": ("aicflow.cli.workflows:workflows", "Workflows on a server."),
     "executions": ("aicflow.cli.executions:executions", "Executions on a server."),
+    "top": ("aicflow.cli.top:top_command", "What waits and what runs on a site now."),
     "triggers": ("aicflow.cli.triggers:triggers", "Triggers of the workflows on a server."),
     "deliveries": ("aicflow.cli.triggers:deliveries", "What arrived for a trigger."),
     "events": ("aicflow.cli.events:events", "Send events, and list what was sent."),
