@@ -52,6 +52,7 @@ class Site:
             "AICFLOW_DATA_DIR": str(self._folder / f"host{self._count}"),
             "AICFLOW_SERVER_SECRET_FILE": str(self._folder / "server.secret"),
             "AICFLOW_STORE": self._url,
+            "AICFLOW_LEASE": "5",
             **variables,
         }
         process = subprocess.Popen(
