@@ -118,6 +118,13 @@ def test_honest_source_is_left_alone(source: str) -> None:
     assert look_at(source, "a.py") == []
 
 
+def test_what_honest_plugins_do_when_they_are_imported_is_not_rejected() -> None:
+    """Closing at the end, a TLS context, a late import: to look at, no effects."""
+    source = "import atexit, importlib, ssl\natexit.register(print)\nssl.create_default_context()\n"
+    source += "importlib.import_module('x')"
+    assert {one.severity for one in look_at(source, "a.py")} == {"review"}
+
+
 def test_effects_that_no_rule_sees_are_refused_when_it_loads(tmp_path: Path) -> None:
     """The name of what is called comes from a function of another module."""
     harm = tmp_path / "harmed"

@@ -143,7 +143,7 @@ class _Look:
     def _effect(self, node: ast.Call, called: str | None) -> str | None:
         if called is not None:
             rule = _rule_of(called)
-            if rule is not None and rule[0] in ("process", "network", "native-code", "dynamic-code", "interpreter"):
+            if rule is not None and rule[0] in ("process", "network") and not called.startswith("ssl."):
                 return called
             if called in _EFFECTS or called.partition(".")[0] in _EFFECTS:
                 return called
