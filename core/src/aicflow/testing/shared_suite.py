@@ -21,9 +21,10 @@ import pytest
 
 from aicflow.engine import EngineOptions, Executions
 from aicflow.host.wiring import installed_plugins, make_executions
+from aicflow.kernel.ports.executions import SlotLimit
 from aicflow.kernel.ports.signals import Signal, SignalBus
 from aicflow.kernel.ports.store import Store
-from aicflow.testing.store_samples import NOW, numbers
+from aicflow.testing.store_samples import NOW, claim, create, end, numbers
 
 _MANY = 6
 _SOON = 20.0
@@ -125,3 +126,27 @@ class SharedStoreSuite:
             for id in ids:
                 await front.cancel(id)
             await _until(front, ids, "cancelled")
+
+    async def test_two_hosts_keep_one_limit(self, stores: list[Store]) -> None:
+        ids = [f"ex_{number}" for number in range(20)]
+        running: set[str] = set()
+        ended: list[str] = []
+
+        async def work(store: Store, worker: str) -> None:
+            while len(ended) < len(ids):
+                for one in await claim(store.executions, worker=worker):
+                    running.add(one.execution.id)
+                    assert len(running) <= 2
+                    await asyncio.sleep(0)
+                    running.remove(one.execution.id)
+                    await end(store.executions, one.execution.id)
+                    ended.append(one.execution.id)
+                await asyncio.sleep(0.005)
+
+        async with asyncio.timeout(_SOON), asyncio.TaskGroup() as tasks:
+            for number, id in enumerate(ids):
+                tasks.create_task(create(stores[number % 2].executions, id, limits=(SlotLimit("hot", 2),)))
+            for number in range(4):
+                tasks.create_task(work(stores[number % 2], f"w{number}"))
+        assert sorted(ended) == sorted(ids)
+        assert await stores[0].executions.slot_holders("hot") == []
