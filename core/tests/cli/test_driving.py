@@ -204,6 +204,14 @@ def test_the_items_of_a_map(at_server: Run, tmp_path: Path) -> None:
     assert "subgraph n0" in well(aicflow("diagram", "each.json"))
 
 
+def test_a_value_that_is_not_json_is_refused_in_words_of_every_command(at_server: Run, tmp_path: Path) -> None:
+    for arguments in (["events", "send", "paid", "--data", "{n: 1}"], ["state", "set", "orders", "k", "{n: 1}"]):
+        done = at_server(*arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: The value is not JSON: ")
+        assert "--input" not in done.stderr, "that is an option of other commands"
+
+
 def test_files_go_up_and_come_down(at_server: Run, tmp_path: Path) -> None:
     (tmp_path / "orders.csv").write_text("id\n1\n")
     file = json.loads(at_server("files", "put", str(tmp_path / "orders.csv")).stdout)

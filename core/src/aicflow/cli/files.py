@@ -99,21 +99,21 @@ def list_errors(name: str, document: SourceDocument, issues: Iterable[Any]) -> N
 
 
 def read_input(text: str | None) -> Any:
-    """An input: JSON, or `@FILE` with JSON or YAML. Raises AICFlowError."""
+    """A value from the command line: JSON, or `@FILE` with JSON or YAML. Raises AICFlowError."""
     if text is None:
         return None
     if text.startswith("@"):
         try:
             return read_file(text[1:]).value
         except Unreadable as error:
-            raise AICFlowError(f"The input cannot be read: {error.sentence()}") from None
+            raise AICFlowError(f"The value cannot be read: {error.sentence()}") from None
     try:
         return read_json(text.encode("utf-8", "surrogateescape"))
     except DocumentUnreadable as error:
         place = f" (line {error.line}, column {error.column})" if error.line is not None else ""
         raise AICFlowError(
-            f"The input is not JSON: {error.message}{place}",
-            hint="""Give JSON such as --input '{"name": "Ada"}', or --input @file.json.""",
+            error.message.replace("The document", "The value", 1) + place,
+            hint="""Give JSON such as '{"name": "Ada"}' or '"text"', or a file that holds it as @file.json.""",
         ) from None
 
 

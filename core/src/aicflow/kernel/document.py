@@ -162,7 +162,7 @@ class Repeat(BodyEntry):
     while_: JsonValue = Field(alias="while")
     max: int = Field(ge=1, le=100_000)
     carry: JsonValue = None
-    delay: Delay | float = Field(default=0.0)
+    delay: Delay | Annotated[float, Field(ge=0, le=86_400)] = 0.0
 
 
 class Group(BodyEntry):

@@ -369,6 +369,12 @@ def test_while_is_true_or_false(found: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("delay", [-1, 1e6, {"initial": -1}])
+def test_a_delay_between_passes_is_up_to_a_day(found: Any, delay: Any) -> None:
+    assert {one.partition("/")[0] for one in found(loop(take("a"), delay=delay))} == {"error doc.schema "}
+    assert found(loop(take("a"), delay=86_400)) == []
+
+
 @pytest.mark.parametrize("kind", ["map", "repeat", "group"])
 def test_only_a_group_is_tried_again_as_a_whole(found: Any, kind: str) -> None:
     node = {"map": each(take("a")), "repeat": loop(take("a")), "group": {"id": "g", "group": {"nodes": [take("a")]}}}[

@@ -52,6 +52,7 @@ BAD = [
             {"map": {"over": [1], "nodes": take()["nodes"]}, "retry": {}},
             {"map": {"over": [1], "nodes": take()["nodes"]}, "type": "t.take"},
             {"repeat": {"while": True, "nodes": take()["nodes"]}},
+            {"repeat": {"while": True, "max": 2, "delay": -1, "nodes": take()["nodes"]}},
             {"group": {"nodes": take()["nodes"]}, "params": {}},
             {"type": "map", "params": {"over": []}},
         )

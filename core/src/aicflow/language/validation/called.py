@@ -41,7 +41,7 @@ class Workflows:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What a workflow takes and gives."""
+    """What a workflow takes and returns."""
 
     input: SchemaView
     output: SchemaView
@@ -66,7 +66,7 @@ class Call:
 
 
 class Callees:
-    """The workflows that a document may call. `read` tells of one document what it takes and gives."""
+    """The workflows that a document may call. `read` tells of one document what it takes and returns."""
 
     def __init__(self, known: Workflows, registry: Registry, read: Callable[[Any, Callees], Contract]) -> None:
         self.known = known
@@ -77,7 +77,7 @@ class Callees:
         """Outputs and payloads with the types of workflows in them, each with what it was made of."""
 
     def contract(self, workflow: str) -> Contract | None:
-        """What the workflow takes and gives; None when it is not known, or is being looked at further out."""
+        """What the workflow takes and returns; None when it is not known, or is being looked at further out."""
         if workflow not in self._contracts:
             self._contracts[workflow] = None
             document = self.known.documents.get(workflow)

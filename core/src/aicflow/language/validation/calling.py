@@ -99,7 +99,7 @@ def _exists(callees: Callees, workflow: str, at: str, report: Report) -> bool:
         hint = did_you_mean(workflow, known.documents) or "Save it under this id before this one runs."
         report.warning("ref.unknown-workflow", at, f"There is no workflow '{workflow}'.", hint=hint)
     else:
-        message = f"It cannot be told here whether there is a workflow '{workflow}', and what it takes and gives."
+        message = f"It cannot be told here whether there is a workflow '{workflow}', and what it takes and returns."
         report.warning("call.unchecked", at, message, hint="A server checks it when the workflow is saved.")
     return False
 

@@ -52,7 +52,7 @@ def validate(
 
 
 def contract_of(document: Any, registry: Registry, workflows: Workflows, limits: Limits | None = None) -> Contract:
-    """What a workflow takes and gives, as far as its document says."""
+    """What a workflow takes and returns, as far as its document says."""
     limits = limits or Limits()
     callees = _callees(workflows, registry, limits)
     with bounded_suggestions():
