@@ -42,7 +42,7 @@ class Database:
     """A pool of connections. Every call is one transaction, which is tried again when it met another's, and for
     `patience` seconds when its connection was lost. One that is silent for `timeout` seconds counts as lost."""
 
-    def __init__(self, url: str, *, pool: int, patience: float, timeout: float) -> None:
+    def __init__(self, url: str, *, pool: int, patience: float, timeout: float, prepares: bool = True) -> None:
         self.url = url
         self._patience, self._timeout = patience, timeout
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
@@ -54,7 +54,11 @@ class Database:
             reconnect_timeout=2.0,
             open=False,
             name="aicflow",
-            kwargs={"autocommit": True, "application_name": "aicflow"},
+            kwargs={
+                "autocommit": True,
+                "application_name": "aicflow",
+                "prepare_threshold": 5 if prepares else None,
+            },
         )
 
     async def open(self) -> None:
@@ -64,6 +68,17 @@ class Database:
 
     async def close(self) -> None:
         await self.pool.close()
+
+    async def shares_connections(self) -> bool:
+        """Whether a pooler lends another connection of the server to each transaction. Raises StoreUnavailable."""
+        sql = "SELECT pg_backend_pid()"
+        async with self.connection() as one, self.connection() as other:
+            [(first,)] = await fetch(one, sql)
+            if first == one.info.backend_pid:
+                return False  # no pooler between, or one that passes on the number of the process
+            async with other.transaction():
+                await fetch(other, sql)  # takes the connection that was given back last
+                return [(first,)] != await fetch(one, sql)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -195,6 +210,12 @@ async def send(connection: Connection, sql: str, *values: Any) -> None:
 async def fetch(connection: Connection, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     """The rows of a statement. In a pipeline everything before it has been done then, too."""
     return await (await connection.execute(_literal(sql), values or None)).fetchall()
+
+
+async def fetch_planned(connection: Connection, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    """The rows of a statement that is planned for these values. A plan for any values, as a prepared statement gets
+    after a while, takes a wrong index for rare ones."""
+    return await (await connection.execute(_literal(sql), values or None, prepare=False)).fetchall()
 
 
 async def changed(connection: Connection, sql: str, *values: Any) -> int:

@@ -17,6 +17,8 @@ READY: Final = "status = 'queued' AND due_at >= 0 AND priority = 0 AND available
 """What most executions are in the queue; as the index says it."""
 _EVERY: Final = 1.0
 _WHOLE_EVERY: Final = 10.0
+_LATE: Final = 2_000_000
+"""Microseconds by which an instant that is written now may lie in the past, for clocks differ."""
 _MARGIN: Final = 1_000
 """Numbers that a transaction may have taken and not committed yet."""
 
@@ -46,6 +48,6 @@ class Floors:
 _LOOK: Final = f"""
 SELECT coalesce((SELECT n FROM executions WHERE {READY} AND n >= %b::bigint ORDER BY n LIMIT 1),
     (SELECT max(n) FROM executions), 0) - {_MARGIN},
-  least((SELECT min(due_at) FROM executions WHERE status <> 'queued' AND due_at >= %b::bigint), {NOW} - 60000000),
-  least((SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at >= %b::bigint), {NOW} - 60000000)
+  least((SELECT min(due_at) FROM executions WHERE status <> 'queued' AND due_at >= %b::bigint), {NOW} - {_LATE}),
+  least((SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at >= %b::bigint), {NOW} - {_LATE})
 """  # noqa: S608

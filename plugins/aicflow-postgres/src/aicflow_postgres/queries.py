@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from aicflow.ports import ACTIVE_STATUSES, ExecutionFilter, Labels, WorkflowLimit, micros, spellings
 
-from aicflow_postgres.database import Connection, fetch
+from aicflow_postgres.database import Connection, fetch_planned
 from aicflow_postgres.values import ROW, bytes_of
 
 LOOKED_AT: Final = 1_000
@@ -27,27 +28,31 @@ async def newest(
     behind which there may be more although fewer were found."""
     if not where.labels and where.text is None and where.within is None:
         sql, values = list_query(where, limit, after)
-        return await fetch(connection, sql, *values), None
+        return await fetch_planned(connection, sql, *values), None
     condition, values = _after(where, after)
     # what fits of the next LOOKED_AT that the rest of the filter lets through
     page = f"SELECT e.* FROM executions AS e WHERE {condition} {_ORDER} {LOOKED_AT}"  # noqa: S608
     search, searched = _search(where)
     sql = f"SELECT e.created_at, e.n, {ROW} FROM ({page}) AS e WHERE {search} {_ORDER} %b"  # noqa: S608
-    found = await fetch(connection, sql, *values, *searched, limit)
+    found = await fetch_planned(connection, sql, *values, *searched, limit)
     end = f"SELECT created_at, n FROM ({page}) AS e {_ORDER} 1 OFFSET {LOOKED_AT - 1}"  # noqa: S608
-    last = await fetch(connection, end, *values)
+    last = await fetch_planned(connection, end, *values)
     return found, (last[0][0], last[0][1]) if last else None
 
 
 def list_query(where: ExecutionFilter, limit: int, after: tuple[int, int] | None) -> Query:
-    """The query for a list that looks at no values and labels."""
-    condition, values = _after(where, after)
-    sql = f"SELECT e.created_at, e.n, {ROW} FROM executions AS e WHERE {condition} {_ORDER} %b"  # noqa: S608
-    return sql, [*values, limit]
+    """The query for a list that looks at no values and labels: the newest of each status, and of these the newest."""
+    parts, values = list[str](), list[Any]()
+    for status in (None,) if where.statuses is None else sorted(where.statuses):
+        condition, given = _after(where, after, status)
+        parts.append(f"(SELECT * FROM executions AS e WHERE {condition} {_ORDER} %b)")  # noqa: S608
+        values += [*given, limit]
+    found = " UNION ALL ".join(parts) or "SELECT * FROM executions WHERE false"
+    return f"SELECT e.created_at, e.n, {ROW} FROM ({found}) AS e {_ORDER} %b", [*values, limit]  # noqa: S608
 
 
-def _after(where: ExecutionFilter, after: tuple[int, int] | None) -> Query:
-    condition, values = _condition(where)
+def _after(where: ExecutionFilter, after: tuple[int, int] | None, status: str | None = None) -> Query:
+    condition, values = _condition(where if status is None else replace(where, statuses=frozenset({status})))
     if after is None:
         return condition, values
     return f"{condition} AND (e.created_at, e.n) < (%b, %b)", [*values, *after]
@@ -58,7 +63,7 @@ async def count(connection: Connection, where: ExecutionFilter) -> dict[str, int
     condition, values = _condition(where)
     search, searched = _search(where)
     sql = f"SELECT e.status, count(*) FROM executions AS e WHERE {condition} AND {search} GROUP BY e.status"  # noqa: S608
-    return {row[0]: row[1] for row in await fetch(connection, sql, *values, *searched)}
+    return {row[0]: row[1] for row in await fetch_planned(connection, sql, *values, *searched)}
 
 
 def _condition(where: ExecutionFilter) -> Query:
@@ -76,8 +81,9 @@ def _condition(where: ExecutionFilter) -> Query:
     if where.trigger_kind is not None and where.trigger_kind != "api":
         conditions.append("e.trigger_kind <> 'api'")  # names the index
     if where.statuses is not None:
-        conditions.append("e.status = ANY(%b::text[])")
-        values.append(sorted(where.statuses))
+        only = len(where.statuses) == 1  # an index then gives them in order
+        conditions.append("e.status = %b" if only else "e.status = ANY(%b::text[])")
+        values.append(next(iter(where.statuses)) if only else sorted(where.statuses))
         if where.statuses <= ACTIVE_STATUSES:
             conditions.append("e.finished_at IS NULL")
         elif where.statuses <= {"failed", "cancelled"}:

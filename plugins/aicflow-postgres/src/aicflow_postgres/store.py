@@ -40,7 +40,8 @@ class PostgresStore:
 
     `pool` is the most connections that this process uses, `patience` the seconds for which it waits for one, and goes
     on trying when one was lost; one that is silent for `timeout` seconds while it writes counts as lost. `listen`
-    is the URL for LISTEN and NOTIFY where `url` leads through a pooler that gives connections out by transaction."""
+    is the server's own URL, for LISTEN, where `url` leads through a pooler that gives connections out by transaction:
+    then no statement is prepared either."""
 
     exclusive = False
 
@@ -51,7 +52,8 @@ class PostgresStore:
             self._where = conninfo.conninfo_to_dict(url)
         except Error as error:
             raise AICFlowError(f"The URL of the PostgreSQL store is wrong: {str(error).strip()}") from None
-        self._database: Final = Database(url, pool=pool, patience=patience, timeout=timeout)
+        self._listen: Final = listen
+        self._database: Final = Database(url, pool=pool, patience=patience, timeout=timeout, prepares=listen is None)
         self.workflows: Final = PostgresWorkflows(self._database)
         self.executions: Final = PostgresExecutions(self._database)
         self.triggers: Final = PostgresTriggers(self._database)
@@ -81,6 +83,11 @@ class PostgresStore:
         """Connect, and bring the schema up to date. Raises StoreUnavailable."""
         try:
             await self._database.open()
+            if self._listen is None and await self._database.shares_connections():
+                raise StoreUnavailable(
+                    "A pooler gives its connections out by transaction; signals need one that stays.",
+                    hint="Set AICFLOW_STORE_LISTEN to the URL of the server itself.",
+                )
             await migrate(self._database)
             await self.maintenance.partitions.make_ahead()
         except StoreUnavailable as error:

@@ -45,6 +45,14 @@ CREATE INDEX executions_by_parent ON executions (parent_execution_id, created_at
 -- what has not ended is few, what has not succeeded is what people look for
 CREATE INDEX executions_active ON executions (status, created_at, n) WHERE finished_at IS NULL;
 CREATE INDEX executions_unsuccessful ON executions (status, created_at, n) WHERE status IN ('failed', 'cancelled');
+CREATE INDEX executions_unsuccessful_by_workflow ON executions (workflow_id, status, created_at, n)
+  WHERE status IN ('failed', 'cancelled');
+CREATE INDEX executions_unsuccessful_by_kind ON executions (trigger_kind, status, created_at, n)
+  WHERE status IN ('failed', 'cancelled') AND trigger_kind <> 'api';
+CREATE INDEX executions_by_workflow_and_kind ON executions (workflow_id, trigger_kind, created_at, n)
+  WHERE trigger_kind <> 'api';
+-- which of them go together, without which the planner expects some of each everywhere
+CREATE STATISTICS executions_together (mcv) ON workflow_id, status, trigger_kind FROM executions;
 
 -- the queue: who is next, what falls due, whose slots are to be kept account of
 CREATE INDEX executions_ready ON executions (n)
