@@ -49,6 +49,8 @@ CREATE INDEX executions_unsuccessful_by_workflow ON executions (workflow_id, sta
   WHERE status IN ('failed', 'cancelled');
 CREATE INDEX executions_unsuccessful_by_kind ON executions (trigger_kind, status, created_at, n)
   WHERE status IN ('failed', 'cancelled') AND trigger_kind <> 'api';
+CREATE INDEX executions_unsuccessful_by_binding ON executions (binding_id, status, created_at, n)
+  WHERE status IN ('failed', 'cancelled') AND binding_id IS NOT NULL;
 CREATE INDEX executions_by_workflow_and_kind ON executions (workflow_id, trigger_kind, created_at, n)
   WHERE trigger_kind <> 'api';
 -- which of them go together, without which the planner expects some of each everywhere
