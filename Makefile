@@ -10,7 +10,7 @@ SPECTRAL := $(TOOLS)/node/node_modules/.bin/spectral
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_PREFERENCE := system
 
-.PHONY: help demo test quick proof setup format format-check lint types contracts openapi-lint pytest tox bench openapi models clean
+.PHONY: help sbom demo test quick proof setup format format-check lint types contracts openapi-lint pytest tox bench openapi models clean
 
 help:
 	@echo "make demo     set up and run the main job"
@@ -19,6 +19,7 @@ help:
 	@echo "make proof    thousands of generated requests, and of kills and store calls (ROUNDS=2000)"
 	@echo "make format   format the code"
 	@echo "make bench    run the benchmarks and print their table"
+	@echo "make sbom     write sbom.json: what the locked environment holds, in CycloneDX"
 	@echo "make models   write the OpenAPI document, and the SDK's records from it"
 
 setup: .venv/.ready
@@ -88,6 +89,10 @@ pytest: setup
 
 # Generated cases against real servers, other ones each time, then kills and the comparison of stores, many more than in
 # `make test`: hours. A failed kill suite prints the AICFLOW_FAULT_SEED that repeats it.
+sbom: setup
+	uv=$$(command -v uv || echo $(TOOLS)/bin/uv); $$uv export -q --frozen --no-dev --all-packages --all-extras \
+	  --format cyclonedx1.5 --output-file sbom.json >/dev/null
+
 proof: setup
 	$(BIN)/pytest -m proof
 	AICFLOW_FAULT_ROUNDS=$(or $(ROUNDS),2000) AICFLOW_SAME_EXAMPLES=$(or $(ROUNDS),2000) $(BIN)/pytest -rA --durations=20 \
