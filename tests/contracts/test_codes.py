@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from aicflow.host.wiring import installed_plugins
-from aicflow.kernel.errors import ATTEMPT_CODES
+from aicflow.language.validation.retries import ATTEMPT_CODES
 
 ROOT = Path(__file__).parents[2]
 RAISED = re.compile(r"Error\((?:[^()]|\([^()]*\))*?\bcode=\"([a-z-]+)\"", re.DOTALL)

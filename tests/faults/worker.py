@@ -17,8 +17,8 @@ from aicflow.engine import EngineOptions, EnvironmentSecrets, Executions, Secret
 from aicflow.engine.builtins import GroupNode, MapNode, RepeatNode, WaitNode, WorkflowCall
 from aicflow.engine.native import NativeEngine
 from aicflow.engine.plugin import aicflow_engines
+from aicflow.events import event_type
 from aicflow.kernel.errors import AICFlowError
-from aicflow.kernel.events import event_type
 from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.registry import Registry
 from aicflow.store.sqlite import SQLiteStore

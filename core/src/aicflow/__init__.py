@@ -6,6 +6,7 @@ from aicflow_language.lazy import lazy_names
 from aicflow_language.suggest import did_you_mean
 
 if TYPE_CHECKING:
+    from aicflow.charsets import decode_text
     from aicflow.function import node
     from aicflow.kernel.context import Answer, Context, File, Files
     from aicflow.kernel.document import WorkflowDocument
@@ -24,11 +25,22 @@ if TYPE_CHECKING:
     from aicflow.kernel.execution import Event, Execution, FailureReport, Step
     from aicflow.kernel.hookspecs import hookimpl
     from aicflow.kernel.issues import Issue
-    from aicflow.kernel.markers import Code, HeaderText, SecretHeaderText, SecretText, Url
-    from aicflow.kernel.node import Exit, Node, Output, Params, StartChild, Wait
+    from aicflow.kernel.node import (
+        Code,
+        Exit,
+        HeaderText,
+        Node,
+        Output,
+        Params,
+        SecretHeaderText,
+        SecretText,
+        StartChild,
+        Url,
+        Wait,
+    )
     from aicflow.kernel.records import Command, EngineType, Mount, Observer, Runtime, SecretSource, StoreType
     from aicflow.kernel.trigger import Binding, Delivery, Fired, Trigger, TriggerRuntime, Ways
-    from aicflow.kernel.values import JsonError, decode_text, json_equal, json_type, pointer, pointer_keys, read_json
+    from aicflow.kernel.values import JsonError, json_equal, json_type, pointer, pointer_keys, read_json
     from aicflow.problems import Problem, problem_of
     from aicflow.rates import Limiter, Rate, limiter_of
 
@@ -110,11 +122,11 @@ if not TYPE_CHECKING:  # for type checkers, a name that does not exist is an err
             "function": "node",
             "kernel.hookspecs": "hookimpl",
             "kernel.issues": "Issue",
-            "kernel.markers": "Code HeaderText SecretHeaderText SecretText Url",
-            "kernel.node": "Exit Node Output Params StartChild Wait",
+            "kernel.node": "Code Exit HeaderText Node Output Params SecretHeaderText SecretText StartChild Url Wait",
             "kernel.records": "Command EngineType Mount Observer Runtime SecretSource StoreType",
             "kernel.trigger": "Binding Delivery Fired Trigger TriggerRuntime Ways",
-            "kernel.values": "JsonError decode_text json_equal json_type pointer pointer_keys read_json",
+            "charsets": "decode_text",
+            "kernel.values": "JsonError json_equal json_type pointer pointer_keys read_json",
             "problems": "Problem problem_of",
             "rates": "Limiter Rate limiter_of",
         },

@@ -16,7 +16,7 @@ from aicflow import Context, Exit, Node, Params, PermanentError, StartChild, Tra
 from aicflow.engine import EngineOptions, EnvironmentSecrets, Executions, Secrets, Started
 from aicflow.engine.builtins import GroupNode, MapNode, RepeatNode, WaitNode, WorkflowCall
 from aicflow.engine.plugin import aicflow_engines
-from aicflow.kernel.events import decode_event
+from aicflow.events import decode_event
 from aicflow.kernel.execution import Event, Execution
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.registry import Registry

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aicflow.engine import EngineOptions
-from aicflow.kernel.events import event_type
+from aicflow.events import event_type
 
 EFFECT = [{"id": "e", "type": "lab.effect", "params": {"name": "once"}}]
 

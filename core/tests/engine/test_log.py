@@ -12,7 +12,7 @@ from aicflow.engine.hub import Hub
 from aicflow.engine.log import ExecutionLog
 from aicflow.engine.masking import Mask
 from aicflow.engine.sealing import Seal
-from aicflow.kernel.events import event_type
+from aicflow.events import event_type
 from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.executions import Appended, EventBatch, Projection
 

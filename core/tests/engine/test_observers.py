@@ -12,7 +12,7 @@ import pytest
 from aicflow import Context, node
 from aicflow.engine.plugin import LogFailures
 from aicflow.engine.worker.observing import Observers
-from aicflow.kernel.events import encode_event
+from aicflow.events import encode_event
 from aicflow.ports import Event, Observer
 from aicflow.testing.observer_suite import ObserverSuite
 

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hmac
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -226,6 +227,24 @@ def test_a_token_does_what_its_scopes_say(trusting: Trusting) -> None:
     problem(trusting.ask(trusting.token(scope="openid read admin")), 403, "forbidden")
     problem(trusting.ask(trusting.token(scope=None)), 403, "forbidden")
     assert trusting.ask(trusting.token(scope="aicflow:admin"), "/api-keys").status_code == 200
+
+
+def test_the_audit_names_who_has_a_token_beside_its_chain(trusting: Trusting) -> None:
+    sub = "ann.lee@example.com"
+    answer = trusting.host.client.post(
+        "/workflows?id=audited",
+        json=ECHO,
+        headers={"authorization": f"Bearer {trusting.token(sub=sub, scope='aicflow:write')}"},
+    )
+    assert answer.status_code == 201
+    asked = {"actor": f"token:{LOGIN}#{sub}"}
+    [entry] = trusting.host.client.get("/audit", params=asked).json()["data"]
+    assert (entry["actor"], entry["action"]) == (asked["actor"], "create_workflow")
+    with sqlite3.connect(trusting.host.settings.data_dir / "aicflow.db") as database:
+        rows = database.execute("SELECT body, personal FROM audit WHERE instr(personal, ?)", (sub,)).fetchall()
+    assert len(rows) == 1
+    assert sub not in rows[0][0], "the chain has a keyed hash, which can stay"
+    assert trusting.host.client.get("/audit/verify").json()["problems"] == []
 
 
 def test_a_token_may_be_limited_to_workflows(trusting: Trusting) -> None:

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aicflow.engine.history import fold
+from aicflow.engine.ids import new_id
+from aicflow.events import decode_event, encode_delta, encode_event, event_type
 from aicflow.kernel.clock import iso
-from aicflow.kernel.events import decode_event, encode_delta, encode_event, event_type, fold
 from aicflow.kernel.graph import Graph, GraphError, cycles
-from aicflow.kernel.ids import is_identifier, is_type_id, new_id
+from aicflow.kernel.ids import is_identifier, is_type_id
 from aicflow.kernel.values import dumps, loads, pointer
 from aicflow_language.suggest import did_you_mean
 from hypothesis import given

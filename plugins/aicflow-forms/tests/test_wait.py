@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aicflow import Answer, Exit, PermanentError, StartChild, Wait
-from aicflow.kernel.ids import new_id
+from aicflow.engine.ids import new_id
 from aicflow.testing import RecordingContext, run_node
 from aicflow_forms.links import PURPOSE, Link
 from aicflow_forms.wait import FormWait

@@ -26,7 +26,7 @@ from aicflow.cli.say import (
 )
 from aicflow.cli.server import Server
 from aicflow.cli.workflows import Labels, labels_of
-from aicflow.kernel.execution import progress_text
+from aicflow.events import progress_text
 
 executions = App(name="executions", help="Executions on a server: list, show, start, watch, answer, cancel, rerun.")
 type Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]

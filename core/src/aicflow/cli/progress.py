@@ -9,7 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
-from aicflow.kernel.execution import progress_text
+from aicflow.events import progress_text
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -15,6 +15,7 @@ from aicflow.engine.clock import SystemClock
 from aicflow.engine.environment import Environment
 from aicflow.engine.files import Files
 from aicflow.engine.hub import Admits, Hub
+from aicflow.engine.ids import new_id
 from aicflow.engine.inside import ITEM_STATUSES, Item, read_items, read_steps
 from aicflow.engine.log import SEALED, read_events
 from aicflow.engine.nodes.pool import NodePool
@@ -28,11 +29,10 @@ from aicflow.engine.why import explain
 from aicflow.engine.worker.observing import Observers
 from aicflow.engine.worker.plans import PlanCache
 from aicflow.engine.worker.worker import Worker, WorkerStatus
+from aicflow.events import decode_event, event_type
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import Conflict, InputInvalid, NotFound
-from aicflow.kernel.events import decode_event, event_type
 from aicflow.kernel.execution import SETTLED_EVENTS, TERMINAL_STATUSES, Execution, Step
-from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.engine import Engine
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, StoredAnswer
 from aicflow.kernel.ports.store import Store

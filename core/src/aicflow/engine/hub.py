@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from aicflow.kernel.events import encode_delta, event_type
+from aicflow.events import encode_delta, event_type
 from aicflow.kernel.ports.executions import ExecutionFilter, ExecutionStore
 from aicflow.kernel.ports.signals import Signal, SignalBus
 

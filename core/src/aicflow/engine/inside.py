@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from aicflow.engine.history import fold
 from aicflow.engine.log import read_events
+from aicflow.events import event_type
 from aicflow.kernel.errors import NotFound
-from aicflow.kernel.events import event_type, fold
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step
 from aicflow.kernel.ports.executions import ExecutionStore
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from aicflow.engine.environment import Environment
 from aicflow.engine.files import files_in
+from aicflow.engine.history import History, fold
 from aicflow.engine.masking import Mask
 from aicflow.engine.sealing import Seal
 from aicflow.engine.unavailable import retry_while_unavailable
+from aicflow.events import encode_event
 from aicflow.kernel.errors import StaleClaim
-from aicflow.kernel.events import History, encode_event, fold
 from aicflow.kernel.execution import SETTLED_EVENTS, Execution
 from aicflow.kernel.ports.executions import (
     Appended,

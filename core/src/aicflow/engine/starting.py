@@ -12,13 +12,17 @@ from aicflow_language.template import compile_template
 
 from aicflow.engine.environment import Environment
 from aicflow.engine.files import files_in, named_files
+from aicflow.engine.history import History
+from aicflow.engine.ids import new_id
 from aicflow.engine.log import INPUT, read_history, sealed_value
 from aicflow.engine.masking import MASKED, Mask
+from aicflow.engine.nodes.disabled import node_type_disabled
 from aicflow.engine.nodes.params import resolved
 from aicflow.engine.run.items import read_items
 from aicflow.engine.subjects import subject_hash
 from aicflow.engine.worker.plans import PlanCache
 from aicflow.engine.worker.worker import Worker
+from aicflow.events import decode_event, encode_event
 from aicflow.kernel.document import Map
 from aicflow.kernel.errors import (
     Conflict,
@@ -27,11 +31,8 @@ from aicflow.kernel.errors import (
     NotFound,
     PermanentError,
     ReferenceFailed,
-    node_type_disabled,
 )
-from aicflow.kernel.events import History, decode_event, encode_event
 from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull
-from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.audit import pending_audit
 from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempotency, ItemResult, NewExecution, SlotLimit
 from aicflow.kernel.ports.tables import WorkflowRecord

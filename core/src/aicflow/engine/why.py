@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from aicflow.engine.log import read_history
 from aicflow.engine.worker.worker import WorkerStatus
+from aicflow.events import progress_text
 from aicflow.kernel.clock import iso
-from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step, progress_text
+from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step
 from aicflow.kernel.ports.executions import ExecutionStore
 
 _TOLD = 3

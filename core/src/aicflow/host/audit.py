@@ -46,6 +46,7 @@ DRY_RUN: Final = "aicflow.dry_run"
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PREFIX: Final = "/api/v1/"
+_TOKEN: Final = "token:"  # noqa: S105 - what the actor of a token begins with
 _START: Final = "/api/v1/executions"
 _SECONDS: Final = 1.0
 _CHECKPOINT_SECONDS: Final = 3600.0
@@ -236,7 +237,7 @@ class Auditor:
 
     def entry(self, fields: Mapping[str, Any], *, address: str = "", user: str = "") -> AuditEntry:
         """An entry of these fields. What says who or where a person is is in the body as a keyed hash, and plain beside
-        it; so are the keys of state, which may be names of people."""
+        it; so are the keys of state and the subjects of tokens, which may be names of people."""
         self._fresh = True
         body = {name: value for name, value in fields.items() if value is not None}
         personal = {"address": address, "user": user}
@@ -244,9 +245,15 @@ class Auditor:
             head, _, key = body["target"].partition("/state/")
             personal["target"] = body["target"]
             body["target"] = f"{head}/state/{self._hidden(key)}"
+        if body["actor"].startswith(_TOKEN):
+            personal["actor"], body["actor"] = body["actor"], self.actor_in_chain(body["actor"])
         personal = {name: value for name, value in personal.items() if value}
-        body |= {name: self._hidden(value) for name, value in personal.items() if name != "target"}
+        body |= {name: self._hidden(value) for name, value in personal.items() if name in ("address", "user")}
         return AuditEntry(_canonical(body), _canonical(personal) if personal else None)
+
+    def actor_in_chain(self, actor: str) -> str:
+        """An actor as bodies name it."""
+        return _TOKEN + self._hidden(actor) if actor.startswith(_TOKEN) else actor
 
     def _hide(self, text: str) -> str:
         return "h:" + hmac.digest(self._key, b"personal\0" + text.encode(), "sha256").hex()[:32]

@@ -8,11 +8,11 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from aicflow.charsets import decode_text
 from aicflow.host.documents import DocumentFormat, SourceDocument, read_document, read_json
 from aicflow.host.problems import Problem, of_validation
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import DocumentUnreadable
-from aicflow.kernel.values import decode_text
 
 _YAML: Final = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 _JSON: Final = frozenset({"application/json", "text/json"})

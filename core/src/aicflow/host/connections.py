@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from aicflow.kernel.ids import new_id
+from aicflow.engine.ids import new_id
 from aicflow.problems import MEDIA_TYPE, Problem
 
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode, urlsplit
 
+from aicflow.engine.ids import new_id
 from aicflow.host.addresses import ADDRESS, Proxies, counted
 from aicflow.host.audit import Auditor, Begun
 from aicflow.host.callers import Callers
@@ -23,7 +24,6 @@ from aicflow.host.logs import CURRENT
 from aicflow.host.problems import Problem, problem_from
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
-from aicflow.kernel.ids import new_id
 from aicflow.problems import REQUEST_ID
 from aicflow.rates import LIMITER, Rate, RateStore, Wanted, headers_of, refusal
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Literal, Self, get_args
 
+from aicflow.engine.ids import new_id
 from aicflow.host.addresses import Network, is_among, networks
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import NotFound, StoreUnavailable
-from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.audit import pending_audit
 from aicflow.kernel.ports.executions import Idempotency, WorkflowLimit
 from aicflow.kernel.ports.tables import ApiKeyRecord, KeyStore

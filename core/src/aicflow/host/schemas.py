@@ -167,7 +167,7 @@ class AuditEntry(_Response):
     seq: int
     hash: str
     at: datetime
-    actor: str = Field(description="`key:ID`, `trigger:ID`, `cli`, `system` or `anonymous`")
+    actor: str = Field(description="`key:ID`, `token:ISSUER#SUBJECT`, `trigger:ID`, `cli`, `system` or `anonymous`")
     action: str
     target: str
     outcome: Literal["done", "repeated", "dry-run", "refused", "failed"]

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from aicflow.engine import Executions
 from aicflow.engine.files import file_of
+from aicflow.engine.ids import new_id
 from aicflow.engine.secrets import Secrets
 from aicflow.host.audit import Auditor
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.context import File
 from aicflow.kernel.errors import AICFlowError, Conflict, KeyUsed, NotFound, StoreUnavailable
 from aicflow.kernel.execution import ACTIVE_STATUSES, Execution, Step
-from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.trigger import Binding, Delivery, Fired, Overlap

@@ -13,13 +13,13 @@ from aicflow.engine.inside import Item
 from aicflow.engine.masking import Mask
 from aicflow.engine.run.failure import report_to_json
 from aicflow.host.plugins import PluginInfo
+from aicflow.host.shower import shower
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.execution import Execution, Step, TriggerInfo
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.ports.tables import ApiKeyRecord, FileRecord, SentEvent, WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import RegisteredNode, RegisteredTrigger, Registry
-from aicflow.kernel.serialization import shower
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import loads
 from aicflow.problems import problem_of

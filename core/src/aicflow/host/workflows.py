@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
+from aicflow.engine.ids import new_id
 from aicflow.engine.secrets import Secrets
 from aicflow.host.calls import Calls
 from aicflow.host.following import Follower
 from aicflow.host.triggers import ActiveTrigger, TriggerService
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import WorkflowInvalid
-from aicflow.kernel.ids import new_id
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.ports.audit import pending_audit
 from aicflow.kernel.ports.executions import Idempotency, WorkflowLimit

@@ -23,7 +23,7 @@ AICFlowError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aicflow.kernel.issues import Issue
@@ -213,27 +213,3 @@ class ReferenceFailed(PermanentError):
     """A reference in the params could not be resolved against what this execution has."""
 
     code = "reference-failed"
-
-
-ATTEMPT_CODES: Final = frozenset(
-    {error.code for error in (NodeError, TransientError, StepTimeout, PermanentError)}
-    | {error.code for error in (ParamsInvalid, OutputInvalid, OutputTooLarge, ReferenceFailed)}
-    | {
-        "unexpected-error",
-        "secret-missing",
-        "secret-unavailable",
-        "secret-not-loaded",
-        "secret-invalid",
-        "node-type-disabled",
-    }
-)
-"""The codes with which an attempt of any node may fail; `unexpected-error` is an exception that is no NodeError."""
-
-
-def node_type_disabled[E: (Conflict, PermanentError)](kind: type[E], type_id: str) -> E:
-    """The error of a start, or of a step, that needs a node type which an operator has disabled."""
-    return kind(
-        f"Node type {type_id!r} is disabled.",
-        code="node-type-disabled",
-        hint=f"An operator can enable it: PATCH /api/v1/node-types/{type_id}",
-    )

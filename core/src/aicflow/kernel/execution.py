@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal, get_args
 
@@ -164,11 +163,3 @@ class Step(Record):
     masked: Internal[bool] = False
     stored: Internal[int] = 0
     """Bytes of an output that is kept outside the events."""
-
-
-def progress_text(progress: Mapping[str, Any]) -> str:
-    """How far a map or a repeat is: `1,204 of 10,000 items, 3 failed`."""
-    if "passes" in progress:
-        return f"{progress['passes']:,} pass{'es' * (progress['passes'] != 1)}"
-    failed = f", {progress['failed']:,} failed" if progress.get("failed") else ""
-    return f"{progress.get('ended', 0):,} of {progress.get('count', 0):,} items{failed}"

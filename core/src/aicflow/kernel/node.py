@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter
 
 from aicflow.kernel.context import Context
 from aicflow.kernel.issues import Issue
@@ -188,3 +188,20 @@ def output_adapter(output_type: Any) -> TypeAdapter[Any]:
 def _output_schema(output_type: Any) -> bytes:
     """Kept as JSON: making a schema takes pydantic most of a millisecond, and whoever asks may change theirs."""
     return dumps(output_adapter(output_type).json_schema(mode="serialization"))
+
+
+# types that tell how a param takes references: as code, in a URL, in a header, or with secrets
+Code = Annotated[str, Field(json_schema_extra={"x-aicflow": {"kind": "code"}})]
+"""Source code: never interpolated; data reaches it through another param."""
+
+Url = Annotated[str, Field(json_schema_extra={"x-aicflow": {"kind": "url"}})]
+"""A URL: interpolated text is percent-encoded by its position."""
+
+HeaderText = Annotated[str, Field(json_schema_extra={"x-aicflow": {"kind": "header"}})]
+"""A header value: line breaks never get in."""
+
+SecretText = Annotated[str, Field(json_schema_extra={"x-aicflow": {"secret": True}})]
+"""Text in which `secrets.NAME` may be used."""
+
+SecretHeaderText = Annotated[str, Field(json_schema_extra={"x-aicflow": {"kind": "header", "secret": True}})]
+"""A header value in which `secrets.NAME` may be used."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aicflow.engine import EngineOptions, Secrets
+from aicflow.events import decode_event
 from aicflow.host.wiring import installed_plugins, make_executions
 from aicflow.kernel.context import Context
 from aicflow.kernel.errors import WorkflowInvalid
-from aicflow.kernel.events import decode_event
 from aicflow.kernel.execution import Event, FailureReport, Step
 from aicflow.kernel.node import Node, NodeType, Params
 from aicflow.language.validation import validate

@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 from aicflow.function import node
-from aicflow.kernel.markers import SecretText
-from aicflow.kernel.node import Node, Output, Params
+from aicflow.kernel.node import Node, Output, Params, SecretText
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.trigger import Trigger
 from aicflow.language.validation import Limits, validate

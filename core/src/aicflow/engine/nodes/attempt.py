@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from aicflow.engine.nodes.context import StepContext, StepRun
+from aicflow.engine.nodes.disabled import node_type_disabled
 from aicflow.engine.nodes.outputs import checked_output
 from aicflow.engine.nodes.params import step_params
 from aicflow.engine.secrets import SecretNotLoaded
 from aicflow.kernel.context import Answer
-from aicflow.kernel.errors import OutputInvalid, PermanentError, StaleClaim, StepTimeout, node_type_disabled
+from aicflow.kernel.errors import OutputInvalid, PermanentError, StaleClaim, StepTimeout
 from aicflow.kernel.node import Exit, StartChild, Wait
 from aicflow.language.plan import PlannedNode
 

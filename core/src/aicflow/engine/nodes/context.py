@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 from aicflow.engine.files import StepFiles
 from aicflow.engine.masking import Mask
+from aicflow.engine.nodes.disabled import node_type_disabled
 from aicflow.engine.nodes.outputs import as_json
 from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.nodes.state import StepState
@@ -17,7 +18,7 @@ from aicflow.engine.options import EngineOptions
 from aicflow.engine.sealing import Seal
 from aicflow.engine.secrets import Secrets
 from aicflow.kernel.context import Answer, LogLevel
-from aicflow.kernel.errors import NodeError, NotFound, PermanentError, node_type_disabled
+from aicflow.kernel.errors import NodeError, NotFound, PermanentError
 from aicflow.kernel.node import Exit, NodeType, StartChild, Wait
 from aicflow.kernel.ports.tables import StateStore, WorkflowStore
 from aicflow.kernel.registry import Registry

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from aicflow.engine.environment import Environment
 from aicflow.engine.files import StepFiles
+from aicflow.engine.history import History, report_from_json
 from aicflow.engine.log import INPUT, SEALED, ExecutionLog
 from aicflow.engine.masking import DeltaMask, Mask
 from aicflow.engine.native import walk_graph
@@ -26,7 +27,6 @@ from aicflow.engine.run.step import StepRunner
 from aicflow.engine.secrets import SecretsView
 from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import NodeError, StaleClaim
-from aicflow.kernel.events import History, report_from_json
 from aicflow.kernel.node import NodeType
 from aicflow.kernel.ports.engine import RunStep, Skip
 from aicflow.kernel.ports.executions import Claimed, Projection, StoredAnswer

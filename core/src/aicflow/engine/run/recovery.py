@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from aicflow.engine.history import History, fold
 from aicflow.engine.log import INPUT, SEALED
 from aicflow.engine.run.failure import report_to_json
 from aicflow.engine.sealing import Seal
+from aicflow.events import decode_event, event_type
 from aicflow.kernel.errors import RecordDamaged
-from aicflow.kernel.events import History, decode_event, event_type, fold
 from aicflow.kernel.execution import Step
 from aicflow.kernel.ports.engine import Settlement
 from aicflow.kernel.ports.executions import Claimed

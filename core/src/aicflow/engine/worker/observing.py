@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
+from aicflow.events import decode_event, event_type
 from aicflow.kernel.context import Context
-from aicflow.kernel.events import decode_event, event_type
 from aicflow.kernel.records import Observer
 
 _logger = logging.getLogger("aicflow.engine")

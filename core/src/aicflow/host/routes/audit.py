@@ -21,7 +21,9 @@ routes = router("audit")
 class ListQuery(PageQuery):
     """Which entries; every given condition must hold."""
 
-    actor: str | None = Field(default=None, max_length=200, description="Such as `key:ak_…`, `trigger:…`, `system`")
+    actor: str | None = Field(
+        default=None, max_length=400, description="Such as `key:ak_…`, `token:ISSUER#SUBJECT`, `trigger:…`, `system`"
+    )
     action: str | None = Field(default=None, max_length=200, description="Such as `delete_workflow`")
     target: str | None = Field(
         default=None, max_length=300, description="Such as `workflows/wf_1`, or the id of what was made"
@@ -47,7 +49,7 @@ async def list_audit(request: Request, query: Annotated[ListQuery, Query()]) -> 
     await runtime.auditor.flush()
     since, until = requests.instant(query.since), requests.instant(query.until)
     where = AuditFilter(
-        query.actor,
+        None if query.actor is None else runtime.auditor.actor_in_chain(query.actor),
         query.action,
         query.target,
         iso(since) if since is not None else None,

@@ -8,6 +8,7 @@ from fastapi import Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from aicflow.engine.ids import new_id
 from aicflow.host import requests
 from aicflow.host.bodies import json_body
 from aicflow.host.gate import caller_of
@@ -17,7 +18,6 @@ from aicflow.host.problems import Problem
 from aicflow.host.retention import age
 from aicflow.host.routes.common import Id, NoQuery, body_of, call, repeated, router, runtime_of
 from aicflow.host.views import sent_event_view
-from aicflow.kernel.ids import new_id
 from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.values import dumps

@@ -20,6 +20,7 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from aicflow.events import event_type
 from aicflow.host.gate import caller_of
 from aicflow.host.keys import Caller
 from aicflow.host.problems import Problem, of_validation, request_invalid
@@ -28,7 +29,6 @@ from aicflow.host.routes.common import problems, router, runtime_of, scoped
 from aicflow.host.routes.executions import STATUSES_PATTERN, ListQuery
 from aicflow.host.runtime import HostRuntime
 from aicflow.kernel.errors import AICFlowError
-from aicflow.kernel.events import event_type
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution
 from aicflow.kernel.ports.executions import ExecutionFilter
 

@@ -18,6 +18,27 @@ _TYPES: Final = frozenset(
     if isinstance(value, type) and issubclass(value, BaseException)
 )
 
+_ANY_NODE: Final = (
+    errors.NodeError, errors.TransientError, errors.StepTimeout, errors.PermanentError, errors.ParamsInvalid,
+    errors.OutputInvalid, errors.OutputTooLarge, errors.ReferenceFailed,
+)  # fmt: skip
+ATTEMPT_CODES: Final = frozenset(
+    {error.code for error in _ANY_NODE}
+    | {
+        error.code
+        for error in (errors.ParamsInvalid, errors.OutputInvalid, errors.OutputTooLarge, errors.ReferenceFailed)
+    }
+    | {
+        "unexpected-error",
+        "secret-missing",
+        "secret-unavailable",
+        "secret-not-loaded",
+        "secret-invalid",
+        "node-type-disabled",
+    }
+)
+"""The codes with which an attempt of any node may fail; `unexpected-error` is an exception that is no NodeError."""
+
 
 def check_retries(subject: Subject, report: Report) -> None:
     """Names that would never match."""
@@ -28,7 +49,7 @@ def check_retries(subject: Subject, report: Report) -> None:
             own = registered.cls.errors_for(node.type_params)
         except Exception:  # params of the wrong shape have their own issues
             own = None
-        codes = sorted(errors.ATTEMPT_CODES.union(own or ()))
+        codes = sorted(ATTEMPT_CODES.union(own or ()))
         for position, name in enumerate(node.retry.on):
             if name == "*" or name in _TYPES or name in codes:
                 continue

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from aicflow.events import event_type
 from aicflow.kernel.errors import EventsDamaged
-from aicflow.kernel.events import event_type
 from aicflow.kernel.execution import TERMINAL_STATUSES
 from aicflow.store.sqlite.event_rows import unpack
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 
+from aicflow.events import encode_event
 from aicflow.kernel.errors import EventsDamaged
-from aicflow.kernel.events import encode_event
 from aicflow.kernel.execution import TERMINAL_STATUSES
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros, seconds
