@@ -103,8 +103,11 @@ class Site:
         for _ in range(EACH):
             name = f"o{len(self.orders)}"
             body = {"workflow_id": "order", "input": name}
-            started = self.api.post("/executions", json=body, headers={"idempotency-key": name}).raise_for_status()
-            self.orders.append(started.json()["id"])
+            while (
+                answer := self.api.post("/executions", json=body, headers={"idempotency-key": name})
+            ).status_code == 503:
+                time.sleep(0.1)  # no database now, and nothing was accepted
+            self.orders.append(answer.raise_for_status().json()["id"])
 
     def ended(self) -> int:
         with psycopg.connect(self.url) as connection:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 
 import psycopg
 import pytest
@@ -39,8 +40,8 @@ def _pooler(url: str, folder: Path, mode: str) -> Iterator[str]:
     )
     folder.chmod(0o755)
     for parent in folder.parents:
-        if parent.name.startswith("pytest"):
-            parent.chmod(0o755)
+        if parent.is_relative_to(gettempdir()) and parent != Path(gettempdir()):
+            parent.chmod(0o755)  # another user is to read it
     process = subprocess.Popen(
         [str(_PROGRAM), str(folder / "pgbouncer.ini")],
         user="postgres" if os.geteuid() == 0 else None,  # it refuses root
