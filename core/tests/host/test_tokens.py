@@ -245,6 +245,7 @@ def test_the_audit_names_who_has_a_token_beside_its_chain(trusting: Trusting) ->
     assert len(rows) == 1
     assert sub not in rows[0][0], "the chain has a keyed hash, which can stay"
     assert trusting.host.client.get("/audit/verify").json()["problems"] == []
+    assert trusting.host.client.delete("/workflows/audited").status_code == 204
 
 
 def test_a_token_may_be_limited_to_workflows(trusting: Trusting) -> None:
