@@ -1,4 +1,4 @@
-"""Writes the fields of the SDK's records from the OpenAPI document into the classes of models.py and errors.py.
+"""Writes the fields of the SDK's records from the OpenAPI document: models.py, execution.py and errors.py.
 
     make models        after a change of the API; a test compares
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent
-FILES: Final = (ROOT / "src/aicflow_sdk/models.py", ROOT / "src/aicflow_sdk/errors.py")
+FILES: Final = tuple(ROOT / f"src/aicflow_sdk/{name}.py" for name in ("models", "execution", "errors"))
 OPENAPI: Final = ROOT.parent / "docs/openapi/openapi.json"
 
 SCHEMA_OF: Final = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aicflow_sdk import BuildError, Workflow, fn
-from aicflow_sdk.models import Execution
+from aicflow_sdk.execution import Execution
 from sdk_kit import Server
 
 OUTSIDE = 5

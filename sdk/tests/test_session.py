@@ -27,9 +27,9 @@ from aicflow_sdk import (
 )
 from aicflow_sdk.blocking import run
 from aicflow_sdk.errors import AICFlowError
+from aicflow_sdk.execution import Execution
 from aicflow_sdk.follow import follow, follow_all
 from aicflow_sdk.messages import Reply, Request, error_of, path
-from aicflow_sdk.models import Execution
 from aicflow_sdk.resources.executions import AsyncExecutions
 from aicflow_sdk.resources.installed import AsyncApiKeys, AsyncHost
 from aicflow_sdk.resources.triggers import AsyncTriggers

@@ -1,6 +1,6 @@
 """Python client and workflow builder for AIC Flow: everything a caller imports, and nothing else.
 
-What is not an error is loaded when it is first asked for: building workflows does not wait for the HTTP client.
+Most names are loaded when they are first asked for: building workflows does not wait for the HTTP client.
 """
 
 from typing import TYPE_CHECKING
@@ -15,9 +15,6 @@ from aicflow_sdk.errors import (
     ConfigurationError,
     Conflict,
     ConnectionFailed,
-    ExecutionCancelled,
-    ExecutionFailed,
-    ExecutionUnsuccessful,
     Forbidden,
     InputInvalid,
     Invalid,
@@ -31,7 +28,6 @@ from aicflow_sdk.errors import (
     Unauthorized,
     Unavailable,
     UnexpectedReply,
-    WaitTimeout,
     WorkflowInvalid,
 )
 
@@ -45,9 +41,9 @@ if TYPE_CHECKING:
     from aicflow_sdk.client import AICFlow, AsyncAICFlow
     from aicflow_sdk.config import Address, find_address
     from aicflow_sdk.documents import Change, Diff, diff
+    from aicflow_sdk.execution import Execution, ExecutionCancelled, ExecutionFailed, ExecutionUnsuccessful, WaitTimeout
     from aicflow_sdk.models import (
         Event,
-        Execution,
         FailureReport,
         Issue,
         Item,
@@ -128,7 +124,8 @@ __getattr__ = lazy_names(
         "client": "AICFlow AsyncAICFlow",
         "config": "Address find_address",
         "documents": "Change Diff diff",
-        "models": "Event Execution FailureReport Issue Item NodeType SavedWorkflow Step StoredFile Trigger Validation",
+        "execution": "Execution ExecutionCancelled ExecutionFailed ExecutionUnsuccessful WaitTimeout",
+        "models": "Event FailureReport Issue Item NodeType SavedWorkflow Step StoredFile Trigger Validation",
         "retry": "Retry",
     },
 )

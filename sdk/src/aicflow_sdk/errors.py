@@ -1,4 +1,4 @@
-"""Every error that this package raises.
+"""Every error that this package raises. Those of one execution stand beside it, in `execution.py`.
 
 AICFlowError
 ├── ConfigurationError            no address, no key, or an invalid address
@@ -30,10 +30,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from aicflow_sdk.models import Execution
 
 _SHOWN = 5
 
@@ -186,27 +182,3 @@ class ServerError(APIError):
 
 class Unavailable(ServerError):
     """The server is unavailable for the moment."""
-
-
-class ExecutionUnsuccessful(AICFlowError):
-    """The execution has no result, or none yet, or the result was left out of it. `execution` is what was read."""
-
-    def __init__(self, message: str, execution: Execution, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.execution = execution
-
-
-class ExecutionFailed(ExecutionUnsuccessful):
-    """The execution failed; `execution.error` is the report."""
-
-
-class ExecutionCancelled(ExecutionUnsuccessful):
-    """The execution was cancelled."""
-
-
-class WaitTimeout(AICFlowError, TimeoutError):
-    """The execution did not end in time and goes on; `execution` is what was read last."""
-
-    def __init__(self, message: str, execution: Execution) -> None:
-        super().__init__(message, hint="The execution goes on: wait again, or cancel it.")
-        self.execution = execution

@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator
 
 from aicflow_sdk.decode import decode
 from aicflow_sdk.errors import APIError, ConnectionFailed, UnexpectedReply
+from aicflow_sdk.execution import Execution
 from aicflow_sdk.messages import QueryValue, path
-from aicflow_sdk.models import Event, Execution
+from aicflow_sdk.models import Event
 from aicflow_sdk.session import Closed, Session
 
 

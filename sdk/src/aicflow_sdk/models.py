@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
-
-from aicflow_sdk.errors import ExecutionCancelled, ExecutionFailed, ExecutionUnsuccessful
 
 type ExecutionStatus = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
 type StepStatus = Literal["running", "waiting", "retrying", "succeeded", "failed", "skipped", "cancelled"]
@@ -136,65 +134,6 @@ class TriggerInfo:
     parent_execution_id: str | None = None
     parent_node_id: str | None = None
     payload: Any = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
-    """One run of one version of a workflow. `input` and `output` are None in lists and for API keys without the
-    scope `read`; `output_included` is false there."""
-
-    id: str
-    workflow_id: str
-    version: int
-    status: ExecutionStatus
-    created_at: datetime
-    trigger: TriggerInfo
-    engine: str | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    error: FailureReport | None = None
-    last_seq: int
-    priority: int
-    cancel_requested: bool
-    wake_at: datetime | None = None
-    rerun_of: str | None = None
-    input: Any = None
-    output: Any = None
-    output_included: bool = field(default=True, metadata={"present": "output"})
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will happen."""
-        return self.status in ENDED
-
-    def result(self) -> Any:
-        """The output. Raises ExecutionFailed, ExecutionCancelled, or ExecutionUnsuccessful when it has not ended, or
-        its output was left out."""
-        if self.status == "succeeded":
-            if not self.output_included:
-                raise ExecutionUnsuccessful(
-                    f"Execution {self.id} succeeded, but its output was left out here.",
-                    self,
-                    hint="Lists leave outputs out: client.executions.get(execution_id) returns it, for an API key with "
-                    "the scope `read`.",
-                )
-            return self.output
-        if self.status == "cancelled":
-            raise ExecutionCancelled(f"Execution {self.id} was cancelled.", self)
-        if self.status != "failed":
-            raise ExecutionUnsuccessful(
-                f"Execution {self.id} is {self.status}; it has no result yet.",
-                self,
-                hint="Wait for its end: client.executions.wait(execution_id).",
-            )
-        error = self.error
-        if error is None:
-            raise ExecutionFailed(f"Execution {self.id} failed.", self)
-        place = f" at node {error.node_id!r}" if error.node_id else ""
-        code = f"\n{error.excerpt}" if error.excerpt else ""
-        raise ExecutionFailed(
-            f"Execution {self.id} failed{place}: {error.message} [{error.code}]{code}", self, hint=error.hint
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from aicflow_sdk.decode import decode
-from aicflow_sdk.errors import AICFlowError, WaitTimeout
+from aicflow_sdk.errors import AICFlowError
+from aicflow_sdk.execution import Execution, WaitTimeout
 from aicflow_sdk.follow import follow, follow_all
 from aicflow_sdk.messages import instant, keyed, without_none
-from aicflow_sdk.models import BulkResult, Event, Execution, ExecutionStatus, Item, Scaling, Step, StepStatus, Workflow
+from aicflow_sdk.models import BulkResult, Event, ExecutionStatus, Item, Scaling, Step, StepStatus, Workflow
 from aicflow_sdk.resources.base import Labels, Resource, id_of, labels_text
 from aicflow_sdk.session import AsyncItems, AsyncPages
 

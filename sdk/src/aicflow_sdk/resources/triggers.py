@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aicflow_sdk.execution import Execution
 from aicflow_sdk.messages import keyed
-from aicflow_sdk.models import Delivery, Execution, Trigger
+from aicflow_sdk.models import Delivery, Trigger
 from aicflow_sdk.resources.base import Resource
 from aicflow_sdk.session import AsyncPages
 
