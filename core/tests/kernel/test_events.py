@@ -12,9 +12,10 @@ from aicflow.engine.history import fold
 from aicflow.engine.ids import new_id
 from aicflow.events import decode_event, encode_delta, encode_event, event_type
 from aicflow.kernel.clock import iso
-from aicflow.kernel.graph import Graph, GraphError, cycles
+from aicflow.kernel.graph import Graph, GraphError
 from aicflow.kernel.ids import is_identifier, is_type_id
 from aicflow.kernel.values import dumps, loads, pointer
+from aicflow.language.validation.cycles import cycles
 from aicflow_language.suggest import did_you_mean
 from hypothesis import given
 from hypothesis import strategies as st

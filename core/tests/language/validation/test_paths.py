@@ -3,7 +3,8 @@
 from itertools import product
 
 import pytest
-from aicflow.kernel.graph import Graph, Walk, cycles
+from aicflow.kernel.graph import Graph, Walk
+from aicflow.language.validation.cycles import cycles
 from aicflow.language.validation.paths import END, Paths
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -6,13 +6,14 @@ from aicflow_language.suggest import did_you_mean
 
 from aicflow.kernel.document import NodeEntry
 from aicflow.kernel.errors import NotFound
-from aicflow.kernel.graph import Graph, cycles
+from aicflow.kernel.graph import Graph
 from aicflow.kernel.ids import MAX_ID_LENGTH, is_identifier
 from aicflow.kernel.issues import Related
 from aicflow.kernel.registry import RegisteredNode
 from aicflow.kernel.values import pointer
 from aicflow.language.validation.bodies import check_body
 from aicflow.language.validation.called import BODIES
+from aicflow.language.validation.cycles import cycles
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Subject
 
