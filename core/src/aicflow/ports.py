@@ -31,6 +31,15 @@ from aicflow.kernel.execution import (
 )
 from aicflow.kernel.graph import Graph, Walk
 from aicflow.kernel.hookspecs import hookimpl
+from aicflow.kernel.ports.access import (
+    ApiKeyRecord,
+    IdempotencyStore,
+    KeyStore,
+    NodeSetting,
+    NodeSettingStore,
+    SecretRecord,
+    SecretStore,
+)
 from aicflow.kernel.ports.audit import (
     GENESIS,
     AuditEntry,
@@ -60,28 +69,13 @@ from aicflow.kernel.ports.executions import (
     Subscription,
     WorkflowLimit,
 )
+from aicflow.kernel.ports.files import FileRecord, FileStore
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule, SizeReport, WorkflowSize
+from aicflow.kernel.ports.sent import EventStore, SentEvent
 from aicflow.kernel.ports.signals import Signal, SignalBus
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.subjects import DataSubject, Holding, HoldingKind, SubjectStore
-from aicflow.kernel.ports.tables import (
-    ApiKeyRecord,
-    EventStore,
-    FileRecord,
-    FileStore,
-    IdempotencyStore,
-    KeyStore,
-    NodeSetting,
-    NodeSettingStore,
-    SecretRecord,
-    SecretStore,
-    SentEvent,
-    StateStore,
-    TriggerStore,
-    WorkflowRecord,
-    WorkflowStore,
-    WorkflowVersion,
-)
+from aicflow.kernel.ports.workflows import StateStore, TriggerStore, WorkflowRecord, WorkflowStore, WorkflowVersion
 from aicflow.kernel.records import EngineType, KeyWrapper, Observer, Runtime, SecretRuntime, SecretSource, StoreType
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aicflow.kernel.errors import Conflict
-from aicflow.kernel.ports.tables import SentEvent
+from aicflow.kernel.ports.sent import SentEvent
 
 PAID = {"id": "paid", "type": "wait", "params": {"event": {"name": "order.paid", "key": "${{ input.order }}"}}}
 _ids = itertools.count(1)

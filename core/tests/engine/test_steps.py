@@ -206,7 +206,7 @@ async def test_a_blocking_node_does_not_hold_the_event_loop(lab: Any) -> None:
 
 async def test_a_disabled_node_type_refuses_the_start(lab: Any) -> None:
     from aicflow.kernel.errors import Conflict
-    from aicflow.kernel.ports.tables import NodeSetting
+    from aicflow.kernel.ports.access import NodeSetting
 
     workflow = await lab.workflow([A])
     lab.registry.configure(NodeSetting("lab.add", enabled=False))

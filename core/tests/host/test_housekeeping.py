@@ -15,7 +15,7 @@ from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency
 from aicflow.kernel.ports.maintenance import RetentionRule
-from aicflow.kernel.ports.tables import SentEvent
+from aicflow.kernel.ports.sent import SentEvent
 from aicflow.store.contents import FolderContents
 from aicflow.store.sqlite import SQLiteStore
 from aicflow.testing.store_samples import NOW, create, end, start

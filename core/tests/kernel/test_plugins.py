@@ -14,7 +14,7 @@ from aicflow import Context, Node, Params, Trigger, hookimpl, node
 from aicflow.definition import definition_problem
 from aicflow.host.plugins import Plugins, load_plugins
 from aicflow.kernel.errors import NotFound, PluginError
-from aicflow.kernel.ports.tables import NodeSetting
+from aicflow.kernel.ports.access import NodeSetting
 from aicflow.kernel.registry import Registry
 
 

@@ -27,8 +27,8 @@ from aicflow.kernel.ports.executions import (
     Subscription,
 )
 from aicflow.kernel.ports.maintenance import RetentionRule
+from aicflow.kernel.ports.sent import SentEvent
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import SentEvent
 from aicflow.store import MemoryStore, SQLiteStore
 from aicflow.testing.postgres import MISSING, binaries, running_postgres
 from aicflow.testing.store_samples import LEASE, NOW, batch, new

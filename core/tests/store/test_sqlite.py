@@ -16,9 +16,9 @@ import pytest
 from aicflow.events import encode_event
 from aicflow.kernel.errors import Conflict, EventsDamaged, StaleClaim
 from aicflow.kernel.execution import EVENT_TYPES
+from aicflow.kernel.ports.access import ApiKeyRecord
 from aicflow.kernel.ports.executions import EventBatch, ExecutionFilter, Fire, Idempotency, Projection, SlotLimit
 from aicflow.kernel.ports.maintenance import RetentionRule
-from aicflow.kernel.ports.tables import ApiKeyRecord
 from aicflow.kernel.values import dumps, loads
 from aicflow.store import SQLiteStore
 from aicflow.store.sqlite.event_rows import pack, unpack

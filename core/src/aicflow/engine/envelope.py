@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aicflow.kernel.errors import AICFlowError
-from aicflow.kernel.ports.tables import SecretRecord
+from aicflow.kernel.ports.access import SecretRecord
 from aicflow.kernel.records import KeyWrapper
 from aicflow.lazy import needs
 

@@ -35,8 +35,8 @@ from aicflow.kernel.errors import Conflict, InputInvalid, NotFound
 from aicflow.kernel.execution import SETTLED_EVENTS, TERMINAL_STATUSES, Execution, Step
 from aicflow.kernel.ports.engine import Engine
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, StoredAnswer
+from aicflow.kernel.ports.sent import SentEvent
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.records import Observer
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.values import dumps, loads

@@ -26,7 +26,7 @@ from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.context import File
 from aicflow.kernel.errors import AICFlowError, Conflict, NotFound, PermanentError, StoreUnavailable, TransientError
-from aicflow.kernel.ports.tables import FileRecord, FileStore
+from aicflow.kernel.ports.files import FileRecord, FileStore
 
 CHUNK: Final = 1 << 20
 UNFINISHED: Final = "unfinished/"

@@ -35,7 +35,7 @@ from aicflow.kernel.errors import (
 from aicflow.kernel.execution import Execution, Started, TriggerInfo, WhenFull
 from aicflow.kernel.ports.audit import pending_audit
 from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempotency, ItemResult, NewExecution, SlotLimit
-from aicflow.kernel.ports.tables import WorkflowRecord
+from aicflow.kernel.ports.workflows import WorkflowRecord
 from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps, loads, pointer
 from aicflow.language.plan import Plan

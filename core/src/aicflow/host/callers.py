@@ -8,8 +8,8 @@ from typing import Any, Final
 from aicflow.host.keys import PREFIX, Caller, KeyRing
 from aicflow.host.tokens import Tokens
 from aicflow.kernel.clock import Clock
+from aicflow.kernel.ports.access import KeyStore
 from aicflow.kernel.ports.executions import WorkflowLimit
-from aicflow.kernel.ports.tables import KeyStore
 
 TICKET_PREFIX: Final = "aict_"
 TICKET_SECONDS: Final = 60.0

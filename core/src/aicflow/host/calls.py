@@ -11,7 +11,7 @@ from typing import Any, Final
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.ports.executions import WorkflowLimit
-from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowStore
+from aicflow.kernel.ports.workflows import WorkflowRecord, WorkflowStore
 from aicflow.kernel.registry import Registry
 from aicflow.language.validation import Contract, Limits, Workflows, calls_of, contract_of, validate
 from aicflow.store.checks import is_within

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from aicflow.host.problems import Problem, request_invalid
-from aicflow.kernel.ports.tables import WorkflowRecord
+from aicflow.kernel.ports.workflows import WorkflowRecord
 from aicflow.kernel.values import dumps
 
 _TAG: Final = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|\Z)')

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from aicflow.host.triggers import TriggerService
 from aicflow.kernel.errors import StoreUnavailable
+from aicflow.kernel.ports.access import NodeSetting
 from aicflow.kernel.ports.signals import Signal
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import NodeSetting
 from aicflow.kernel.registry import Registry
 
 _log = logging.getLogger("aicflow.host")

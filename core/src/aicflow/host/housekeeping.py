@@ -12,7 +12,7 @@ from aicflow.host.audit import SYSTEM, Auditor
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule
-from aicflow.kernel.ports.tables import EventStore
+from aicflow.kernel.ports.sent import EventStore
 
 _log = logging.getLogger("aicflow.host")
 _PAUSE = 0.02

@@ -16,9 +16,9 @@ from aicflow.engine.ids import new_id
 from aicflow.host.addresses import Network, is_among, networks
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import NotFound, StoreUnavailable
+from aicflow.kernel.ports.access import ApiKeyRecord, KeyStore
 from aicflow.kernel.ports.audit import pending_audit
 from aicflow.kernel.ports.executions import Idempotency, WorkflowLimit
-from aicflow.kernel.ports.tables import ApiKeyRecord, KeyStore
 
 type Scope = Literal["read", "write", "execute", "admin"]
 SCOPES: Final[tuple[str, ...]] = get_args(Scope.__value__)

@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from aicflow.host.calls import Caller
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.execution import Event, Execution, FailureReport, Step
-from aicflow.kernel.ports.tables import ApiKeyRecord, FileRecord, SentEvent, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.access import ApiKeyRecord
+from aicflow.kernel.ports.files import FileRecord
+from aicflow.kernel.ports.sent import SentEvent
+from aicflow.kernel.ports.workflows import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Provider
 from aicflow.kernel.trigger import Delivery
 

@@ -19,8 +19,8 @@ from aicflow.host.secret_keys import SecretKeys
 from aicflow.host.shower import shower
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import AICFlowError, Conflict, NotFound
+from aicflow.kernel.ports.access import SecretRecord
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import SecretRecord
 from aicflow.kernel.values import dumps, pointer
 from aicflow.store.checks import check_secret_version
 

@@ -20,7 +20,7 @@ from aicflow.kernel.errors import AICFlowError, Conflict, NotFound, StoreUnavail
 from aicflow.kernel.issues import Issue, Related
 from aicflow.kernel.node import Params
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import WorkflowRecord
+from aicflow.kernel.ports.workflows import WorkflowRecord
 from aicflow.kernel.records import DraftTrigger
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.trigger import Binding, Trigger, TriggerType

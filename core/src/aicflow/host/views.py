@@ -18,7 +18,10 @@ from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.execution import Execution, Step, TriggerInfo
 from aicflow.kernel.issues import Issue
-from aicflow.kernel.ports.tables import ApiKeyRecord, FileRecord, SentEvent, WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.access import ApiKeyRecord
+from aicflow.kernel.ports.files import FileRecord
+from aicflow.kernel.ports.sent import SentEvent
+from aicflow.kernel.ports.workflows import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import RegisteredNode, RegisteredTrigger, Registry
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import loads

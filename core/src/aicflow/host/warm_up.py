@@ -9,7 +9,7 @@ from typing import Any
 
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.node import NodeType
-from aicflow.kernel.ports.tables import WorkflowStore
+from aicflow.kernel.ports.workflows import WorkflowStore
 from aicflow.kernel.registry import Registry
 
 _log = logging.getLogger("aicflow.host")

@@ -20,7 +20,7 @@ from aicflow.kernel.issues import Issue
 from aicflow.kernel.ports.audit import pending_audit
 from aicflow.kernel.ports.executions import Idempotency, WorkflowLimit
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.workflows import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.registry import Registry
 from aicflow.language.diff import Diff, diff
 from aicflow.language.validation import Limits, validate

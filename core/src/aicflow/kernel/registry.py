@@ -10,7 +10,7 @@ from aicflow_language.suggest import did_you_mean
 
 from aicflow.kernel.errors import NotFound, PluginError
 from aicflow.kernel.node import NodeType
-from aicflow.kernel.ports.tables import NodeSetting
+from aicflow.kernel.ports.access import NodeSetting
 from aicflow.kernel.serialization import Record
 from aicflow.kernel.trigger import Trigger, TriggerType
 

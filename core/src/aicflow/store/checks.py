@@ -9,8 +9,9 @@ from typing import Any
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import Conflict, NotFound
 from aicflow.kernel.execution import TERMINAL_STATUSES
+from aicflow.kernel.ports.access import ApiKeyRecord
 from aicflow.kernel.ports.executions import EventBatch, Labels, Projection, StoredAnswer, WorkflowLimit
-from aicflow.kernel.ports.tables import ApiKeyRecord, FileRecord
+from aicflow.kernel.ports.files import FileRecord
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import now
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aicflow.kernel.clock import iso
 from aicflow.kernel.execution import FailureReport, TriggerInfo
-from aicflow.kernel.ports.tables import SentEvent
+from aicflow.kernel.ports.sent import SentEvent
 from aicflow.kernel.values import dumps, loads
 
 _TRIGGER_FIELDS = frozenset(field.name for field in fields(TriggerInfo))

@@ -9,9 +9,9 @@ import pytest
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
 from aicflow.kernel.ports.executions import ItemResult
+from aicflow.kernel.ports.files import FileRecord
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import FileRecord
 from aicflow.testing.store_samples import NOW, batch, claim, end, new, start
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64

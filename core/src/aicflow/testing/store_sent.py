@@ -9,8 +9,8 @@ import pytest
 
 from aicflow.kernel.errors import KeyUsed, NotFound, StaleClaim
 from aicflow.kernel.ports.executions import Idempotency, Projection, Subscription
+from aicflow.kernel.ports.sent import SentEvent
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import SentEvent
 from aicflow.kernel.values import loads
 from aicflow.testing.store_samples import LEASE, NOW, batch, claimed_ids, end, start
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.executions import Idempotency
+from aicflow.kernel.ports.files import FileRecord
+from aicflow.kernel.ports.sent import SentEvent
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.ports.subjects import DataSubject, Holding
-from aicflow.kernel.ports.tables import FileRecord, SentEvent
 from aicflow.kernel.trigger import Delivery
 from aicflow.testing.store_samples import NOW, create, end, start
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from aicflow.kernel.errors import Conflict, KeyUsed, NotFound
+from aicflow.kernel.ports.access import ApiKeyRecord, NodeSetting, SecretRecord
 from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency, WorkflowLimit
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
-from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting, SecretRecord
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject
 from aicflow.testing.store_samples import NOW, create, end, start

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 from aicflow.engine.builtins import GroupNode, MapNode, RepeatNode
-from aicflow.kernel.ports.tables import NodeSetting
+from aicflow.kernel.ports.access import NodeSetting
 from aicflow.kernel.registry import Registry
 from aicflow.language.validation import document_schema, validate
 from jsonschema import Draft202012Validator

@@ -20,7 +20,7 @@ from aicflow.engine.secrets import Secrets
 from aicflow.kernel.context import Answer, LogLevel
 from aicflow.kernel.errors import NodeError, NotFound, PermanentError
 from aicflow.kernel.node import Exit, NodeType, StartChild, Wait
-from aicflow.kernel.ports.tables import StateStore, WorkflowStore
+from aicflow.kernel.ports.workflows import StateStore, WorkflowStore
 from aicflow.kernel.registry import Registry
 from aicflow.kernel.values import dumps
 from aicflow.language.params import checked_params

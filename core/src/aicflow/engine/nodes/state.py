@@ -13,7 +13,7 @@ from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import Conflict, KeyUsed, PermanentError, TransientError
 from aicflow.kernel.ports.executions import Idempotency
-from aicflow.kernel.ports.tables import StateStore
+from aicflow.kernel.ports.workflows import StateStore
 from aicflow.kernel.values import dumps, json_type
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,200}")

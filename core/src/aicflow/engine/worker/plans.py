@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any, Final
 
 from aicflow.kernel.document import WorkflowDocument
-from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowStore
+from aicflow.kernel.ports.workflows import WorkflowRecord, WorkflowStore
 from aicflow.kernel.registry import Registry
 from aicflow.language.plan import Plan, build_plan
 

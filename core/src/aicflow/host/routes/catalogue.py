@@ -18,7 +18,7 @@ from aicflow.host.problems import Problem
 from aicflow.host.routes.common import Id, NoQuery, Paging, body_of, call, problems, router, runtime_of, scoped
 from aicflow.host.views import node_type_view, plugin_view, trigger_type_view
 from aicflow.kernel.errors import NotFound
-from aicflow.kernel.ports.tables import NodeSetting
+from aicflow.kernel.ports.access import NodeSetting
 from aicflow.kernel.registry import RegisteredNode, Registry
 from aicflow.kernel.values import dumps, pointer
 from aicflow.language.schema import SchemaValidator

@@ -19,7 +19,7 @@ from aicflow.host.retention import age
 from aicflow.host.routes.common import Id, NoQuery, body_of, call, repeated, router, runtime_of
 from aicflow.host.views import sent_event_view
 from aicflow.kernel.ports.executions import Idempotency
-from aicflow.kernel.ports.tables import SentEvent
+from aicflow.kernel.ports.sent import SentEvent
 from aicflow.kernel.values import dumps
 
 routes = router("events")

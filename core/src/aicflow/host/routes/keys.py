@@ -25,8 +25,8 @@ from aicflow.host.routes.common import (
     shows,
 )
 from aicflow.host.views import api_key_view
+from aicflow.kernel.ports.access import ApiKeyRecord
 from aicflow.kernel.ports.executions import Idempotency
-from aicflow.kernel.ports.tables import ApiKeyRecord
 
 routes = router("api-keys")
 

@@ -15,7 +15,7 @@ from aicflow.host.pages import json_response, list_response
 from aicflow.host.problems import Problem, request_invalid
 from aicflow.host.routes.common import NoQuery, Paging, body_of, call, router, runtime_of
 from aicflow.kernel.errors import AICFlowError, Conflict, NotFound
-from aicflow.kernel.ports.tables import SecretRecord
+from aicflow.kernel.ports.access import SecretRecord
 
 routes = router("secrets")
 

@@ -29,7 +29,7 @@ from aicflow.host.routes.common import (
 from aicflow.host.views import version_view, workflow_view
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.ports.executions import Idempotency
-from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.workflows import WorkflowRecord, WorkflowVersion
 
 routes = router("workflows")
 

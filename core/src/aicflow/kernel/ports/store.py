@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from aicflow.kernel.ports.access import IdempotencyStore, KeyStore, NodeSettingStore, SecretStore
 from aicflow.kernel.ports.audit import AuditStore
 from aicflow.kernel.ports.executions import ExecutionStore
+from aicflow.kernel.ports.files import FileStore
 from aicflow.kernel.ports.maintenance import Maintenance
+from aicflow.kernel.ports.sent import EventStore
 from aicflow.kernel.ports.signals import SignalBus
 from aicflow.kernel.ports.subjects import SubjectStore
-from aicflow.kernel.ports.tables import (
-    EventStore,
-    FileStore,
-    IdempotencyStore,
-    KeyStore,
-    NodeSettingStore,
-    SecretStore,
-    StateStore,
-    TriggerStore,
-    WorkflowStore,
-)
+from aicflow.kernel.ports.workflows import StateStore, TriggerStore, WorkflowStore
 
 
 class Store(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.executions import Page
-from aicflow.kernel.ports.tables import FileRecord
+from aicflow.kernel.ports.files import FileRecord
 from aicflow.kernel.values import dumps
 from aicflow.store.checks import check_limit, check_quota, file_in_use
 from aicflow.store.cursors import make_cursor, read_cursor

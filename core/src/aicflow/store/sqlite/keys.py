@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.ports.access import ApiKeyRecord
 from aicflow.kernel.ports.executions import Idempotency
-from aicflow.kernel.ports.tables import ApiKeyRecord
 from aicflow.kernel.values import JsonObject, dumps, loads
 from aicflow.store.checks import rotated_key
 from aicflow.store.instants import micros, now, seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aicflow.kernel.ports.tables import NodeSetting
+from aicflow.kernel.ports.access import NodeSetting
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.sqlite.part import Part
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from aicflow.kernel.ports.tables import SecretRecord
+from aicflow.kernel.ports.access import SecretRecord
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_secret_version
 from aicflow.store.instants import micros, seconds

@@ -8,7 +8,7 @@ from typing import Any
 
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.executions import Idempotency, Page, StoredAnswer
-from aicflow.kernel.ports.tables import SentEvent
+from aicflow.kernel.ports.sent import SentEvent
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from aicflow.kernel.errors import Conflict, NotFound, StoreUnavailable
 from aicflow.kernel.ports.executions import Idempotency, Labels, Page, WorkflowLimit
-from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.workflows import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor

@@ -23,7 +23,7 @@ from aicflow.kernel.ports.executions import (
     StoredAnswer,
     Subscription,
 )
-from aicflow.kernel.ports.tables import SentEvent
+from aicflow.kernel.ports.sent import SentEvent
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events, check_unmoved, has_labels, is_within, spellings

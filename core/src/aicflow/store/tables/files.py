@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.executions import Page
-from aicflow.kernel.ports.tables import FileRecord
+from aicflow.kernel.ports.files import FileRecord
 from aicflow.store.checks import check_quota, file_in_use
 from aicflow.store.tables.pages import page_of
 from aicflow.store.tables.part import Part, Table, writes

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.ports.executions import Idempotency, Page, StoredAnswer, Subscription
-from aicflow.kernel.ports.tables import SentEvent
+from aicflow.kernel.ports.sent import SentEvent
 from aicflow.store.tables.executions import TableExecutions
 from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.pages import page_of

@@ -8,8 +8,8 @@ from typing import Any
 
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.ports.access import ApiKeyRecord, NodeSetting, SecretRecord
 from aicflow.kernel.ports.executions import Idempotency, Page
-from aicflow.kernel.ports.tables import ApiKeyRecord, NodeSetting, SecretRecord
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import JsonObject, dumps, loads
 from aicflow.store.checks import check_limit, check_secret_version, next_state, rotated_key

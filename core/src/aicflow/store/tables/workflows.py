@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aicflow.kernel.errors import Conflict, NotFound
 from aicflow.kernel.ports.executions import Idempotency, Labels, Page, WorkflowLimit
-from aicflow.kernel.ports.tables import WorkflowRecord, WorkflowVersion
+from aicflow.kernel.ports.workflows import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import has_labels, is_within
 from aicflow.store.instants import micros
