@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from aicflow_sdk.blocking import (
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from aicflow_sdk.transport import AsyncTransport, BlockingTransport, Wire
 
 
-class _Client[H: httpx2.Client | httpx2.AsyncClient, T: Transport]:
+class _Client[H: httpx2.Client | httpx2.AsyncClient, T: Transport](ABC):
     """What both clients have."""
 
     session_type: ClassVar[type[Session]] = Session
@@ -68,11 +69,11 @@ class _Client[H: httpx2.Client | httpx2.AsyncClient, T: Transport]:
         self._session = self.session_type(self._transport, *more)
         self._attach(self._session)
 
-    def _connect(self, wire: Wire, http_client: H | None) -> T:
-        raise NotImplementedError
+    @abstractmethod
+    def _connect(self, wire: Wire, http_client: H | None) -> T: ...
 
-    def _attach(self, session: Session) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _attach(self, session: Session) -> None: ...
 
     @property
     def url(self) -> str:
