@@ -97,6 +97,16 @@ async def test_its_node_runs() -> None:
         assert result.error.code not in ("unexpected-error", "params-invalid")
 
 
+@pytest.mark.skipif(ALONE != "core", reason="only where LangGraph is not installed")
+async def test_an_engine_that_is_not_installed_is_refused_by_name() -> None:
+    from aicflow import NotFound
+    from aicflow.testing import run_workflow
+
+    with pytest.raises(NotFound, match="langgraph") as refused:
+        await run_workflow({"aicflow": 1, "name": "alone", "nodes": SMALL[ALONE]}, engine="langgraph")
+    assert "'langgraph', which is not installed" in str(refused.value.hint)
+
+
 @pytest.mark.skipif(ALONE != "plugin-postgres", reason="only where PostgreSQL's store is")
 async def test_the_store_is_made_and_says_when_there_is_no_server() -> None:
     from aicflow.host.wiring import installed_plugins, make_store

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
-from aicflow.engine.auto import AutoEngine
+from aicflow.engine.auto import AutoEngine, LaterEngine
 from aicflow.engine.native import NativeEngine
 from aicflow.testing.engine_suite import EngineSuite, plan_of
 
@@ -73,3 +74,20 @@ async def test_auto_walks_by_itself_where_langgraph_is_not_installed() -> None:
     plan = plan_of(["a > b"], tasked="ab")
     await AutoEngine(make).run(plan.graph, step, lambda index: None, thread_id="t", tasks=plan.tasks)
     assert stepped == [0, 1]
+
+
+async def test_an_engine_by_name_is_made_once_and_beside_the_event_loop() -> None:
+    threads: list[int] = []
+
+    def make() -> NativeEngine:
+        threads.append(threading.get_ident())
+        return NativeEngine()
+
+    async def step(index: int) -> tuple[str]:
+        return ("main",)
+
+    engine, plan = LaterEngine(make), plan_of(["a > b"])
+    for _ in range(2):
+        await engine.run(plan.graph, step, lambda index: None, thread_id="t")
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()

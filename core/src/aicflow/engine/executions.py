@@ -124,13 +124,17 @@ class Executions(Starter):
         await self._observers.stop()
 
     def engine(self, name: str) -> Engine:
-        """The engine of this name; made once. Raises NotFound."""
+        """The engine of this name; made once. Raises NotFound, also when what it needs is not installed."""
         engine = self._engines.get(name)
         if engine is None:
             make = self._engine_types.get(name)
             if make is None:
                 raise NotFound("engine", name, hint=f"Installed engines: {', '.join(sorted(self._engine_types))}.")
-            engine = self._engines[name] = make()
+            try:
+                engine = self._engines[name] = make()
+            except ImportError as error:
+                hint = f"It needs the module {error.name!r}, which is not installed." if error.name else str(error)
+                raise NotFound("engine", name, hint=hint) from error
         return engine
 
     def wake(self) -> None:

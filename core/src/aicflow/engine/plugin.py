@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from aicflow.kernel.hookspecs import hookimpl
@@ -19,16 +20,24 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("aicflow.executions")
 
 
-def _langgraph() -> Engine:
-    from aicflow.engine.langgraph import LangGraphEngine  # imports langgraph, which takes a while
+def _imported_langgraph() -> Engine:
+    from aicflow.engine.langgraph import LangGraphEngine
 
     return LangGraphEngine()
+
+
+def _langgraph() -> Engine:
+    from aicflow.engine.auto import LaterEngine
+
+    if find_spec("langgraph") is None:
+        raise ModuleNotFoundError("LangGraph is not installed", name="langgraph")
+    return LaterEngine(_imported_langgraph)
 
 
 def _auto() -> Engine:
     from aicflow.engine.auto import AutoEngine
 
-    return AutoEngine(_langgraph)
+    return AutoEngine(_imported_langgraph)
 
 
 def _native() -> Engine:
