@@ -15,18 +15,13 @@ from typing import Any
 import openpyxl
 import pytest
 from aicflow import PermanentError
-from aicflow_files import tables
-from aicflow_files.tables import (
-    Layout,
-    Recipe,
-    Tally,
-    csv_pieces,
-    detected_encoding,
-    read_table,
-    transformed,
-    xlsx_pieces,
-)
+from aicflow_files import reading, writing
+from aicflow_files.encodings import detected_encoding
+from aicflow_files.reading import read_table
+from aicflow_files.tables import Layout, Tally
 from aicflow_files.temporary import remove_left, temporary_folder
+from aicflow_files.transforming import Recipe, transformed
+from aicflow_files.writing import csv_pieces, xlsx_pieces
 
 
 def read(content: bytes, recipe: Recipe | None = None, **layout: Any) -> list[dict[str, Any]]:
@@ -144,7 +139,7 @@ def test_a_sheet_is_read_with_the_types_of_its_cells() -> None:
 
 def test_a_workbook_that_claims_to_be_huge_is_read_for_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(tables, "_cell", lambda value: seen.append(value) or value)
+    monkeypatch.setattr(reading, "_cell", lambda value: seen.append(value) or value)
 
     def claim(data: bytes) -> bytes:
         assert b'ref="A1:B2"' in data
@@ -157,7 +152,7 @@ def test_a_workbook_that_claims_to_be_huge_is_read_for_what_it_has(monkeypatch: 
 def test_bombs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = changed(workbook(["a"]), "styles.xml", lambda data: data + b" " * 2_000_000)
     assert len(bomb) < 20_000
-    monkeypatch.setattr(tables, "_MOST_UNPACKED", 1_000_000)
+    monkeypatch.setattr(reading, "_MOST_UNPACKED", 1_000_000)
     with pytest.raises(PermanentError, match="unpacks to") as error:
         read(bomb)
     assert error.value.code == "too-large"
@@ -242,7 +237,7 @@ def test_a_field_that_is_no_field_names_its_row(value: Any) -> None:
 
 
 def test_a_table_that_is_longer_than_a_sheet_goes_on_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_MOST_ROWS", 1_001)
+    monkeypatch.setattr(writing, "_MOST_ROWS", 1_001)
     out = b"".join(xlsx_pieces(["id", "text"], rows_of(2_500), Tally()))
     book = openpyxl.load_workbook(io.BytesIO(out), read_only=True)
     assert book.sheetnames == ["Sheet1", "Sheet1 (2)", "Sheet1 (3)"]

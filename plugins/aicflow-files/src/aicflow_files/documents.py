@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 from aicflow import Context, File, Node, Output, Params, PermanentError, TransientError
 from pydantic import Field, model_validator
 
-from aicflow_files.tables import detected_encoding, undecodable
+from aicflow_files.encodings import detected_encoding, undecodable
 from aicflow_files.threads import in_thread, named
 
 _PDF_MEMORY = 1 << 30

@@ -13,18 +13,11 @@ from aicflow_language.expr import ExpressionError, compile_expression
 from pydantic import Field, JsonValue
 from pydantic.config import JsonDict
 
-from aicflow_files.tables import (
-    BATCH,
-    Layout,
-    Recipe,
-    Tally,
-    Type,
-    csv_pieces,
-    read_table,
-    transformed,
-    xlsx_pieces,
-)
+from aicflow_files.reading import read_table
+from aicflow_files.tables import BATCH, Layout, Row, Tally, Type
 from aicflow_files.threads import in_thread, named, steps
+from aicflow_files.transforming import Recipe, transformed
+from aicflow_files.writing import csv_pieces, xlsx_pieces
 
 _MOST_ROWS = 100_000
 _CODE: JsonDict = {"x-aicflow": {"kind": "code"}}
@@ -37,7 +30,6 @@ _ERRORS = {
 }
 _WRITTEN = {"bad-rows": "A field cannot be written: a list, an object, a text that is too long for a cell"}
 
-type Row = dict[str, Any]
 type Batches = Generator[list[Row]]
 type Delimiter = Annotated[str, Field(pattern=r"^(.|auto)$")]
 type OutDelimiter = Annotated[str, Field(min_length=1, max_length=1)]
