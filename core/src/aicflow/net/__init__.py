@@ -8,7 +8,7 @@ from aicflow.net.addresses import refusal
 from aicflow.net.client import GuardedTransport, http_client
 from aicflow.net.guard import Guard, Resolver, system_resolver
 from aicflow.net.host_rules import NO_HOSTS, HostRules, is_host
-from aicflow.net.http1 import Pool, Progress, ProxyChoice, Response, origin_of, public_context
+from aicflow.net.pool import Pool, Progress, ProxyChoice, Response, origin_of, public_context
 from aicflow.net.retry_after import retry_after
 from aicflow.net.settings import HttpSettings, read_proxy
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 
 from aicflow.net.guard import Guard
-from aicflow.net.http1 import Pool, ProxyChoice, Response, origin_of
+from aicflow.net.pool import Pool, ProxyChoice, Response, origin_of
 from aicflow.net.settings import HttpSettings
 
 
