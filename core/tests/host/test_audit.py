@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from aicflow.engine.clock import SystemClock
-from aicflow.host.audit import Auditor, audit_key
+from aicflow.host.audit import Auditor
+from aicflow.host.audit_chain import AuditKey
 from aicflow.host.datadir import DataDir
 from aicflow.store.memory import MemoryStore
 from aicflow.store.sqlite import SQLiteStore
@@ -223,7 +224,7 @@ def chain(path: Path) -> None:
     async def make() -> None:
         store = SQLiteStore(path / "aicflow.db")
         await store.open()
-        auditor = Auditor(store.audit, audit_key(DataDir(path).server_secret()), SystemClock())
+        auditor = Auditor(store.audit, AuditKey(DataDir(path).server_secret()), SystemClock())
         for number in range(40):
             auditor.note("key:a", "delete_workflow", f"workflows/{number}", address=f"10.0.0.{number % 3}")
             await auditor.flush()
@@ -238,7 +239,7 @@ def verified(path: Path, expect: str | None = None) -> list[str]:
     async def look() -> list[str]:
         store = SQLiteStore(path / "aicflow.db")
         await store.open()
-        report = await Auditor(store.audit, audit_key(DataDir(path).server_secret()), SystemClock()).verify(
+        report = await Auditor(store.audit, AuditKey(DataDir(path).server_secret()), SystemClock()).verify(
             expect=expect
         )
         await store.close()
@@ -321,7 +322,7 @@ async def test_retention_drops_up_to_a_checkpoint_and_says_so() -> None:
 
     store, clock = MemoryStore(), Clock()
     await store.open()
-    auditor = Auditor(store.audit, b"k" * 32, clock, keep=86_400.0)
+    auditor = Auditor(store.audit, AuditKey(b"k" * 32), clock, keep=86_400.0)
     for _ in range(3):
         for number in range(4):
             auditor.note("system", "remove_executions", f"executions/{number}")

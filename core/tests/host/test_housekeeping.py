@@ -10,6 +10,7 @@ import pytest
 from aicflow.engine.files import Files
 from aicflow.host import retention
 from aicflow.host.audit import Auditor
+from aicflow.host.audit_chain import AuditKey
 from aicflow.host.housekeeping import Housekeeper, sweep
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
@@ -80,7 +81,7 @@ async def test_the_housekeeper_goes_on_when_the_store_is_away(tmp_path: Path) ->
         await store.sent.send(SentEvent(event_id, "order.paid", "42", None, at, at + ttl))
     await store.sent.done(["ev_old", "ev_new", "ev_long"])
     ages: Any = {"key_age": 50, "fire_age": 200, "events": store.sent, "event_age": 50, "alone": True}
-    ages["auditor"] = Auditor(store.audit, b"k" * 32, Clock())
+    ages["auditor"] = Auditor(store.audit, AuditKey(b"k" * 32), Clock())
     ages["files"] = Files(store.files, FolderContents(tmp_path / "files"), Clock())
     keeper = Housekeeper(Away(), rules, Clock(), every=0.01, **ages)  # type: ignore[arg-type]
     keeper.start()

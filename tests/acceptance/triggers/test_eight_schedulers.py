@@ -14,6 +14,7 @@ from aicflow import Binding
 from aicflow.engine import EngineOptions, Executions, Secrets
 from aicflow.engine.plugin import aicflow_engines
 from aicflow.host.audit import Auditor
+from aicflow.host.audit_chain import AuditKey
 from aicflow.host.trigger_runtime import HostTriggerRuntime
 from aicflow.host.wiring import installed_plugins
 from aicflow.kernel.ports.executions import ExecutionFilter
@@ -57,8 +58,11 @@ async def scheduler(path: Path, clock: SteppedClock) -> AsyncIterator[SQLiteStor
     executions = Executions(store, registry, engines=engines, options=EngineOptions(engine="native"))
     await executions.open()
     trigger = CronTrigger(clock.wait)
+    auditor = Auditor(store.audit, AuditKey(b"k" * 32), clock)
     await trigger.start(
-        HostTriggerRuntime(executions, store, Secrets(), clock, 1_000_000, Auditor(store.audit, b"k" * 32, clock))
+        HostTriggerRuntime(
+            executions, store, Secrets(), clock, 1_000_000, Auditor(store.audit, AuditKey(b"k" * 32), clock)
+        )
     )
     binding = Binding("wf_tick:clock", "wf_tick", "clock", "trigger.cron", 1)
     await trigger.activate(binding, CronParams(schedule="* * * * * *", overlap="allow", catchup="all"))

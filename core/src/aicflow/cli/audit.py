@@ -39,12 +39,10 @@ def verify_command(
     settings = settings_of(data_dir)
 
     async def verify(store: Store) -> dict[str, Any]:
-        from aicflow.engine.clock import SystemClock
-        from aicflow.host.audit import Auditor, audit_key
+        from aicflow.host.audit_chain import AuditKey, verify_chain
         from aicflow.host.datadir import DataDir
 
-        key = audit_key(DataDir(settings.data_dir).server_secret())
-        return await Auditor(store.audit, key, SystemClock()).verify(expect=expect)
+        return await verify_chain(store.audit, AuditKey(DataDir(settings.data_dir).server_secret()), expect=expect)
 
     found = in_store(settings, verify)
     if output == "json":

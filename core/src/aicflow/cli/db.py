@@ -177,9 +177,8 @@ def copy_command(
 async def _copy(settings: Settings, source: str, target: str, done: Callable[[str, int], None]) -> list[str]:
     """Copy, then what is wrong with the copy by its own checks."""
     from aicflow.cli.plugins import quiet_plugins
-    from aicflow.engine.clock import SystemClock
     from aicflow.host.agreement import agree_on_secret
-    from aicflow.host.audit import Auditor, audit_key
+    from aicflow.host.audit_chain import AuditKey, verify_chain
     from aicflow.host.wiring import make_store
     from aicflow.store.copying import Copyable, copy_tables
     from aicflow.store.sqlite import SQLiteStore
@@ -199,7 +198,7 @@ async def _copy(settings: Settings, source: str, target: str, done: Callable[[st
         secret = settings.data.server_secret()
         await agree_on_secret(new, secret)
         problems = await new.maintenance.integrity()
-        return [*problems, *(await Auditor(new.audit, audit_key(secret), SystemClock()).verify())["problems"]]
+        return [*problems, *(await verify_chain(new.audit, AuditKey(secret)))["problems"]]
     finally:
         await new.close()
 

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import hmac
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import Token
 from dataclasses import dataclass, field
-from functools import lru_cache
-from hashlib import sha256
 from typing import Any, Final
 
-from aicflow.host.addresses import ADDRESS
+from aicflow.host.audit_chain import CHECKPOINT, DROP, AuditKey, action_in, verify_chain
+from aicflow.host.audit_names import DRY_RUN, NOT_YOURS, action_of, address_of, is_reading, resource, target_of
 from aicflow.kernel.clock import Clock, iso
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ports.audit import (
-    GENESIS,
     AuditEntry,
     AuditFilter,
     AuditRow,
@@ -34,18 +31,9 @@ from aicflow.kernel.ports.audit import (
 from aicflow.kernel.values import loads
 from aicflow.problems import REQUEST_ID
 
-CHECKPOINT: Final = "audit.checkpoint"
-DROP: Final = "audit.drop"
 SYSTEM: Final = "system"
 REFUSED: Final = frozenset({401, 403, 429})
-NOT_YOURS: Final = "aicflow.not_yours"
-"""Set in a request's scope where it is answered with 404 because the caller may not know of the thing."""
-
-DRY_RUN: Final = "aicflow.dry_run"
-"""Set in a request's scope that asked what would be done."""
-
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_PREFIX: Final = "/api/v1/"
 _TOKEN: Final = "token:"  # noqa: S105 - what the actor of a token begins with
 _START: Final = "/api/v1/executions"
 _SECONDS: Final = 1.0
@@ -85,26 +73,13 @@ class Begun:
     token: Token[PendingAudit | None] | None
 
 
-@dataclass(slots=True)
-class _Chain:
-    """How far a verification has come. `seen` are the hashes of the newest rows, for what is signed a little later."""
-
-    seq: int = 0
-    hash: bytes = GENESIS
-    entries: int = 0
-    checkpoints: int = 0
-    expected: bool = False
-    seen: dict[int, bytes] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-
 class Auditor:
-    """Makes the entries of one host and keeps its chain. `key` hashes personal data and signs checkpoints; `starts`
+    """Makes the entries of one host and keeps its chain. `starts`
     says how executions that begin are told: `each` in its own transaction, `merged` once a second with all their ids,
     or `off`."""
 
     def __init__(
-        self, store: AuditStore, key: bytes, clock: Clock, *, starts: str = "merged", keep: float | None = None
+        self, store: AuditStore, key: AuditKey, clock: Clock, *, starts: str = "merged", keep: float | None = None
     ):
         self._store = store
         self._key = key
@@ -115,7 +90,6 @@ class Auditor:
         self._fresh = True
         self._checked_at = clock.now()
         self._task: asyncio.Task[None] | None = None
-        self._hidden = lru_cache(4096)(self._hide)
 
     # what requests do
 
@@ -126,7 +100,7 @@ class Auditor:
         pending = _OfRequest(
             lambda pending: self._of_request(scope, actor, pending.made),
             public=actor == "anonymous",
-            address=_address(scope),
+            address=address_of(scope),
         )
         if self._starts != "each" and scope["path"] == _START:
             return Begun(pending, None)
@@ -148,13 +122,19 @@ class Auditor:
                 pending_audit.reset(begun.token)
         refused = status in REFUSED or (status == 404 and scope.get(NOT_YOURS, False))
         if refused:
-            action, target = _action(scope), _target(scope) if actor != "anonymous" else _resource(scope["path"])
-            self.note(actor, action, target, "refused", address=_address(scope), scope=scope, status=status)
-        elif begun is None or written or begun.pending.public or _is_reading(scope):
+            action, target = action_of(scope), target_of(scope) if actor != "anonymous" else resource(scope["path"])
+            self.note(actor, action, target, "refused", address=address_of(scope), scope=scope, status=status)
+        elif begun is None or written or begun.pending.public or is_reading(scope):
             return
         elif status >= 500:
             self.note(
-                actor, _action(scope), _target(scope), "failed", address=_address(scope), scope=scope, status=status
+                actor,
+                action_of(scope),
+                target_of(scope),
+                "failed",
+                address=address_of(scope),
+                scope=scope,
+                status=status,
             )
         elif status < 400:
             starts = scope["path"] == _START
@@ -164,7 +144,9 @@ class Auditor:
             made = found.get(b"location", b"").decode().rpartition("/")[2] or begun.pending.made
             outcome = "repeated" if b"idempotent-replayed" in found else "done"
             outcome = "dry-run" if scope.get(DRY_RUN) else outcome
-            self.note(actor, _action(scope), _target(scope), outcome, address=_address(scope), scope=scope, made=made)
+            self.note(
+                actor, action_of(scope), target_of(scope), outcome, address=address_of(scope), scope=scope, made=made
+            )
 
     def note(
         self,
@@ -226,13 +208,13 @@ class Auditor:
             {
                 "at": iso(self._clock.now()),
                 "actor": actor,
-                "action": _action(scope),
-                "target": _target(scope),
+                "action": action_of(scope),
+                "target": target_of(scope),
                 "outcome": "done",
                 "made": made,
                 "request_id": scope.get(REQUEST_ID),
             },
-            address=_address(scope),
+            address=address_of(scope),
         )
 
     def entry(self, fields: Mapping[str, Any], *, address: str = "", user: str = "") -> AuditEntry:
@@ -244,19 +226,16 @@ class Auditor:
         if body["target"].partition("/")[0] == "workflows" and "/state/" in body["target"]:
             head, _, key = body["target"].partition("/state/")
             personal["target"] = body["target"]
-            body["target"] = f"{head}/state/{self._hidden(key)}"
+            body["target"] = f"{head}/state/{self._key.hidden(key)}"
         if body["actor"].startswith(_TOKEN):
             personal["actor"], body["actor"] = body["actor"], self.actor_in_chain(body["actor"])
         personal = {name: value for name, value in personal.items() if value}
-        body |= {name: self._hidden(value) for name, value in personal.items() if name in ("address", "user")}
+        body |= {name: self._key.hidden(value) for name, value in personal.items() if name in ("address", "user")}
         return AuditEntry(_canonical(body), _canonical(personal) if personal else None)
 
     def actor_in_chain(self, actor: str) -> str:
         """An actor as bodies name it."""
-        return _TOKEN + self._hidden(actor) if actor.startswith(_TOKEN) else actor
-
-    def _hide(self, text: str) -> str:
-        return "h:" + hmac.digest(self._key, b"personal\0" + text.encode(), "sha256").hex()[:32]
+        return _TOKEN + self._key.hidden(actor) if actor.startswith(_TOKEN) else actor
 
     # the chain
 
@@ -291,22 +270,19 @@ class Auditor:
         """Sign the end of the chain, in the chain and in the log, unless it is signed already."""
         last = await self._store.last()
         self._fresh = False
-        if last is None or _action_of(last) == CHECKPOINT:
+        if last is None or action_in(last) == CHECKPOINT:
             return
         await self._store.add([self._signed(CHECKPOINT, last.seq, last.hash)])
         self._fresh = False
         self._checked_at = self._clock.now()
         _log.info(
-            "Audit checkpoint: %d entries, hash %s, %s", last.seq, last.hash.hex(), self._sign(last.seq, last.hash)
+            "Audit checkpoint: %d entries, hash %s, %s", last.seq, last.hash.hex(), self._key.sign(last.seq, last.hash)
         )
 
     def _signed(self, action: str, through: int, hash: bytes) -> AuditEntry:
-        head, mac = hash.hex(), self._sign(through, hash)
+        head, mac = hash.hex(), self._key.sign(through, hash)
         fields = {"at": iso(self._clock.now()), "actor": SYSTEM, "action": action, "target": "audit", "outcome": "done"}
         return self.entry({**fields, "through": through, "head": head, "mac": mac})
-
-    def _sign(self, seq: int, hash: bytes) -> str:
-        return hmac.digest(self._key, b"checkpoint\0%d\0" % seq + hash, "sha256").hex()
 
     async def prune(self) -> int:
         """Drop what is older than the retention of the audit, up to a checkpoint; returns how many entries."""
@@ -358,76 +334,9 @@ class Auditor:
             except Exception:
                 _log.exception("Audit entries could not be written; it is tried again")
 
-    # proof
-
     async def verify(self, *, expect: str | None = None) -> dict[str, Any]:
-        """Read the whole chain: how many entries, the hash of its end, and what is wrong with it. `expect` is a hash
-        that an earlier verification, or the log, gave for its end: it must still be in the chain."""
-        dropped = (await self._store.list(AuditFilter(action=DROP), limit=1)).items
-        chain = _Chain()
-        if dropped:
-            chain.seq, chain.hash = self._attested(dropped[0], chain.problems)
-        chain.expected = expect is None or (bool(dropped) and chain.hash.hex() == expect)
-        chain.seen[chain.seq] = chain.hash
-        after = chain.seq
-        first = next(iter(await self._store.read(limit=1)), None)
-        if not dropped and first is not None and first.seq != 1:
-            chain.problems.append(f"Entries 1 to {first.seq - 1} were removed, and not by retention.")
-            chain.seq = first.seq - 1
-        while len(chain.problems) < 100 and (rows := await self._store.read(after=after, limit=5000)):
-            after = rows[-1].seq
-            await asyncio.to_thread(self._follow, chain, rows, expect)
-        if not chain.expected:
-            chain.problems.append(f"No entry has the hash {expect}: the chain was cut or written anew.")
-        return {
-            "entries": chain.entries,
-            "checkpoints": chain.checkpoints,
-            "seq": chain.seq,
-            "hash": chain.hash.hex(),
-            "problems": chain.problems,
-        }
-
-    def _follow(self, chain: _Chain, rows: Sequence[AuditRow], expect: str | None) -> None:
-        """Go on with these rows."""
-        problems, seq, previous = chain.problems, chain.seq, chain.hash
-        hidden = lru_cache(10_000)(self._hidden_in)
-        for row in rows:
-            if row.seq != seq + 1:
-                missing = f"Entries {seq + 1} to {row.seq - 1} were" if row.seq > seq + 2 else f"Entry {seq + 1} was"
-                problems.append(f"{missing} removed.")
-            if sha256(previous + row.body.encode()).digest() != row.hash:
-                problems.append(f"Entry {row.seq} was changed, or one before it was removed or moved.")
-            if row.personal is not None and not all(value in row.body for value in hidden(row.personal)):
-                problems.append(f"What stands beside entry {row.seq} (address, user, target) was changed.")
-            seq, previous = row.seq, row.hash
-            chain.seen[seq] = previous
-            if '"action":"audit.' in row.body and _action_of(row) in (CHECKPOINT, DROP):
-                chain.checkpoints += 1
-                through, head = self._attested(row, problems)
-                if chain.seen.get(through, head) != head:
-                    problems.append(f"Entry {through} is not the one that was signed in entry {row.seq}.")
-            chain.expected = chain.expected or previous.hex() == expect
-        chain.entries += len(rows)
-        chain.seq, chain.hash = seq, previous
-        if len(chain.seen) > 20_000:
-            chain.seen = dict(list(chain.seen.items())[-10_000:])
-
-    def _attested(self, row: AuditRow, problems: list[str]) -> tuple[int, bytes]:
-        body = loads(row.body)
-        try:
-            through, head, mac = int(body["through"]), bytes.fromhex(body["head"]), str(body["mac"])
-        except (KeyError, ValueError, TypeError):
-            through, head, mac = 0, GENESIS, ""
-        if not hmac.compare_digest(mac, self._sign(through, head)):
-            problems.append(f"The signature in entry {row.seq} is wrong; was server.secret replaced?")
-        return through, head
-
-    def _hidden_in(self, personal: str) -> list[str]:
-        """The keyed hashes that a body must hold where this stands beside it."""
-        return [
-            self._hide(value.partition("/state/")[2] if name == "target" else value)
-            for name, value in loads(personal).items()
-        ]
+        """See `verify_chain`."""
+        return await verify_chain(self._store, self._key, expect=expect)
 
 
 def shown(row: AuditRow) -> dict[str, Any]:
@@ -439,7 +348,7 @@ def shown(row: AuditRow) -> dict[str, Any]:
 async def by_command(store: AuditStore, secret: bytes, clock: Clock, action: str) -> AsyncIterator[Auditor]:
     """For a command that writes to the store itself: what it changes first takes an entry along, by the user of this
     machine who called it."""
-    auditor = Auditor(store, audit_key(secret), clock)
+    auditor = Auditor(store, AuditKey(secret), clock)
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -453,49 +362,5 @@ async def by_command(store: AuditStore, secret: bytes, clock: Clock, action: str
         pending_audit.reset(token)
 
 
-def audit_key(server_secret: bytes) -> bytes:
-    """The key of the chain, made of the server's secret."""
-    return hmac.digest(server_secret, b"aicflow/audit/v1", "sha256")
-
-
 def _canonical(value: Mapping[str, Any]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _action_of(row: AuditRow) -> str:
-    return str(loads(row.body)["action"])
-
-
-def _action(scope: Mapping[str, Any]) -> str:
-    """The operation of the API, as its document and the SDK name it; for other paths method and first segment."""
-    name = getattr(scope.get("route"), "unique_id", None)
-    if name is not None:
-        return str(name)
-    return f"{scope.get('method', 'GET')} {_resource(scope['path'])}"
-
-
-def _resource(path: str) -> str:
-    """What kind of thing a path is about, without anything that a caller makes up."""
-    parts = path.removeprefix(_PREFIX).strip("/").split("/")
-    return parts[0][:40] if parts[0].replace("-", "").isalpha() else "other"
-
-
-def _target(scope: Mapping[str, Any]) -> str:
-    """The thing that a request is about, such as `workflows/wf_1`: its path up to the last name in it."""
-    parts = scope["path"].removeprefix(_PREFIX).strip("/").split("/")
-    template = getattr(scope.get("route"), "path", "").removeprefix(_PREFIX).strip("/").split("/")
-    names = [at for at, part in enumerate(template, 1) if part.startswith("{")]
-    if not names:
-        return _resource(scope["path"]) if len(template) != len(parts) else "/".join(parts[:1])[:40]
-    return "/".join(parts[: names[-1]])[:300]
-
-
-def _is_reading(scope: Mapping[str, Any]) -> bool:
-    """Whether the route needs no more than `read`: a POST that only asks, such as validation."""
-    route = scope.get("route")
-    scopes = [getattr(one.dependency, "aicflow_scope", None) for one in getattr(route, "dependencies", ())]
-    return scopes == ["read"]
-
-
-def _address(scope: Mapping[str, Any]) -> str:
-    return str(scope.get(ADDRESS) or "")

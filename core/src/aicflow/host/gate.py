@@ -6,29 +6,29 @@ Plain ASGI, because a layer that every request passes has to cost microseconds.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode, urlsplit
 
 from aicflow.engine.ids import new_id
 from aicflow.host.addresses import ADDRESS, Proxies, counted
 from aicflow.host.audit import Auditor, Begun
+from aicflow.host.body_limit import LimitedBody, Receive, too_large
 from aicflow.host.callers import Callers
 from aicflow.host.keys import Caller
 from aicflow.host.logs import CURRENT
 from aicflow.host.problems import Problem, problem_from
+from aicflow.host.request_limiter import RequestLimiter
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.problems import REQUEST_ID
-from aicflow.rates import LIMITER, Rate, RateStore, Wanted, headers_of, refusal
+from aicflow.rates import LIMITER, RateStore, headers_of
 
 type ASGI = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _CALLER: Final = "aicflow.caller"
@@ -37,8 +37,6 @@ TICKET_PROTOCOL: Final = "aicflow.ticket."
 STREAMS: Final = "/stream"
 """What the paths of streams end with: a ticket is for them only."""
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
-_DRAIN_BYTES: Final = 64 * 1024 * 1024
-_DRAIN_SECONDS: Final = 10.0
 FILES: Final = "/api/v1/files"
 _LIVEZ: Final = "/livez"  # whoever asks must not be told that the process is dead
 _log = logging.getLogger("aicflow.host")
@@ -103,7 +101,7 @@ class Gate:
         limit, setting = self._limit, "MAX_BODY_BYTES"
         if scope["path"] == FILES:
             limit, setting = self._file_limit, "MAX_FILE_BYTES"
-        body = _LimitedBody(receive, limit, setting) if scope["type"] == "http" else None
+        body = LimitedBody(receive, limit, setting) if scope["type"] == "http" else None
         auditor: Auditor | None = getattr(scope["app"].state, "auditor", None)
         begun: Begun | None = None
         try:
@@ -114,7 +112,7 @@ class Gate:
             if body is not None and headers.content_length > limit:
                 if not headers.expects:  # a client that waits for `100 Continue` has sent nothing yet
                     await body.drain()
-                raise _too_large(limit, setting)
+                raise too_large(limit, setting)
             await self._app(scope, body.receive if body is not None else receive, response.send)
         except Exception as error:
             problem = problem_from(error)
@@ -281,69 +279,6 @@ class _Headers:
                 self.host = value.decode("latin-1")
 
 
-class RequestLimiter:
-    """The `Limiter` of one request."""
-
-    __slots__ = ("_expected", "_rates", "_wrong", "address", "left")
-
-    def __init__(self, rates: RateStore, address: str, wrong: Rate | None) -> None:
-        self._rates = rates
-        self._wrong = wrong
-        self._expected: Sequence[Wanted] = ()
-        self.address = address
-        self.left: list[tuple[Rate, int, float]] = []
-        """For the answer's headers."""
-
-    async def test(self, *wanted: Wanted) -> None:
-        """Raises Problem `rate-limited` when nothing is left; takes nothing."""
-        if (taken := await self._rates.take(wanted, test=True)).refused is not None:
-            raise refusal(taken)
-
-    async def expect(self, wanted: Sequence[Wanted]) -> None:
-        """As `test`; it is taken with what the app takes, or when the app answers. The app's own limits are tested
-        together with these, so that a refused request takes nothing."""
-        await self.test(*wanted)
-        self._expected = wanted
-
-    async def take(self, *wanted: Wanted) -> None:
-        """As `Limiter.take`."""
-        wanted, self._expected = (*self._expected, *wanted), ()
-        if not wanted:
-            return
-        taken = await self._rates.take(wanted)
-        self.left += taken.left
-        if taken.refused is not None:
-            raise refusal(taken)
-
-    async def caller(self, callers: Callers, key: str, *more: Wanted, ticket: bool = False) -> Caller | None:
-        """Who has the key, token or ticket. One that is wrong is counted as such, and against `more`. Raises Problem
-        `rate-limited`, before the key is looked up, when the address has sent too many wrong ones: but for keys that
-        were right before, or whoever guesses would lock out the others behind the same address."""
-        wrong = [(self._wrong, self.address)] if self._wrong is not None else []
-        if wrong and not callers.remembers(key):
-            await self.test(*wrong)
-        caller = await (callers.take_ticket(key) if ticket else callers.caller(key))
-        if caller is None:
-            await self.take(*wrong, *more)
-        return caller
-
-    async def expect_right(self, what: str) -> None:
-        """As `Limiter.expect_right`."""
-        if self._wrong is not None:
-            await self.test((self._wrong, f"{self.address} {what}"))
-
-    async def count_wrong(self, what: str) -> None:
-        """As `Limiter.count_wrong`."""
-        if self._wrong is not None:
-            await self.take((self._wrong, f"{self.address} {what}"))
-
-    async def settle(self) -> None:
-        """Take what is still expected; whether it may come was tested before."""
-        if self._expected:
-            self.left += (await self._rates.take(self._expected)).left
-            self._expected = ()
-
-
 class _ResponseHeaders:
     """Adds the headers that every response carries."""
 
@@ -380,48 +315,3 @@ class _ResponseHeaders:
         elif kind == "websocket.close" and not self.started:
             raise Problem("not-found", "There is no stream at this path.")  # the router's way to say so
         await self._send(message)
-
-
-class _LimitedBody:
-    """A request body that is counted while it arrives, so that a chunked one cannot grow past the limit either."""
-
-    __slots__ = ("_left", "_limit", "_receive", "_setting")
-
-    def __init__(self, receive: Receive, limit: int, setting: str) -> None:
-        self._setting = setting
-        self._receive = receive
-        self._limit = limit
-        self._left = limit
-
-    async def receive(self) -> MutableMapping[str, Any]:
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self._left -= len(message.get("body", b""))
-            if self._left < 0:
-                if message.get("more_body", False):
-                    await self.drain()
-                raise _too_large(self._limit, self._setting)
-        return message
-
-    async def drain(self) -> None:
-        """Read what the client still sends, up to a bound: most clients read the answer only when they are done
-        sending, and closing in their face would lose it."""
-        taken = 0
-        try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                while taken < _DRAIN_BYTES:
-                    message = await self._receive()
-                    taken += len(message.get("body", b""))
-                    if message["type"] != "http.request" or not message.get("more_body", False):
-                        return
-        except TimeoutError:
-            return
-
-
-def _too_large(limit: int, setting: str) -> Problem:
-    return Problem(
-        "file-too-large" if setting == "MAX_FILE_BYTES" else "body-too-large",
-        f"The body is larger than {limit:,} bytes.",
-        hint=f"The operator can raise AICFLOW_{setting}.",
-        headers={"connection": "close"},
-    )

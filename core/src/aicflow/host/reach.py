@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from starlette.requests import HTTPConnection
 
-from aicflow.host.audit import NOT_YOURS
+from aicflow.host.audit_names import NOT_YOURS
 from aicflow.host.gate import caller_of, require
 from aicflow.host.keys import Caller, Scope
 from aicflow.host.problems import Problem

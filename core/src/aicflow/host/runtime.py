@@ -14,7 +14,8 @@ from aicflow.engine.files import FileLimits, Files
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.worker.watchdog import LoopWatchdog
 from aicflow.host.agreement import agree_on_secret
-from aicflow.host.audit import SYSTEM, Auditor, audit_key
+from aicflow.host.audit import SYSTEM, Auditor
+from aicflow.host.audit_chain import AuditKey
 from aicflow.host.callers import Callers
 from aicflow.host.datadir import write_private
 from aicflow.host.event_triggers import Dispatcher
@@ -110,7 +111,7 @@ class HostRuntime:
         self.node_health = NodeHealth(self.registry, self.executions.nodes.health)
         self.warm_up = WarmUp(store.workflows, self.registry, self.executions.nodes.get)
         self.auditor = Auditor(
-            store.audit, audit_key(server_secret), self.clock, starts=settings.audit_starts, keep=settings.audit_seconds
+            store.audit, AuditKey(server_secret), self.clock, starts=settings.audit_starts, keep=settings.audit_seconds
         )
         self.trigger_runtime = HostTriggerRuntime(
             self.executions, store, self.secrets, self.clock, settings.max_body_bytes, self.auditor

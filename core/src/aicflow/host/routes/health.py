@@ -11,10 +11,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from aicflow.host.addresses import ADDRESS
-from aicflow.host.gate import RequestLimiter, key_of
+from aicflow.host.gate import key_of
 from aicflow.host.metrics import MEDIA_TYPE
 from aicflow.host.pages import json_response
 from aicflow.host.problems import Problem
+from aicflow.host.request_limiter import RequestLimiter
 from aicflow.host.routes.common import NoQuery, problems, runtime_of, scoped, shows
 from aicflow.kernel.errors import AICFlowError
 from aicflow.rates import LIMITER

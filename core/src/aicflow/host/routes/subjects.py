@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
 from aicflow.host import requests
-from aicflow.host.audit import DRY_RUN
+from aicflow.host.audit_names import DRY_RUN
 from aicflow.host.bodies import json_body
 from aicflow.host.pages import json_response
 from aicflow.host.routes.common import NoQuery, body_of, call, router, runtime_of
