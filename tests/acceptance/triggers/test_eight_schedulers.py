@@ -60,9 +60,7 @@ async def scheduler(path: Path, clock: SteppedClock) -> AsyncIterator[SQLiteStor
     trigger = CronTrigger(clock.wait)
     auditor = Auditor(store.audit, AuditKey(b"k" * 32), clock)
     await trigger.start(
-        HostTriggerRuntime(
-            executions, store, Secrets(), clock, 1_000_000, Auditor(store.audit, AuditKey(b"k" * 32), clock)
-        )
+        HostTriggerRuntime(executions, store, Secrets(), clock, 1_000_000, auditor),
     )
     binding = Binding("wf_tick:clock", "wf_tick", "clock", "trigger.cron", 1)
     await trigger.activate(binding, CronParams(schedule="* * * * * *", overlap="allow", catchup="all"))
