@@ -95,6 +95,7 @@ from aicflow.store.concurrency import Admission, ConcurrencyLimiter, limits_from
 from aicflow.store.copying import COPIED, CopiedRow, indexed
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, now, seconds
+from aicflow.store.needed import NEEDED, events_within, needed_ranges
 from aicflow.store.rows import event_answer, failure_from, trigger_from
 from aicflow.store.signals import LocalSignals
 from aicflow.store.tables import Table, TableStore
@@ -103,6 +104,7 @@ __all__ = [
     "ACTIVE_STATUSES",
     "COPIED",
     "GENESIS",
+    "NEEDED",
     "TERMINAL_STATUSES",
     "TRIGGER_KINDS",
     "AICFlowError",
@@ -199,6 +201,7 @@ __all__ = [
     "check_unmoved",
     "dumps",
     "event_answer",
+    "events_within",
     "failure_from",
     "file_in_use",
     "hookimpl",
@@ -209,6 +212,7 @@ __all__ = [
     "loads",
     "make_cursor",
     "micros",
+    "needed_ranges",
     "next_state",
     "now",
     "pending_audit",

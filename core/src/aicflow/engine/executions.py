@@ -16,8 +16,8 @@ from aicflow.engine.environment import Environment
 from aicflow.engine.files import Files
 from aicflow.engine.hub import Admits, Hub
 from aicflow.engine.ids import new_id
-from aicflow.engine.inside import ITEM_STATUSES, Item, read_items, read_steps
-from aicflow.engine.log import SEALED, read_events
+from aicflow.engine.inside import ITEM_STATUSES, Item, read_items, read_page, read_steps
+from aicflow.engine.log import SEALED, read_events, read_history
 from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.run.children import Children
@@ -180,10 +180,25 @@ class Executions(Starter):
     ) -> Sequence[Step]:
         """The execution's steps, in the order they began, as its events tell them; large outputs, which are kept
         outside the events, only with `outputs`. With `parent` those directly inside of that step (`each`, `g`) or of
-        one item (`each[17]`), with "" those that are inside of none; with `around` only this step, what is inside of
-        it, and what it is inside of. Raises NotFound."""
+        one item (`each[17]`), with "" those that are inside of none; with `around` only this step, what it is
+        inside of, and what is at work inside of it. Raises NotFound."""
         await self.store.executions.get(execution_id)
         return await read_steps(self.store.executions, execution_id, outputs=outputs, parent=parent, around=around)
+
+    async def steps_page(
+        self,
+        execution_id: str,
+        parent: str = "",
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        statuses: frozenset[str] | None = None,
+    ) -> Sequence[Step]:
+        """Up to `limit` steps directly inside of `parent` that come after the step `after`, as `steps` but those of
+        items by index, and without large outputs. Reads no more of a long log than it needs. Raises NotFound."""
+        execution = await self.get(execution_id)
+        read = read_page(self.store.executions, execution, parent, after=after, limit=limit, statuses=statuses)
+        return await read
 
     async def items(
         self,
@@ -276,7 +291,10 @@ class Executions(Starter):
         return await self.get(execution_id)
 
     async def _waiting(self, execution_id: str, around: str | None = None) -> dict[str, Step]:
-        steps = await self.steps(execution_id, outputs=False, around=around)
+        if around is None:
+            steps: Sequence[Step] = [*(await read_history(self.store.executions, execution_id)).steps.values()]
+        else:
+            steps = await self.steps(execution_id, outputs=False, around=around)
         return {step.node_id: step for step in steps if step.status == "waiting"}
 
     async def send_event(self, event: SentEvent, *, idempotency: Idempotency | None = None) -> SentEvent:

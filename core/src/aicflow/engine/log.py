@@ -13,6 +13,7 @@ from aicflow.engine.environment import Environment
 from aicflow.engine.files import files_in
 from aicflow.engine.history import History, fold
 from aicflow.engine.masking import Mask
+from aicflow.engine.needed import NEEDED, NeededEvents
 from aicflow.engine.sealing import Seal
 from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.events import encode_event
@@ -27,7 +28,7 @@ from aicflow.kernel.ports.executions import (
     StoredAnswer,
     Subscription,
 )
-from aicflow.kernel.values import dumps
+from aicflow.kernel.values import dumps, loads
 
 _logger = logging.getLogger("aicflow.engine")
 SEALED = "$sealed"
@@ -45,9 +46,14 @@ async def read_events(store: ExecutionStore, execution_id: str) -> list[bytes]:
     return events
 
 
-async def read_history(store: ExecutionStore, execution_id: str, *, outputs: bool = True) -> History:
-    """What the events of an execution tell, and with `outputs` those that are kept outside of them."""
-    return fold(await read_events(store, execution_id), await store.outputs(execution_id) if outputs else None)
+async def read_history(store: ExecutionStore, execution_id: str) -> History:
+    """What the events of an execution tell, without those in items that have ended, and with outputs of the steps
+    outside of bodies that are kept outside of the events."""
+    history = fold(await store.needed(execution_id))
+    stored = [step_id for step_id, step in history.steps.items() if step.stored and "." not in step_id]
+    for step_id, output in (await store.outputs(execution_id, stored)).items() if stored else ():
+        history.steps[step_id].output = loads(output)
+    return history
 
 
 def sealed_value(
@@ -76,6 +82,8 @@ class ExecutionLog:
         self.last_seq = self.committed = execution.last_seq
         self.opening: Projection | None = None
         """The row to write with the first flush that says nothing of it: when the execution started."""
+        self.needed: NeededEvents | None = None
+        """Where it has items, the events that a claim needs."""
         self.closed = False
         self.on_cancel: Callable[[], None] | None = None
         self._pending: list[bytes] = []
@@ -117,6 +125,8 @@ class ExecutionLog:
         self._pending.append(
             encode_event(self.last_seq, self._env.clock.now(), event_type, self._execution.id, node_id, attempt, shown)
         )
+        if self.needed is not None:
+            self.needed.add(self.last_seq, event_type, node_id)
         self._flush_later()
 
     def _flush_later(self) -> None:
@@ -133,12 +143,16 @@ class ExecutionLog:
             item = replace(item, output=shown, masked=True)
         if item.error is not None:
             item = replace(item, error=self.mask.json(item.error))
+        if self.needed is not None and (seqs := self.needed.end(item.step_id, item.index)) is not None:
+            item = replace(item, first_seq=seqs[0], last_seq=seqs[1])
         self._items.append(item)
         self._flush_later()
 
     def forget_items(self, prefix: str) -> None:
         """What items of steps whose ids begin so came to counts no more."""
         self._progress = {name: value for name, value in self._progress.items() if not name.startswith(prefix)}
+        if self.needed is not None:
+            self.needed.forget(prefix)
         self.keep_item(ItemResult(prefix, -1, False))
 
     def show_progress(self, step_id: str, attempt: int, data: Mapping[str, Any]) -> None:
@@ -239,6 +253,8 @@ class ExecutionLog:
         if projection is None:
             projection = self.opening
         self.opening = None
+        if self.needed is not None and self.needed.is_due(self.last_seq):
+            self._outputs[NEEDED] = self.needed.written(self.last_seq)
         events, self._pending = self._pending, []
         outputs, self._outputs = self._outputs, {}
         consumed, self._consumed = self._consumed, []

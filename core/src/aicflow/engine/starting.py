@@ -234,7 +234,7 @@ class Starter:
                         code="output-masked",
                         hint="Leave reuse out, so that every item runs again.",
                     )
-                found.append(replace(item, index=index))
+                found.append(replace(item, index=index, first_seq=None, last_seq=None))
         return found
 
     def prepare(self, record: WorkflowRecord) -> None:

@@ -165,7 +165,7 @@ class HostRuntime:
 
     async def step(self, execution_id: str, step_id: str) -> Step:
         """A step as it is now. Raises NotFound."""
-        for step in await self.executions.steps(execution_id):
+        for step in await self.executions.steps(execution_id, around=step_id):
             if step.node_id == step_id:
                 return step
         raise NotFound("step", step_id)

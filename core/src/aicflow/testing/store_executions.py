@@ -233,6 +233,30 @@ class ExecutionCases:
         [claimed] = await claim(executions, now=NOW + 31)
         assert claimed.items == {"each": {0: True, 1: False}, "each[2].inner": {0: True}}
 
+    async def test_a_claim_reads_of_a_long_log_what_is_needed(self, store: Store) -> None:
+        executions = store.executions
+        await start(executions, "ex_1")
+        for first in range(2, 20, 3):
+            await executions.append("ex_1", 1, batch(first, *["step.log"] * 3))
+        for name, needed, seqs in (
+            ("ex_1", [19, [[1, 1], [4, 5], [7, 12]]], [1, 4, 5, *range(7, 13)]),
+            ("ex_1", [20, [[3, 3], [19, 20]]], [3, 19, 20]),
+        ):
+            seq = numbers(await executions.events(name))[-1] + 1
+            item = ItemResult("each", seq, True, first_seq=2, last_seq=seq)
+            outputs = {"$needed": dumps(needed), "a": b"1"}
+            await executions.append(name, 1, batch(seq, "step.log"), outputs=outputs, items=[item])
+            wanted = [*seqs, *range(needed[0] + 1, seq + 1)]  # type: ignore[operator]
+            assert numbers(await executions.needed(name)) == wanted
+        assert [(one.first_seq, one.last_seq) for one in await executions.items("ex_1", "each")] == [(2, 20), (2, 21)]
+        [claimed] = await claim(executions, now=NOW + 31)
+        assert (numbers(claimed.events), claimed.outputs) == (wanted, {"a": b"1"})
+        assert (claimed.execution.last_seq, await executions.outputs("ex_1")) == (21, {"a": b"1"})
+        assert numbers(await executions.events("ex_1")) == list(range(1, 22))
+        await start(executions, "ex_2")
+        assert numbers(await executions.needed("ex_2")) == numbers(await executions.events("ex_2"))
+        assert [*await executions.needed("ex_none")] == []
+
     async def test_items_are_read_in_parts(self, store: Store) -> None:
         executions = store.executions
         await start(executions, "ex_1")

@@ -215,10 +215,21 @@ async def write_items(connection: Connection, items: Sequence[tuple[str, ItemRes
         return
     last = {(id, item.step_id, item.index): item for id, item in items}
     rows = [
-        (id, step, i, item.succeeded, bytes_of(item.key), item.output, item.error, item.masked)
+        (
+            id,
+            step,
+            i,
+            item.succeeded,
+            bytes_of(item.key),
+            item.output,
+            item.error,
+            item.masked,
+            item.first_seq,
+            item.last_seq,
+        )
         for (id, step, i), item in last.items()
     ]
-    await send(connection, _ITEMS, *_columns(rows, 8))
+    await send(connection, _ITEMS, *_columns(rows, 10))
 
 
 async def hold_files(connection: Connection, held: Sequence[tuple[str, str]]) -> None:
@@ -337,9 +348,11 @@ INSERT INTO payloads SELECT * FROM unnest(%b::text[], %b::text[], %b::bytea[], %
 """
 _ITEMS = """
 INSERT INTO items SELECT * FROM unnest(
-    %b::text[], %b::text[], %b::int[], %b::boolean[], %b::bytea[], %b::bytea[], %b::bytea[], %b::boolean[])
+    %b::text[], %b::text[], %b::int[], %b::boolean[], %b::bytea[], %b::bytea[], %b::bytea[], %b::boolean[],
+    %b::int[], %b::int[])
   ON CONFLICT (execution_id, step_id, i) DO UPDATE SET succeeded = excluded.succeeded, key = excluded.key,
-    output = excluded.output, error = excluded.error, masked = excluded.masked
+    output = excluded.output, error = excluded.error, masked = excluded.masked,
+    first_seq = excluded.first_seq, last_seq = excluded.last_seq
 """
 _LOCK_FILES = "SELECT 1 FROM files WHERE sha256 = ANY(%b::text[]) ORDER BY sha256 FOR UPDATE"
 _HOLD = """

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aicflow.ports import (
+    NEEDED,
     TERMINAL_STATUSES,
     Appended,
     Claimed,
@@ -28,10 +29,12 @@ from aicflow.ports import (
     check_events,
     check_limit,
     check_unmoved,
+    events_within,
     limits_from_json,
     loads,
     make_cursor,
     micros,
+    needed_ranges,
     read_cursor,
     seconds,
     trigger_from,
@@ -187,6 +190,16 @@ class PostgresExecutions(Part):
         async with self.database.connection() as connection:
             return await _events(connection, execution_id, after, limit)
 
+    async def needed(self, execution_id: str) -> list[bytes]:
+        async with self.database.connection() as connection:
+            rows = await fetch(connection, _WHAT_IS_NEEDED, execution_id)
+            if not rows:
+                return []
+            last_seq, needed = rows[0]
+            if needed is None:
+                return await _events(connection, execution_id, 0, last_seq)
+            return await _needed(connection, execution_id, needed, last_seq)
+
     async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:
         if node_ids is None:
             rows = await self.rows(_OUTPUTS, execution_id)
@@ -205,8 +218,8 @@ class PostgresExecutions(Part):
     ) -> Sequence[ItemResult]:
         rows = await self.rows(_ITEMS, execution_id, step_id, after, succeeded, succeeded, limit)
         return [
-            ItemResult(step_id, i, ok, text_of(key), output, error, masked)
-            for i, ok, key, output, error, masked in rows
+            ItemResult(step_id, i, ok, text_of(key), output, error, masked, *seqs)
+            for i, ok, key, output, error, masked, *seqs in rows
         ]
 
     async def announced(self, *, limit: int) -> Sequence[str]:
@@ -257,7 +270,8 @@ async def _complete(connection: Connection, claimed: Mapping[str, Claimed]) -> N
     """Add what an execution that goes on needs."""
     ids = list(claimed)
     batches: dict[str, list[Sequence[Any]]] = {id: [] for id in ids}
-    for id, *row in await fetch(connection, _CLAIMED_EVENTS, ids):
+    needed: dict[str, bytes] = {}
+    for id, *row in await fetch(connection, _CLAIMED_EVENTS, ids, ids):
         batches[id].append(row)
     for id, name, body in await fetch(connection, _CLAIMED_PAYLOADS, ids):
         execution = claimed[id].execution
@@ -266,6 +280,8 @@ async def _complete(connection: Connection, claimed: Mapping[str, Claimed]) -> N
                 execution.input = loads(body)
             elif name == "$trigger":
                 execution.trigger = trigger_from(body)
+            elif name == NEEDED:
+                needed[id] = body
             else:
                 claimed[id].outputs[name] = bytes(body)
         except ValueError:
@@ -279,12 +295,23 @@ async def _complete(connection: Connection, claimed: Mapping[str, Claimed]) -> N
         if last_seq == 1:
             continue
         try:
+            if id in needed:
+                one.events = await _needed(connection, id, needed[id], last_seq)
+                continue
             first, one.events = _unpacked(id, batches[id])
             if first != 1 or len(one.events) != last_seq:
                 missing = (1, first - 1) if first != 1 else (len(one.events) + 1, last_seq)
                 raise EventsDamaged(id, *missing)
         except EventsDamaged as damage:
             one.damage = damage  # the others go on
+
+
+async def _needed(connection: Connection, execution_id: str, needed: bytes, last_seq: int) -> list[bytes]:
+    ranges = needed_ranges(loads(needed), last_seq)
+    firsts, lasts = [first for first, _ in ranges], [last for _, last in ranges]
+    rows = await fetch(connection, _RANGES, firsts, lasts, execution_id, execution_id)
+    batches = [(first, last, _unpacked(execution_id, [(first, last, body)])[1]) for first, last, body in rows]
+    return events_within(execution_id, ranges, batches)
 
 
 def _unpacked(execution_id: str, batches: Sequence[Sequence[Any]]) -> tuple[int, list[bytes]]:
@@ -363,9 +390,19 @@ chosen AS (
   SELECT n, row_number() OVER (ORDER BY n) AS turn FROM (SELECT n FROM due UNION ALL SELECT n FROM again) AS a
     ORDER BY turn LIMIT %b)
 {_TAKE}"""  # noqa: S608
-_CLAIMED_EVENTS = """
+_CLAIMED_EVENTS = f"""
 SELECT execution_id, first_seq, last_seq, body FROM events WHERE execution_id = ANY(%b::text[])
+  AND execution_id NOT IN (SELECT execution_id FROM stored WHERE execution_id = ANY(%b::text[]) AND name = '{NEEDED}')
   ORDER BY execution_id, first_seq
+"""  # noqa: S608
+_WHAT_IS_NEEDED = f"""
+SELECT last_seq, (SELECT body FROM stored WHERE execution_id = e.id AND name = '{NEEDED}') FROM executions AS e
+  WHERE id = %b
+"""  # noqa: S608
+_RANGES = """
+SELECT DISTINCT ON (e.first_seq) e.first_seq, e.last_seq, e.body FROM unnest(%b::int[], %b::int[]) AS r(first, last)
+  JOIN events AS e ON e.execution_id = %b AND e.first_seq <= r.last AND e.first_seq >= (
+    SELECT max(first_seq) FROM events WHERE execution_id = %b AND first_seq <= r.first) ORDER BY e.first_seq
 """
 _CLAIMED_PAYLOADS = """
 SELECT execution_id, name, body FROM stored WHERE execution_id = ANY(%b::text[])
@@ -419,7 +456,7 @@ SELECT e.last_seq, v.first_seq, v.last_seq, v.body FROM executions AS e
 _OUTPUTS = "SELECT name, body FROM stored WHERE execution_id = %b AND NOT starts_with(name, '$')"
 _NAMED_OUTPUTS = "SELECT name, body FROM stored WHERE execution_id = %b AND name = ANY(%b::text[])"
 _ITEMS = """
-SELECT i, succeeded, key, output, error, masked FROM items
+SELECT i, succeeded, key, output, error, masked, first_seq, last_seq FROM items
   WHERE execution_id = %b AND step_id = %b AND i > %b AND (%b::boolean IS NULL OR succeeded = %b) ORDER BY i LIMIT %b
 """
 _TOLD = """

@@ -197,8 +197,8 @@ class AsyncExecutions(Resource):
         status: StepStatus | Sequence[StepStatus] | None = None,
         outputs: bool = False,
     ) -> tuple[Step, ...]:
-        """The steps in the order they first appeared; with `outputs` also what they returned, which may be large. Those
-        inside of a map, a repeat or a group with `parent`: "each" for those of all items, "each[17]" for one's."""
+        """The steps in the order they began; with `outputs` also what they returned, which may be large. Those inside
+        of a map, a repeat or a group with `parent`: "each[17]" for one item's, "each" for those of all, by index."""
         fields = "output" if outputs else None
         query = {"parent": parent, "status": status, "fields": fields}
         pages = AsyncPages(self._session, Step, "executions", execution_id, "steps", limit=None, **query)

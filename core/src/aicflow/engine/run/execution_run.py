@@ -15,6 +15,7 @@ from aicflow.engine.history import History, report_from_json
 from aicflow.engine.log import INPUT, SEALED, ExecutionLog
 from aicflow.engine.masking import DeltaMask, Mask
 from aicflow.engine.native import walk_graph
+from aicflow.engine.needed import NeededEvents
 from aicflow.engine.nodes.attempt import Outcome
 from aicflow.engine.nodes.outputs import within
 from aicflow.engine.run.bodies import Bodies
@@ -65,6 +66,8 @@ class ExecutionRun:
         self.log.on_answer = self.deliver
         self._resumption = resume_from(plan, claimed, env.seal)
         self.mask.add(*self._resumption.hidden)
+        if any(node.body is not None for node in plan.nodes):
+            self.log.needed = NeededEvents(claimed)
         self.stalled = self._resumption.stalled
         self.waits = self._resumption.waits
         self._bodies = Bodies(self, self._resumption, claimed.items)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aicflow.engine.history import History, fold
 from aicflow.engine.log import INPUT, SEALED
+from aicflow.engine.needed import MOVES, items_of, number_of, step_of
 from aicflow.engine.run.failure import report_to_json
 from aicflow.engine.sealing import Seal
 from aicflow.events import decode_event, event_type
@@ -19,10 +20,6 @@ from aicflow.kernel.values import loads
 from aicflow.language.plan import Body, Plan
 
 _DATA: Final = b'"data":'
-_NODE: Final = b'"node_id":"'
-_PROGRESS: Final = frozenset(
-    ("step.succeeded", "step.failed", "step.skipped", "step.waiting", "step.retrying", "execution.waiting")
-)
 _FEW: Final = 8
 _TURNS: Final = frozenset(("step.started", "step.waiting", "step.retrying"))
 
@@ -101,14 +98,13 @@ def resume_from(plan: Plan, claimed: Claimed, seal: Seal) -> Resumption:
     resumption.stalled = stalled(claimed.execution.epoch, claimed.events)
     if not claimed.events and INPUT not in claimed.outputs:
         return resumption
-    ended = {f"{step_id}[{index}].".encode() for step_id, items in claimed.items.items() for index in items}
-    events = _without(claimed.events, ended)
+    events = _open(claimed, claimed.events)
     resumption.history = history = shown = fold(events, claimed.outputs)
     if history.lost:
         raise RecordDamaged("Events of this execution were lost, so it is not known what it had done.")
     unsealed = _unsealed(claimed, seal, resumption)
     if unsealed is not claimed.events:
-        resumption.history = history = fold(_without(unsealed, ended), claimed.outputs)
+        resumption.history = history = fold(_open(claimed, unsealed), claimed.outputs)
     resumption.waits = _waits(events, history.steps)
     top = history.steps
     if any("." in step_id for step_id in top):
@@ -118,21 +114,12 @@ def resume_from(plan: Plan, claimed: Claimed, seal: Seal) -> Resumption:
     return resumption
 
 
-def _without(events: list[bytes], ended: Collection[bytes]) -> list[bytes]:
-    """The events but those of steps whose ids begin like one of these: what is inside of items that have ended is not
-    looked at again, however many they are."""
+def _open(claimed: Claimed, events: list[bytes]) -> list[bytes]:
+    """The events but those in items that have ended: they are not looked at again, however many they are."""
+    ended = claimed.items
     if not ended:
         return events
-    kept: list[bytes] = []
-    for encoded in events:
-        start = encoded.find(_NODE, 0, encoded.index(_DATA)) + len(_NODE)
-        stop = encoded.index(b'"', start) if start >= len(_NODE) else 0
-        end = encoded.find(b"].", start, stop)
-        while end >= 0 and encoded[start : end + 2] not in ended:
-            end = encoded.find(b"].", end + 2, stop)
-        if end < 0:
-            kept.append(encoded)
-    return kept
+    return [event for event in events if not any(index in ended.get(at, ()) for at, index in items_of(step_of(event)))]
 
 
 def _divide(
@@ -145,19 +132,11 @@ def _divide(
         prefix, dot, node_id = step_id.rpartition(".")
         if not dot:
             top[step_id] = step
-        elif not (items := list(_items_of(prefix))) or not any(index in ended.get(at, ()) for at, index in items):
+        elif not (items := list(items_of(prefix))) or not any(index in ended.get(at, ()) for at, index in items):
             resumption.inside.setdefault(prefix + ".", {})[node_id] = step
             for at, index in items:
                 resumption.begun.setdefault(at, set()).add(index)
     return top
-
-
-def _items_of(prefix: str) -> Iterator[tuple[str, int]]:
-    """The items that a body's run is in, as the step of each map and the index: `each[3].inner[7]`."""
-    end = 0
-    while (start := prefix.find("[", end)) >= 0:
-        end = prefix.index("]", start)
-        yield prefix[:start], int(prefix[start + 1 : end])
 
 
 def frame_state(body: Body, steps: Mapping[str, Step]) -> FrameState:
@@ -188,7 +167,7 @@ def stalled(epoch: int, events: Sequence[bytes]) -> int:
         kind = event_type(encoded)
         if kind in ("execution.started", "execution.resumed"):
             turn = decode_event(encoded).data.get("claim", epoch - 1)
-        elif kind in _PROGRESS:
+        elif kind in MOVES:
             moved = turn
     return max(epoch - 1 - moved, 0)
 
@@ -196,17 +175,20 @@ def stalled(epoch: int, events: Sequence[bytes]) -> int:
 def _unsealed(claimed: Claimed, seal: Seal, resumption: Resumption) -> list[bytes]:
     """The events with the real data of those that are masked."""
     events = claimed.events
+    places: dict[int, int] = {}
     for name, sealed in claimed.outputs.items():
         if name.startswith(f"{SEALED}:"):
             if events is claimed.events:
                 events = list(events)
+                places = {number_of(event): at for at, event in enumerate(events)}
             seq, values, body = unseal(seal, claimed.execution.id, name, sealed)
             resumption.hidden.update(values)
             if not seq:
                 resumption.items[name.removeprefix(f"{SEALED}:")] = body
                 continue
-            head = events[seq - 1]
-            events[seq - 1] = head[: head.index(_DATA)] + _DATA + body + b"}"
+            if (at := places.get(seq)) is not None:  # else it is in an item that has ended
+                head = events[at]
+                events[at] = head[: head.index(_DATA)] + _DATA + body + b"}"
     return events
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from operator import attrgetter
 from typing import Annotated, Any, Final, Literal, get_args
 
 from fastapi import Path, Query, Request
@@ -17,7 +16,6 @@ from aicflow.host.pages import (
     json_response,
     known_statuses,
     no_cursor,
-    page_of,
     statuses_pattern,
 )
 from aicflow.host.routes.common import Id, NoQuery, call, problems, router, runtime_of, scoped
@@ -59,15 +57,23 @@ class StepsQuery(PageQuery):
 
 @routes.get("/executions/{execution_id}/steps", summary="List the steps of an execution", **call("read", "Steps", 404))
 async def list_steps(request: Request, execution_id: Id, query: Annotated[StepsQuery, Query()]) -> Response:
-    """In the order they first appeared: the outer ones, or with `parent` those inside of a map, a repeat or a group.
-    Without their outputs, unless `fields=output` asks for them: a page then ends early when its outputs are larger than
-    8 MiB."""
+    """In the order they began: the outer ones, or with `parent` those inside of a group or of one item; those inside of
+    all items of a map, or passes of a repeat, by index. Without their outputs, unless `fields=output` asks for them: a
+    page then ends early when its outputs are larger than 8 MiB."""
     runtime = runtime_of(request)
-    found = await runtime.executions.steps(execution_id, outputs=False, parent=query.parent)
-    if query.status is not None:
-        found = [step for step in found if step.status in query.status.split(",")]
-    page = page_of(found, attrgetter("node_id"), query)
-    steps, cursor = page.items, page.next_cursor
+    await runtime.executions.get(execution_id)
+    try:
+        found = await runtime.executions.steps_page(
+            execution_id,
+            query.parent,
+            after=query.cursor,
+            limit=query.limit + 1,
+            statuses=None if query.status is None else frozenset(query.status.split(",")),
+        )
+    except NotFound:
+        raise no_cursor(f"{(query.cursor or '')[:80]!r} is not a cursor of this list.") from None
+    steps = found[: query.limit]
+    cursor = steps[-1].node_id if len(found) > query.limit else None
     if query.fields:
         sizes = accumulate(step.stored for step in steps)
         fitting = max(sum(size <= _OUTPUTS_ON_A_PAGE for size in sizes), 1)

@@ -85,6 +85,9 @@ class ItemResult:
     error: bytes | None = None
     masked: bool = False
     """Whether the output held a secret, which is hidden in it."""
+    first_seq: int | None = None
+    last_seq: int | None = None
+    """Where the events of the steps inside of it stand, if they wrote any."""
 
 
 @dataclass(slots=True)
@@ -169,10 +172,11 @@ class Subscription:
 
 @dataclass(slots=True)
 class Claimed:
-    """An execution this worker holds now, with all it needs to go on: its row (without output), its encoded events
-    (empty when only the first event exists), outputs kept outside the events (without those of steps inside of bodies,
-    whose ids have a `.`), answers that arrived, and the items that have ended: step id of the map → index → whether it
-    succeeded. With `damage` its history cannot be read, so it can only be ended."""
+    """An execution this worker holds now, with all it needs to go on: its row (without output), the events that
+    `ExecutionStore.needed` returns (none when only the first exists), outputs kept outside the events (without
+    `$needed` and those of steps inside of bodies, whose ids have a `.`), answers that arrived, and the items that have
+    ended: step id of the map → index → whether it succeeded. With `damage` its history cannot be read, so it can only
+    be ended."""
 
     execution: Execution
     events: list[bytes]
@@ -325,6 +329,11 @@ class ExecutionStore(Protocol):
     async def events(self, execution_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[bytes]:
         """Encoded events with seq > `after`, in order, about `limit` at most (never fewer than one when there are
         any). Empty for an unknown execution. Raises EventsDamaged."""
+        ...
+
+    async def needed(self, execution_id: str) -> Sequence[bytes]:
+        """The encoded events that its output `$needed` names, `[seq, [[first, last], …]]`, and those with seq > `seq`;
+        all when it has none: what a claim brings. Raises EventsDamaged."""
         ...
 
     async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:

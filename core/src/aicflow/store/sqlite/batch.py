@@ -515,7 +515,17 @@ def _items_text(items: Sequence[ItemResult]) -> str:
         return None if encoded is None else encoded.decode()
 
     fields = [
-        (item.step_id, item.index, item.succeeded, item.key, text(item.output), text(item.error), item.masked)
+        (
+            item.step_id,
+            item.index,
+            item.succeeded,
+            item.key,
+            text(item.output),
+            text(item.error),
+            item.masked,
+            item.first_seq,
+            item.last_seq,
+        )
         for item in items
     ]
     return dumps(fields).decode()

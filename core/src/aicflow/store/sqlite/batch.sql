@@ -93,7 +93,7 @@ END;
 -- items as a JSON array, so that thousands of them are one row here; without an epoch they are a new execution's
 CREATE TEMP TRIGGER batch_items INSTEAD OF INSERT ON batch WHEN NEW.kind = 8 BEGIN
   INSERT OR REPLACE INTO items SELECT NEW.id, a.value ->> 0, a.value ->> 1, a.value ->> 2, a.value ->> 3, a.value ->> 4, a.value ->> 5,
-    a.value ->> 6
+    a.value ->> 6, a.value ->> 7, a.value ->> 8
     FROM json_each(NEW.body) AS a WHERE NEW.epoch IS NULL OR EXISTS (
     SELECT 1 FROM executions WHERE id = NEW.id AND epoch = NEW.epoch AND last_seq = NEW.first_seq - 1
       AND status = 'running');

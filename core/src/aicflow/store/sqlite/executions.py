@@ -27,8 +27,10 @@ from aicflow.store.checks import check_append, check_events, check_limit, check_
 from aicflow.store.concurrency import limits_from_json
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, now, seconds
+from aicflow.store.needed import NEEDED, events_within, needed_ranges
 from aicflow.store.rows import trigger_from
 from aicflow.store.sqlite.batch import Append, Batch, Create, request_cancel
+from aicflow.store.sqlite.event_rows import unpack
 from aicflow.store.sqlite.part import Part, reads, writes
 from aicflow.store.sqlite.queries import count_query, newest
 from aicflow.store.sqlite.readers import Readers
@@ -102,7 +104,7 @@ class SQLiteExecutions(Part):
                 for step_id, index, succeeded in loads(items):
                     claimed[n].items.setdefault(step_id, {})[index] = bool(succeeded)
                 try:
-                    _complete(claimed[n], events, payloads, answers)
+                    _complete(connection, claimed[n], events, payloads, answers)
                 except EventsDamaged as damage:
                     claimed[n].damage = damage  # the others go on
         return list(claimed.values())
@@ -207,6 +209,16 @@ class SQLiteExecutions(Part):
         return _events(connection, execution_id, after, limit)
 
     @reads
+    def needed(self, connection: sqlite3.Connection, execution_id: str) -> list[bytes]:
+        body = connection.execute(_NEEDED, (execution_id,)).fetchone()
+        found = connection.execute("SELECT last_seq FROM executions WHERE id = ?", (execution_id,)).fetchone()
+        if found is None:
+            return []
+        if body is None:
+            return _events(connection, execution_id, 0, found[0])
+        return _needed(connection, execution_id, body[0], found[0])
+
+    @reads
     def outputs(
         self, connection: sqlite3.Connection, execution_id: str, node_ids: Sequence[str] | None = None
     ) -> dict[str, bytes]:
@@ -226,8 +238,10 @@ class SQLiteExecutions(Part):
     ) -> Sequence[ItemResult]:
         values = {"id": execution_id, "step": step_id, "after": after, "limit": limit, "succeeded": succeeded}
         return [
-            ItemResult(step_id, i, bool(done), key, output and output.encode(), error and error.encode(), bool(masked))
-            for i, done, key, output, error, masked in connection.execute(_ITEMS, values).fetchall()
+            ItemResult(
+                step_id, i, bool(done), key, output and output.encode(), error and error.encode(), bool(masked), *seqs
+            )
+            for i, done, key, output, error, masked, *seqs in connection.execute(_ITEMS, values).fetchall()
         ]
 
     async def announced(self, *, limit: int) -> Sequence[str]:
@@ -275,14 +289,29 @@ def _events(connection: sqlite3.Connection, execution_id: str, after: int, limit
     return events[after + 1 - first :]
 
 
-def _complete(claimed: Claimed, events: str | None, payloads: str, answers: str) -> None:
+def _needed(connection: sqlite3.Connection, execution_id: str, needed: bytes, last_seq: int) -> list[bytes]:
+    ranges = needed_ranges(loads(needed), last_seq)
+    asked = {"id": execution_id, "ranges": dumps(ranges).decode()}
+    batches = [
+        (first, last, unpack(execution_id, first, last, body))
+        for first, last, body in connection.execute(_RANGES, asked).fetchall()
+    ]
+    return events_within(execution_id, ranges, batches)
+
+
+def _complete(
+    connection: sqlite3.Connection, claimed: Claimed, events: str | None, payloads: str, answers: str
+) -> None:
     execution = claimed.execution
-    if execution.last_seq > 1:
+    outputs = loads(payloads)
+    if (needed := outputs.pop(NEEDED, None)) is not None:
+        claimed.events = _needed(connection, execution.id, needed, execution.last_seq)
+    elif execution.last_seq > 1:
         first, claimed.events = events_from(execution.id, events)
         if first != 1 or len(claimed.events) != execution.last_seq:
             missing = (1, first - 1) if first != 1 else (len(claimed.events) + 1, execution.last_seq)
             raise EventsDamaged(execution.id, *missing)
-    for name, body in loads(payloads).items():
+    for name, body in outputs.items():
         if name == "$input":
             claimed.execution.input = loads(body)
         elif name == "$trigger":
@@ -335,7 +364,8 @@ UPDATE executions SET status = 'running', epoch = epoch + 1, worker = ?, due_at 
 _MORE = f"""
 SELECT n,
   (SELECT {EVENT_ROWS} FROM (
-    SELECT first_seq, last_seq, body FROM events WHERE execution_id = e.id ORDER BY first_seq)),
+    SELECT first_seq, last_seq, body FROM events WHERE execution_id = e.id
+      AND NOT EXISTS (SELECT 1 FROM stored WHERE execution_id = e.id AND name = '{NEEDED}') ORDER BY first_seq)),
   (SELECT json_group_object(name, CAST(body AS TEXT)) FROM stored
     WHERE execution_id = e.id AND (name LIKE '$%' OR instr(name, '.') = 0)),
   (SELECT json_group_array(json_array(node_id, call, kind, CAST(value AS TEXT))) FROM answers
@@ -375,12 +405,19 @@ SELECT last_seq, (SELECT {EVENT_ROWS} FROM (
       SELECT max(first_seq) FROM events WHERE execution_id = :id AND first_seq <= :after + 1)
     AND last_seq > :after ORDER BY first_seq)) FROM executions WHERE id = :id
 """  # noqa: S608
+_NEEDED = f"SELECT body FROM stored WHERE execution_id = ? AND name = '{NEEDED}'"  # noqa: S608
+_RANGES = """
+SELECT e.first_seq, e.last_seq, e.body FROM json_each(:ranges) AS r CROSS JOIN events AS e
+  ON e.execution_id = :id AND e.first_seq <= r.value ->> 1 AND e.first_seq >= (
+    SELECT max(first_seq) FROM events WHERE execution_id = :id AND first_seq <= r.value ->> 0)
+  GROUP BY e.first_seq ORDER BY e.first_seq
+"""
 _OUTPUTS = """
 SELECT name, body FROM stored WHERE execution_id = :id
   AND (:wanted IS NULL AND name NOT LIKE '$%' OR name IN (SELECT value FROM json_each(:wanted)))
 """
 _ITEMS = """
-SELECT i, succeeded, key, output, error, masked FROM items
+SELECT i, succeeded, key, output, error, masked, first_seq, last_seq FROM items
   WHERE execution_id = :id AND step_id = :step AND i > :after AND (:succeeded IS NULL OR succeeded = :succeeded)
   ORDER BY i LIMIT :limit
 """

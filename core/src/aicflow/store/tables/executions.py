@@ -29,6 +29,7 @@ from aicflow.kernel.values import dumps, loads
 from aicflow.store.checks import check_append, check_events, check_unmoved, has_labels, is_within, spellings
 from aicflow.store.concurrency import ConcurrencyLimiter
 from aicflow.store.instants import micros, now
+from aicflow.store.needed import NEEDED, events_within, needed_ranges
 from aicflow.store.rows import event_answer, failure_from, trigger_from
 from aicflow.store.tables.files import TableFiles
 from aicflow.store.tables.idempotency import TableIdempotency
@@ -289,8 +290,12 @@ class TableExecutions(Part):
             claimed.append(
                 Claimed(
                     _execution(row, whole=True, output=False),
-                    list(row.events) if len(row.events) > 1 else [],
-                    {name: body for name, body in row.outputs.items() if name.startswith("$") or "." not in name},
+                    _needed(row) if len(row.events) > 1 else [],
+                    {
+                        name: body
+                        for name, body in row.outputs.items()
+                        if name != NEEDED and (name.startswith("$") or "." not in name)
+                    },
                     [row.answers[wait] for wait in sorted(row.answers)],
                     items={step: {i: item.succeeded for i, item in ended.items()} for step, ended in row.items.items()},
                 )
@@ -382,6 +387,10 @@ class TableExecutions(Part):
         row = self.rows.get(execution_id)
         return row.events[after : after + max(1, limit)] if row else []
 
+    async def needed(self, execution_id: str) -> list[bytes]:
+        row = self.rows.get(execution_id)
+        return _needed(row) if row else []
+
     async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:
         row = self.rows.get(execution_id)
         kept = row.outputs if row else {}
@@ -470,6 +479,13 @@ class TableExecutions(Part):
     async def list(self, where: ExecutionFilter, *, limit: int, cursor: str | None = None) -> Page[Execution]:
         fitting = (row for row in self.rows.values() if self._fits(row, where))
         return page_of("executions", fitting, lambda row: row.place, _execution, limit=limit, cursor=cursor)
+
+
+def _needed(row: ExecutionRow) -> list[bytes]:
+    if (needed := row.outputs.get(NEEDED)) is None:
+        return list(row.events)
+    last_seq = len(row.events)
+    return events_within(row.new.id, needed_ranges(loads(needed), last_seq), [(1, last_seq, row.events)])
 
 
 def _turn(row: ExecutionRow) -> tuple[int, float, int, int]:

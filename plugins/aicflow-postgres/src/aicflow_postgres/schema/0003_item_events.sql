@@ -1,0 +1,3 @@
+-- where the events of an item's steps stand
+ALTER TABLE items ADD COLUMN first_seq integer;
+ALTER TABLE items ADD COLUMN last_seq integer;
