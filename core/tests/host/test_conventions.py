@@ -39,6 +39,7 @@ NOTHING_MADE = {
     "export_subject": "nothing is stored",
     "erase_subject": "what is erased stays so",
     "create_ticket": "it counts once and for a minute, and cannot be read again to answer with it",
+    "create_session": "each browser has its own; the cookie of one cannot be read again to answer with it",
     "validate_workflow": "nothing is stored",
     "preview_expression": "nothing is stored",
     "restore_workflow_version": "an equal document makes no new version; If-Match keeps it from overwriting",
@@ -48,6 +49,7 @@ NOTHING_MADE = {
 NO_REVISION = {
     "delete_file": "a file never changes: its name is its digest",
     "revoke_api_key": "a key is revoked once and for all",
+    "delete_session": "it has ended or it has not",
 }
 """Changing calls without `If-Match`, and why they need none."""
 

@@ -23,6 +23,7 @@ INTERRUPTED: Final = 130
 
 _COMMANDS: Final = {
     "serve": ("aicflow.cli.serving:serve_command", "Serve the REST and WebSocket API."),
+    "open": ("aicflow.cli.serving:open_command", "Open the console of a running server in a browser."),
     "worker": ("aicflow.cli.serving:worker_command", "Run executions of a store that hosts share."),
     "run": ("aicflow.cli.running:run_command", "Run a workflow file here, without a server."),
     "demo": ("aicflow.cli.demo:demo_command", "Run the main job from start to end."),

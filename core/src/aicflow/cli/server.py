@@ -66,6 +66,10 @@ class Server:
         """The answer to a POST that the SDK has no method for."""
         return run(self.api._session.call(object, "POST", *segments, json=body, api=api))
 
+    def about(self) -> Any:
+        """What the server says is there."""
+        return run(self.api._session.call(object, "GET", api=False))
+
     def validate(self, document: dict[str, Any]) -> Any:
         """All findings about a document."""
         with _refusals():

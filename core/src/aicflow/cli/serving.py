@@ -41,6 +41,32 @@ def serve_command(
     return serve(settings, say=lambda line: print(line, flush=True))
 
 
+def open_command(
+    *,
+    data_dir: Annotated[Path | None, Parameter(help="Folder of the database and the keys")] = None,
+    url: Annotated[str | None, Parameter(help="The server; else AICFLOW_URL, or the one on the data folder")] = None,
+    print_: Annotated[bool, Parameter(name="--print", help="Only print the link", negative="")] = False,
+) -> None:
+    """Open the console of a running server in a browser that is then signed in, and print the link.
+
+    The link signs one browser in, once, within 10 minutes, with what the key of this command may do.
+    """
+    import webbrowser
+
+    from aicflow.cli.say import note
+    from aicflow.cli.server import Server
+    from aicflow.host.serve import console_link
+    from aicflow.kernel.errors import AICFlowError
+
+    server = Server(url, data_dir=data_dir)
+    if "console" not in server.about():
+        raise AICFlowError(f"{server.url} has no console.", hint="Install it there: pip install aicflow-console")
+    link = console_link(server.url, server.api.ticket(use="session")["ticket"])
+    print(link)
+    if not print_ and not webbrowser.open(link):
+        note("There is no browser here; open the link in one that reaches the server.")
+
+
 def worker_command(
     *,
     data_dir: Annotated[Path | None, Parameter(help="Folder of the server's secret")] = None,

@@ -28,6 +28,7 @@ from aicflow.host.routes import (
     files,
     health,
     keys,
+    layout,
     preview,
     secrets,
     state,
@@ -89,6 +90,7 @@ def create_app(
     app.router.routes.extend(streams.sockets())
     for module in (
         workflows,
+        layout,
         preview,
         streams,
         executions,

@@ -69,13 +69,18 @@ def docs_routes(document: Callable[[], dict[str, Any]]) -> list[Route]:
     ]
 
 
+CONSOLE: Final = "/console"
+"""Where a plugin mounts the console, if one does."""
+
+
 def root(*, docs: bool) -> Route:
-    """/ leads a browser to the documentation and shows a program where the API is."""
+    """/ leads a browser to the console or the documentation, and shows a program where the API is."""
     where = {"name": "AIC Flow", "api": "/api/v1"} | ({"docs": "/docs", "openapi": "/openapi.json"} if docs else {})
 
     async def answer(request: Request) -> Response:
-        if docs and "text/html" in request.headers.get("accept", ""):
-            return RedirectResponse("docs", 307, headers={"vary": "accept"})
-        return json_response(where, headers={"vary": "accept"})
+        console = request.app.state.access.is_mounted(CONSOLE)
+        if (console or docs) and "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse("console/" if console else "docs", 307, headers={"vary": "accept"})
+        return json_response(where | ({"console": CONSOLE} if console else {}), headers={"vary": "accept"})
 
     return Route("/", answer)

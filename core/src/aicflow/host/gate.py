@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode, urlsplit
 
@@ -18,11 +19,13 @@ from aicflow.engine.ids import new_id
 from aicflow.host.addresses import ADDRESS, Proxies, counted
 from aicflow.host.audit import Auditor, Begun
 from aicflow.host.body_limit import LimitedBody, Receive, too_large
-from aicflow.host.callers import Callers
+from aicflow.host.callers import TICKET_PREFIX, Callers
 from aicflow.host.keys import Caller
 from aicflow.host.logs import CURRENT
 from aicflow.host.problems import Problem, problem_from
 from aicflow.host.request_limiter import RequestLimiter
+from aicflow.host.sessions import PATH as SESSION
+from aicflow.host.sessions import check_same_origin
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.problems import REQUEST_ID
@@ -32,6 +35,8 @@ type ASGI = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _CALLER: Final = "aicflow.caller"
+SECURE: Final = "aicflow.secure"
+"""In a request's scope: whether the client speaks HTTPS, with us or with a proxy of ours."""
 KEY_PROTOCOL: Final = "aicflow.key."
 TICKET_PROTOCOL: Final = "aicflow.ticket."
 STREAMS: Final = "/stream"
@@ -97,6 +102,7 @@ class Gate:
         secure = scope.get("scheme") in ("https", "wss") or (
             headers.forwarded_https and client is not None and client[0] in self._proxies
         )
+        scope[SECURE] = secure
         response = _ResponseHeaders(send, request_id, limiter, secure=secure)
         limit, setting = self._limit, "MAX_BODY_BYTES"
         if scope["path"] == FILES:
@@ -138,8 +144,21 @@ class Gate:
             return
         if scope["type"] == "websocket" and headers.origin and not self._origin_allowed(headers):
             raise Problem("forbidden", f"Pages of {headers.origin[:200]} may not open streams here.")
+        callers: Callers | None = getattr(scope["app"].state, "callers", None)
+        if callers is None:
+            raise StoreUnavailable("The service is starting or stopping.")
         ticket = _ticket(scope, headers) if path.endswith(STREAMS) else None
-        credential = headers.key if headers.key is not None else ticket
+        how: Callable[[str], Awaitable[Caller | None]] = callers.caller
+        if (credential := headers.key) is not None:
+            if path == SESSION and credential.startswith(TICKET_PREFIX) and scope.get("method") == "POST":
+                how = partial(callers.take_ticket, use="session")
+        elif (credential := ticket) is not None:
+            how = callers.take_ticket
+        elif (credential := headers.cookie(callers.sessions.cookie)) is not None:
+            how = callers.sessions.caller
+            check_same_origin(
+                scope["type"], scope.get("method", ""), host=headers.host, origin=headers.origin, site=headers.site
+            )
         if credential is None:
             await limiter.take(*address)
             raise Problem(
@@ -148,14 +167,11 @@ class Gate:
                 hint="Send `Authorization: Bearer aicf_…`; the admin key is in admin.key in the data folder.",
                 headers={"www-authenticate": "Bearer"},
             )
-        callers: Callers | None = getattr(scope["app"].state, "callers", None)
-        if callers is None:
-            raise StoreUnavailable("The service is starting or stopping.")
-        caller = await limiter.caller(callers, credential, *address, ticket=headers.key is None)
+        caller = await limiter.caller(callers, credential, *address, how=how)
         if caller is None:
             raise Problem(
                 "unauthorized",
-                "The API key, token or ticket is not known, was revoked or has expired.",
+                "The API key, token, ticket or session is not known, was revoked or has expired.",
                 headers={"www-authenticate": 'Bearer error="invalid_token"'},
             )
         if not caller.may_come_from(scope[ADDRESS]):
@@ -230,6 +246,7 @@ class _Headers:
 
     __slots__ = (
         "content_length",
+        "cookies",
         "expects",
         "forwarded",
         "forwarded_https",
@@ -237,6 +254,7 @@ class _Headers:
         "key",
         "origin",
         "request_id",
+        "site",
         "ticket",
     )
 
@@ -249,6 +267,8 @@ class _Headers:
         self.forwarded = ""
         self.forwarded_https = False
         self.origin: str | None = None
+        self.site: str | None = None
+        self.cookies = b""
         self.host = ""
         for name, value in raw:
             if name == b"authorization":
@@ -275,8 +295,20 @@ class _Headers:
                 self.expects = True
             elif name == b"origin":
                 self.origin = value.decode("latin-1")
+            elif name == b"cookie":
+                self.cookies += b";" + value
+            elif name == b"sec-fetch-site":
+                self.site = value.decode("latin-1")
             elif name == b"host":
                 self.host = value.decode("latin-1")
+
+    def cookie(self, name: str) -> str | None:
+        """The cookie of this name."""
+        for one in self.cookies.decode("latin-1").split(";") if self.cookies else ():
+            found, equals, value = one.strip().partition("=")
+            if equals and found == name:
+                return value
+        return None
 
 
 class _ResponseHeaders:

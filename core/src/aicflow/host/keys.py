@@ -77,6 +77,9 @@ class Caller:
     revoked: bool = False
     checked_at: float = 0.0
     touched_at: float = 0.0
+    session: str | None = None
+    """Its hash in the store, when the caller came with one."""
+    session_ends_at: float | None = None
     streams: int = 0
     watch: asyncio.Task[None] | None = None
 
@@ -120,7 +123,13 @@ class Caller:
 
     def is_active(self, now: float) -> bool:
         """Whether the key still counts."""
-        return not self.revoked and (self.expires_at is None or now < self.expires_at)
+        ends = (self.expires_at, self.session_ends_at)
+        return not self.revoked and all(end is None or now < end for end in ends)
+
+
+def _end_streams(caller: Caller) -> None:
+    if caller.watch is not None:
+        caller.watch.cancel()
 
 
 def limit_of(workflows: Sequence[str], labels: Mapping[str, str]) -> WorkflowLimit | None:
@@ -156,12 +165,16 @@ class KeyRing:
                 return None
         if not known.is_active(now):
             return None
-        if now - known.touched_at >= _TOUCH_EVERY:
-            known.touched_at = now
-            task = asyncio.create_task(self._store.touch(known.key_id, now=now))
+        self.note_use(known, now)
+        return known
+
+    def note_use(self, caller: Caller, now: float) -> None:
+        """Note that the caller's key was used, now and then."""
+        if caller.digest and now - caller.touched_at >= _TOUCH_EVERY:
+            caller.touched_at = now
+            task = asyncio.create_task(self._store.touch(caller.key_id, now=now))
             self._tasks.add(task)
             task.add_done_callback(self._touched)
-        return known
 
     def _mark(self, key: str) -> bytes:
         # for this process only, and a fifth of the cost: the stored hash lets go of the interpreter on each call
@@ -171,9 +184,9 @@ class KeyRing:
         """Whether the key was a known one lately: it is not guessed."""
         return self._mark(key) in self._known
 
-    async def by_digest(self, digest: str) -> Caller | None:
-        """Who has the key with this hash."""
-        mark = digest.encode()
+    async def by_digest(self, digest: str, *, session: str = "") -> Caller | None:
+        """Who has the key with this hash; a session has a caller of its own, which ends with it."""
+        mark = (session + digest).encode()
         return await self._look_up(mark, digest, self._known.get(mark), self._clock.now())
 
     def _touched(self, task: asyncio.Task[None]) -> None:
@@ -218,6 +231,10 @@ class KeyRing:
             if caller.digest:
                 with suppress(StoreUnavailable):  # no key can be revoked then
                     caller.follow(await self._store.find(caller.digest))
+            if caller.session is not None:
+                with suppress(StoreUnavailable):
+                    if await self._store.find_ticket(caller.session, now=self._clock.now()) is None:
+                        caller.revoked = True
 
     async def create(
         self,
@@ -289,8 +306,13 @@ class KeyRing:
         for known in self._known.values():
             if known.key_id == key_id:
                 known.revoked = True
-                if known.watch is not None:
-                    known.watch.cancel()  # its streams end at once
+                _end_streams(known)
+
+    def forget(self, caller: Caller) -> None:
+        """End what a caller of its own (a session) may do."""
+        caller.revoked = True
+        _end_streams(caller)
+        self._known.pop(((caller.session or "") + caller.digest).encode(), None)
 
     async def close(self) -> None:
         """Finish noting last uses."""

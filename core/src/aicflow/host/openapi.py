@@ -28,6 +28,7 @@ _READ_BY_ROUTES: Final = (
     requests.SendEvent,
     requests.CreateApiKey,
     requests.RotateApiKey,
+    requests.PutLayout,
     requests.PutSecret,
     requests.PutState,
     requests.FindSubject,
@@ -38,7 +39,7 @@ _DESCRIPTION: Final = """\
 Workflows are saved, validated and started; executions are followed over WebSocket or server-sent events.
 
 Every call but health needs an API key, or the token (JWT) of an issuer that the operator trusts:
-`Authorization: Bearer aicf_…` or `X-API-Key: aicf_…`. Errors are
+`Authorization: Bearer aicf_…` or `X-API-Key: aicf_…`; a browser that signed in has a session's cookie. Errors are
 `application/problem+json` with a stable `type`, the request id and pointers to what is wrong. Lists take `limit` and
 `cursor`. Unknown query parameters and unknown keys in bodies are errors. Whatever the call, a method that a path does
 not have is answered with 405 and `Allow`, a request that does not arrive with 408, headers that are too large with

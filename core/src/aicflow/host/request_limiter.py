@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aicflow.host.callers import Callers
 from aicflow.host.keys import Caller
@@ -43,14 +43,17 @@ class RequestLimiter:
         if taken.refused is not None:
             raise refusal(taken)
 
-    async def caller(self, callers: Callers, key: str, *more: Wanted, ticket: bool = False) -> Caller | None:
-        """Who has the key, token or ticket. One that is wrong is counted as such, and against `more`. Raises Problem
-        `rate-limited`, before the key is looked up, when the address has sent too many wrong ones: but for keys that
-        were right before, or whoever guesses would lock out the others behind the same address."""
+    async def caller(
+        self, callers: Callers, key: str, *more: Wanted, how: Callable[[str], Awaitable[Caller | None]] | None = None
+    ) -> Caller | None:
+        """Who has the key, token, ticket or session; `how` looks it up. One that is wrong is counted as such, and
+        against `more`. Raises Problem `rate-limited`, before the key is looked up, when the address has sent too many
+        wrong ones: but for keys that were right before, or whoever guesses would lock out the others behind the same
+        address."""
         wrong = [(self._wrong, self.address)] if self._wrong is not None else []
         if wrong and not callers.remembers(key):
             await self.test(*wrong)
-        caller = await (callers.take_ticket(key) if ticket else callers.caller(key))
+        caller = await (how or callers.caller)(key)
         if caller is None:
             await self.take(*wrong, *more)
         return caller

@@ -105,6 +105,12 @@ class PutState(_Request, json_schema_extra=_example({"value": {"last": "2026-01-
     lifetime: float | None = Field(default=None, gt=0, le=315_360_000, description="Seconds until it is forgotten")
 
 
+class PutLayout(_Request, json_schema_extra=_example({"layout": {"nodes": {"big": {"x": 120, "y": 40}}}})):
+    """Where a client drew the nodes."""
+
+    layout: JsonValue = Field(description="Any JSON, up to 256 kB; null forgets it")
+
+
 class PutSecret(_Request, json_schema_extra=_example({"value": "s3cr3t-t0ken", "description": "Token of the shop"})):
     """A secret. What is left out stays as it is; a new secret needs a value. With `workflows` or `labels` only the
     workflows with one of these ids, or with all of these labels, may use it."""

@@ -150,10 +150,28 @@ class Item(_Response):
 
 
 class Ticket(_Response):
-    """What opens one stream, once, before it expires."""
+    """What opens one stream or one session, once, before it expires."""
 
     ticket: str
     expires_at: datetime
+
+
+class Session(_Response):
+    """Who calls: `id` and `name` are those of the key or token. `limited`: to some workflows. `session`: by a browser's
+    session. `expires_at` is when the first of them ends, null when nothing does."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    limited: bool
+    session: bool
+    expires_at: datetime | None
+
+
+class Layout(_Response):
+    """Where a client drew the nodes of a workflow, as it was put; null before that."""
+
+    layout: Any
 
 
 class Why(_Response):
@@ -453,9 +471,9 @@ PAGES: Final = {
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
-    ExpressionPreview, FileRecord, Fires, Issue, Item, NodeType, Plugin, ProblemDocument, ProcessingRecord, Ready,
-    Scaling, Secret, SecretRotation, SentEvent, StateEntry, Step, StreamEvent, SubjectErased, SubjectExport,
-    SubjectFound, Ticket, Trigger, TriggerType,
+    ExpressionPreview, FileRecord, Fires, Issue, Item, Layout, NodeType, Plugin, ProblemDocument,
+    ProcessingRecord, Ready, Scaling, Secret, SecretRotation, SentEvent, Session, StateEntry, Step, StreamEvent,
+    SubjectErased, SubjectExport, SubjectFound, Ticket, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ import uvicorn
 from aicflow.host.addresses import Proxies
 from aicflow.host.app import create_app
 from aicflow.host.connections import BoundedHttpProtocol, ConnectionLimits, sweep
+from aicflow.host.docs_page import CONSOLE
 from aicflow.host.logs import set_up_logging
 from aicflow.host.processes import Child, Parent
 from aicflow.host.settings import Settings
@@ -60,7 +61,7 @@ class HostServer(uvicorn.Server):
         if self.child is None:
             self._data.announce(self.url)
         if self.child is None or self.child.is_first:
-            self._greet()
+            await self._greet()
         if self.child is not None:
             self.child.tell_ready()
         self._app.state.runtime.warm_up.begin()
@@ -80,9 +81,16 @@ class HostServer(uvicorn.Server):
                 return int(one.getsockname()[1])
         return self._settings.port
 
-    def _greet(self) -> None:
+    async def _greet(self) -> None:
         runtime: HostRuntime = self._app.state.runtime
         self._say(f"AIC Flow listens on {self.url}")
+        if self._app.state.access.is_mounted(CONSOLE):
+            key = self._data.admin_key()
+            caller = await runtime.keys.caller(key) if key is not None else None
+            ticket = None if caller is None else (await runtime.callers.new_ticket(caller, "session"))[0]
+            self._say(f"Console: {console_link(self.url or '', ticket)}")
+            if ticket is not None:
+                self._say("The link signs one browser in, once, within 10 minutes; `aicflow open` makes another.")
         if self._settings.docs:
             self._say(f"API documentation: {self.url}/docs")
         if runtime.new_admin_key is not None:
@@ -110,6 +118,11 @@ class HostServer(uvicorn.Server):
             sys.stdout.flush()
             logging.shutdown()
             os._exit(0)
+
+
+def console_link(url: str, ticket: str | None) -> str:
+    """The console's address, with a ticket behind the `#`, which browsers send to nobody."""
+    return f"{url}{CONSOLE}/" + (f"#ticket={ticket}" if ticket else "")
 
 
 def _shown_host(host: str) -> str:

@@ -264,8 +264,11 @@ class TableCases:
         owner: JsonObject = {"key": "hash-1"}
         await keys.keep_ticket("t1", owner, now=NOW, expires_at=NOW + 60)
         await keys.keep_ticket("t2", owner, now=NOW, expires_at=NOW + 60)
+        assert [await keys.find_ticket("t1", now=NOW + at) for at in (1, 59, 60)] == [owner, owner, None]
+        assert await keys.find_ticket("none", now=NOW) is None
         taken = await asyncio.gather(*[keys.take_ticket("t1", now=NOW + 59) for _ in range(8)])
         assert sorted(taken, key=bool) == [None] * 7 + [owner]
+        assert await keys.find_ticket("t1", now=NOW) is None, "it was taken"
         assert await keys.take_ticket("none", now=NOW) is None
         assert await keys.take_ticket("t2", now=NOW + 60) is None, "it has expired"
         assert await keys.take_ticket("t2", now=NOW + 1) is None, "and is gone"

@@ -147,6 +147,11 @@ class PostgresKeys(Part):
         await send(connection, "DELETE FROM tickets WHERE expires_at <= %b", micros(now))
         await send(connection, "INSERT INTO tickets VALUES (%b, %b, %b)", ticket_hash, dumps(owner), micros(expires_at))
 
+    async def find_ticket(self, ticket_hash: str, *, now: float) -> dict[str, Any] | None:
+        sql = "SELECT owner FROM tickets WHERE hash = %b AND expires_at > %b"
+        found = await self.rows(sql, ticket_hash, micros(now))
+        return loads(found[0][0]) if found else None
+
     @writes
     async def take_ticket(self, connection: Connection, ticket_hash: str, *, now: float) -> dict[str, Any] | None:
         taken = await fetch(connection, "DELETE FROM tickets WHERE hash = %b RETURNING owner, expires_at", ticket_hash)

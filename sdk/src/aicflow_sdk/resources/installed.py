@@ -19,10 +19,10 @@ class AsyncHost(Resource):
         """Whether the server can accept and run executions; not an error when it cannot."""
         return await self._session.call(Readiness, "GET", "readyz", api=False, accept=503)
 
-    async def ticket(self) -> Ticket:
+    async def ticket(self, *, use: Literal["stream", "session"] = "stream") -> Ticket:
         """A ticket for a page of a browser, which cannot send a key with a stream: it opens one stream, within a
-        minute, with what this client's key may read."""
-        return await self._session.call(Ticket, "POST", "tickets")
+        minute, with what this client's key may read; or one session, within 10 minutes, with all that it may do."""
+        return await self._session.call(Ticket, "POST", "tickets", query=None if use == "stream" else {"use": use})
 
     async def schema(self) -> Any:
         """The JSON Schema of the workflow document, with the params of every installed type."""

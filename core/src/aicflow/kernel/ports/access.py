@@ -60,6 +60,10 @@ class KeyStore(Protocol):
         """Its owner, once and before it expires."""
         ...
 
+    async def find_ticket(self, ticket_hash: str, *, now: float) -> JsonObject | None:
+        """Its owner before it expires; it is not taken."""
+        ...
+
     async def revoke(self, key_id: str, *, now: float) -> None:
         """Raises NotFound."""
         ...

@@ -90,6 +90,10 @@ class SQLiteKeys(Part):
             "INSERT INTO tickets VALUES (?, ?, ?)", (ticket_hash, dumps(owner).decode(), micros(expires_at))
         )
 
+    async def find_ticket(self, ticket_hash: str, *, now: float) -> JsonObject | None:
+        found = await self.rows("SELECT owner FROM tickets WHERE hash = ? AND expires_at > ?", ticket_hash, micros(now))
+        return loads(found[0][0]) if found else None
+
     @writes
     def take_ticket(self, connection: sqlite3.Connection, ticket_hash: str, *, now: float) -> JsonObject | None:
         taken = connection.execute(

@@ -157,6 +157,10 @@ class TableKeys(Part):
         self._tickets[ticket_hash] = (dumps(owner), expires_at)
 
     @writes
+    async def find_ticket(self, ticket_hash: str, *, now: float) -> JsonObject | None:
+        owner, expires_at = self._tickets.get(ticket_hash, (b"null", 0.0))
+        return loads(owner) if expires_at > now else None
+
     async def take_ticket(self, ticket_hash: str, *, now: float) -> JsonObject | None:
         owner, expires_at = self._tickets.pop(ticket_hash, (b"null", 0.0))
         return loads(owner) if expires_at > now else None
