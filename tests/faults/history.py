@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aicflow.store.sqlite.event_rows import unpack
-
+from tests.faults import databases
 from tests.faults.nodes import NODES
 
 _TERMINAL = ("succeeded", "failed", "cancelled")
@@ -122,25 +119,14 @@ class World:
     executions: dict[str, ExecutionStory]
 
     @classmethod
-    def read(cls, db: Path, ledger: Path) -> World:
+    def read(cls, db: str, ledger: Path) -> World:
         """What they say now. The ledger is read first: whatever stands in it was logged as started before."""
         lines = [line.split() for line in ledger.read_text().splitlines()]
-        if not db.exists():
-            return cls({})
-        executions: dict[str, ExecutionStory] = {}
-        with closing(sqlite3.connect(db, timeout=20)) as connection:
-            connection.row_factory = sqlite3.Row
-            connection.execute("BEGIN")
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'executions'").fetchone():
-                return cls({})
-            events = defaultdict(list)
-            for row in connection.execute("SELECT * FROM events ORDER BY execution_id, first_seq"):
-                events[row["execution_id"]] += [json.loads(one) for one in unpack(*row)]
-            for row in connection.execute("SELECT * FROM executions ORDER BY n"):
-                known = dict(row)
-                executions[row["id"]] = ExecutionStory(
-                    row["id"], row["workflow_id"], row["status"], known, events[row["id"]]
-                )
+        rows, events = databases.read(db)
+        executions = {
+            row["id"]: ExecutionStory(row["id"], row["workflow_id"], row["status"], dict(row), events[row["id"]])
+            for row in rows
+        }
         for execution, node, attempt, key, word in lines:
             executions[execution].lines.append(Line(execution, node, int(attempt), key, word))
         return cls(executions)

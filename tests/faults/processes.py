@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.faults import databases
 from tests.faults.history import World
 from tests.faults.worker import Spec, main
 
@@ -105,24 +106,27 @@ class WorkerProcess:
 
 
 class Site:
-    """A folder with a database and a ledger, and the workers on it."""
+    """A folder with a ledger and a database, unless that is elsewhere, and the workers on it."""
 
-    def __init__(self, folder: Path, **spec: Any) -> None:
+    def __init__(self, folder: Path, db: str | None = None, **spec: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.spec = Spec(str(folder / "db"), str(folder / "ledger"), str(folder / "log"), **spec)
+        self.spec = Spec(db or str(folder / "db"), str(folder / "ledger"), str(folder / "log"), **spec)
         self.workers: list[WorkerProcess] = []
         (folder / "ledger").touch()
 
     def worker(self, **changes: Any) -> WorkerProcess:
-        """Start a worker; what is not said is as the site has it."""
+        """Start a worker; what is not said is as the site has it. When it is the only one, it has nobody's leases to
+        wait for."""
+        if self.workers and not any(worker.alive for worker in self.workers):
+            databases.end_leases(self.spec.db)
         worker = WorkerProcess(replace(self.spec, **changes))
         self.workers.append(worker)
         return worker
 
     def world(self) -> World:
         """What the database and the ledger say now."""
-        return World.read(Path(self.spec.db), Path(self.spec.ledger))
+        return World.read(self.spec.db, Path(self.spec.ledger))
 
     def settled(self, ids: Sequence[str], seconds: float = _PATIENCE) -> World:
         """Wait until these executions have ended."""

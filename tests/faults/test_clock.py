@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.conftest import sqlite_only
 from tests.faults.processes import Site, until
 from tests.faults.workflows import document, effect
 
@@ -58,6 +59,7 @@ def test_pauses_last_as_long_as_they_should(make_site: Callable[..., Site], cloc
     assert story.words() == {"f": 2, "t-begins": 1, "t": 1}
 
 
+@sqlite_only
 def test_what_waits_for_an_instant_follows_the_wall_clock(make_site: Callable[..., Site], clock: Path) -> None:
     site = make_site(clock=str(clock), lease=1.0)
     worker = site.worker().up()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.conftest import sqlite_only
 from tests.faults.processes import Refused, Site, until
 from tests.faults.workflows import DOCUMENTS, EXPECTED, document, effect
 
@@ -32,6 +33,7 @@ def full(site: Site) -> bool:
     return "is full" in site.log()
 
 
+@sqlite_only
 def test_a_database_that_may_not_grow(site: Site) -> None:
     worker = site.worker().up()
     for name in ("chain", "report", "calls", "fails"):
@@ -113,6 +115,7 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
         site.close()
 
 
+@sqlite_only
 @pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN; SELECT count(*) FROM executions"])
 def test_a_database_that_someone_else_holds(make_site: Callable[..., Site], lock: str) -> None:
     site = make_site(busy_seconds=0.2)

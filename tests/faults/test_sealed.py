@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from tests.faults.databases import stored_bytes
 from tests.faults.nodes import TOKEN
 from tests.faults.processes import Site
 from tests.faults.test_named_moments import save
@@ -27,20 +28,15 @@ WHISPERED = document(
 @pytest.mark.parametrize("after", [False, True])
 def test_the_consumer_receives_the_real_value_after_a_kill(site: Site, after: bool) -> None:
     save(site, whispered=WHISPERED)
+    assert "hunter" in TOKEN
     point = Failpoint("append", "step.started", "c", after=after)
     worker = site.worker(failpoint=point).up()
     worker.send("start", workflow_id="whispered", key="k")
     assert worker.join() == -signal.SIGKILL
-    assert b"hunter" not in stored(site)
+    assert b"hunter" not in stored_bytes(site.spec.db)
     worker = site.worker().up()
     execution = worker.ask("start", workflow_id="whispered", key="k")
     story = site.settled([execution]).check().executions[execution]
     assert (story.status, story.output) == ("succeeded", "***")
     assert (story.words()["real"], story.words()["masked"]) == (1, 0)
-    assert b"hunter" not in stored(site)
-
-
-def stored(site: Site) -> bytes:
-    """The bytes of the database and its log."""
-    assert "hunter" in TOKEN
-    return b"".join(path.read_bytes() for path in site.folder.glob("db*"))
+    assert b"hunter" not in stored_bytes(site.spec.db)

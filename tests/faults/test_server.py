@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.faults.conftest import sqlite_only
+from tests.faults.databases import end_leases
 from tests.faults.history import World
 from tests.faults.processes import alive, until
 from tests.faults.workflows import DOCUMENTS, EXPECTED, document, effect
@@ -31,7 +33,8 @@ CODE = {"type": "python.code", "params": {"code": LOOP, "cpu_seconds": 60, "time
 class Place:
     """A data folder, the server on it, and a client."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, db: str | None) -> None:
+        self.db = db
         self.ledger = folder / "ledger"
         self.data = folder / "data"
         self.ledger.touch()
@@ -43,11 +46,14 @@ class Place:
             "AICFLOW_HTTP_ALLOW_HOSTS": "127.0.0.1",
             "AICFLOW_PYTHON_CPU_SECONDS": "60",
             "AICFLOW_PYTHON_TIMEOUT": "60",
+            **({"AICFLOW_STORE": db} if db else {}),
         }
         self.server: Server | None = None
 
     def start(self) -> httpx2.Client:
         """Start the server; gives a client."""
+        if self.server is not None and self.db:
+            end_leases(self.db)
         self.server = start_server(self.data, self.environment)
         return httpx2.Client(base_url=self.server.url + "/api/v1", headers=self.server.headers, timeout=20)
 
@@ -57,7 +63,7 @@ class Place:
         self.server.kill()
 
     def world(self) -> World:
-        return World.read(self.data / "aicflow.db", self.ledger)
+        return World.read(self.db or str(self.data / "aicflow.db"), self.ledger)
 
     def settled(self, ids: list[str], seconds: float = 30.0) -> World:
         until(lambda: all(self.world().executions[one].ended for one in ids), seconds, "the end of every execution")
@@ -65,9 +71,9 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path, store: Callable[[], str | None]) -> Iterator[Place]:
     """A place whose server ends with the test."""
-    made = Place(tmp_path)
+    made = Place(tmp_path, store())
     yield made
     if made.server is not None and made.server.process.poll() is None:
         made.server.kill()
@@ -165,6 +171,7 @@ def descendants(pid: int) -> list[int]:
 
 
 @pytest.mark.slow
+@sqlite_only
 def test_cancel_stops_code_requests_and_agents(place: Place, silent: str) -> None:
     nodes: dict[str, dict[str, Any]] = {
         "code": CODE,
@@ -208,6 +215,7 @@ def cpu_share(pid: int, seconds: float = 0.3) -> float:
 
 
 @pytest.mark.slow
+@sqlite_only
 def test_the_processes_of_a_killed_server_go_with_it(place: Place) -> None:
     with place.start() as client:
         save(client, "code", document("code", [{"id": "l", **CODE}], []))

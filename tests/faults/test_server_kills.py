@@ -12,12 +12,13 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from tests.faults.databases import end_leases
 from tests.support.outside import Asked, Outside
 from tests.support.server import start_server
 
@@ -99,15 +100,16 @@ def follower(outside: str) -> dict[str, Any]:
 class Shop:
     """A server that is killed, what it accepted, and what was done outside."""
 
-    def __init__(self, data: Path, chance: random.Random, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, data: Path, chance: random.Random, db: str | None = None) -> None:
         self._data = data
+        self._db = db
         self._chance = chance
         self.outside = Outside()
         self.outside.on("PUT", "/done/(.+)")(self._do)
         self._environment = {
             "AICFLOW_BLOCKED_PLUGINS": "agent,python",
             "AICFLOW_HTTP_ALLOW_HOSTS": self.outside.url.removeprefix("http://"),
-            **(environment or {}),
+            **({"AICFLOW_STORE": db} if db else {}),
         }
         self.orders: dict[str, str] = {}  # name of the order → execution
         self._open: dict[str, str] = {}  # those of them that are not known to have ended
@@ -125,6 +127,8 @@ class Shop:
         return {"done": asked.parts[0]}
 
     def start(self) -> None:
+        if self._db:
+            end_leases(self._db)
         self.server = start_server(self._data, self._environment)
         self.api = httpx2.Client(base_url=f"{self.server.url}/api/v1", headers=self.server.headers, timeout=30)
 
@@ -274,11 +278,11 @@ def followed(shop: Shop) -> bool:
     return bool(state) and state[0]["value"] >= len(shop.orders)
 
 
-def test_kills_over_everything_at_once(tmp_path: Path) -> None:
+def test_kills_over_everything_at_once(tmp_path: Path, store: Callable[[], str | None]) -> None:
     print(f"AICFLOW_FAULT_SEED={SEED}")
     for number in range(0, ROUNDS, KILLS_A_SHOP):
         chance = random.Random(f"{SEED} {number}")
-        shop = Shop(tmp_path / f"shop{number}", chance)
+        shop = Shop(tmp_path / f"shop{number}", chance, store())
         try:
             kill_often(shop, min(KILLS_A_SHOP, ROUNDS - number), 2, chance)
         finally:

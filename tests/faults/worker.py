@@ -1,4 +1,4 @@
-"""A worker in a process of its own: executions on an SQLite file, steered through a pipe. Small, so that it starts in a
+"""A worker in a process of its own: executions on a database, steered through a pipe. Small, so that it starts in a
 moment; failpoints and a clock that can be moved are put around the product from outside."""
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from aicflow.engine.plugin import aicflow_engines
 from aicflow.events import event_type
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.ports.executions import Idempotency
+from aicflow.kernel.ports.store import Store
 from aicflow.kernel.registry import Registry
 from aicflow.store.sqlite import SQLiteStore
 
+from tests.faults.databases import is_postgres, open_store
 from tests.faults.nodes import LEDGER, NODES, TOKEN
 
 
@@ -53,7 +55,6 @@ class Spec:
     park_after: float = 0.02
     max_running: int = 2000
     busy_seconds: float = 5.0
-    max_pages: int | None = None
     clock: str | None = None
     failpoint: Failpoint | None = None
 
@@ -63,9 +64,10 @@ class MovedClock:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
+        self._time = time.time
 
     def now(self) -> float:
-        return time.time() + float(self._path.read_text() or 0)
+        return self._time() + float(self._path.read_text() or 0)
 
 
 class Failing:
@@ -106,7 +108,7 @@ class Failing:
 class Commands:
     """What a test may ask of the worker."""
 
-    def __init__(self, executions: Executions, store: SQLiteStore, connection: Connection) -> None:
+    def __init__(self, executions: Executions, store: Store, connection: Connection) -> None:
         self._executions = executions
         self._store = store
         self._connection = connection
@@ -153,15 +155,14 @@ class Commands:
         return self._executions.worker.running
 
     async def set_max_pages(self, pages: int) -> None:
+        assert isinstance(self._store, SQLiteStore)
         await self._store._writer.run(lambda c: c.execute(f"PRAGMA max_page_count={pages}").fetchall())  # type: ignore[union-attr]
 
 
 async def work(spec: Spec, connection: Connection) -> None:
     """Open, serve commands until SIGTERM, close."""
-    store = SQLiteStore(Path(spec.db), shared=spec.shared, busy_seconds=spec.busy_seconds)
+    store = open_store(spec.db, shared=spec.shared, busy_seconds=spec.busy_seconds)
     await store.open()
-    if spec.max_pages is not None:
-        await store._writer.run(lambda c: c.execute(f"PRAGMA max_page_count={spec.max_pages}").fetchall())  # type: ignore[union-attr]
     if spec.failpoint is not None:
         store.executions = Failing(store.executions, spec.failpoint)  # type: ignore[assignment]
     registry = Registry()
@@ -176,6 +177,8 @@ async def work(spec: Spec, connection: Connection) -> None:
         max_running=spec.max_running,
     )
     clock = MovedClock(spec.clock) if spec.clock is not None else None
+    if clock is not None and is_postgres(spec.db):  # the machine's is wrong; leases go by the database's, which is not
+        time.time, clock = clock.now, None
     secrets = Secrets([EnvironmentSecrets({"AICFLOW_SECRET_TOKEN": TOKEN})])
     executions = Executions(
         store, registry, engines=engines, options=options, clock=clock, secrets=secrets, server_secret=b"fault" * 8
