@@ -10,7 +10,7 @@ SPECTRAL := $(TOOLS)/node/node_modules/.bin/spectral
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_PREFERENCE := system
 
-.PHONY: help sbom demo test quick proof setup format format-check lint types contracts openapi-lint pytest tox bench openapi models clean
+.PHONY: help audit sbom demo test quick proof setup format format-check lint types contracts openapi-lint pytest tox bench openapi models clean
 
 help:
 	@echo "make demo     set up and run the main job"
@@ -19,6 +19,7 @@ help:
 	@echo "make proof    thousands of generated requests, and of kills and store calls (ROUNDS=2000)"
 	@echo "make format   format the code"
 	@echo "make bench    run the benchmarks and print their table"
+	@echo "make audit    ask an index of known vulnerabilities about what is locked"
 	@echo "make sbom     write sbom.json: what the locked environment holds, in CycloneDX"
 	@echo "make models   write the OpenAPI document, and the SDK's records from it"
 
@@ -51,8 +52,8 @@ setup: .venv/.ready
 demo: setup
 	@$(BIN)/aicflow demo
 
-test: setup format-check lint types contracts openapi-lint pytest tox
-	@cat .tox/not-run .tools/not-linted; echo "All checks passed."
+test: setup format-check lint types contracts openapi-lint audit pytest tox
+	@cat .tox/not-run .tools/not-linted .tools/not-audited; echo "All checks passed."
 
 quick: setup format-check lint types contracts
 	$(BIN)/pytest -n 2 -m "not slow and not proof"
@@ -84,15 +85,19 @@ openapi-lint: setup
 	if [ -x $(SPECTRAL) ]; then $(SPECTRAL) lint --quiet --fail-severity=warn --ruleset .spectral.yaml docs/openapi/openapi.json; \
 	else echo "NOT LINTED with Spectral: it needs npm and its registry." | tee $(TOOLS)/not-linted; fi
 
+# An index that does not answer is no failure: that nothing was audited stands in the summary.
+audit: setup
+	@mkdir -p $(TOOLS); $(BIN)/python .ci/audit.py $(TOOLS)/not-audited
+
 pytest: setup
 	$(BIN)/pytest -n 2
 
-# Generated cases against real servers, other ones each time, then kills and the comparison of stores, many more than in
-# `make test`: hours. A failed kill suite prints the AICFLOW_FAULT_SEED that repeats it.
 sbom: setup
 	uv=$$(command -v uv || echo $(TOOLS)/bin/uv); $$uv export -q --frozen --no-dev --all-packages --all-extras \
 	  --format cyclonedx1.5 --output-file sbom.json >/dev/null
 
+# Generated cases against real servers, other ones each time, then kills and the comparison of stores, many more than in
+# `make test`: hours. A failed kill suite prints the AICFLOW_FAULT_SEED that repeats it.
 proof: setup
 	$(BIN)/pytest -m proof
 	AICFLOW_FAULT_ROUNDS=$(or $(ROUNDS),2000) AICFLOW_SAME_EXAMPLES=$(or $(ROUNDS),2000) $(BIN)/pytest -rA --durations=20 \

@@ -158,6 +158,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             return str(made)
 
         most = ["read", "write", "execute"]
+        hidden = {"value": "a value of theirs", "labels": {"team": "theirs"}}
+        assert host.client.put("/secrets/OF_THEIRS", json=hidden).status_code == 201
         keys = {
             "expired": key("expired", ["admin"], expires_at=now - 1),
             "revoked": key("revoked", ["admin"]),
@@ -295,6 +297,12 @@ def validates_calls(site: Site, client: httpx2.Client) -> None:
     assert found(client, "mine") == []
     assert found(client, "theirs")[0]["message"] == "There is no workflow 'theirs'."
     assert found(site.host.client, "theirs") == []
+    problem(client.post("/workflows/validate?id=theirs", json=calling("mine")), 404, "not-found")
+    params = {"value": "${{ secrets.OF_THEIRS }}"}
+    curious = {**document("theirs"), "nodes": [{"id": "say", "type": "test.echo", "params": params}]}
+    for of, unknown in ((site.host.client, False), (client, True)):
+        codes = [one["code"] for one in of.post("/workflows/validate", json=curious).json()["issues"]]
+        assert ("ref.unknown-secret" in codes) is unknown, "secrets are not told for labels that a key cannot choose"
     taking = {"input_schema": {"type": "string"}, "triggers": []}
     if site.host.client.get("/workflows/caller").status_code == 404:
         site.host.save(calling("mine"), id="caller")
@@ -392,6 +400,83 @@ FILTERED: dict[str, Callable[[Site, httpx2.Client], None]] = {
 def test_a_limited_key_keeps_to_its_limit(site: Site, name: str, key: str) -> None:
     with acting(site, key) as client:
         FILTERED[name](site, client)
+
+
+CALL = {"id": "call", "type": "workflow.call"}
+BEYOND: dict[str, dict[str, Any]] = {
+    "a call": {"nodes": [CALL | {"params": {"workflow": "theirs"}}]},
+    "a call of what is not there": {"nodes": [CALL | {"params": {"workflow": "nobody"}}]},
+    "a call by an expression": {"nodes": [CALL | {"params": {"workflow": "${{ input }}"}}]},
+    "a call in a body": {
+        "nodes": [{"id": "each", "map": {"over": [1], "nodes": [CALL | {"params": {"workflow": "theirs"}}]}}]
+    },
+    "failures": {"settings": {"on_failure": "theirs"}},
+    "an end": {"triggers": [{"id": "end", "type": "trigger.workflow", "params": {"workflows": ["theirs"]}}]},
+    "ends by labels": {
+        "triggers": [{"id": "end", "type": "trigger.workflow", "params": {"labels": {"team": "theirs"}}}]
+    },
+}
+
+
+@pytest.mark.parametrize("key", ["by id", "by label"])
+@pytest.mark.parametrize("part", BEYOND)
+def test_what_a_limited_key_saves_reaches_no_further(site: Site, key: str, part: str) -> None:
+    wide = {**document("mine"), **BEYOND[part]}
+    wide.pop("output")
+    etag = {"if-match": site.host.client.get("/workflows/mine").headers["etag"]}
+    with acting(site, key) as client:
+        calls: list[tuple[Any, dict[str, Any]]] = [
+            (client.put, {"url": "/workflows/mine", "headers": etag}),
+            (client.post, {"url": "/workflows/mine/drafts"}),
+        ]
+        if key == "by label":
+            calls.append((client.post, {"url": "/workflows"}))
+        for call, more in calls:
+            told = problem(call(**more, json=wide), 422, "workflow-invalid")["errors"]
+            assert [one["code"] for one in told if one["code"] != "ref.unknown-workflow"] == [
+                "ref.workflow-out-of-reach"
+            ]
+    assert site.host.client.get("/workflows/mine").headers["etag"] == etag["if-match"]
+
+
+def test_what_a_workflow_calls_already_a_limited_key_may_leave_there(site: Site) -> None:
+    wide = {**document("kept"), "nodes": [CALL | {"params": {"workflow": "theirs"}}], "triggers": []}
+    wide.pop("output")
+    site.host.save({**wide, "labels": {"team": "mine"}}, id="kept")
+    with acting(site, "by label") as client:
+        current = client.get("/workflows/kept")
+        changed = {**current.json()["document"], "name": "another"}
+        saved = client.put("/workflows/kept", json=changed, headers={"if-match": current.headers["etag"]})
+        assert saved.status_code == 200, saved.text
+        assert client.delete("/workflows/kept").status_code == 204
+
+
+def test_a_repeated_request_shows_nothing_that_is_out_of_reach_by_now(site: Site) -> None:
+    with acting(site, "by label") as client:
+        how: dict[str, Any] = {"json": {**document("mine"), "triggers": []}, "headers": {"idempotency-key": "again"}}
+        made = client.post("/workflows", **how).json()["id"]
+        moved = {**document("theirs"), "triggers": [], "description": "not for you"}
+        etag = {"if-match": site.host.client.get(f"/workflows/{made}").headers["etag"]}
+        assert site.host.client.put(f"/workflows/{made}", json=moved, headers=etag).status_code == 200
+        problem(client.post("/workflows", **how), 410, "gone")
+    assert site.host.client.delete(f"/workflows/{made}").status_code == 204
+
+
+def test_a_ticket_opens_streams_and_nothing_else(site: Site) -> None:
+    """Whatever the ids in the path are called."""
+    opened, ticket = set(), None
+    for entrance in site.entrances:
+        for value in ("stream", site.mine["execution_id"]):
+            path = entrance.url(dict.fromkeys([*site.mine, "name", "key_id", "event_id", "sha256"], value))
+            ticket = ticket or site.host.client.post("/tickets").json()["ticket"]
+            if entrance.method == "WS":
+                continue
+            with site.client.stream(entrance.method, f"{site.host.url}{path}?ticket={ticket}") as answer:
+                if answer.status_code != 401:
+                    opened.add((entrance.method, path.replace(value, "ID", path.count("/") - 4)))
+                    ticket = None
+    assert opened == {("GET", "/api/v1/executions/stream"), ("GET", "/api/v1/executions/ID/stream")}
+    assert site.host.client.get("/workflows/mine").status_code == 200
 
 
 def test_an_app_of_a_plugin_is_not_for_limited_keys(site: Site) -> None:

@@ -107,6 +107,7 @@ def test_a_sign_in_ticket_counts_once_and_only_for_that(host: Host, browser: Bro
 
 
 FOREIGN = [
+    ("http://[", "same-origin"),
     ("http://127.0.0.1:1", "same-site"),  # another port of the same host, which SameSite=Strict lets pass
     ("https://evil.example", "cross-site"),
     ("null", "cross-site"),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from aicflow.engine.listening import WorkflowTrigger
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.issues import Issue
 from aicflow.kernel.ports.executions import WorkflowLimit
 from aicflow.kernel.ports.workflows import WorkflowRecord, WorkflowStore
 from aicflow.kernel.registry import Registry
 from aicflow.language.validation import Contract, Limits, Workflows, calls_of, contract_of, validate
-from aicflow.store.checks import is_within
+from aicflow.store.checks import has_labels, is_within
 
 _MOST_READ: Final = 200
 _MOST_TOLD: Final = 20
@@ -65,6 +66,13 @@ class Calls:
         except NotFound:
             return None
         return record if is_within(record.id, record.labels, within) else None
+
+    async def labels_of(self, workflow_id: str | None, within: WorkflowLimit) -> dict[str, str]:
+        """The labels that a document has once somebody with this limit saved it."""
+        current = await self._find(workflow_id, within) if workflow_id is not None else None
+        if current is not None:
+            return dict(current.labels)
+        return {name: value for name, value in within.labels if value is not None}
 
     async def callers(self, workflow_id: str, within: WorkflowLimit | None = None) -> list[Caller]:
         """Where enabled workflows name this one, by their ids. Raises NotFound."""
@@ -126,6 +134,25 @@ class Calls:
                 break
         return found[:_MOST_TOLD]
 
+    async def beyond(self, document: Any, workflow_id: str | None, within: WorkflowLimit) -> list[Issue]:
+        """Errors for the workflows that a document names and its limited author does not reach, whether they are there
+        or not: what it calls would answer the author, and what it waits for would tell it. What the workflow names
+        already may stay."""
+        current = await self._find(workflow_id, within) if workflow_id is not None else None
+        before = {} if current is None else current.document
+        named = {call.workflow for call in calls_of(before, self._registry, open=True)} | {workflow_id}
+        found = [
+            _beyond(call.pointer, f"the workflow {call.workflow!r}" if call.workflow else "what a model may choose")
+            for call in calls_of(document, self._registry, open=True)
+            if call.workflow not in named and not await self._workflows.is_within(within, workflow_id=call.workflow)
+        ]
+        known = [labels for _, labels in _waited_for(before)]
+        return found + [
+            _beyond(at, "all workflows with these labels")
+            for at, labels in _waited_for(document)
+            if labels not in known and not (within.labels and has_labels(labels, within.labels))
+        ]
+
     def _contract(self, document: Any, known: Workflows) -> Contract:
         return contract_of(document, self._registry, known, self._limits)
 
@@ -141,6 +168,23 @@ class Calls:
 
     def _found(self, record: WorkflowRecord, around: Workflows) -> list[Issue]:
         return validate(record.document, self._registry, limits=self._limits, workflows=around)
+
+
+def _waited_for(document: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """The labels of `trigger.workflow`, each with its place."""
+    triggers = document.get("triggers") if isinstance(document, Mapping) else None
+    found: list[tuple[str, Mapping[str, Any]]] = []
+    for place, one in enumerate(triggers if isinstance(triggers, list) else ()):
+        params = one.get("params") if isinstance(one, Mapping) and one.get("type") == WorkflowTrigger.type_id else None
+        labels = params.get("labels") if isinstance(params, Mapping) else None
+        if isinstance(labels, Mapping) and labels:
+            found.append((f"/triggers/{place}/params/labels", labels))
+    return found
+
+
+def _beyond(at: str, what: str) -> Issue:
+    hint = "Name workflows that the key reaches, or have this part saved with a key that has no limit."
+    return Issue("ref.workflow-out-of-reach", "error", at, f"The API key does not reach {what}.", hint)
 
 
 def _same(old: Contract, new: Contract) -> bool:

@@ -13,7 +13,9 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote_to_bytes, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
+
+from starlette.requests import ClientDisconnect
 
 from aicflow.engine.ids import new_id
 from aicflow.host.addresses import ADDRESS, Proxies, counted
@@ -25,7 +27,7 @@ from aicflow.host.logs import CURRENT
 from aicflow.host.problems import Problem, problem_from
 from aicflow.host.request_limiter import RequestLimiter
 from aicflow.host.sessions import PATH as SESSION
-from aicflow.host.sessions import check_same_origin
+from aicflow.host.sessions import check_same_origin, is_of_host
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.problems import REQUEST_ID
@@ -39,8 +41,8 @@ SECURE: Final = "aicflow.secure"
 """In a request's scope: whether the client speaks HTTPS, with us or with a proxy of ours."""
 KEY_PROTOCOL: Final = "aicflow.key."
 TICKET_PROTOCOL: Final = "aicflow.ticket."
-STREAMS: Final = "/stream"
-"""What the paths of streams end with: a ticket is for them only."""
+_STREAMS: Final = re.compile(r"/api/v1/executions/([^/]+/)?stream\Z")
+"""The paths of streams: a ticket is for them only."""
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
 FILES: Final = "/api/v1/files"
 _LIVEZ: Final = "/livez"  # whoever asks must not be told that the process is dead
@@ -112,6 +114,8 @@ class Gate:
         begun: Begun | None = None
         try:
             _check_url(scope)
+            if headers.twice is not None:
+                raise Problem("request-malformed", f"The request has the header {headers.twice} twice.")
             await self._admit(scope, headers, limiter)
             if auditor is not None:
                 begun = auditor.begin(scope, _actor(scope))
@@ -120,6 +124,8 @@ class Gate:
                     await body.drain()
                 raise too_large(limit, setting)
             await self._app(scope, body.receive if body is not None else receive, response.send)
+        except ClientDisconnect:
+            pass  # nobody is there to be answered
         except Exception as error:
             problem = problem_from(error)
             if problem is None:
@@ -142,12 +148,13 @@ class Gate:
             if path != _LIVEZ:
                 await limiter.expect(address)
             return
-        if scope["type"] == "websocket" and headers.origin and not self._origin_allowed(headers):
+        if scope["type"] == "websocket" and headers.origin is not None and not self._origin_allowed(headers):
             raise Problem("forbidden", f"Pages of {headers.origin[:200]} may not open streams here.")
         callers: Callers | None = getattr(scope["app"].state, "callers", None)
         if callers is None:
             raise StoreUnavailable("The service is starting or stopping.")
-        ticket = _ticket(scope, headers) if path.endswith(STREAMS) else None
+        streams = scope.get("method", "GET") == "GET" and _STREAMS.match(path) is not None
+        ticket = _ticket(scope, headers) if streams else None
         how: Callable[[str], Awaitable[Caller | None]] = callers.caller
         if (credential := headers.key) is not None:
             if path == SESSION and credential.startswith(TICKET_PREFIX) and scope.get("method") == "POST":
@@ -186,7 +193,7 @@ class Gate:
     def _origin_allowed(self, headers: _Headers) -> bool:
         """Whether a browser's page may open a WebSocket: pages of this host, and the origins in the settings."""
         assert headers.origin is not None
-        return headers.origin in self._origins or urlsplit(headers.origin).netloc.lower() == headers.host.lower()
+        return headers.origin in self._origins or is_of_host(headers.origin, headers.host)
 
 
 def _check_url(scope: MutableMapping[str, Any]) -> None:
@@ -256,6 +263,7 @@ class _Headers:
         "request_id",
         "site",
         "ticket",
+        "twice",
     )
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
@@ -270,8 +278,14 @@ class _Headers:
         self.site: str | None = None
         self.cookies = b""
         self.host = ""
+        self.twice: str | None = None
+        """A header that says who calls, or whom, more than once: what stands in front may have read the other one."""
+        given = False
         for name, value in raw:
             if name == b"authorization":
+                if given:
+                    self.twice = "Authorization"
+                given = True
                 scheme, _, credentials = value.partition(b" ")
                 if scheme.lower() == b"bearer":
                     self.key = credentials.strip().decode("latin-1")
@@ -300,6 +314,8 @@ class _Headers:
             elif name == b"sec-fetch-site":
                 self.site = value.decode("latin-1")
             elif name == b"host":
+                if self.host:
+                    self.twice = "Host"
                 self.host = value.decode("latin-1")
 
     def cookie(self, name: str) -> str | None:

@@ -6,9 +6,9 @@ in the store as a ticket that is not taken, so that every host of the store know
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from aicflow.host.keys import Caller, KeyRing
 from aicflow.host.problems import Problem
@@ -22,6 +22,7 @@ PATH: Final = "/api/v1/session"
 _LONGEST: Final = 100
 _CACHE_SECONDS: Final = 5.0  # bounds how long a session that ended on another host is still known here
 _MOST_CACHED: Final = 10_000
+_ORIGIN: Final = re.compile(r"https?://([^/?#@\s]+)\Z")
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -103,13 +104,19 @@ def check_same_origin(kind: str, method: str, *, host: str, origin: str | None, 
     request and WebSocket; what has neither that nor `Sec-Fetch-Site` is no browser and has no use for a cookie."""
     if kind == "http" and method in _SAFE:
         return
-    same = origin is not None and urlsplit(origin).netloc.lower() == host.lower()
+    same = origin is not None and is_of_host(origin, host)
     if not (same if origin is not None else site == "same-origin") or site not in (None, "same-origin"):
         raise Problem(
             "forbidden",
             f"A session counts for pages of {host[:200]!r} only; this came from {(origin or 'elsewhere')[:200]!r}.",
             hint="Programs send an API key: `Authorization: Bearer aicf_…`.",
         )
+
+
+def is_of_host(origin: str, host: str) -> bool:
+    """Whether an `Origin` is that of pages of this host."""
+    found = _ORIGIN.match(origin)
+    return found is not None and found[1].lower() == host.lower()
 
 
 def owner_of(caller: Caller) -> dict[str, Any]:

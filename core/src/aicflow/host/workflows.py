@@ -68,10 +68,14 @@ class WorkflowService:
         threads, which other work (looking up names) cannot wait for."""
         labels = document.get("labels") if isinstance(document, dict) else None
         labels = {key: value for key, value in labels.items() if type(value) is str} if isinstance(labels, dict) else {}
+        if within is not None:  # which names of secrets are known must not be asked for labels that it cannot choose
+            labels = await self.calls.labels_of(workflow_id, within)
         names = await self._secrets.of(workflow_id, labels).names()
         around = await self.calls.around(document, workflow_id, within)
         call = partial(validate, document, self._registry, secret_names=names, limits=self._limits, workflows=around)
         found = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        if within is not None:
+            found += await self.calls.beyond(document, workflow_id, within)
         if workflow_id is not None and all(issue.severity != "error" for issue in found):
             found += await self.calls.broken_by(workflow_id, document, within)
         return found

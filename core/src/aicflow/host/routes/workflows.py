@@ -154,6 +154,7 @@ async def create_workflow(request: Request, query: Annotated[CreateQuery, Query(
         return _saved(*made, 201)
 
     async def again(workflow_id: str) -> Response:
+        await reach.workflow(workflow_id)  # it may have other labels by now
         record = await runtime.store.workflows.get(workflow_id)
         response = _saved(record, await runtime.workflows.check(document.value, record.id, within))
         response.headers["location"] = f"/api/v1/workflows/{workflow_id}"
@@ -187,8 +188,11 @@ async def list_workflows(request: Request, query: Annotated[ListQuery, Query()])
 async def validate_workflow(request: Request, query: Annotated[ValidateQuery, Query()]) -> Response:
     """All findings at once, also for a document with errors; only a body that cannot be read is refused."""
     runtime = runtime_of(request)
+    reach = reach_of(request)
+    if query.id is not None:
+        await reach.workflow(query.id)
     document = await document_body(request, runtime.settings)
-    issues = await runtime.workflows.check(document.value, query.id, reach_of(request).within)
+    issues = await runtime.workflows.check(document.value, query.id, reach.within)
     valid = not any(issue.severity == "error" for issue in issues)
     return json_response({"valid": valid, "issues": [issue.to_dict() for issue in issues]})
 

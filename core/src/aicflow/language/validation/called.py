@@ -25,6 +25,7 @@ from aicflow.language.schema import SchemaView
 
 _MARKS: Final = (b'"input_of"', b'"params_of"', b'"workflow":true')
 _DEEPEST: Final = 64
+type _Reader = Callable[[Any, NodeType | TriggerType, Types], Iterator[Named]]
 BODIES: Final = ("map", "repeat", "group")
 """The keys under which a node has a body."""
 
@@ -120,6 +121,11 @@ def _may_name(cls: NodeType | TriggerType) -> bool:
 
 def named_in(params: Any, cls: NodeType | TriggerType, types: Types) -> Iterator[Named]:
     """The workflows that params, as written, name. Those that expressions give are not known."""
+    return (named for named in _places(params, cls, types) if named.workflow and "${{" not in named.workflow)
+
+
+def _places(params: Any, cls: NodeType | TriggerType, types: Types) -> Iterator[Named]:
+    """Where params name workflows, also by an expression, or leave it to a model (an empty text)."""
     if _may_name(cls):
         yield from _named(params, place_of(params_schema(cls)), (), types)
 
@@ -146,13 +152,14 @@ def _named(value: Any, place: Place, way: tuple[str | int, ...], types: Types) -
 
 
 def _one(value: Any, way: tuple[str | int, ...], input: tuple[str | int, ...] | None) -> Iterator[Named]:
-    if isinstance(value, str) and value and "${{" not in value:
-        yield Named(value, way, input)
+    if value is None or isinstance(value, str):
+        yield Named(value or "", way, input)
 
 
-def calls_of(document: Any, registry: Registry) -> list[Call]:
-    """Where a document names workflows, as far as it can be read."""
-    types = params_schemas(registry)
+def calls_of(document: Any, registry: Registry, *, open: bool = False) -> list[Call]:
+    """Where a document names workflows, as far as it can be read. `open`: also where an expression gives the id, which
+    stands as the workflow then, or a model does, with an empty text."""
+    types, named = params_schemas(registry), _places if open else named_in
     found: list[Call] = []
     if not isinstance(document, Mapping):
         return found
@@ -164,9 +171,9 @@ def calls_of(document: Any, registry: Registry) -> list[Call]:
             continue
         found += [
             Call(one.workflow, pointer("triggers", i, "params", *one.way), starts=False)
-            for one in named_in(params, cls, types)
+            for one in named(params, cls, types)
         ]
-    _calls_in(document, "", registry, types, found, 0)
+    _calls_in(document, "", registry, types, found, 0, named)
     settings = document.get("settings")
     handler = settings.get("on_failure") if isinstance(settings, Mapping) else None
     if isinstance(handler, str):
@@ -175,14 +182,14 @@ def calls_of(document: Any, registry: Registry) -> list[Call]:
 
 
 def _calls_in(
-    part: Mapping[str, Any], at: str, registry: Registry, types: Types, found: list[Call], depth: int
+    part: Mapping[str, Any], at: str, registry: Registry, types: Types, found: list[Call], depth: int, named: _Reader
 ) -> None:
     for i, entry in enumerate(_entries(part.get("nodes"))):
         place = at + pointer("nodes", i)
         for kind in BODIES:
             body = entry.get(kind)
             if isinstance(body, Mapping) and depth < _DEEPEST:
-                _calls_in(body, f"{place}/{kind}", registry, types, found, depth + 1)
+                _calls_in(body, f"{place}/{kind}", registry, types, found, depth + 1, named)
         type_id = entry.get("type")
         if not isinstance(type_id, str):
             continue
@@ -191,7 +198,7 @@ def _calls_in(
         except NotFound:
             continue
         found += [
-            Call(one.workflow, place + pointer("params", *one.way)) for one in named_in(entry.get("params"), cls, types)
+            Call(one.workflow, place + pointer("params", *one.way)) for one in named(entry.get("params"), cls, types)
         ]
 
 
