@@ -323,8 +323,10 @@ def test_api_keys_have_scopes(client: Any, server: Server) -> None:
 def test_api_keys_are_limited_and_rotated(client: Any, server: Server) -> None:
     saved = client.workflows.create(doubling())
     other = client.workflows.create(doubling())
-    made = client.api_keys.create("limited", ["read"], workflows=[saved], addresses=["127.0.0.0/8", "::1"])
-    assert (made.workflows, made.addresses) == ((saved.id,), ("127.0.0.0/8", "::1/128"))
+    made = client.api_keys.create(
+        "limited", ["read"], workflows=[saved], addresses=["127.0.0.0/8", "::1"], max_queued=9
+    )
+    assert (made.workflows, made.addresses, made.max_queued) == ((saved.id,), ("127.0.0.0/8", "::1/128"), 9)
     with AICFlow(server.url, made.key) as limited:
         assert [one.id for one in limited.workflows.list()] == [saved.id]
         with pytest.raises(NotFound):

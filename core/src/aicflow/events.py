@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from aicflow.kernel.clock import iso
 from aicflow.kernel.execution import Event
 from aicflow.kernel.values import dumps, loads
+
+EVENT_TYPES: Final = (
+    "execution.queued",
+    "execution.started",
+    "execution.waiting",
+    "execution.resumed",
+    "execution.succeeded",
+    "execution.failed",
+    "execution.cancelled",
+    "step.started",
+    "step.log",
+    "step.progress",
+    "step.retrying",
+    "step.waiting",
+    "step.succeeded",
+    "step.failed",
+    "step.skipped",
+    "step.cancelled",
+    "event.lost",
+)
 
 _TYPE_MARK = b'"type":"'
 

@@ -54,6 +54,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "idempotency-mismatch": (422, "The idempotency key was used for another request"),
     "precondition-required": (428, "The request must name the revision it changes"),
     "rate-limited": (429, "Too many requests"),
+    "queue-full": (429, "Too many queued executions"),
     "headers-too-large": (431, "The request's headers are too large"),
     "internal": (500, "Internal server error"),
     "unavailable": (503, "Service unavailable"),
@@ -125,7 +126,7 @@ _CONFLICTS: Final = {
     "revision": "revision-mismatch",
     "disabled": "workflow-disabled",
     "not-waiting": "not-waiting",
-    **{code: code for code in ("file-in-use", "file-too-large", "files-full")},
+    **{code: code for code in ("file-in-use", "file-too-large", "files-full", "queue-full")},
 }
 
 
@@ -142,7 +143,8 @@ def problem_of(error: BaseException) -> Problem | None:
     if isinstance(error, NotFound):
         return Problem("not-found", error.message, hint=error.hint)
     if isinstance(error, Conflict):
-        return Problem(_CONFLICTS.get(error.code, "conflict"), error.message, hint=error.hint)
+        headers = {"retry-after": "5"} if error.code == "queue-full" else None
+        return Problem(_CONFLICTS.get(error.code, "conflict"), error.message, hint=error.hint, headers=headers)
     if isinstance(error, StoreUnavailable):
         return Problem("unavailable", error.message, hint=error.hint, headers={"retry-after": "5"})
     if isinstance(error, RecordDamaged):

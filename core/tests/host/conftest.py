@@ -177,14 +177,14 @@ def run_host(
     plugins: Plugins | None = None,
     store: str | None = None,
     limits: ConnectionLimits | None = None,
+    running: int = 2000,
     **more: Any,
 ) -> Iterator[Host]:
-    """A host until the block ends."""
+    """A host until the block ends. It runs so many executions at once, which may be none."""
     more.setdefault("rate_wrong_keys", "100000/m")  # tests try many, all from one address
     settings = Settings(data_dir=data_dir, port=0, store=store, engine="native", grace=2, **more)
-    app = create_app(
-        settings, plugins=plugins or test_plugins(), options=EngineOptions(engine="native", grace=2, threads=4)
-    )
+    options = EngineOptions(engine="native", grace=2, threads=4, max_running=running)
+    app = create_app(settings, plugins=plugins or test_plugins(), options=options)
     said: list[str] = []
     server = make_server(settings, say=said.append, app=app, limits=limits, loop="asyncio")
     loops: list[asyncio.AbstractEventLoop] = []

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aicflow.events import encode_event
+from aicflow.events import EVENT_TYPES, encode_event
 from aicflow.kernel.errors import Conflict, EventsDamaged, StaleClaim
-from aicflow.kernel.execution import EVENT_TYPES
 from aicflow.kernel.ports.access import ApiKeyRecord
 from aicflow.kernel.ports.executions import EventBatch, ExecutionFilter, Fire, Idempotency, Projection, SlotLimit
 from aicflow.kernel.ports.maintenance import RetentionRule

@@ -133,6 +133,7 @@ class TriggerInfo:
     scheduled_for: datetime | None = None
     parent_execution_id: str | None = None
     parent_node_id: str | None = None
+    started_by: str | None = None
     payload: Any = None
 
 
@@ -414,6 +415,7 @@ class ApiKey:
     labels: Mapping[str, str]
     addresses: tuple[str, ...]
     previous_expires_at: datetime | None = None
+    max_queued: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,7 @@ def show_command(execution: _Id, /, *, output: Output = "text") -> None:
     if output == "json":
         print_json({**found, "steps": done})
         return
-    print_fields(found, "text")
+    print_fields({**found, "started_by": found["trigger"]["started_by"]}, "text")
     print()
     print_rows(done, _STEP_COLUMNS, "text")
     for step in done:

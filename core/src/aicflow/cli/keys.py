@@ -41,6 +41,7 @@ def create_command(
         Parameter(name="--from", help="Address or network it may be used from; may be repeated", negative=""),
     ] = None,
     expires_in_days: Annotated[float | None, Parameter(help="Days until it expires")] = None,
+    max_queued: Annotated[int | None, Parameter(help="Executions that it started and that may be queued")] = None,
     data_dir: _DataDir = None,
     output: Output = "text",
 ) -> None:
@@ -54,6 +55,7 @@ def create_command(
             raise AICFlowError("--expires-in-days must be more than 0 and less than 40,000.")
         expires = datetime.now(UTC) + timedelta(days=expires_in_days)
     limits: dict[str, Any] = {"workflows": workflow or [], "labels": _labels(label or []), "addresses": from_ or []}
+    limits |= {"max_queued": max_queued}
     body = {"name": name, "scopes": scopes, "expires_at": expires and expires.isoformat(), **limits}
     limits["addresses"] = _checked(CreateApiKey, body).addresses
     settings, server = _settings(data_dir)
@@ -134,7 +136,8 @@ def _print_key(made: Any, output: Output) -> None:
 
 def _limits(made: Any) -> str:
     labels = [f"{name}={value}" for name, value in made["labels"].items()]
-    return ", ".join([*made["workflows"], *labels, *made["addresses"]])
+    queued = [f"{made['max_queued']} queued"] if made["max_queued"] is not None else []
+    return ", ".join([*made["workflows"], *labels, *made["addresses"], *queued])
 
 
 def _labels(texts: list[str]) -> dict[str, str]:

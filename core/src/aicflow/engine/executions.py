@@ -24,7 +24,7 @@ from aicflow.engine.run.children import Children
 from aicflow.engine.run.recovery import unseal
 from aicflow.engine.sealing import Seal
 from aicflow.engine.secrets import Secrets
-from aicflow.engine.starting import Starter
+from aicflow.engine.starting import StartedBy, Starter
 from aicflow.engine.why import explain
 from aicflow.engine.worker.observing import Observers
 from aicflow.engine.worker.plans import PlanCache
@@ -373,12 +373,17 @@ class Executions(Starter):
         return await in_bulk(self.store, self.clock, where, act, ended=False, limit=limit, idempotency=idempotency)
 
     async def bulk_rerun(
-        self, where: ExecutionFilter, *, limit: int, idempotency: Idempotency | None = None
+        self,
+        where: ExecutionFilter,
+        *,
+        limit: int,
+        idempotency: Idempotency | None = None,
+        by: StartedBy | None = None,
     ) -> BulkOutcome:
         """Rerun up to `limit` executions that have ended. Raises KeyUsed."""
 
         async def act(execution_id: str, key: Idempotency | None) -> BulkItem:
-            return BulkItem(execution_id, (await self.rerun(execution_id, idempotency=key)).execution_id)
+            return BulkItem(execution_id, (await self.rerun(execution_id, idempotency=key, by=by)).execution_id)
 
         return await in_bulk(self.store, self.clock, where, act, ended=True, limit=limit, idempotency=idempotency)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal
 
 from aicflow_language.suggest import did_you_mean
@@ -58,6 +58,14 @@ def valid_traceparent(header: str | None) -> str | None:
     return match[0] if not rest or (rest[0] == "-" and not header.startswith("00")) else None
 
 
+@dataclass(frozen=True, slots=True)
+class StartedBy:
+    """Who starts an execution, as the audit names it, and how many that it started may be queued."""
+
+    actor: str
+    max_queued: int
+
+
 class _Keep:
     """The type of KEEP."""
 
@@ -88,14 +96,15 @@ class Starter:
         engine: str | None = None,
         idempotency: Idempotency | None = None,
         hidden: Collection[str] = (),
+        by: StartedBy | None = None,
     ) -> Started:
         """Accept an execution. Durable when it returns. `hidden` are values that are masked in it besides the known
         secrets. Raises NotFound (workflow, version, engine, node type), Conflict (`disabled`, `node-type-disabled`,
-        `limit-reached`), InputInvalid, ReferenceFailed."""
+        `limit-reached`, `queue-full`), InputInvalid, ReferenceFailed."""
         plan = await self._plan(workflow_id, version)
         trigger = trigger or TriggerInfo()
         return await self._accept(
-            plan, input, trigger, priority=priority, engine=engine, idempotency=idempotency, hidden=hidden
+            plan, input, trigger, priority=priority, engine=engine, idempotency=idempotency, hidden=hidden, by=by
         )
 
     async def fire(
@@ -110,6 +119,7 @@ class Starter:
         idempotency: Idempotency | None = None,
         traceparent: str | None = None,
         depth: int | None = None,
+        by: StartedBy | None = None,
     ) -> Started:
         """Accept an execution for a trigger: its payload, mapped by the trigger's `input`, is the input. A `version`
         that is named runs though the workflow is disabled. `depth` is how many executions started each other before
@@ -140,7 +150,7 @@ class Starter:
         )
         when_full = _WHEN_FULL.get(overlap)
         limits = () if when_full is None else (SlotLimit(f"trigger:{fire.binding_id}", 1, when_full),)
-        return await self._accept(plan, input, trigger, fire=fire, limits=limits, idempotency=idempotency)
+        return await self._accept(plan, input, trigger, fire=fire, limits=limits, idempotency=idempotency, by=by)
 
     async def rerun(
         self,
@@ -151,6 +161,7 @@ class Starter:
         from_node: str | None = None,
         reuse: Literal["succeeded"] | None = None,
         idempotency: Idempotency | None = None,
+        by: StartedBy | None = None,
     ) -> Started:
         """A new execution from an old one. With `from_node`, the outputs of everything that is not downstream of it
         are taken over; when it is a map, `reuse="succeeded"` takes over its items that succeeded, by their keys or else
@@ -190,6 +201,7 @@ class Starter:
             rerun_of=execution_id,
             reused=reused,
             idempotency=idempotency,
+            by=by,
         )
 
     async def _held_secret(self, execution: Execution) -> bool:
@@ -297,11 +309,14 @@ class Starter:
         reused: Mapping[str, tuple[str, bytes]] | None = None,
         items: Sequence[ItemResult] = (),
         hidden: Collection[str] = (),
+        by: StartedBy | None = None,
     ) -> Started:
         """Check the input, create the execution, and run it at once where there is room. `limits` are kept beside the
         workflow's own; `reused` are outputs taken over from another execution: node id → (port, encoded output);
         `items` those of its maps."""
         env, worker = self._env, self._worker
+        if by is not None:
+            trigger = replace(trigger, started_by=by.actor)
         if engine is not None:
             env.engine(engine)
         if plan.disabled is not None:
@@ -371,10 +386,18 @@ class Starter:
             ),
             started_at=None if begun is None else now,
             subjects=subjects,
+            max_queued=by.max_queued if by is not None else None,
         )
         created = await env.store.executions.create(
             new, worker=worker.id if born_claimed else None, lease=env.options.lease, at=worker.at()
         )
+        if created.queue_full and by is not None:
+            raise Conflict(
+                f"{by.max_queued:,} executions that {by.actor} started are queued, which is its limit.",
+                code="queue-full",
+                hint="Nothing was started. Start it again when some of them have begun, or cancel what is not wanted;"
+                " `max_queued` of the API key, or the setting AICFLOW_MAX_QUEUED_PER_KEY, is the limit.",
+            )
         if created.skipped or created.execution_id is None:
             raise Conflict(
                 "Concurrency limit reached, and its rule is to skip.",

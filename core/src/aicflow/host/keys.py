@@ -74,6 +74,7 @@ class Caller:
     digest: str
     within: WorkflowLimit | None = None
     networks: tuple[Network, ...] = ()
+    max_queued: int | None = None
     revoked: bool = False
     checked_at: float = 0.0
     touched_at: float = 0.0
@@ -94,6 +95,7 @@ class Caller:
             digest,
             limit_of(record.workflows, record.labels),
             networks(record.addresses),
+            record.max_queued,
         )
 
     def follow(self, record: ApiKeyRecord | None) -> None:
@@ -245,12 +247,14 @@ class KeyRing:
         workflows: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         addresses: Sequence[str] = (),
+        max_queued: int | None = None,
         key: str | None = None,
         idempotency: Idempotency | None = None,
         seed: str | None = None,
     ) -> tuple[ApiKeyRecord, str]:
         """A new key: its record, and the key itself, which cannot be had again but by `again` with the same `seed`.
-        `workflows` and `labels` limit it to workflows, `addresses` to networks. Raises KeyUsed."""
+        `workflows` and `labels` limit it to workflows, `addresses` to networks, `max_queued` to so many
+        executions in the queue. Raises KeyUsed."""
         now = self._clock.now()
         key_id = new_id("ak", now)
         if (pending := pending_audit.get()) is not None:
@@ -267,6 +271,7 @@ class KeyRing:
             workflows=tuple(dict.fromkeys(workflows)),
             labels=dict(labels or {}),
             addresses=tuple(dict.fromkeys(addresses)),
+            max_queued=max_queued,
         )
         await self._store.create(record, idempotency=idempotency)
         return record, key

@@ -221,7 +221,8 @@ class EraseSubject(FindSubject, json_schema_extra=_example({"value": "ann@exampl
 
 class CreateApiKey(_Request, json_schema_extra=_example({"name": "ci", "scopes": ["read", "execute"]})):
     """A new API key. `admin` includes every other scope. With `workflows` or `labels` it reaches these workflows and
-    those that have all of the labels, and cannot have the scope `admin`; `addresses` are those it may be used from."""
+    those that have all of the labels, and cannot have the scope `admin`; `addresses` are those it may be used from.
+    `max_queued` is how many executions that it started may be queued at once, in place of the server's setting."""
 
     name: Name
     scopes: Annotated[list[str], AfterValidator(_scopes)] = Field(
@@ -235,6 +236,7 @@ class CreateApiKey(_Request, json_schema_extra=_example({"name": "ci", "scopes":
     addresses: Annotated[list[str], AfterValidator(_addresses)] = Field(
         default_factory=list, max_length=100, description="Addresses and networks, such as `10.0.0.0/8`"
     )
+    max_queued: int | None = Field(default=None, ge=1, le=2**53, description="Executions that may be queued at once")
 
     @model_validator(mode="after")
     def _no_limited_admin(self) -> Self:

@@ -106,6 +106,12 @@ class Settings(BaseSettings):
     max_streams_per_key: int = Field(
         default=200, ge=1, description="Streams of events that one API key holds open at once"
     )
+    max_queued_per_key: int = Field(
+        default=10_000,
+        ge=1,
+        description="Executions started with one API key that are queued at once and have not begun; a key may have a "
+        "limit of its own",
+    )
     secrets_lifetime: float = Field(
         default=60.0, ge=0, le=86_400, description="Seconds for which the value of a secret is kept"
     )

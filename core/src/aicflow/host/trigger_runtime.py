@@ -10,6 +10,7 @@ from aicflow.engine import Executions
 from aicflow.engine.files import file_of
 from aicflow.engine.ids import new_id
 from aicflow.engine.secrets import Secrets
+from aicflow.engine.starting import StartedBy
 from aicflow.host.audit import Auditor
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.context import File
@@ -57,8 +58,10 @@ class HostTriggerRuntime:
         idempotency: Idempotency | None = None,
         traceparent: str | None = None,
         depth: int | None = None,
+        by: StartedBy | None = None,
     ) -> Fired:
-        """As `TriggerRuntime.fire`; `depth` is how many executions started each other before. Raises also KeyUsed."""
+        """As `TriggerRuntime.fire`; `depth` is how many executions started each other before, `by` whose request
+        fires it. Raises also KeyUsed."""
         now = self.clock.now()
         encoded = dumps(payload)
         fire = Fire(
@@ -81,6 +84,7 @@ class HostTriggerRuntime:
                     idempotency=idempotency,
                     traceparent=traceparent,
                     depth=depth,
+                    by=by,
                 )
                 if not started.duplicate:
                     told(started.execution_id)
@@ -91,6 +95,8 @@ class HostTriggerRuntime:
                 return Fired(None, skipped=True)
             if idempotency is not None and (used := await self._used(idempotency)) is not None:
                 raise used from None
+            if isinstance(error, Conflict) and error.code == "queue-full":
+                raise  # its caller has the payload; what was refused to be queued is not kept here instead
             await self.refuse(binding, loads(encoded), key, error)
             raise
         if started.duplicate and idempotency is not None and (used := await self._used(idempotency)) is not None:

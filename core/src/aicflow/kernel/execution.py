@@ -23,26 +23,6 @@ SETTLED_EVENTS: Final = frozenset({"step.succeeded", "step.failed", "step.skippe
 WhenFull = Literal["queue", "skip", "cancel_oldest"]
 """What becomes of an execution that is accepted while a concurrency limit is full."""
 
-EVENT_TYPES: Final = (
-    "execution.queued",
-    "execution.started",
-    "execution.waiting",
-    "execution.resumed",
-    "execution.succeeded",
-    "execution.failed",
-    "execution.cancelled",
-    "step.started",
-    "step.log",
-    "step.progress",
-    "step.retrying",
-    "step.waiting",
-    "step.succeeded",
-    "step.failed",
-    "step.skipped",
-    "step.cancelled",
-    "event.lost",
-)
-
 
 @dataclass(slots=True)
 class Event(Record):
@@ -98,6 +78,8 @@ class TriggerInfo(Record):
     """How many executions called each other before it."""
     traceparent: Internal[str | None] = None
     """The W3C trace context of the request that started it, or started what started it."""
+    started_by: str | None = None
+    """Whose request started it, as the audit names who acts: `key:ID` or `token:…`."""
     payload: Any = None
 
 

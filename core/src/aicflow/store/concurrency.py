@@ -65,6 +65,10 @@ class ConcurrencyLimiter:
         self._add(execution_id, priority, limits, admitted=not full, cancelled=False)
         return Admission(admitted=not full, cancel=tuple(cancel))
 
+    def has_room(self, limits: tuple[SlotLimit, ...]) -> bool:
+        """Whether a new execution with these limits would have its slots at once."""
+        return not any(self._is_full(limit) for limit in limits)
+
     def cancel(self, execution_id: str) -> None:
         """Note a cancel request: who waits leaves the line, who holds keeps its slots until it has ended."""
         entry = self._entries.get(execution_id)

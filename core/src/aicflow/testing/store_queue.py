@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
-from aicflow.kernel.ports.executions import StoredAnswer
+from aicflow.kernel.ports.executions import Fire, Idempotency, SlotLimit, StoredAnswer
 from aicflow.kernel.ports.store import Store
 from aicflow.testing.store_samples import LEASE, NOW, batch, claim, claimed_ids, create, end, numbers, park, start
 
@@ -242,6 +243,42 @@ class QueueCases:
         with pytest.raises(StaleClaim):
             await end(executions, "ex_2", seq=3)
         assert await claim(executions) == []
+
+    async def test_so_many_of_one_starter_are_queued(self, store: Store) -> None:
+        mine: Any = {"trigger": {"kind": "api", "started_by": "key:ak_1"}, "max_queued": 5}
+        made = await asyncio.gather(*(create(store.executions, f"ex_{i:02}", **mine) for i in range(20)))
+        queued = [one.execution_id for one in made if one.execution_id is not None]
+        assert (len(queued), sum(one.queue_full for one in made)) == (5, 15)
+        assert (await store.executions.get(queued[0])).trigger.started_by == "key:ak_1"
+        first = next(i for i, one in enumerate(made) if one.execution_id is not None)
+        assert (await create(store.executions, f"ex_{first:02}", **mine)).execution_id == queued[0], (
+            "it is there already"
+        )
+        refused = next(f"ex_{i:02}" for i, one in enumerate(made) if one.queue_full)
+        with pytest.raises(NotFound):
+            await store.executions.get(refused)
+        assert (await start(store.executions, "ex_now", **mine)).epoch == 1, "it is not queued"
+        other = {**mine, "trigger": {"kind": "api", "started_by": "key:ak_2"}}
+        assert not (await create(store.executions, "ex_other", **other)).queue_full
+        assert not (await create(store.executions, "ex_more", **{**mine, "max_queued": 6})).queue_full
+        assert await claimed_ids(store.executions, limit=2) == sorted(queued)[:2]
+        assert not (await create(store.executions, refused, **mine)).queue_full
+        assert (await create(store.executions, "ex_none", **mine)).queue_full
+        await store.executions.hand_back("w1", sorted(queued)[0], 1)
+        assert len(await claimed_ids(store.executions)) == 7
+        assert not (await create(store.executions, "ex_none", **mine)).queue_full
+
+    async def test_a_full_queue_takes_neither_keys_nor_slots(self, store: Store) -> None:
+        mine: Any = {"trigger": {"kind": "api", "started_by": "token:h:1"}, "max_queued": 1}
+        await start(store.executions, "ex_1", limits=(SlotLimit("one", 1),), **mine)
+        once: Any = {"fire": Fire("wf_a:in", "k", "dl_1"), "idempotency": Idempotency("executions", "k", "print")}
+        assert not (await start(store.executions, "ex_2", limits=(SlotLimit("one", 1),), **mine)).admitted
+        refused = await start(store.executions, "ex_3", limits=(SlotLimit("one", 1, "cancel_oldest"),), **once, **mine)
+        assert (refused.execution_id, refused.queue_full, refused.cancelled) == (None, True, ())
+        assert await store.idempotency.find("executions", "k") is None
+        await create(store.executions, "ex_4", **once)
+        assert (await end(store.executions, "ex_1")).admitted == ("ex_2",)
+        assert await store.executions.slot_holders("one") == ["ex_2"]
 
     async def test_a_full_worker_takes_only_what_is_cancelled(self, store: Store) -> None:
         executions = store.executions

@@ -235,6 +235,7 @@ class TableCases:
         record = ApiKeyRecord(
             "key_1", "ci", "hash-1", ("read",), NOW,
             workflows=("wf_a", "wf_b"), labels={"team": "größe"}, addresses=("10.0.0.0/8",),
+            max_queued=7,
         )  # fmt: skip
         await keys.create(record)
         assert await keys.find("hash-1") == record

@@ -21,6 +21,7 @@ from aicflow.ports import (
 
 from aicflow_postgres.database import NOW, Connection, fetch, send
 from aicflow_postgres.operations import Create
+from aicflow_postgres.queued import Queued
 from aicflow_postgres.values import INLINE, bytes_of, hash_of, indexed
 
 
@@ -74,6 +75,8 @@ async def write_creates(
     skipped: list[tuple[Fire, float]] = []
     cancel: list[str] = []
     stored = await _stored(connection, creates) if alone else {}
+    queued = Queued(lines)
+    await queued.read(connection, creates)
     for op in creates:
         new = op.new
         if new.id in stored:
@@ -85,6 +88,10 @@ async def write_creates(
         if op.result is not None:
             if op.result.execution_id == new.id:
                 op.result = (await _stored(connection, [op])).get(new.id) or op.result
+            continue
+        if new.max_queued is not None and not queued.take(op):
+            stored |= await _stored(connection, [op])  # the one too many may be itself, when the answer was lost
+            op.result = stored.get(new.id) or Created(None, admitted=False, queue_full=True)
             continue
         admitted, cancelled = True, tuple[str, ...]()
         if new.limits:
@@ -127,10 +134,10 @@ def _row(op: Create, *, claimed: bool, admitted: bool) -> tuple[Any, ...]:
     new, fire, key = op.new, op.new.fire, op.new.idempotency
     created = micros(new.created_at)
     available = max(micros(new.available_at), created)
-    trigger, kind, binding_id = new.trigger, None, None
+    trigger, kind, binding_id, starter = new.trigger, None, None, None
     if trigger != b"{}":
         started_by = loads(trigger)
-        kind = started_by.get("kind")
+        kind, starter = started_by.get("kind"), started_by.get("started_by")
         if started_by.get("trigger_id") is not None:
             binding_id = f"{new.workflow_id}:{started_by['trigger_id']}"
         if len(trigger) > INLINE:
@@ -163,6 +170,7 @@ def _row(op: Create, *, claimed: bool, admitted: bool) -> tuple[Any, ...]:
         dumps(limits_to_json(new.limits)).decode() if new.limits else None,
         trigger,
         new.input if len(new.input) <= INLINE else None,
+        starter,
         new.events.first_seq,
         op.body,
     )
@@ -300,6 +308,7 @@ _COLUMNS = {
     "limits": "text",
     "trigger": "bytea",
     "input": "bytea",
+    "started_by": "text",
     "first_seq": "int",
     "body": "bytea",
 }

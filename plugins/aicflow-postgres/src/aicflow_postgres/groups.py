@@ -138,7 +138,7 @@ class Groups:
         if told:
             await add_entries(connection, [pending.entry(pending) for pending in told])
         for create in creates:
-            if create.new.limits and create.result is not None and not create.result.duplicate:
+            if create.new.limits and create.result is not None and create.result.execution_id == create.new.id:
                 self._books.note(create.new.id, create.new.workflow_id)
 
 
@@ -151,5 +151,5 @@ def _settle(group: Sequence[Operation], error: Exception | None) -> None:
             future.set_exception(failed)
             continue
         if isinstance(operation, Create) and operation.audit is not None and operation.result is not None:
-            operation.audit.written |= not operation.result.duplicate
+            operation.audit.written |= not (operation.result.duplicate or operation.result.queue_full)
         future.set_result(operation.result)

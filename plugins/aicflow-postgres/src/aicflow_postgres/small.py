@@ -104,7 +104,7 @@ class PostgresKeys(Part):
         instants = (
             record.created_at, record.expires_at, record.last_used_at, record.revoked_at, record.previous_expires_at
         )  # fmt: skip
-        limits = dumps([record.workflows, record.labels, record.addresses])
+        limits = dumps([record.workflows, record.labels, record.addresses, record.max_queued])
         times = [micros(instant) for instant in instants]
         row = (
             record.id,
@@ -185,11 +185,11 @@ class PostgresKeys(Part):
 
     def _record(self, row: tuple[Any, ...]) -> ApiKeyRecord:
         key_id, name, key_hash, scopes, created_at, *instants, previous_hash, limits = row
-        workflows, labels, addresses = loads(limits)
+        workflows, labels, addresses, *later = loads(limits)  # a row of an earlier version has fewer
         expires_at, used_at, revoked_at, previous_expires_at = map(seconds, instants)
         record = ApiKeyRecord(
             key_id, name, key_hash, tuple(loads(scopes)), seconds(created_at), expires_at, used_at, revoked_at,
-            tuple(workflows), labels, tuple(addresses), previous_hash, previous_expires_at,
+            tuple(workflows), labels, tuple(addresses), previous_hash, previous_expires_at, *later,
         )  # fmt: skip
         used = self._touched.get(key_id)
         return record if used is None else replace(record, last_used_at=used)

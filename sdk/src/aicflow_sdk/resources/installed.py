@@ -84,11 +84,12 @@ class AsyncApiKeys(Resource):
         workflows: Sequence[str | Workflow] = (),
         labels: Mapping[str, str] | None = None,
         addresses: Sequence[str] = (),
+        max_queued: int | None = None,
         idempotency_key: str | None = None,
     ) -> CreatedApiKey:
         """A new API key; `key` is in this result only. `admin` includes every other scope. With `workflows` or `labels`
         it reaches these workflows and those that have all of the labels; `addresses` (`10.0.0.0/8`) are those that it
-        may be used from."""
+        may be used from, `max_queued` how many executions that it started may be queued at once."""
         body: dict[str, Any] = {"name": name, "scopes": [scopes] if isinstance(scopes, str) else [*scopes]}
         if workflows:
             body["workflows"] = [id_of(workflow) for workflow in workflows]
@@ -96,6 +97,8 @@ class AsyncApiKeys(Resource):
             body["labels"] = {**labels}
         if addresses:
             body["addresses"] = [*addresses]
+        if max_queued is not None:
+            body["max_queued"] = max_queued
         if expires_at is not None:
             body["expires_at"] = instant("expires_at", expires_at)
         headers = keyed(idempotency_key)

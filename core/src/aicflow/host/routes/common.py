@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from aicflow.engine.starting import StartedBy
 from aicflow.host.gate import caller_of
 from aicflow.host.keys import Scope
 from aicflow.host.pages import PageQuery, json_response
@@ -69,6 +70,13 @@ async def started(request: Request, execution_id: str, status: int = 200) -> Res
     """The response that shows the execution which this request, or an earlier one, started. Raises NotFound."""
     execution = await runtime_of(request).executions.get(execution_id)
     return json_response(shown(request, execution), status, {"location": f"/api/v1/executions/{execution_id}"})
+
+
+def started_by(connection: HTTPConnection) -> StartedBy:
+    """The caller, as who starts executions."""
+    runtime, caller = runtime_of(connection), caller_of(connection.scope)
+    limit = runtime.settings.max_queued_per_key if caller.max_queued is None else caller.max_queued
+    return StartedBy(runtime.auditor.actor_in_chain(caller.actor), limit)
 
 
 def router(tag: str) -> APIRouter:

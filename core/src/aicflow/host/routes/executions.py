@@ -43,6 +43,7 @@ from aicflow.host.routes.common import (
     shown,
     shows,
     started,
+    started_by,
 )
 from aicflow.host.views import bulk_view, execution_view
 from aicflow.kernel.execution import (
@@ -164,6 +165,7 @@ async def start_execution(request: Request) -> Response:
                 engine=body.engine,
                 trigger=TriggerInfo(traceparent=valid_traceparent(request.headers.get("traceparent"))),
                 idempotency=key,
+                by=started_by(request),
             )
         )
         execution = await runtime.wait(made.execution_id, wait) if wait else made.execution
@@ -296,6 +298,7 @@ async def rerun_execution(request: Request, execution_id: Id, query: NoQuery) ->
             from_node=body.from_node,
             reuse=body.reuse,
             idempotency=key,
+            by=started_by(request),
         )
         return await started(request, fresh(made).execution_id, 202)
 
@@ -369,6 +372,5 @@ async def bulk_cancel(request: Request, query: NoQuery) -> Response:
 async def bulk_rerun(request: Request, query: NoQuery) -> Response:
     """Failed and cancelled ones, unless `status` says which. A result for each; what fails for one holds up no
     other."""
-    return await _bulk(
-        request, "bulk-rerun", TERMINAL_STATUSES - {"succeeded"}, runtime_of(request).executions.bulk_rerun
-    )
+    rerun = partial(runtime_of(request).executions.bulk_rerun, by=started_by(request))
+    return await _bulk(request, "bulk-rerun", TERMINAL_STATUSES - {"succeeded"}, rerun)

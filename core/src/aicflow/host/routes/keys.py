@@ -59,6 +59,7 @@ async def create_api_key(request: Request, query: NoQuery) -> Response:
             workflows=body.workflows,
             labels=body.labels,
             addresses=body.addresses,
+            max_queued=body.max_queued,
             idempotency=idempotency,
             seed=seed,
         )

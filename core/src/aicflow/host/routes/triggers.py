@@ -25,6 +25,7 @@ from aicflow.host.routes.common import (
     router,
     runtime_of,
     started,
+    started_by,
 )
 from aicflow.host.triggers import ActiveTrigger
 from aicflow.host.views import delivery_view
@@ -107,7 +108,9 @@ async def resume_trigger(request: Request, binding_id: Id, query: NoQuery) -> Re
 async def _fired(
     request: Request, binding: Binding, payload: Any, key: Idempotency | None, version: int | None = None
 ) -> Response:
-    fired = await runtime_of(request).trigger_runtime.fire(binding, payload, version=version, idempotency=key)
+    fired = await runtime_of(request).trigger_runtime.fire(
+        binding, payload, version=version, idempotency=key, by=started_by(request)
+    )
     if fired.execution_id is None:
         raise Problem("conflict", "Concurrency limit reached, and its rule is to skip; nothing was started.")
     return await started(request, fired.execution_id, 202)

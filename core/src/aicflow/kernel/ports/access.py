@@ -30,6 +30,7 @@ class ApiKeyRecord(Record):
     addresses: tuple[str, ...] = ()
     previous_hash: Internal[str | None] = None
     previous_expires_at: Instant | None = None
+    max_queued: int | None = None
 
 
 class KeyStore(Protocol):

@@ -119,6 +119,8 @@ class NewExecution:
     files: Collection[str] = ()
     subjects: Sequence[str] = ()
     """Keyed hashes of whom it is about."""
+    max_queued: int | None = None
+    """How many executions with its trigger's `started_by` may be queued and never claimed, itself included."""
 
 
 @dataclass(slots=True)
@@ -127,7 +129,8 @@ class Created:
     earlier one (its `fingerprint` beside it; None when that fire was skipped) and nothing was written. `epoch` is 1
     when the execution was born claimed, else 0: it is queued, and `admitted` says whether it holds its slots.
     `cancelled` lists executions whose cancel was requested by `cancel_oldest`. `skipped`: `when_full: skip` refused
-    it; no execution was written, but its fire's key is used up and its delivery kept with the error `skipped`."""
+    it; no execution was written, but its fire's key is used up and its delivery kept with the error `skipped`.
+    `queue_full`: it would have been queued beyond its `max_queued`; nothing was written."""
 
     execution_id: str | None
     duplicate: bool = False
@@ -135,6 +138,7 @@ class Created:
     epoch: int = 0
     admitted: bool = True
     skipped: bool = False
+    queue_full: bool = False
     cancelled: tuple[str, ...] = ()
 
 

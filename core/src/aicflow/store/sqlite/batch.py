@@ -30,6 +30,7 @@ from aicflow.kernel.ports.executions import (
 from aicflow.kernel.values import dumps, loads
 from aicflow.store.concurrency import ConcurrencyLimiter, limits_from_json, limits_to_json
 from aicflow.store.instants import micros, now
+from aicflow.store.queued import QueuedByStarter
 from aicflow.store.sqlite.event_rows import pack
 
 INLINE: Final = 1024
@@ -201,6 +202,7 @@ class Batch:
         self._shared = shared
         self._book: ConcurrencyLimiter | None = None
         self._data_version = 0
+        self._queued = QueuedByStarter()
         self._notes: list[tuple[int, int]] = []
         self._statements: dict[tuple[int, int], str] = {}
 
@@ -219,6 +221,7 @@ class Batch:
             version = connection.execute("PRAGMA data_version").fetchone()[0]
             if version != self._data_version:
                 self._book, self._data_version = None, version
+                self._queued.forget()
         if self._book is None:
             self._book = ConcurrencyLimiter()
             for row in loads(connection.execute(_LIMITED).fetchone()[0]):
@@ -264,6 +267,7 @@ class Batch:
         """Write a group; each operation gets its result or its error. Raises sqlite3.Error: then all must be undone."""
         book = self.book(connection)
         self._notes.clear()
+        self._queued.written()
         duplicates = _DuplicateIndex(connection, [op.new for op in group if type(op) is Create])
         rows: list[_Row] = []
         # most appends only bring events and need few of the columns. Each is of another execution, so they may go last
@@ -287,6 +291,10 @@ class Batch:
                     op.result = repeated(connection, op) or op.result
                 continue
             new = op.new
+            if new.max_queued is not None and self._is_queue_full(connection, op, book):
+                # the one too many may be itself, when the answer was lost
+                op.result = repeated(connection, op) or Created(None, admitted=False, queue_full=True)
+                continue
             admitted = True
             cancelled: tuple[str, ...] = ()
             if new.limits:
@@ -310,6 +318,17 @@ class Batch:
             request_cancel(connection, cancel)
         if promoted:
             connection.execute(_PROMOTE, (dumps(promoted).decode(),))
+
+    def _is_queue_full(self, connection: sqlite3.Connection, op: Create, book: ConcurrencyLimiter) -> bool:
+        new = op.new
+        if op.worker is not None and new.available_at <= new.created_at and book.has_room(new.limits):
+            return False
+        starter, limit = loads(new.trigger).get("started_by"), new.max_queued
+        if starter is None or limit is None:
+            return False
+        return not self._queued.take(
+            starter, limit, lambda starter: int(connection.execute(_QUEUED_BY, (starter,)).fetchone()[0])
+        )
 
     def _insert(self, connection: sqlite3.Connection, wide: Sequence[_Row], narrow: Sequence[tuple[Any, ...]]) -> None:
         for start in range(0, max(len(wide), len(narrow)), _MOST_ROWS):
@@ -372,10 +391,10 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
     created = micros(new.created_at)
     available = max(micros(new.available_at), created)
     due = micros(now(op.at) + op.lease) if claimed else available if admitted else None
-    trigger, kind, binding_id = new.trigger, None, None
+    trigger, kind, binding_id, starter = new.trigger, None, None, None
     if trigger != b"{}":
         started_by = loads(trigger)
-        kind = started_by.get("kind")
+        kind, starter = started_by.get("kind"), started_by.get("started_by")
         if started_by.get("trigger_id") is not None:
             binding_id = f"{new.workflow_id}:{started_by['trigger_id']}"
         if len(trigger) > INLINE:
@@ -410,6 +429,7 @@ def _create_rows(i: int, op: Create, claimed: bool, admitted: bool) -> list[_Row
             binding_id=binding_id,
             trigger=trigger,
             input=new.input if len(new.input) <= INLINE else None,
+            name=starter,
             idempotency_scope=key.scope if key else None,
             idempotency_key=key.key if key else None,
             fingerprint=key.fingerprint if key else None,
@@ -562,6 +582,10 @@ _CREATED = """
 SELECT status = 'running' AND worker IS ?, admitted FROM executions AS e JOIN events AS v ON v.execution_id = e.id
   WHERE e.id = ? AND v.first_seq = 1 AND v.body = ?
     AND coalesce(input, (SELECT body FROM stored WHERE execution_id = e.id AND name = '$input')) = ?
+"""
+_QUEUED_BY = """
+SELECT count(*) FROM executions INDEXED BY executions_queued_by
+  WHERE started_by = ? AND status = 'queued' AND epoch = 0
 """
 _PROMOTE = """
 UPDATE executions SET admitted = 1, due_at = CASE WHEN cancel_requested THEN -1 ELSE available_at END

@@ -6,12 +6,12 @@ CREATE TEMP TRIGGER batch_create INSTEAD OF INSERT ON batch WHEN NEW.kind = 1 BE
   INSERT INTO executions (
     id, workflow_id, version, status, created_at, available_at, started_at, last_seq, epoch, worker, due_at, priority,
     admitted, engine, trigger_kind, binding_id, rerun_of, parent_execution_id, parent_node_id,
-    parent_call, idempotency_key, limits, trigger, input
+    parent_call, idempotency_key, limits, trigger, input, started_by
   ) VALUES (
     NEW.id, NEW.workflow_id, NEW.version, NEW.status, NEW.created_at, NEW.available_at, NEW.started_at, NEW.last_seq,
     NEW.epoch, NEW.worker, NEW.due_at, NEW.priority, NEW.admitted, NEW.engine, NEW.trigger_kind, NEW.binding_id,
     NEW.rerun_of, NEW.parent_execution_id, NEW.parent_node_id, NEW.call, NEW.idempotency_key,
-    NEW.limits, NEW.trigger, NEW.input
+    NEW.limits, NEW.trigger, NEW.input, NEW.name
   );
   INSERT INTO events VALUES (NEW.id, NEW.first_seq, NEW.last_seq, NEW.body);
   INSERT INTO idempotency_keys

@@ -52,7 +52,7 @@ class SQLiteKeys(Part):
                 dumps(record.scopes).decode(),
                 *[micros(instant) for instant in instants],
                 record.previous_hash,
-                dumps([record.workflows, record.labels, record.addresses]).decode(),
+                dumps([record.workflows, record.labels, record.addresses, record.max_queued]).decode(),
             ),
         )
         add_key(connection, idempotency, record.id, record.created_at)
@@ -130,11 +130,11 @@ class SQLiteKeys(Part):
 
     def _record(self, row: tuple[Any, ...]) -> ApiKeyRecord:
         key_id, name, key_hash, scopes, created_at, *instants, previous_hash, limits = row
-        workflows, labels, addresses = loads(limits)
+        workflows, labels, addresses, *later = loads(limits)  # a row of an earlier version has fewer
         expires_at, used_at, revoked_at, previous_expires_at = map(seconds, instants)
         record = ApiKeyRecord(
             key_id, name, key_hash, tuple(loads(scopes)), seconds(created_at), expires_at, used_at, revoked_at,
-            tuple(workflows), labels, tuple(addresses), previous_hash, previous_expires_at,
+            tuple(workflows), labels, tuple(addresses), previous_hash, previous_expires_at, *later,
         )  # fmt: skip
         used = self._touched.get(key_id)
         return record if used is None else replace(record, last_used_at=used)

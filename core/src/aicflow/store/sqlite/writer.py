@@ -181,5 +181,6 @@ class Writer:
 
 def _changed(operation: Work | Create) -> bool:
     if type(operation) is Create:
-        return operation.result is not None and not operation.result.duplicate
+        made = operation.result
+        return made is not None and not made.duplicate and not made.queue_full
     return operation.error is None

@@ -30,6 +30,7 @@ from aicflow.store.checks import check_append, check_events, check_unmoved, has_
 from aicflow.store.concurrency import ConcurrencyLimiter
 from aicflow.store.instants import micros, now
 from aicflow.store.needed import NEEDED, events_within, needed_ranges
+from aicflow.store.queued import QueuedByStarter
 from aicflow.store.rows import event_answer, failure_from, trigger_from
 from aicflow.store.tables.files import TableFiles
 from aicflow.store.tables.idempotency import TableIdempotency
@@ -108,6 +109,7 @@ class TableExecutions(Part):
         self.rows: MutableMapping[str, ExecutionRow] = rows
         self._triggers = triggers
         self._limiter = ConcurrencyLimiter()
+        self._queued = QueuedByStarter()
         self._fires = fires
         kept = sorted(rows.values(), key=lambda row: row.n)
         self._n = kept[-1].n if kept else 0
@@ -136,6 +138,8 @@ class TableExecutions(Part):
             return Created(earlier.result, duplicate=True, fingerprint=earlier.fingerprint)
         if row is not None or (fire and fire.delivery_id and self._triggers.has(fire.delivery_id)):
             raise Conflict(f"Execution {new.id} or its delivery exists already.")
+        if new.max_queued is not None and self._is_queue_full(new, worker):
+            return Created(None, admitted=False, queue_full=True)
         admitted = True
         cancelled: tuple[str, ...] = ()
         if new.limits:
@@ -150,6 +154,20 @@ class TableExecutions(Part):
         for execution_id in cancelled:
             self._cancel(execution_id)
         return Created(new.id, epoch=int(claimed), admitted=admitted, cancelled=cancelled)
+
+    def _is_queue_full(self, new: NewExecution, worker: str | None) -> bool:
+        if worker is not None and new.available_at <= new.created_at and self._limiter.has_room(new.limits):
+            return False
+        starter, limit = trigger_from(new.trigger).started_by, new.max_queued
+        if starter is None or limit is None:
+            return False
+        full = not self._queued.take(starter, limit, self._count_queued)
+        self._queued.written()
+        return full
+
+    def _count_queued(self, starter: str) -> int:
+        waiting = (row for row in self.rows.values() if row.status == "queued" and not row.epoch)
+        return sum(trigger_from(row.new.trigger).started_by == starter for row in waiting)
 
     def _add(self, new: NewExecution, worker: str | None, lease_until: float, *, admitted: bool) -> None:
         fire, key = new.fire, new.idempotency
