@@ -137,6 +137,23 @@ def test_the_name_of_a_file_is_no_path_and_no_header(client: httpx2.Client, name
         assert "set-cookie" not in answer.headers
 
 
+def test_what_nobody_has_set_is_safe(server: Server) -> None:
+    assert urlsplit(server.url).hostname == "127.0.0.1"
+    assert {
+        path.name for path in server.data.iterdir() if path.stat().st_mode & 0o077 and path.name != "server.log"
+    } == set()
+    foreign = {"origin": "https://elsewhere.example", "access-control-request-method": "GET"}
+    for method, path in (("GET", "/livez"), ("OPTIONS", "/api/v1/workflows"), ("GET", "/docs"), ("GET", "/nowhere")):
+        answer = httpx2.request(method, server.url + path, headers=foreign)
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+        assert not {"server", "x-powered-by"} & set(answer.headers)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        policy = answer.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in policy
+        assert "script-src 'unsafe" not in policy
+    assert httpx2.get(server.url + "/api/v1/workflows").status_code == 401
+
+
 def test_a_body_that_breaks_off_is_no_fault(server: Server) -> None:
     for path in (b"/api/v1/executions", b"/api/v1/files", b"/hooks/none", b"/api/v1/workflows"):
         for length in (b"Content-Length: 1000", b"Transfer-Encoding: chunked"):

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from aicflow.engine import EngineOptions
-from aicflow.host import fitting
+from aicflow.host import fitting, jwks, requests, sessions, tokens
+from aicflow.host.callers import TICKET_SECONDS
+from aicflow.host.connections import SLOWEST_BODY, ConnectionLimits
 from aicflow.host.settings import Settings
 from aicflow.host.wiring import installed_plugins
 from aicflow.kernel.document import Map
@@ -21,6 +23,8 @@ from aicflow_language.template.template import MAX_RESOLVED_TEXT
 from aicflow_python.sandbox import Limits as PythonLimits
 from aicflow_python.settings import VARIABLES, PythonSettings
 from aicflow_trigger.webhook_params import WebhookParams
+from annotated_types import MaxLen
+from pydantic import BaseModel
 
 from tests.support.server import start_server
 
@@ -32,6 +36,7 @@ LIMITS = [
     if (field.annotation in (int, float) and name != "port")
     or (isinstance(field.default, str) and MEASURED.search(field.default))
     or name == "retention_count"
+    or name.endswith("_age")
 ]
 NO_PYTHON_LIMITS = {"AICFLOW_PYTHON_BACKENDS", "AICFLOW_PYTHON_ENVIRONMENTS", "AICFLOW_PYTHON_REQUIRE"}
 NODES = [node.cls for node in installed_plugins().registry.nodes()]
@@ -41,6 +46,13 @@ def rows(name: str) -> list[str]:
     """The lines of the page's last tables that name a setting as what sets the limit."""
     tables = PAGE.partition("## Sizes on a value's way")[2]
     return [line for line in tables.splitlines() if line.startswith("|") and f"`{name}`" in line]
+
+
+def longest(model: type[BaseModel], *names: str) -> list[int]:
+    """The `max_length` of fields."""
+    found = [one.max_length for name in names for one in model.model_fields[name].metadata if isinstance(one, MaxLen)]
+    assert len(found) == len(names)
+    return found
 
 
 def shown(value: Any) -> str:
@@ -77,6 +89,22 @@ def test_every_limit_of_python_is_on_the_page_with_its_default(name: str) -> Non
         (expression.MAX_STEPS, "turns of all loops"),
         (MAX_RESOLVED_TEXT, "texts with expressions"),
         (LONGEST_ANSWER, "answer of a model"),
+        (tokens.LONGEST, "a token (JWT)"),
+        (jwks.LARGEST, "key set (JWKS) of an issuer"),
+        (jwks.MOST_KEYS, "key set (JWKS) of an issuer"),
+        (jwks.SHORTEST_AGE, "a key set (JWKS) counts"),
+        (jwks.LONGEST_AGE, "a key set (JWKS) counts"),
+        (jwks.BETWEEN_FETCHES, "an unknown key id"),
+        (TICKET_SECONDS["stream"], "a ticket for a stream"),
+        (TICKET_SECONDS["session"], "a ticket to sign in with"),
+        (sessions.SECONDS, "a session of a browser"),
+        (ConnectionLimits().headers, "headers of a request"),
+        (ConnectionLimits().overhead, "headers of a request"),
+        (ConnectionLimits().receive, "a request arrives"),
+        (SLOWEST_BODY, "a request arrives"),
+        (ConnectionLimits().stalled, "a client takes nothing"),
+        *[(most, "workflows and networks") for most in longest(requests.CreateApiKey, "workflows", "addresses")],
+        *[(most, "value of a stored secret") for most in longest(requests.PutSecret, "value")],
         (EngineOptions().log_limit, "a line of a step's log"),
         (EngineOptions().inline_output, "step output inside an event"),
         (EngineOptions().max_output, "output of a step"),
