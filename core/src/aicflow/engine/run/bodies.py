@@ -7,12 +7,13 @@ They run inside the execution, by the rule of the graph, each as a frame of its 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from aicflow.engine.nodes.attempt import Failed, Interrupted, Outcome, Succeeded
 from aicflow.engine.nodes.outputs import checked_output, within
@@ -28,10 +29,11 @@ from aicflow.kernel.clock import iso
 from aicflow.kernel.document import Delay, Group, Map, Repeat
 from aicflow.kernel.errors import NodeError, OutputInvalid, PermanentError, StepTimeout, TransientError
 from aicflow.kernel.execution import Step
+from aicflow.kernel.graph import Walk
 from aicflow.kernel.ports.engine import Settlement
 from aicflow.kernel.ports.executions import ItemResult
 from aicflow.kernel.values import dumps, loads
-from aicflow.language.plan import PlannedBody
+from aicflow.language.plan import Body, PlannedBody
 
 _COMPACT_ABOVE = 1_000
 _PAGE = 1_000
@@ -46,14 +48,24 @@ class Bodies:
         self.begun = resumption.begun
         self.ended = ended
         self.real = resumption.items
+        self.resting: dict[str, _Frames] = {}
+        """Bodies in items that this turn has begun and all of whose steps wait, by the id of their step."""
 
     def left(self, prefix: str = "") -> list[Step]:
         """Take away the steps of an earlier turn whose ids begin so; those that are not settled."""
         left: list[Step] = []
+        for step_id in [step_id for step_id in self.resting if step_id.startswith(prefix)]:
+            del self.resting[step_id]
         for at in [at for at in self.inside if at.startswith(prefix)]:
             steps = self.inside.pop(at).values()
             left += [step for step in steps if settlement_of(step) is None and step.status != "cancelled"]
         return left
+
+    def run_in(self, step_id: str, body: PlannedBody) -> str:
+        """What the ids begin with of the steps in the run that an earlier turn left a group or a repeat in."""
+        if isinstance(body.entry, Repeat):
+            return f"{step_id}[{len(self.ended.get(step_id, ()))}]."
+        return step_id + "."
 
     def forget(self, prefix: str) -> None:
         """The body runs from its beginning: what is inside of it counts no more."""
@@ -64,32 +76,45 @@ class Bodies:
         self.run_of.log.forget_items(prefix)
 
     async def run(self, frame: StepRunner, step: OpenStep, deadline: float | None) -> Outcome | None:
-        """Run the body of the step: its outcome, or None when it is parked."""
-        body = step.node.body
-        assert body is not None
-        match body.entry:
-            case Map() as entry:
-                runner: _Body = _MapBody(self, frame, step, body, entry)
-            case Repeat() as entry:
-                runner = _RepeatBody(self, frame, step, body, entry)
-            case Group() as entry:
-                runner = _GroupBody(self, frame, step, body, entry)
-            case _:
-                raise AssertionError(body.entry)
-        return await self._within(runner, frame, step, deadline)
+        """Run the body of the step: its outcome, or None when it is parked. In an item it rests, and holds nothing,
+        while all that is left of it waits: it is run again when something inside can go on, or its time is over."""
+        frame.sleepers.rouse(step.id)
+        body = self.resting.pop(step.id, None) or self._begin(frame, step, deadline)
+        body.due = None
+        outcome = await self._within(body, frame, step)
+        if outcome is None and frame.woken is not None and not frame.sleepers.parking:
+            self.resting[step.id] = body
+            if times := [at for at in (body.ends, body.due) if at is not None]:
+                frame.sleepers.doze(step.id, min(times), frame.woken)
+        return outcome
 
-    async def _within(self, body: _Body, frame: StepRunner, step: OpenStep, deadline: float | None) -> Outcome | None:
-        """Run it within its time limit, which counts from when it began: it goes on while what is inside waits."""
-        loop, clock, ends = asyncio.get_running_loop(), self.run_of.env.clock, frame.sleepers.ends
-        limit = seconds = step.node.timeout
+    def _begin(self, frame: StepRunner, step: OpenStep, deadline: float | None) -> _Frames:
+        planned = step.node.body
+        assert planned is not None
+        match planned.entry:
+            case Map() as entry:
+                body: _Frames = _MapBody(self, frame, step, planned, entry)
+            case Repeat() as entry:
+                body = _RepeatBody(self, frame, step, planned, entry)
+            case Group() as entry:
+                body = _GroupBody(self, frame, step, planned, entry)
+            case _:
+                raise AssertionError(planned.entry)
+        # its time counts from when it began: it goes on while what is inside waits
+        now = self.run_of.env.clock.now()
+        seconds = body.limit = step.node.timeout
         if seconds is not None and step.begun is not None and step.attempt == 1 and step.begun.started_at is not None:
-            began = datetime.fromisoformat(step.begun.started_at).timestamp()
-            seconds = max(0.0, seconds - max(0.0, clock.now() - began))
+            seconds -= max(0.0, now - datetime.fromisoformat(step.begun.started_at).timestamp())
         if deadline is not None:
-            left = max(deadline - loop.time(), 0.0)
+            left = deadline - asyncio.get_running_loop().time()
             if seconds is None or left < seconds:
-                seconds, limit = left, step.node.step_timeout
-        if seconds is None:
+                seconds, body.limit = left, step.node.step_timeout
+        body.ends = None if seconds is None else now + max(0.0, seconds)
+        return body
+
+    async def _within(self, body: _Frames, frame: StepRunner, step: OpenStep) -> Outcome | None:
+        """Run it within its time limit."""
+        if body.ends is None:
             return await body.run()
         late = False
 
@@ -98,29 +123,24 @@ class Bodies:
             late = True
             body.stop()
 
-        ends[step.id] = clock.now() + seconds
-        timer = loop.call_later(seconds, time_out)
+        frame.sleepers.ends[step.id] = body.ends
+        left = body.ends - self.run_of.env.clock.now()
+        timer = asyncio.get_running_loop().call_later(max(0.0, left), time_out)
+        if left <= 0:
+            time_out()  # what rests would rest again before the timer has its turn
         try:
             outcome = await body.run()
         finally:
             timer.cancel()
         if outcome is not None:
-            del ends[step.id]
+            del frame.sleepers.ends[step.id]
         if late and isinstance(outcome, Interrupted | None):
             hint = "Raise its timeout, or make its work smaller."
-            return Failed(StepTimeout(f"{step.id} did not end within {limit:g} s.", hint=hint))
+            return Failed(StepTimeout(f"{step.id} did not end within {body.limit:g} s.", hint=hint))
         return outcome
 
 
-class _Body(Protocol):
-    def stop(self) -> None:
-        """Interrupt everything inside."""
-        ...
-
-    async def run(self) -> Outcome | None: ...
-
-
-class _Frames:
+class _Frames(ABC):
     """What the kinds of bodies share: making frames, stopping them, and what one run of the body gives."""
 
     def __init__(self, bodies: Bodies, frame: StepRunner, step: OpenStep, body: PlannedBody) -> None:
@@ -132,6 +152,15 @@ class _Frames:
         self._body = body
         self._live: set[StepRunner] = set()
         self._stopped = False
+        self.ends: float | None = None
+        """When it is over at the latest, by its time limit of `limit` seconds."""
+        self.limit: float | None = None
+        self.due: float | None = None
+        """When it goes on by itself, if it rests until then."""
+
+    @abstractmethod
+    async def run(self) -> Outcome | None:
+        """Go on: the outcome, or None when all that is left waits."""
 
     @property
     def _stops(self) -> bool:
@@ -230,12 +259,13 @@ def _may_be_stored(step: Step) -> bool:
 class _GroupBody(_Frames):
     def __init__(self, bodies: Bodies, frame: StepRunner, step: OpenStep, body: PlannedBody, entry: Group) -> None:
         super().__init__(bodies, frame, step, body)
-        self._limit = entry.concurrency
+        self._concurrency = entry.concurrency
+        self._inner: StepRunner | None = None
 
     async def run(self) -> Outcome | None:
         prefix = self._step.id + "."
-        inner = await self._start(prefix, {})
-        await self._walk(inner, self._limit)
+        inner = self._inner = self._inner or await self._start(prefix, {}, woken=self._frame.woken)
+        await self._walk(inner, self._concurrency)
         if self._stops:
             await self._close(prefix)
             return Interrupted()
@@ -256,22 +286,30 @@ class _RepeatBody(_Frames):
     def __init__(self, bodies: Bodies, frame: StepRunner, step: OpenStep, body: PlannedBody, entry: Repeat) -> None:
         super().__init__(bodies, frame, step, body)
         self._entry = entry
+        self._passes: int | None = None
+        self._carry: Any = None
+        self._inner: StepRunner | None = None
 
     async def run(self) -> Outcome | None:
-        passes = len(self._bodies.ended.get(self._step.id, ()))
         try:
-            if passes:
-                carry = loads((await self._earlier(passes - 2))[0].output or b"null")
-            else:
-                carry = step_params(self._node, self._frame.scope, self._run.secrets.value).carry  # type: ignore[attr-defined]
+            if self._passes is None:
+                self._passes = len(self._bodies.ended.get(self._step.id, ()))
+                if self._passes:
+                    self._carry = loads((await self._earlier(self._passes - 2))[0].output or b"null")
+                else:
+                    params: Any = step_params(self._node, self._frame.scope, self._run.secrets.value)
+                    self._carry = params.carry
             while True:
-                done = passes > 0 and not self._goes_on(carry, passes)
-                if done or passes >= self._entry.max:
-                    return self._done({"carry": carry, "passes": passes, "done": done})
-                if passes and (woken := await self._pause(passes)) is not None:
-                    return None if woken == "parked" else Interrupted()
+                passes, carry, inner = self._passes, self._carry, self._inner
                 prefix = f"{self._step.id}[{passes}]."
-                inner = await self._start(prefix, {"carry": carry, "index": passes})
+                if inner is None:
+                    done = passes > 0 and not self._goes_on(carry, passes)
+                    if done or passes >= self._entry.max:
+                        return self._done({"carry": carry, "passes": passes, "done": done})
+                    if passes and (woken := await self._pause(passes)) is not None:
+                        return None if woken == "parked" else Interrupted()
+                    names = {"carry": carry, "index": passes}
+                    inner = self._inner = await self._start(prefix, names, woken=self._frame.woken)
                 await self._walk(inner)
                 if self._stops:
                     await self._close(prefix)
@@ -281,12 +319,17 @@ class _RepeatBody(_Frames):
                     return Failed(_failure("Pass", "pass-failed", passes, None, cause))
                 if not inner.is_settled:
                     return None
-                carry, encoded = self._output(inner)
+                self._carry, encoded = self._output(inner)
                 self._run.log.keep_item(ItemResult(self._step.id, passes, True, output=encoded))
-                passes += 1
-                self._run.log.show_progress(self._step.id, self._step.attempt, {"passes": passes})
+                self._passes, self._inner = passes + 1, None
+                self._run.log.show_progress(self._step.id, self._step.attempt, {"passes": self._passes})
         except NodeError as error:
             return Failed(error)
+
+    def stop(self) -> None:
+        """Interrupt everything inside, and the wait for the next pass."""
+        super().stop()
+        self._frame.sleepers.finish(self._step.id)
 
     def _goes_on(self, carry: Any, passes: int) -> bool:
         if self._body.rule is None:
@@ -299,7 +342,7 @@ class _RepeatBody(_Frames):
         step, sleepers, clock = self._step, self._frame.sleepers, self._run.env.clock
         if step.begun is not None and step.begun.status == "waiting" and step.begun.wait is not None:
             until, seconds = step.begun.wait.get("until_seconds"), None
-            step.begun = None
+            step.begun.status, step.begun.wait = "running", None
         else:
             delay = self._entry.delay
             if isinstance(delay, Delay):
@@ -313,9 +356,17 @@ class _RepeatBody(_Frames):
                 step.waits.number += 1
                 wait = {"reason": "time", "call": step.waits.number, "until": iso(until), "until_seconds": until}
                 self._run.log.add("step.waiting", step.id, step.attempt, wait)
-        woken = await sleepers.sleep(step.id, until, seconds)
-        if woken in ("parked", "stopped"):
-            return str(woken)
+        if self._stops:
+            return "stopped"
+        if step.take_answer() is None:
+            rests = self._frame.woken is not None and not sleepers.parking
+            if rests and step.begun is not None and sleepers.is_long(until):
+                step.begun.status, step.begun.wait = "waiting", {"until_seconds": until}
+                self.due = until
+                return "parked"
+            woken = await sleepers.sleep(step.id, until, seconds)
+            if woken in ("parked", "stopped") or self._stops:
+                return "parked" if woken == "parked" else "stopped"
         if step.waits.number:
             self._run.log.add("step.started", step.id, step.attempt, {"woken": "timeout", "call": step.waits.number})
         return None
@@ -342,11 +393,30 @@ class _MapBody(_Frames):
         self._ended = 0
         self._failed = 0
         self._quiet = False
+        self._has_begun = self._runs = False
         self._error: NodeError | None = None
         self._fault: BaseException | None = None
 
     async def run(self) -> Outcome | None:
-        step, sleepers = self._step, self._frame.sleepers
+        if not self._has_begun:
+            self._has_begun = True
+            if (outcome := await self._begin()) is not None:
+                return outcome
+        self._runs = True
+        try:
+            if self._frame.woken is None:
+                await self._work_to_the_end()
+            else:
+                while (self._ready or self._more) and self._ended < len(self._items) and not self._is_over:
+                    await self._work_to_the_end()  # until all that is left of its items waits
+        finally:
+            self._runs = False
+            for worker in self._workers:
+                worker.cancel()
+        return await self._outcome()
+
+    async def _begin(self) -> Outcome | None:
+        step = self._step
         try:
             await self._read_items()
         except NodeError as error:
@@ -360,18 +430,16 @@ class _MapBody(_Frames):
             return await self._outcome()
         self._ready.extend(index for index in sorted(begun) if not self._rests(index))
         self._fresh = (index for index in range(len(self._items)) if index not in ended and index not in begun)
-        try:
-            if self._ended < len(self._items) and not self._stops:
-                self._fill()
-                woken = await sleepers.sleep(step.id, None, listed=False)
-                if woken == "stopped":
-                    self.stop()
-            while self._workers:
-                await asyncio.wait(self._workers)
-        finally:
-            for worker in self._workers:
-                worker.cancel()
-        return await self._outcome()
+        return None
+
+    async def _work_to_the_end(self) -> None:
+        if self._ended < len(self._items) and not self._stops:
+            self._fill()
+            woken = await self._frame.sleepers.sleep(self._step.id, None, listed=False)
+            if woken == "stopped":
+                self.stop()
+        while self._workers:
+            await asyncio.wait(self._workers)
 
     async def _read_items(self) -> None:
         """The list and its keys. Raises NodeError."""
@@ -388,28 +456,48 @@ class _MapBody(_Frames):
     def _rests(self, index: int) -> bool:
         """Whether all that is left of an item of an earlier turn waits; then it is left alone until something comes."""
         prefix, sleepers, steps = self._prefix(index), self._frame.sleepers, self._frame.open
-        left = {
-            prefix + node_id: step
-            for node_id, step in self._bodies.inside.get(prefix, {}).items()
-            if settlement_of(step) is None
-        }
-        for step_id, step in left.items():
-            wait = step.wait or {}
-            until = step.retry_at if step.status == "retrying" else wait.get("until_seconds")
-            watched = wait.get("child") is not None and not self._run.env.store.exclusive
-            if step.status not in ("waiting", "retrying") or watched or step_id in steps.early:
-                return False
-            if not sleepers.is_long(until):
-                return False
+        left = self._asleep(prefix, self._body)
         if not left:
             return False
         wake = partial(self._wake, index)
-        for step_id, step in left.items():
-            until = step.retry_at if step.status == "retrying" else (step.wait or {}).get("until_seconds")
+        for step_id, until in left.items():
             sleepers.doze(step_id, until, wake)
         steps.idle[prefix] = wake
         self._resting[index] = None
         return True
+
+    def _asleep(self, prefix: str, body: Body) -> dict[str, float | None]:
+        """The steps of an earlier turn in a run of a body that are left, and until when they wait; none when something
+        can go on before."""
+        steps = self._bodies.inside.get(prefix, {})
+        walk = Walk(body.graph)
+        found: dict[str, float | None] = {}
+        ready = walk.start()
+        for at in ready:  # grows while it is read
+            node = body.nodes[at]
+            step = steps.get(node.id)
+            if step is None:
+                return {}  # its turn had come
+            if (ports := settlement_of(step)) is not None:
+                ready += walk.settle(at, ports)[0]
+                continue
+            step_id, wait = prefix + node.id, step.wait or {}
+            if node.body is not None and not (node.timeout is None is node.step_timeout):
+                return {}  # its time goes on
+            if step.status == "running" and node.body is not None:
+                inner = self._asleep(self._bodies.run_in(step_id, node.body), node.body)
+                if not inner:
+                    return {}
+                found |= inner
+                continue
+            until = step.retry_at if step.status == "retrying" else wait.get("until_seconds")
+            watched = wait.get("child") is not None and not self._run.env.store.exclusive
+            if step.status not in ("waiting", "retrying") or watched or step_id in self._frame.open.early:
+                return {}
+            if not self._frame.sleepers.is_long(until):
+                return {}
+            found[step_id] = until
+        return found
 
     # The window
 
@@ -453,7 +541,8 @@ class _MapBody(_Frames):
         finally:
             self._frame.sleepers.end()
             self._workers.discard(worker)
-            if not self._workers and (self._ended == len(self._items) or self._stopped or self._fault is not None):
+            is_over = self._ended == len(self._items) or self._stopped or self._fault is not None
+            if not self._workers and (is_over or self._frame.woken is not None):
                 self._frame.sleepers.finish(self._step.id)
 
     def _wake(self, index: int) -> None:
@@ -467,7 +556,10 @@ class _MapBody(_Frames):
         self._frame.open.idle.pop(self._prefix(index), None)
         self._queued[index] = inner
         self._ready.append(index)
-        self._fill()
+        if self._runs:
+            self._fill()
+        elif self._frame.woken is not None:
+            self._frame.woken()  # it rests in an item, which goes on with it
 
     async def _run_item(self, index: int) -> None:
         prefix = self._prefix(index)

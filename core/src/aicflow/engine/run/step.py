@@ -14,6 +14,7 @@ from aicflow.engine.run.failure import backoff, forget_frames, report_of, report
 from aicflow.engine.run.open_steps import OpenStep, OpenSteps
 from aicflow.engine.run.recovery import FrameState, Waits, frame_state
 from aicflow.engine.run.step_waits import Decided, Left, StepWaits, TryAgain, Waited, WaitingRun
+from aicflow.kernel.clock import iso
 from aicflow.kernel.context import Answer
 from aicflow.kernel.execution import FailureReport, Step
 from aicflow.kernel.node import StartChild, Wait
@@ -103,6 +104,7 @@ class StepRunner:
         self._settled = state.settled
         self._skipped = state.skipped
         self._outer = outer
+        self.woken = woken
         self._quiet = quiet
         self._waiting = StepWaits(run, steps.sleepers, woken)
         self._effects_pending = False
@@ -224,6 +226,7 @@ class StepRunner:
         if step.begun is None and not step.is_announced:
             step.attempt = 1
             run.log.add("step.started", step.id, step.attempt)
+            step.begun = Step(step.id, "running", step.attempt, iso(run.env.clock.now()))
         deadline = None if node.step_timeout is None else self._deadline(node.step_timeout, step.begun)
         if step.begun is not None and step.begun.status == "retrying":
             if isinstance(woken := await self._waiting.sleep(step, step.begun.retry_at), Left):
