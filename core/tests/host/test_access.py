@@ -334,6 +334,17 @@ def lists_executions(site: Site, client: httpx2.Client) -> None:
         assert client.get(f"/executions?{query}").json()["data"] == [], query
 
 
+def counts_ends(site: Site, client: httpx2.Client) -> None:
+    assert {one["workflow_id"] for one in site.host.client.get("/statistics").json()["workflows"]} == {"mine", "theirs"}
+    found = client.get("/statistics").json()
+    assert {one["workflow_id"] for one in found["workflows"]} == {"mine"}
+    assert sum(found[name] for name in ("succeeded", "failed", "cancelled")) == sum(
+        one[name] for one in found["workflows"] for name in ("succeeded", "failed", "cancelled")
+    )
+    hidden = client.get("/statistics?workflow_id=theirs").json()
+    assert (hidden["workflows"], hidden["failures"], hidden["succeeded"]) == ([], [], 0)
+
+
 def acts_in_bulk(call: str) -> Callable[[Site, httpx2.Client], None]:
     def act(site: Site, client: httpx2.Client) -> None:
         body = (
@@ -385,6 +396,7 @@ FILTERED: dict[str, Callable[[Site, httpx2.Client], None]] = {
     "POST /api/v1/workflows": saves_workflows,
     "POST /api/v1/workflows/validate": validates_calls,
     "POST /api/v1/executions": starts_executions,
+    "GET /api/v1/statistics": counts_ends,
     "GET /api/v1/executions": lists_executions,
     "POST /api/v1/executions/bulk-cancel": acts_in_bulk("bulk-cancel"),
     "POST /api/v1/executions/bulk-rerun": acts_in_bulk("bulk-rerun"),

@@ -155,6 +155,7 @@ class Executions(Blocking[AsyncExecutions]):
     output = _runs(AsyncExecutions.output)
     why = _runs(AsyncExecutions.why)
     scaling = _runs(AsyncExecutions.scaling)
+    statistics = _runs(AsyncExecutions.statistics)
     cancel = _runs(AsyncExecutions.cancel)
     resume = _runs(AsyncExecutions.resume)
     rerun = _runs(AsyncExecutions.rerun)

@@ -440,6 +440,64 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndedFigures:
+    """How executions ended: how many, and the seconds from start to end that half (`p50`) and 95 in 100 (`p95`) of
+    those that succeeded did not exceed; None when none did."""
+
+    succeeded: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedPoint(EndedFigures):
+    """What ended from `start` on, until the next point."""
+
+    failed: int
+    cancelled: int
+    p50: float | None = None
+    p95: float | None = None
+    start: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedWorkflow(EndedFigures):
+    """What ended of one workflow."""
+
+    failed: int
+    cancelled: int
+    p50: float | None = None
+    p95: float | None = None
+    workflow_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureCount:
+    """Failures of a workflow with one code at one node, of the newest 10,000."""
+
+    workflow_id: str
+    node_id: str | None = None
+    code: str
+    count: int
+    last_execution_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics(EndedFigures):
+    """How executions ended from `since` to `until`: together, in steps of `step` seconds, by workflow (most failures
+    first), and the most frequent failures."""
+
+    failed: int
+    cancelled: int
+    p50: float | None = None
+    p95: float | None = None
+    since: datetime
+    until: datetime
+    step: int
+    series: tuple[EndedPoint, ...]
+    workflows: tuple[EndedWorkflow, ...]
+    failures: tuple[FailureCount, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scaling:
     """For an autoscaler: `queued` could be run now, the first of them for `queue_seconds`; `wanted_workers`, each
     for `max_running` executions, would run these and those that are `running`."""

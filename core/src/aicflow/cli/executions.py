@@ -264,6 +264,33 @@ def why_command(execution: _Id, /, *, output: Output = "text") -> None:
         print(sentence)
 
 
+@executions.command(name="statistics")
+def statistics_command(
+    *,
+    workflow: Annotated[str | None, Parameter(help="Of this workflow")] = None,
+    since: Annotated[datetime | None, Parameter(help="From this time on; a day before the end when not given")] = None,
+    until: Annotated[datetime | None, Parameter(help="Until this time; now when not given")] = None,
+    step: Annotated[int | None, Parameter(help="Seconds between two points of the series that JSON output has")] = None,
+    output: Output = "text",
+) -> None:
+    """Say how executions ended: how many, how long they took, by workflow, and the most frequent failures."""
+    found: dict[str, Any] = Server().api.executions.statistics(
+        workflow_id=workflow,
+        since=since and since.astimezone(),
+        until=until and until.astimezone(),
+        step=step,
+    )
+    if output == "json":
+        print_json(found)
+        return
+    columns = ("workflow_id", "succeeded", "failed", "cancelled", "p50", "p95")
+    print(f"From {found['since']} to {found['until']}; p50 and p95 in seconds")
+    print_rows([*found["workflows"], {**found, "workflow_id": "all"}], columns, output)
+    if found["failures"]:
+        print()
+        print_rows(found["failures"], ("count", "workflow_id", "node_id", "code", "last_execution_id"), output)
+
+
 def _started(at: Server, execution: dict[str, Any], wait: bool, output: OutputFormat) -> int:
     if wait:
         return _watch(at, execution["id"], output)

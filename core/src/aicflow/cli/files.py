@@ -92,7 +92,9 @@ def list_errors(name: str, document: SourceDocument, issues: Iterable[Any]) -> N
     for issue in errors[:_SHOWN]:
         place = positions.of(issue.pointer)
         where = f"{name}:{place[0]}:{place[1]}" if place else f"{name}: {issue.pointer or '/'}"
-        lines.append(f"  {where}: {issue.code}: {issue.message.rstrip('.')}." + (f" {issue.hint}" if issue.hint else ""))
+        lines.append(
+            f"  {where}: {issue.code}: {issue.message.rstrip('.')}." + (f" {issue.hint}" if issue.hint else "")
+        )
     if len(errors) > _SHOWN:
         lines.append(f"  and {len(errors) - _SHOWN} more; `aicflow validate {name}` lists all")
     raise AICFlowError(f"{name} has {len(errors)} error{'s' if len(errors) > 1 else ''}.\n" + "\n".join(lines))

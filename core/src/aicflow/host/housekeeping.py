@@ -13,6 +13,7 @@ from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule
 from aicflow.kernel.ports.sent import EventStore
+from aicflow.statistics import LATE, StatisticsStore
 
 _log = logging.getLogger("aicflow.host")
 _PAUSE = 0.02
@@ -67,7 +68,11 @@ class Housekeeper:
         files: Files,
         alone: bool,
         delivery_age: float | None = None,
+        statistics: StatisticsStore | None = None,
+        statistics_age: float = 0.0,
     ) -> None:
+        self._statistics = statistics
+        self._statistics_age = statistics_age
         self._delivery_age = delivery_age
         self._auditor = auditor
         self._files = files
@@ -126,9 +131,18 @@ class Housekeeper:
                 return
             await asyncio.sleep(_PAUSE)
 
+    async def _roll_up(self) -> None:
+        if self._statistics is None:
+            return
+        while True:
+            if not await self._statistics.roll_up(self._clock.now() - LATE, keep=self._statistics_age):
+                return
+            await asyncio.sleep(_PAUSE)
+
     async def _run(self) -> None:
         while True:
             try:
+                await self._roll_up()  # before retention: what it removes is counted still
                 await self._forget_keys()
                 await self._forget_events()
                 await self._forget_deliveries()

@@ -44,6 +44,7 @@ from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import DraftTrigger, Mount
 from aicflow.kernel.trigger import TriggerRuntime
 from aicflow.language.validation import Limits
+from aicflow.statistics import KeepsStatistics
 from aicflow.store.contents import open_contents
 
 _log = logging.getLogger("aicflow.host")
@@ -270,6 +271,8 @@ async def running(
             files=runtime.files,
             alone=store.exclusive,
             delivery_age=settings.delivery_seconds,
+            statistics=store.statistics if isinstance(store, KeepsStatistics) else None,
+            statistics_age=age(settings.statistics_age),
         )
         stack.push_async_callback(keeper.stop)
         keeper.start()

@@ -450,6 +450,51 @@ class Scaling(_Response):
     wanted_workers: int
 
 
+class EndedFigures(_Response):
+    """How executions ended: how many, and the seconds from start to end that half (`p50`) and 95 in 100 (`p95`) of
+    those that succeeded did not exceed; null when none did."""
+
+    succeeded: int
+    failed: int
+    cancelled: int
+    p50: float | None
+    p95: float | None
+
+
+class EndedPoint(EndedFigures):
+    """What ended from `start` on, until the next point."""
+
+    start: datetime
+
+
+class EndedWorkflow(EndedFigures):
+    """What ended of one workflow."""
+
+    workflow_id: str
+
+
+class FailureCount(_Response):
+    """Failures of a workflow with one code at one node, of the newest 10,000."""
+
+    workflow_id: str
+    node_id: str | None
+    code: str
+    count: int
+    last_execution_id: str
+
+
+class Statistics(EndedFigures):
+    """How executions ended from `since` to `until`: together, in steps of `step` seconds, by workflow (most failures
+    first), and the most frequent failures."""
+
+    since: datetime
+    until: datetime
+    step: int
+    series: list[EndedPoint]
+    workflows: list[EndedWorkflow]
+    failures: list[FailureCount]
+
+
 PAGES: Final = {
     "ApiKeyPage": "ApiKey",
     "DeliveryPage": "Delivery",
@@ -472,7 +517,7 @@ PAGES: Final = {
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
     ExpressionPreview, FileRecord, Fires, Issue, Item, Layout, NodeType, Plugin, ProblemDocument,
-    ProcessingRecord, Ready, Scaling, Secret, SecretRotation, SentEvent, Session, StateEntry, Step, StreamEvent,
+    ProcessingRecord, Ready, Scaling, Secret, SecretRotation, SentEvent, Session, StateEntry, Statistics, Step, StreamEvent,
     SubjectErased, SubjectExport, SubjectFound, Ticket, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip

@@ -181,6 +181,9 @@ class Settings(BaseSettings):
     event_age: str = Field(
         default="7d", description="How long an event is kept in the list, and its id not taken for another one"
     )
+    statistics_age: str = Field(
+        default="400d", description="How long the counts of how executions ended are kept, by the hour"
+    )
     max_event_bytes: int = Field(default=262_144, ge=1, description="Largest data of an event, in bytes of JSON")
     max_state_bytes: int = Field(
         default=262_144, ge=1, description="Largest value of a workflow's state, in bytes of JSON"
@@ -268,7 +271,7 @@ class Settings(BaseSettings):
         retention.ages(value)
         return value
 
-    @field_validator("idempotency_age", "fire_age", "event_ttl", "event_age", "file_age")
+    @field_validator("idempotency_age", "fire_age", "event_ttl", "event_age", "file_age", "statistics_age")
     @classmethod
     def _age(cls, value: str) -> str:
         retention.age(value)

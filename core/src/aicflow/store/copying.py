@@ -20,6 +20,7 @@ COPIED: Final = (
     "workflows", "workflow_versions", "executions", "events", "contents", "payloads", "items", "answers",
     "subscriptions", "sent_events", "receipts", "subjects", "idempotency_keys", "fires", "deliveries", "triggers",
     "api_keys", "node_settings", "state", "file_holds", "files", "audit", "secrets",
+    "ended_hours", "ended_hours_through",
 )  # fmt: skip
 """In this order. Tickets last for a moment and are left out."""
 

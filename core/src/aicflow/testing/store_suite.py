@@ -24,6 +24,7 @@ from aicflow.testing.store_queue import QueueCases
 from aicflow.testing.store_repeats import RepeatCases
 from aicflow.testing.store_sent import SentCases
 from aicflow.testing.store_slots import SlotCases
+from aicflow.testing.store_statistics import StatisticsCases
 from aicflow.testing.store_subjects import SubjectCases
 from aicflow.testing.store_tables import TableCases
 
@@ -41,5 +42,6 @@ class StoreSuite(
     AuditCases,
     FileCases,
     SubjectCases,
+    StatisticsCases,
 ):
     """All of it. Each test is given an open, empty store by the fixture `store`."""

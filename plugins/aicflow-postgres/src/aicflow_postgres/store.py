@@ -22,6 +22,7 @@ from aicflow_postgres.secrets import PostgresSecrets
 from aicflow_postgres.sent import PostgresSent
 from aicflow_postgres.signals import PostgresSignals
 from aicflow_postgres.small import PostgresKeys, PostgresNodeSettings, PostgresState, PostgresTriggers
+from aicflow_postgres.statistics import PostgresStatistics
 from aicflow_postgres.subjects import PostgresSubjects
 from aicflow_postgres.workflows import PostgresWorkflows
 
@@ -67,6 +68,7 @@ class PostgresStore:
         self.files: Final = PostgresFiles(self._database)
         self.audit: Final = PostgresAudit(self._database)
         self.maintenance: Final = PostgresMaintenance(self._database)
+        self.statistics: Final = PostgresStatistics(self._database)
         self.signals: Final = PostgresSignals(listen or url)
 
     @classmethod

@@ -13,7 +13,7 @@ from aicflow_sdk.errors import AICFlowError
 from aicflow_sdk.execution import Execution, WaitTimeout
 from aicflow_sdk.follow import follow, follow_all
 from aicflow_sdk.messages import instant, keyed, without_none
-from aicflow_sdk.models import BulkResult, Event, ExecutionStatus, Item, Scaling, Step, StepStatus, Workflow
+from aicflow_sdk.models import BulkResult, Event, ExecutionStatus, Item, Scaling, Statistics, Step, StepStatus, Workflow
 from aicflow_sdk.resources.base import Labels, Resource, id_of, labels_text
 from aicflow_sdk.session import AsyncItems, AsyncPages
 
@@ -230,6 +230,19 @@ class AsyncExecutions(Resource):
     async def scaling(self) -> Scaling:
         """How many workers are wanted, for an autoscaler."""
         return await self._session.call(Scaling, "GET", "scaling")
+
+    async def statistics(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        step: int | None = None,
+        workflow_id: str | None = None,
+    ) -> Statistics:
+        """How executions ended, by time and by workflow: of the last day unless `since` and `until` say otherwise, in
+        steps of `step` seconds (whole minutes; whole hours for more than a day)."""
+        query = {"since": since, "until": until, "step": step, "workflow_id": workflow_id}
+        return await self._session.call(Statistics, "GET", "statistics", query=query)
 
     async def cancel(self, execution_id: str) -> Execution:
         """Ask for its end, which comes within two seconds. After the end it changes nothing."""

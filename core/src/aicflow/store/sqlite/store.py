@@ -33,6 +33,7 @@ from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.secrets import SQLiteSecrets
 from aicflow.store.sqlite.sent import SQLiteSent
 from aicflow.store.sqlite.state import SQLiteState
+from aicflow.store.sqlite.statistics import SQLiteStatistics
 from aicflow.store.sqlite.subjects import SQLiteSubjects
 from aicflow.store.sqlite.triggers import SQLiteTriggers
 from aicflow.store.sqlite.workflows import SQLiteWorkflows
@@ -74,6 +75,7 @@ class SQLiteStore:
     audit: SQLiteAudit
     secrets: SQLiteSecrets
     maintenance: SQLiteMaintenance
+    statistics: SQLiteStatistics
 
     def __init__(
         self,
@@ -186,6 +188,7 @@ class SQLiteStore:
         self.audit = SQLiteAudit(self._writer, self._readers)
         self.secrets = SQLiteSecrets(self._writer, self._readers)
         self.maintenance = SQLiteMaintenance(self._writer, self._readers, self.path)
+        self.statistics = SQLiteStatistics(self._writer, self._readers)
         self._writer.start()
         self._readers.start()
 

@@ -13,6 +13,7 @@ from aicflow.store.tables.maintenance import TableMaintenance
 from aicflow.store.tables.part import Table
 from aicflow.store.tables.sent import TableSent
 from aicflow.store.tables.small import TableKeys, TableNodeSettings, TableSecrets, TableState, TableTriggers
+from aicflow.store.tables.statistics import TableStatistics
 from aicflow.store.tables.subjects import TableSubjects
 from aicflow.store.tables.workflows import TableWorkflows
 
@@ -69,6 +70,7 @@ class TableStore(ABC):
         self.node_settings = TableNodeSettings(commit, self.table("node_settings"))
         self.subjects = TableSubjects(commit, self.executions, self.table)
         self.maintenance = TableMaintenance(commit, self.executions, self.workflows, self.triggers, self.idempotency)
+        self.statistics = TableStatistics(self.executions)
         self.secrets = TableSecrets(commit, self.table("secrets"))
         self._open = True
 
