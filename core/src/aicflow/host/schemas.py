@@ -517,8 +517,8 @@ PAGES: Final = {
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
     ExpressionPreview, FileRecord, Fires, Issue, Item, Layout, NodeType, Plugin, ProblemDocument,
-    ProcessingRecord, Ready, Scaling, Secret, SecretRotation, SentEvent, Session, StateEntry, Statistics, Step, StreamEvent,
-    SubjectErased, SubjectExport, SubjectFound, Ticket, Trigger, TriggerType,
+    ProcessingRecord, Ready, Scaling, Secret, SecretRotation, SentEvent, Session, StateEntry, Statistics, Step,
+    StreamEvent, SubjectErased, SubjectExport, SubjectFound, Ticket, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 
