@@ -29,6 +29,8 @@ type Hide = Callable[[Mapping[str, Any]], dict[str, Any]]
 MEDIA_TYPE: Final = "application/problem+json"
 REQUEST_ID: Final = "aicflow.request_id"
 """Where the request's id is in an ASGI scope."""
+HIDE: Final = "aicflow.hide"
+"""Where an ASGI scope has what removes secrets from what people read."""
 
 TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "body-malformed": (400, "The body cannot be read"),
@@ -114,11 +116,11 @@ class Problem(Exception):
             out = {**hide(out), "errors": [hide(error) for error in self.errors]}
         return dumps(out)
 
-    def response(self, scope: Mapping[str, Any], hide: Hide | None = None) -> Response:
-        """The response to the request of an ASGI scope, with the request's id."""
+    def response(self, scope: Mapping[str, Any]) -> Response:
+        """The response to the request of an ASGI scope, with the request's id and without the server's secrets."""
         from starlette.responses import Response
 
-        body = self.body(scope.get(REQUEST_ID, ""), hide)
+        body = self.body(scope.get(REQUEST_ID, ""), scope.get(HIDE))
         return Response(body, self.status, headers=self.headers, media_type=MEDIA_TYPE)
 
 

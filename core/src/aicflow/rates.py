@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from aicflow.problems import Problem
+from aicflow.texts import cut
 
 _TEXT: Final = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,3})?([smh])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
@@ -42,7 +43,7 @@ class Rate:
             return None
         found = _TEXT.fullmatch(text)
         if found is None:
-            raise ValueError(f"{text[:40]!r} is not a rate such as 600/m, 20/10s or off")
+            raise ValueError(f"{cut(text, 40)!r} is not a rate such as 600/m, 20/10s or off")
         return cls(name, int(found[1]), int(found[2] or 1) * _SECONDS[found[3]], exact, what)
 
 

@@ -10,7 +10,7 @@ from aicflow.engine.files import Files
 from aicflow.engine.hub import Hub
 from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.options import EngineOptions
-from aicflow.engine.sealing import Seal
+from aicflow.engine.sealing import Seal, Vault
 from aicflow.engine.secrets import Secrets
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.ports.engine import Engine
@@ -35,6 +35,7 @@ class Environment:
     worker: str
     wake: Callable[[], None]
     seal: Seal
+    vault: Vault
     files: Files | None = None
     announces: Callable[[str], bool] = lambda workflow_id: False
     """Whether the ends of this workflow's executions are to be announced."""

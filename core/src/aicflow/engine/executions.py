@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from os import getpid
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.run.children import Children
 from aicflow.engine.run.recovery import unseal
-from aicflow.engine.sealing import Seal
+from aicflow.engine.sealing import Seal, Vault
 from aicflow.engine.secrets import Secrets
 from aicflow.engine.starting import StartedBy, Starter
 from aicflow.engine.why import explain
@@ -80,6 +81,8 @@ class Executions(Starter):
         )
         self._listener: asyncio.Task[None] | None = None
         self.nodes = NodePool(self.options.threads, self._observers.around if self._observers.wraps_steps else None)
+        seal = Seal(server_secret)
+        self.vault = Vault(seal, self.secrets.mask)
         env = Environment(
             store=store,
             registry=registry,
@@ -91,7 +94,8 @@ class Executions(Starter):
             engine=self.engine,
             worker=new_id(f"{socket.gethostname()}-{getpid()}", self.clock.now()),
             wake=self.wake,
-            seal=Seal(server_secret),
+            seal=seal,
+            vault=self.vault,
             files=files,
         )
         plans = PlanCache(store.workflows, registry)
@@ -283,7 +287,8 @@ class Executions(Starter):
                 if violations:
                     raise InputInvalid([(one.pointer, one.message) for one in violations], what="answer")
         # of a question that was asked again, the first number: the store keeps one answer for it
-        answer = StoredAnswer(node_id, action, dumps(value), wait.get("asked", wait.get("call", 0)))
+        stored = self.vault.keep_encoded(f"answer {execution_id} {node_id}", dumps(value))
+        answer = StoredAnswer(node_id, action, stored, wait.get("asked", wait.get("call", 0)))
         await self.store.executions.answer(execution_id, answer, seen=execution.last_seq)
         self.deliver(execution_id, answer)
         self._worker.wake()  # it may be parking at this moment
@@ -300,6 +305,7 @@ class Executions(Starter):
     async def send_event(self, event: SentEvent, *, idempotency: Idempotency | None = None) -> SentEvent:
         """Keep an event and wake the steps that wait for it; durable when it returns. With an id that is kept already,
         the event that has it. Raises KeyUsed."""
+        event = replace(event, data=self.vault.keep(f"event {event.id}", event.data))
         kept, answers = await self.store.sent.send(event, idempotency=idempotency)
         for execution_id, answer in answers:
             self.deliver(execution_id, answer)

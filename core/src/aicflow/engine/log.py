@@ -33,6 +33,7 @@ from aicflow.kernel.values import dumps, loads
 _logger = logging.getLogger("aicflow.engine")
 SEALED = "$sealed"
 INPUT = f"{SEALED}:/input"
+TRIGGER = f"{SEALED}:/trigger"
 _PAGE = 2_000
 # What goes on after a crash needs of these what the node really said; the others are only read by people.
 _NEEDED = frozenset({"step.succeeded", "step.failed", "step.waiting"})
@@ -141,6 +142,8 @@ class ExecutionLog:
         if item.output is not None and (shown := self.mask.json(item.output)) is not item.output:
             self._keep_sealed(f"{SEALED}:{item.step_id}[{item.index}]", item.output, 0)
             item = replace(item, output=shown, masked=True)
+        if item.key is not None and (key := self._env.vault.key(item.key, self.mask)) != item.key:
+            item = replace(item, key=key)
         if item.error is not None:
             item = replace(item, error=self.mask.json(item.error))
         if self.needed is not None and (seqs := self.needed.end(item.step_id, item.index)) is not None:

@@ -30,9 +30,11 @@ _FOR_PEOPLE: Final = frozenset(
 
 
 def _forms(value: str) -> Iterator[str]:
-    """The value as it may stand in text: plain, in URLs, hex, base64, JSON in JSON, and its long lines."""
+    """The value as it may stand in text: plain, in URLs and JSON pointers, hex, base64, JSON in JSON, and its long
+    lines."""
     raw = value.encode()
     yield value
+    yield value.replace("~", "~0").replace("/", "~1")
     for quoted in (quote(value, safe=""), quote(value), quote_plus(value)):
         yield quoted
         yield _lower_escapes(quoted)

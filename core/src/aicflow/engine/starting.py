@@ -14,7 +14,7 @@ from aicflow.engine.environment import Environment
 from aicflow.engine.files import files_in, named_files
 from aicflow.engine.history import History
 from aicflow.engine.ids import new_id
-from aicflow.engine.log import INPUT, read_history, sealed_value
+from aicflow.engine.log import INPUT, TRIGGER, read_history, sealed_value
 from aicflow.engine.masking import MASKED, Mask
 from aicflow.engine.nodes.disabled import node_type_disabled
 from aicflow.engine.nodes.params import resolved
@@ -176,11 +176,12 @@ class Starter:
             reused = _reusable_outputs(plan, await read_history(executions, execution_id), from_node)
         trigger = TriggerInfo(kind="rerun", payload=old.trigger.payload)
         if input is KEEP:
-            if MASKED.encode() in dumps(old.input) and await self._held_secret(old):
+            held = MASKED.encode() in dumps([old.input, old.trigger.payload])
+            if held and await self._held_secret(old):
                 raise Conflict(
                     "The input of this execution held a secret; only its masked form was kept.",
                     code="input-masked",
-                    hint="Give the input for the rerun.",
+                    hint="Give the input for the rerun, or replay the delivery that started it.",
                 )
             input = old.input
         items: Sequence[ItemResult] = ()
@@ -230,7 +231,8 @@ class Starter:
                     code="items-unknown",
                     hint="Leave reuse out, so that every item runs again.",
                 ) from None
-            places = {str(key): index for index, key in enumerate(keys or ())}
+            vault = self._env.vault
+            places = {vault.key(str(key), vault.mask): index for index, key in enumerate(keys or ())}
         found: list[ItemResult] = []
         after = -1
         read = self._env.store.executions.items
@@ -333,12 +335,20 @@ class Starter:
         if (pending := pending_audit.get()) is not None:
             pending.made = execution_id
         data: dict[str, Any] = {"workflow_id": plan.workflow_id, "version": plan.version, "trigger": trigger.kind}
-        shown = Mask(hidden, env.secrets.mask).json(encoded_input)
+        mask = Mask(hidden, env.secrets.mask)
+        shown = mask.json(encoded_input)
         outputs: dict[str, bytes] = {}
         if hidden or shown is not encoded_input:
             # what is kept is for people; the execution itself works with the real one
             outputs |= [sealed_value(env.seal, execution_id, INPUT, hidden, encoded_input)]
             data |= {"masked": True} if shown is not encoded_input else {}
+        encoded_payload = encoded_input if trigger.payload is input else dumps(trigger.payload)
+        shown_payload = mask.json(encoded_payload)
+        payload = trigger.payload
+        if shown_payload is not encoded_payload:
+            outputs |= [sealed_value(env.seal, execution_id, TRIGGER, hidden, encoded_payload)]
+            data["masked"] = True
+            payload = loads(shown_payload)
         events = [encode_event(1, now, "execution.queued", execution_id, data=data)]
         limits += _slot_limits(plan, input, trigger)
         subjects = self._subjects(plan, input, trigger)
@@ -360,7 +370,8 @@ class Starter:
                 outputs[node_id] = encoded
                 body = head + b',"output_stored":true,"output_size":' + str(len(encoded)).encode() + b"}"
             events.append(encode_event(len(events) + 1, now, "step.succeeded", execution_id, node_id, 1, body))
-        started_by = dumps({name: value for name in _TRIGGER if (value := getattr(trigger, name)) is not None})
+        kept = replace(trigger, payload=payload)
+        started_by = dumps({name: value for name in _TRIGGER if (value := getattr(kept, name)) is not None})
         new = NewExecution(
             id=execution_id,
             workflow_id=plan.workflow_id,
@@ -382,7 +393,7 @@ class Starter:
             outputs=outputs,
             items=items,
             files=files_in(
-                *events, *outputs.values(), *(item.output or b"" for item in items), encoded_input, started_by
+                *events, *outputs.values(), *(item.output or b"" for item in items), encoded_input, encoded_payload
             ),
             started_at=None if begun is None else now,
             subjects=subjects,

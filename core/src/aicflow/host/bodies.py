@@ -13,6 +13,7 @@ from aicflow.host.documents import DocumentFormat, SourceDocument, read_document
 from aicflow.host.problems import Problem, of_validation
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import DocumentUnreadable
+from aicflow.texts import cut
 
 _YAML: Final = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 _JSON: Final = frozenset({"application/json", "text/json"})
@@ -34,7 +35,7 @@ async def _body(request: Request, *, yaml: bool) -> tuple[bytes, DocumentFormat]
         format = "yaml"
     else:
         accepted = "application/json or application/yaml" if yaml else "application/json"
-        raise Problem("unsupported-media-type", f"The type {essence[:80]!r} is not supported; send {accepted}.")
+        raise Problem("unsupported-media-type", f"The type {cut(essence, 80)!r} is not supported; send {accepted}.")
     data = await request.body()
     if charset in ("", "utf-8", "utf8", "us-ascii"):
         return data, format
@@ -43,7 +44,7 @@ async def _body(request: Request, *, yaml: bool) -> tuple[bytes, DocumentFormat]
     except LookupError as error:
         raise Problem("unsupported-media-type", f"{str(error).capitalize()}; send UTF-8.") from None
     except UnicodeError:
-        raise DocumentUnreadable(f"The document is not {charset[:40]} text.", code="doc.encoding") from None
+        raise DocumentUnreadable(f"The document is not {cut(charset, 40)} text.", code="doc.encoding") from None
 
 
 async def document_body(request: Request, settings: Settings) -> SourceDocument:

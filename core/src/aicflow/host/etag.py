@@ -13,6 +13,7 @@ from starlette.responses import Response
 from aicflow.host.problems import Problem, request_invalid
 from aicflow.kernel.ports.workflows import WorkflowRecord
 from aicflow.kernel.values import dumps
+from aicflow.texts import cut
 
 _TAG: Final = re.compile(r'\s*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")\s*(?:,|\Z)')
 
@@ -148,7 +149,7 @@ async def bytes_response(request: Request, data: bytes) -> Response:
     if part is None:
         return Response(data, headers=headers, media_type="application/json")
     if not part:
-        message = f"There are {size:,} bytes; {wanted[:80]!r} names none of them."
+        message = f"There are {size:,} bytes; {cut(wanted, 80)!r} names none of them."
         raise Problem("range-not-satisfiable", message, headers={"content-range": f"bytes */{size}"})
     headers["content-range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     return Response(data[part.start : part.stop], 206, headers, "application/json")
@@ -179,7 +180,7 @@ def _tags(header: str, name: str) -> set[str]:
         if found is None:
             raise request_invalid(
                 "invalid",
-                f"{header[:80]!r} is not a list of entity tags",
+                f"{cut(header, 80)!r} is not a list of entity tags",
                 name=name,
                 where="header",
                 hint='Send the ETag as it was received, quotes included: If-Match: "18f-3".',

@@ -7,15 +7,18 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from aicflow.engine.events import EventTrigger
 from aicflow.engine.listening import FilterFailed, ListeningTrigger, WorkflowTrigger
+from aicflow.engine.sealing import Vault
 from aicflow.host.following import Follower
 from aicflow.host.triggers import TriggerService
 from aicflow.host.views import execution_view
-from aicflow.kernel.errors import AICFlowError, NotFound, StoreUnavailable
+from aicflow.kernel.errors import AICFlowError, NotFound, PermanentError, StoreUnavailable
 from aicflow.kernel.execution import Execution
+from aicflow.kernel.ports.sent import SentEvent
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.values import loads
 from aicflow.store.rows import event_answer
@@ -30,8 +33,9 @@ class Dispatcher:
     that a host left behind that went away, soon. Fires have the id of the event or execution as their key, so that
     none counts twice."""
 
-    def __init__(self, store: Store, triggers: TriggerService, following: Follower) -> None:
+    def __init__(self, store: Store, vault: Vault, triggers: TriggerService, following: Follower) -> None:
         self._store = store
+        self._vault = vault
         self._following = following
         self._triggers = triggers
         self._sent = asyncio.Event()
@@ -83,13 +87,21 @@ class Dispatcher:
         ends = await store.executions.announced(limit=_AT_ONCE)
         if events or ends:
             await self._following.look()  # what another host saved before they came is started, too
-        done = [one.id for one in events if await self._fire(EventTrigger, one.id, loads(event_answer(one)))]
+        done = [one.id for one in events if await self._fire_event(one)]
         if done:
             await store.sent.done(done)
         told = [one for one in ends if await self._fire_end(one)]
         if told:
             await store.executions.told(told)
         return _AT_ONCE in (len(done), len(told))
+
+    async def _fire_event(self, event: SentEvent) -> bool:
+        try:
+            sent = replace(event, data=self._vault.real(f"event {event.id}", event.data))
+        except PermanentError as error:
+            _log.warning("Event %s starts nothing: %s", event.id, error.message)
+            return True
+        return await self._fire(EventTrigger, event.id, loads(event_answer(sent)))
 
     async def _fire_end(self, execution_id: str) -> bool:
         if not any(active.binding.type_id == WorkflowTrigger.type_id for active in self._triggers.all()):

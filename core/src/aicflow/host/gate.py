@@ -30,8 +30,9 @@ from aicflow.host.sessions import PATH as SESSION
 from aicflow.host.sessions import check_same_origin, is_of_host
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
-from aicflow.problems import REQUEST_ID
+from aicflow.problems import HIDE, REQUEST_ID
 from aicflow.rates import LIMITER, RateStore, headers_of
+from aicflow.texts import cut
 
 type ASGI = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -97,6 +98,8 @@ class Gate:
         headers = _Headers(scope["headers"])
         request_id = headers.request_id or f"{self._prefix}{next(self._numbers):x}"
         scope[REQUEST_ID] = request_id
+        if (runtime := getattr(scope["app"].state, "runtime", None)) is not None:
+            scope[HIDE] = runtime.secrets.mask.report
         CURRENT.set(request_id)  # for the log; each request is a task of its own
         client = scope.get("client")
         scope[ADDRESS] = address = self._proxies.client(client[0] if client else None, headers.forwarded)
@@ -149,7 +152,7 @@ class Gate:
                 await limiter.expect(address)
             return
         if scope["type"] == "websocket" and headers.origin is not None and not self._origin_allowed(headers):
-            raise Problem("forbidden", f"Pages of {headers.origin[:200]} may not open streams here.")
+            raise Problem("forbidden", f"Pages of {cut(headers.origin, 200)} may not open streams here.")
         callers: Callers | None = getattr(scope["app"].state, "callers", None)
         if callers is None:
             raise StoreUnavailable("The service is starting or stopping.")

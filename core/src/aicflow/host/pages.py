@@ -11,6 +11,7 @@ from starlette.responses import Response
 from aicflow.host.problems import Problem, request_invalid
 from aicflow.kernel.ports.executions import Labels, Page
 from aicflow.kernel.values import dumps
+from aicflow.texts import cut
 
 _LABEL = "[A-Za-z0-9][A-Za-z0-9_./-]*(=[^,=]+)?"
 LABELS = Annotated[
@@ -76,7 +77,7 @@ def page_of[T](items: Sequence[T], name: Callable[[T], str], query: PageQuery) -
         start = next((at for at, item in enumerate(items, 1) if name(item) == query.cursor), 0)
         if not start:
             raise no_cursor(
-                f"{query.cursor[:80]!r} is not a cursor of this list; use the next_cursor of an earlier page."
+                f"{cut(query.cursor, 80)!r} is not a cursor of this list; use the next_cursor of an earlier page."
             )
     found = items[start : start + query.limit]
     return Page(found, name(found[-1]) if start + query.limit < len(items) else None)

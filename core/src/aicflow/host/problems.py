@@ -96,5 +96,4 @@ async def _handle(request: Request, error: Exception) -> Response:
     problem = problem_from(_discreet(error, request))
     if problem is None:
         raise error  # the gate answers and logs what was not expected
-    runtime = getattr(request.app.state, "runtime", None)
-    return problem.response(request.scope, runtime.secrets.mask.report if runtime is not None else None)
+    return problem.response(request.scope)

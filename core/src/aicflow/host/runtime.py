@@ -119,7 +119,7 @@ class HostRuntime:
         )
         self.trigger_service = TriggerService(store, self.registry, self.trigger_runtime, self.secrets)
         self.following = Follower(store, self.trigger_service if triggers else None, self.registry)
-        self.events = Dispatcher(store, self.trigger_service, self.following)
+        self.events = Dispatcher(store, self.executions.vault, self.trigger_service, self.following)
         # another host may have saved a workflow that waits for an end which this host is just writing
         self.executions.announce(
             self.events.may_want if store.exclusive else lambda workflow_id: True, self.events.wake

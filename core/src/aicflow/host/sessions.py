@@ -15,6 +15,7 @@ from aicflow.host.problems import Problem
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.ports.access import KeyStore
 from aicflow.kernel.ports.executions import WorkflowLimit
+from aicflow.texts import cut
 
 PREFIX: Final = "aics_"
 SECONDS: Final = 12 * 3600.0
@@ -108,7 +109,7 @@ def check_same_origin(kind: str, method: str, *, host: str, origin: str | None, 
     if not (same if origin is not None else site == "same-origin") or site not in (None, "same-origin"):
         raise Problem(
             "forbidden",
-            f"A session counts for pages of {host[:200]!r} only; this came from {(origin or 'elsewhere')[:200]!r}.",
+            f"A session counts for pages of {cut(host, 100)!r} only; this came from {cut(origin or 'elsewhere', 99)!r}.",
             hint="Programs send an API key: `Authorization: Bearer aicf_…`.",
         )
 

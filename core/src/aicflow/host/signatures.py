@@ -21,6 +21,7 @@ from typing import Final
 from packaging.utils import canonicalize_name
 
 from aicflow.kernel.errors import AICFlowError
+from aicflow.texts import cut
 
 SIGNATURE_FILE: Final = "aicflow.sig"
 """In `dist-info`; beside a wheel it is `WHEEL.sig`."""
@@ -86,7 +87,7 @@ def key_bytes(text: str) -> bytes:
         raw = b""
     if not text.startswith(_KEY) or len(raw) != 32:
         raise AICFlowError(
-            f"{text[:80]!r} is not a public key.",
+            f"{cut(text, 80)!r} is not a public key.",
             hint="It looks like ed25519:BASE64, as `aicflow plugins keygen` prints it.",
         )
     return raw

@@ -54,7 +54,8 @@ class Subjects:
             yield {"kind": one.kind, "id": one.id, "data": data}
 
     async def _data(self, one: Holding) -> Any:
-        runtime, store, mask = self._runtime, self._store, self._runtime.secrets.mask
+        runtime, store, vault = self._runtime, self._store, self._runtime.executions.vault
+        mask = vault.mask
         match one.kind:
             case "execution":
                 shown = execution_view(await runtime.executions.get(one.id), values=True, mask=mask)
@@ -78,13 +79,13 @@ class Subjects:
                     events += [loads(event) for event in page_of_events]
                 return {**shown, "steps": steps, "items": items, "outputs": outputs, "events": events}
             case "delivery":
-                return delivery_view(await store.triggers.delivery(one.id), mask)
+                return delivery_view(await store.triggers.delivery(one.id), vault)
             case "event":
-                return sent_event_view(await store.sent.get(one.id), mask)
+                return sent_event_view(await store.sent.get(one.id), vault)
             case "state":
                 workflow_id, _, key = one.id.partition("/")
                 entry = await store.state.get(workflow_id, key)
-                return state_view(entry) if entry is not None else None
+                return state_view(entry, vault) if entry is not None else None
             case "file":
                 record = await store.files.get(one.id)
                 return {"sha256": record.sha256, "name": record.name, "size": record.size, "type": record.type}

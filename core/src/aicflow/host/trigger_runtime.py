@@ -63,14 +63,14 @@ class HostTriggerRuntime:
         """As `TriggerRuntime.fire`; `depth` is how many executions started each other before, `by` whose request
         fires it. Raises also KeyUsed."""
         now = self.clock.now()
-        encoded = dumps(payload)
+        encoded, delivery_id = dumps(payload), new_id("dl", now)
         fire = Fire(
             binding.id,
             key,
-            delivery_id=new_id("dl", now),
+            delivery_id=delivery_id,
             received_at=now,
             scheduled_for=scheduled_for,
-            payload=encoded,
+            payload=self._executions.vault.keep_encoded(f"delivery {delivery_id}", encoded),
         )
         try:
             with self._auditor.of_trigger(binding.id) as told:
@@ -106,9 +106,14 @@ class HostTriggerRuntime:
     async def refuse(self, binding: Binding, payload: Any, key: str | None, error: AICFlowError) -> None:
         """Keep a delivery that starts nothing, with the reason."""
         self.failures[binding.type_id] += 1
-        now = self.clock.now()
-        kept = Delivery(new_id("dl", now), binding.id, now, key, payload, error=error.message)
-        await self._store.triggers.keep_delivery(kept)
+        now, vault = self.clock.now(), self._executions.vault
+        delivery_id, told = new_id("dl", now), vault.mask.text(error.message)
+        kept = vault.keep(f"delivery {delivery_id}", payload)
+        await self._store.triggers.keep_delivery(Delivery(delivery_id, binding.id, now, key, kept, error=told))
+
+    def payload_of(self, delivery: Delivery) -> Any:
+        """What had really arrived. Raises PermanentError."""
+        return self._executions.vault.real(f"delivery {delivery.id}", delivery.payload)
 
     async def _used(self, idempotency: Idempotency) -> KeyUsed | None:
         return await self._store.idempotency.find(idempotency.scope, idempotency.key)

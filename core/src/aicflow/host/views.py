@@ -12,6 +12,7 @@ from aicflow.engine.files import file_of
 from aicflow.engine.inside import Item
 from aicflow.engine.masking import Mask
 from aicflow.engine.run.failure import report_to_json
+from aicflow.engine.sealing import Vault
 from aicflow.host.plugins import PluginInfo
 from aicflow.host.shower import shower
 from aicflow.kernel.context import StateEntry
@@ -35,7 +36,7 @@ _TRIGGER: Final = shower(TriggerInfo)
 _VERSION: Final = shower(WorkflowVersion)
 _WORKFLOW: Final = shower(WorkflowRecord)
 api_key_view: Final = shower(ApiKeyRecord)
-state_view: Final = shower(StateEntry)
+_STATE: Final = shower(StateEntry)
 _FILE: Final = shower(FileRecord)
 
 
@@ -56,10 +57,15 @@ def workflow_view(
     return out
 
 
-def sent_event_view(event: SentEvent, mask: Mask, *, values: bool = True) -> dict[str, Any]:
+def state_view(entry: StateEntry, vault: Vault) -> dict[str, Any]:
+    """An entry of a workflow's state, without the secrets in it."""
+    return {**_STATE(entry), "value": vault.shown(entry.value)}
+
+
+def sent_event_view(event: SentEvent, vault: Vault, *, values: bool = True) -> dict[str, Any]:
     """An event from outside; without `values` its data is left out."""
     out = _SENT(event)
-    out["data"] = mask.value(out["data"]) if values else None
+    out["data"] = vault.shown(out["data"]) if values else None
     return out
 
 
@@ -172,10 +178,10 @@ def plugin_view(info: PluginInfo) -> dict[str, Any]:
     }
 
 
-def delivery_view(delivery: Delivery, mask: Mask | None = None) -> dict[str, Any]:
-    """A delivery; with `mask` its payload too, without the secrets in it."""
+def delivery_view(delivery: Delivery, vault: Vault | None = None) -> dict[str, Any]:
+    """A delivery; with `vault` its payload too, without the secrets in it."""
     out = _DELIVERY(delivery)
     payload = out.pop("payload")
-    if mask is not None:
-        out["payload"] = mask.value(payload)
+    if vault is not None:
+        out["payload"] = vault.shown(payload)
     return out

@@ -17,6 +17,7 @@ import yaml
 from aicflow.host.positions import Limits, Position, Positions, position_at, too_deep
 from aicflow.kernel.errors import DocumentUnreadable
 from aicflow.kernel.values import escape_pointer
+from aicflow.texts import cut
 
 _Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT: Final = re.compile(r"[-+]?[0-9]{1,1000}\Z")
@@ -145,7 +146,7 @@ class _Reader:
         if key in frame.value:
             line, column = _position(event)
             raise DocumentUnreadable(
-                f"Duplicate key {key[:80]!r} in an object.", code="doc.duplicate-key", line=line, column=column
+                f"Duplicate key {cut(key, 80)!r} in an object.", code="doc.duplicate-key", line=line, column=column
             )
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(key, 1, len(key), 0)
@@ -157,10 +158,10 @@ class _Reader:
         if frame is not None and isinstance(frame.value, dict) and frame.key is None:
             raise self._error(event, "an alias cannot be a key")
         if event.anchor not in self._anchors:
-            raise self._error(event, f"there is no anchor &{event.anchor[:80]} before this alias")
+            raise self._error(event, f"there is no anchor &{cut(event.anchor, 80)} before this alias")
         anchored = self._anchors[event.anchor]
         if anchored is None:
-            raise self._error(event, f"the alias *{event.anchor[:80]} is inside its own anchor")
+            raise self._error(event, f"the alias *{cut(event.anchor, 80)} is inside its own anchor")
         self._values += anchored.values - 1
         self._text += anchored.text
         if len(self._stack) + anchored.depth > self._limits.max_depth:
@@ -206,7 +207,7 @@ class _Reader:
             value = float(value)
         kinds = {"int": int, "float": float, "bool": bool, "null": type(None)}
         if tag is not None and type(value) is not kinds[tag.removeprefix(_TAG)]:
-            raise self._error(event, f"{text[:80]!r} does not fit its tag {_shown(tag)}")
+            raise self._error(event, f"{cut(text, 80)!r} does not fit its tag {_shown(tag)}")
         return value
 
     def _plain(self, event: Any, text: str) -> Any:
@@ -217,7 +218,7 @@ class _Reader:
         if _FLOAT.match(text):
             value = float(text)
             if math.isinf(value):
-                raise self._error(event, f"the number {text[:40]} is out of range")
+                raise self._error(event, f"the number {cut(text, 40)} is out of range")
             return value
         if found := _OCTAL.match(text):
             return int(found[1], 8)
@@ -243,4 +244,4 @@ def _position(event: Any) -> Position:
 
 
 def _shown(tag: str) -> str:
-    return tag.replace(_TAG, "!!")[:80]
+    return cut(tag.replace(_TAG, "!!"), 80)

@@ -6,6 +6,7 @@ import base64
 import binascii
 
 from aicflow.kernel.values import dumps, loads
+from aicflow.texts import cut
 
 
 def make_cursor(kind: str, *place: int | str) -> str:
@@ -26,5 +27,5 @@ def read_cursor(kind: str, cursor: str, *types: type) -> list[int | str]:
         or any(type(part) is not wanted for part, wanted in zip(place[1:], types, strict=True))
         or any(isinstance(part, int) and abs(part) >= 2**63 for part in place[1:])
     ):
-        raise ValueError(f"{cursor[:80]!r} is not a cursor of this list; use the next_cursor of an earlier page.")
+        raise ValueError(f"{cut(cursor, 80)!r} is not a cursor of this list; use the next_cursor of an earlier page.")
     return place[1:]

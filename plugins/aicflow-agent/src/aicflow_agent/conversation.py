@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, TypedDict, cast
 
 from aicflow import Context, NodeError, PermanentError, TransientError
+from aicflow.texts import cut
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -244,7 +245,7 @@ class _Conversation:
         found, value = (True, answers[0]["args"]) if answers else _json_in(message.text)
         if not found:
             if _stop_reason(message) == "refused":
-                said = self._ctx.redact(message.text or _refusal(message))[:500] or "no reason given"
+                said = cut(self._ctx.redact(message.text or _refusal(message)), 500) or "no reason given"
                 raise PermanentError(f"The model refused to answer: {said}", code="model-refusal")
             if self._params.output_method == "json_schema":
                 return "Answer with one JSON object that fits the schema and nothing else."

@@ -7,6 +7,7 @@ from typing import Any
 
 from aicflow import NodeError, PermanentError, TransientError
 from aicflow.net import retry_after
+from aicflow.texts import cut
 
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 _PERMANENT_429 = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
@@ -108,4 +109,4 @@ def _message(error: Exception) -> str:
 def _one_line(text: str) -> str:
     """The text in one line, cut where it is long."""
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return cut(text, _LONGEST)

@@ -8,6 +8,7 @@ from typing import Any
 
 from aicflow import PermanentError
 from aicflow.net import HttpSettings, http_client, public_context
+from aicflow.texts import cut
 from httpx2 import URL, MockTransport, Request, Response
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
@@ -93,7 +94,7 @@ class Models:
                 hint="Install the provider's LangChain package beside aicflow-agent.",
             ) from None
         except Exception as error:
-            said = redact(str(error).partition("\n")[0])[:500]
+            said = cut(redact(str(error).partition("\n")[0]), 500)
             raise PermanentError(
                 f"The model {endpoint.model!r} cannot be set up: {said}",
                 code="model-setup",

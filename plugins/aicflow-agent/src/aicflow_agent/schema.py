@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any
 
+from aicflow.texts import cut
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
@@ -54,7 +55,7 @@ def schema_problem(schema: Any) -> str | None:
         Draft202012Validator.check_schema(schema)
     except BadSchema as error:
         where = "/" + "/".join(str(part) for part in error.absolute_path)
-        return f"It is not a JSON Schema: {where}: {error.message[:300]}"
+        return f"It is not a JSON Schema: {where}: {cut(error.message, 300)}"
     return None
 
 
@@ -68,7 +69,7 @@ def misfit(schema: Mapping[str, Any], value: Any, redact: Callable[[str], str] =
     try:
         for error in validator.iter_errors(value):
             where = "/" + "/".join(str(part) for part in error.absolute_path)
-            problems.append(f"at {where}: {redact(error.message)[:200]}")
+            problems.append(f"at {where}: {cut(redact(error.message), 200)}")
             if len(problems) == 3:
                 break
     except Unresolvable as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from aicflow.texts import cut
 from pydantic_core import from_json
 
 from aicflow_curl.shell_words import CurlUnreadable
@@ -79,7 +80,7 @@ def form_part(text: str, read: Callable[[str], bytes], *, literal: bool) -> dict
     """One -F: name=text, name=@file, name=<file, with ;type= and ;filename=. Raises CurlUnreadable."""
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise CurlUnreadable(f"-F needs name=value, not {text[:40]!r}.")
+        raise CurlUnreadable(f"-F needs name=value, not {cut(text, 40)!r}.")
     part: dict[str, Any] = {"name": escaped(name)}
     if literal:
         return {**part, "text": escaped(value)}

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote_plus, unquote
 
 from aicflow import PermanentError
+from aicflow.texts import cut
 from aicflow_http.params import HttpRequestParams, is_secret_header
 from aicflow_http.requests import parse_url
 from pydantic import ValidationError
@@ -126,7 +127,7 @@ class _Reading:
         if not colon and name.endswith(";"):
             name, value = name[:-1], ""
         elif not colon:
-            raise CurlUnreadable(f"The header {name[:40]!r} has no colon.")
+            raise CurlUnreadable(f"The header {cut(name, 40)!r} has no colon.")
         elif not value.strip():
             self.headers.append((name.strip(), None))  # curl leaves out a header that it would have sent
             return
@@ -302,5 +303,5 @@ def _number(option: str, text: str, *, least: float = 0) -> float:
     except ValueError:
         number = least - 1
     if not least <= number <= 10**9:
-        raise CurlUnreadable(f"{option} needs a number, not {text[:40]!r}.")
+        raise CurlUnreadable(f"{option} needs a number, not {cut(text, 40)!r}.")
     return number

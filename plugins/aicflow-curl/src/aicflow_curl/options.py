@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
+from aicflow.texts import cut
+
 from aicflow_curl.shell_words import CurlUnreadable
 
 
@@ -106,7 +108,7 @@ def _takes_value(name: str, written: str) -> bool:
     if name not in _KNOWN:
         near = get_close_matches(name[:40], [*_KNOWN, *_REFUSED], n=1)
         hint = f"Did you mean --{near[0]}?" if near else "Leave it out if it does not matter."
-        raise CurlUnreadable(f"curl's option {written[:40]} is not known here.", hint=hint)
+        raise CurlUnreadable(f"curl's option {cut(written, 40)} is not known here.", hint=hint)
     return _KNOWN[name][1]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from xml.parsers.expat import ExpatError
 
 from aicflow import Context, Node, Output, Params, PermanentError, json_type
+from aicflow.texts import cut
 from pydantic import Field, JsonValue
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class ParseCsv(Node[ParseCsvParams, ParseCsvOutput]):
                 row[name] = field if wanted == "string" else _READ[wanted](field.strip()) if field.strip() else None
             except (ValueError, KeyError):
                 raise PermanentError(
-                    f"Line {line}: {name} is {redact(field)[:80]!r}, which is not of type {wanted}.", code="bad-csv"
+                    f"Line {line}: {name} is {cut(redact(field), 80)!r}, which is not of type {wanted}.", code="bad-csv"
                 ) from None
         return row
 

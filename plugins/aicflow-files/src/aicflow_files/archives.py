@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final
 
 from aicflow import Context, File, Node, Output, Params, PermanentError
+from aicflow.texts import cut
 from pydantic import Field
 
 from aicflow_files.documents import FileOutput
@@ -49,7 +50,7 @@ class Zip(Node[ZipParams, FileOutput]):
         taken: set[str] = set()
         for position, name in enumerate(names):
             if _safe(name) is None:
-                message = f"{name[:100]!r} is not a relative path without '..'."
+                message = f"{cut(name, 100)!r} is not a relative path without '..'."
                 raise PermanentError(message, code="bad-name", pointer=f"/names/{position}")
             path, number = PurePosixPath(name), 1
             while name in taken:
@@ -175,12 +176,14 @@ def _members(path: Path, params: UnzipParams) -> list[zipfile.ZipInfo]:
     for member in found:
         if _safe(member.filename) is None:
             raise PermanentError(
-                f"The path {member.filename[:100]!r} leads out of the archive.",
+                f"The path {cut(member.filename, 100)!r} leads out of the archive.",
                 code="bad-name",
                 hint="Nothing was unpacked. Choose others by 'pattern'.",
             )
         if member.flag_bits & 1 and params.password is None:
-            raise PermanentError(f"{member.filename[:100]!r} needs a password.", code="bad-zip", hint="Set 'password'.")
+            raise PermanentError(
+                f"{cut(member.filename, 100)!r} needs a password.", code="bad-zip", hint="Set 'password'."
+            )
     return found
 
 
@@ -204,7 +207,7 @@ def _unpacked(path: Path, member: zipfile.ZipInfo, password: str | None) -> Iter
                 yield piece
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
         raise PermanentError(
-            f"{member.filename[:100]!r} cannot be unpacked: {error or 'it is cut off'}.", code="bad-zip"
+            f"{cut(member.filename, 100)!r} cannot be unpacked: {error or 'it is cut off'}.", code="bad-zip"
         ) from None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from aicflow import Context, File, Node, Output, Params, PermanentError, TransientError
+from aicflow.texts import cut
 from pydantic import Field, model_validator
 
 from aicflow_files.encodings import detected_encoding, undecodable
@@ -72,7 +73,7 @@ class Read(Node[ReadParams, ReadOutput]):
                 return ReadOutput(content=file.read().decode(encoding), encoding=encoding)
             except LookupError:
                 raise PermanentError(
-                    f"There is no encoding {encoding[:40]!r}.", code="bad-encoding", pointer="/encoding"
+                    f"There is no encoding {cut(encoding, 40)!r}.", code="bad-encoding", pointer="/encoding"
                 ) from None
             except UnicodeError:
                 raise undecodable(file, encoding) from None

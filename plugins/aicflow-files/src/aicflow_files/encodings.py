@@ -6,6 +6,7 @@ import codecs
 from typing import IO, Final
 
 from aicflow import PermanentError
+from aicflow.texts import cut
 
 _PIECE: Final = 1 << 20
 _BOMS: Final = (
@@ -23,7 +24,7 @@ def known_encoding(encoding: str) -> str:
         return codecs.lookup(encoding).name
     except LookupError:
         raise PermanentError(
-            f"There is no encoding {encoding[:40]!r}.",
+            f"There is no encoding {cut(encoding, 40)!r}.",
             code="bad-encoding",
             pointer="/encoding",
             hint="Write it like utf-8, windows-1252 or iso-8859-15.",

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import IO, Any, Final
 
 from aicflow import PermanentError
+from aicflow.texts import cut
 
 from aicflow_files.encodings import detected_encoding, known_encoding, undecodable
 from aicflow_files.tables import BATCH, Batches, Layout, Tally, Type
@@ -130,7 +131,7 @@ class _broken_workbook:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, PermanentError | MemoryError):
-            why = " ".join(str(error).split())[:200] or type(error).__name__
+            why = cut(" ".join(str(error).split()), 200) or type(error).__name__
             raise PermanentError(f"The file is not a workbook that can be read: {why}.", code="bad-xlsx") from None
 
 
@@ -181,7 +182,7 @@ def _with_columns(lines: Lines, layout: Layout) -> tuple[list[str], Lines]:
     if len(set(columns)) < len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
         raise PermanentError(
-            f"{where}: two columns are called {twice[:100]!r}.",
+            f"{where}: two columns are called {cut(twice, 100)!r}.",
             code="bad-csv",
             hint="Give their names with `columns`.",
         )
@@ -198,7 +199,7 @@ def _typed(
 ) -> Batches:
     for unknown in types.keys() - set(columns):
         raise PermanentError(
-            f"The table has no column {unknown[:100]!r}.",
+            f"The table has no column {cut(unknown, 100)!r}.",
             code="bad-csv",
             pointer="/types",
             hint=f"Its columns are: {', '.join(map(repr, columns[:50]))}.",
@@ -221,8 +222,9 @@ def _typed(
                 try:
                     row[name] = _converted(row[name], wanted)
                 except (ValueError, KeyError):
+                    told = cut(redact(str(row[name])), 80)
                     raise PermanentError(
-                        f"{where}: {name[:100]} is {redact(str(row[name]))[:80]!r}, which is not of type {wanted}.",
+                        f"{where}: {cut(name, 100)} is {told!r}, which is not of type {wanted}.",
                         code="bad-csv",
                     ) from None
             rows.append(row)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aicflow import PermanentError
+from aicflow.texts import cut
 from aicflow_language.expr import EvaluationError, ExpressionError, compile_expression
 
 from aicflow_files.tables import Batches, Row, Tally
@@ -39,7 +40,7 @@ def transformed(columns: list[str], batches: Batches, recipe: Recipe, tally: Tal
         for name in select:
             if name not in columns:
                 raise PermanentError(
-                    f"The table has no column {name[:100]!r}.",
+                    f"The table has no column {cut(name, 100)!r}.",
                     code="bad-csv",
                     pointer="/select",
                     hint=f"Its columns are: {', '.join(map(repr, columns[:50]))}.",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from aicflow import PermanentError, json_type
+from aicflow.texts import cut
 
 from aicflow_files.encodings import known_encoding
 from aicflow_files.tables import Row, Tally
@@ -81,7 +82,7 @@ _NUMBER: Final = re.compile(r"[+-]?\d{1,30}([.,]\d{1,30})?([eE][+-]?\d{1,3})?")
 
 def _not_a_cell(value: Any, name: str, row: int) -> PermanentError:
     return PermanentError(
-        f"Row {row}, {name[:100]}: a field cannot hold an {json_type(value)}.",
+        f"Row {row}, {cut(name, 100)}: a field cannot hold an {json_type(value)}.",
         code="bad-rows",
         hint="Take the parts that you need into columns of their own.",
     )
@@ -157,7 +158,7 @@ def _xlsx_cell(value: Any, name: str, row: int) -> Any:
     if type(value) is str:
         if len(value) > _MOST_TEXT:
             raise PermanentError(
-                f"Row {row}, {name[:100]}: a cell holds at most {_MOST_TEXT} characters, not {len(value)}.",
+                f"Row {row}, {cut(name, 100)}: a cell holds at most {_MOST_TEXT} characters, not {len(value)}.",
                 code="bad-rows",
             )
         return value if value.isascii() else value.encode("utf-8", "replace").decode()

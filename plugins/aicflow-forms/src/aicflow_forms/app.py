@@ -25,6 +25,7 @@ from aicflow import (
     problem_of,
     read_json,
 )
+from aicflow.texts import cut
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -318,7 +319,7 @@ async def _received(request: Request, limit: int) -> tuple[dict[str, Any], bool]
         try:
             sent = read_json(body.decode())
         except (JsonError, UnicodeDecodeError, ValueError, RecursionError) as error:
-            raise Problem("body-malformed", f"The body is not JSON: {str(error)[:200]}") from None
+            raise Problem("body-malformed", f"The body is not JSON: {cut(str(error), 200)}") from None
         if not isinstance(sent, dict):
             raise Problem("request-invalid", 'Send an object, such as {"choice": …, "answer": …}.')
         return sent, True
@@ -354,7 +355,9 @@ def _invalid(errors: Mapping[str, str]) -> Problem:
 
 
 def _unknown_members(names: list[str]) -> Problem:
-    return Problem("request-invalid", f"Unexpected: {', '.join(names)[:200]}. Send `answer`, and `choice` if asked.")
+    return Problem(
+        "request-invalid", f"Unexpected: {cut(', '.join(names), 200)}. Send `answer`, and `choice` if asked."
+    )
 
 
 def _thanks(text: str, request: Request, *, is_json: bool = False) -> Response:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from aicflow import JsonError, json_equal, json_type, pointer, read_json
+from aicflow.texts import cut
 
 from aicflow_forms.schemas import resolved
 
@@ -216,7 +217,7 @@ def _read(one: Field, typed: Typed, errors: dict[str, str]) -> Any:
             try:
                 value = read_json(text)
             except (JsonError, ValueError, RecursionError) as error:
-                errors[one.pointer] = f"This is not JSON: {str(error)[:200]}"
+                errors[one.pointer] = f"This is not JSON: {cut(str(error), 200)}"
     return value
 
 

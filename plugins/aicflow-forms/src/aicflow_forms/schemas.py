@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aicflow import JsonError, pointer
+from aicflow.texts import cut
 
 MOST_BYTES: Final = 65_536
 _LOCAL: Final = "#/$defs/"
@@ -34,7 +35,7 @@ def problem_with(schema: Any) -> str | None:
     try:
         _validator(schema)
     except ValidationError as error:
-        return f"it is no JSON Schema: {error.message[:200]}"
+        return f"it is no JSON Schema: {cut(error.message, 200)}"
     return None
 
 
@@ -65,7 +66,7 @@ def misfits(schema: Mapping[str, Any], value: Any) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     try:
         for error in _validator(schema).iter_errors(value):
-            found.append((pointer(*error.instance_path), error.message[:300]))
+            found.append((pointer(*error.instance_path), cut(error.message, 300)))
             if len(found) == 20:
                 break
     except (JsonError, ValueError, RecursionError):

@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from aicflow import File, HeaderText, Output, Params, Url
+from aicflow.texts import cut
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -34,7 +35,7 @@ def is_secret_header(name: str) -> bool:
 def header_name(name: str) -> str:
     """The name, if it is one and not the connection's own business."""
     if not _TOKEN.match(name):
-        raise PydanticCustomError("header", "{name} is not a header name", {"name": repr(name[:80])})
+        raise PydanticCustomError("header", "{name} is not a header name", {"name": repr(cut(name, 80))})
     if name.lower() in _OURS or name.lower().startswith("proxy-"):
         raise PydanticCustomError("header", "the header {name} is set by the connection, not by you", {"name": name})
     return name
@@ -368,7 +369,7 @@ class HttpRequestParams(Params):
     def _cookies(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
             if not _TOKEN.match(name):
-                raise PydanticCustomError("cookie", "{name} is not a cookie name", {"name": repr(name[:80])})
+                raise PydanticCustomError("cookie", "{name} is not a cookie name", {"name": repr(cut(name, 80))})
         return value
 
     @field_validator("accept_status")

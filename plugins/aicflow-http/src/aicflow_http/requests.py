@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 import httpx2
 from aicflow import Context, File, Files, PermanentError
 from aicflow.net import is_host
+from aicflow.texts import cut
 
 from aicflow_http.params import (
     ApiKeyAuth,
@@ -82,7 +83,7 @@ def parse_url(text: str, pointer: str = "/url") -> httpx2.URL:
         reason = str(error).rstrip(".") if isinstance(error, httpx2.InvalidURL) else "its host cannot be read"
         raise _bad_url(pointer, f"The URL cannot be read: {reason}.") from None
     if url.scheme not in ("http", "https"):
-        found = f", not {url.scheme[:20]!r}" if url.scheme else ""
+        found = f", not {cut(url.scheme, 20)!r}" if url.scheme else ""
         raise _bad_url(pointer, f"The URL must start with http:// or https://{found}.")
     if not host:
         raise _bad_url(pointer, "The URL has no host.")

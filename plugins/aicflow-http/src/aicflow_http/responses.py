@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import httpx2
 from aicflow import File, PermanentError, decode_text
+from aicflow.texts import cut
 from pydantic_core import from_json, to_json
 
 from aicflow_http.params import ResponseOptions
@@ -55,7 +56,7 @@ class Decoder:
         unknown = [name for name in names if name not in ("gzip", "x-gzip", "deflate")]
         if unknown or len(names) > _MOST_ENCODINGS:
             raise PermanentError(
-                f"The response is encoded as {content_encoding[:80]!r}, which was not asked for.",
+                f"The response is encoded as {cut(content_encoding, 80)!r}, which was not asked for.",
                 code="http-encoding",
                 hint="Only gzip and deflate are understood; remove an 'Accept-Encoding' header of your own.",
             )

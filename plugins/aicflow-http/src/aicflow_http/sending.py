@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 from aicflow import AICFlowError, Context, NodeError, PermanentError
 from aicflow.net import Guard, HttpSettings, Pool, Progress, ProxyChoice, Response, origin_of, read_proxy, retry_after
+from aicflow.texts import cut
 
 from aicflow_http.failures import may_repeat, status_error, transport_error
 from aicflow_http.pages import collect
@@ -333,7 +334,7 @@ def _redirected(first: httpx2.URL, hop: _Hop, reply: Reply) -> _Hop:
         target = parse_url(str(request.url.join(location)))
     except (PermanentError, httpx2.InvalidURL, ValueError):
         raise PermanentError(
-            f"{shown_url(request.url)} redirects to a URL that cannot be followed: {location[:100]!r}.",
+            f"{shown_url(request.url)} redirects to a URL that cannot be followed: {cut(location, 100)!r}.",
             code="http-redirect",
             hint="Set redirects.follow to false to look at the response itself.",
         ) from None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from aicflow import AICFlowError, Issue
+from aicflow.texts import cut
 
 from aicflow_python.sandbox import DEFAULT, RESTRICTED_MODULES, Environment, Problem, check
 from aicflow_python.settings import PythonSettings
@@ -75,7 +76,7 @@ def over_ceiling(name: str, value: float, settings: PythonSettings) -> str | Non
 def excerpt_hint(code: str, found: Problem) -> str | None:
     """The line in question."""
     lines = code.splitlines()
-    return lines[found.line - 1].strip()[:200] if found.line and found.line <= len(lines) else None
+    return cut(lines[found.line - 1].strip(), 200) if found.line and found.line <= len(lines) else None
 
 
 def span(code: str, found: Problem) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Final
 
 from aicflow import AICFlowError, Limiter, Rate
+from aicflow.texts import cut
 
 from aicflow_trigger.webhook_params import NoAuth, WebhookParams
 
@@ -31,7 +32,7 @@ class Admission:
             except ValueError as error:
                 raise AICFlowError(f"{name}: {error}.") from None
         if not given[OPEN_BYTES].isdecimal():
-            raise AICFlowError(f"{OPEN_BYTES}: {given[OPEN_BYTES][:40]!r} is not a number of bytes.")
+            raise AICFlowError(f"{OPEN_BYTES}: {cut(given[OPEN_BYTES], 40)!r} is not a number of bytes.")
         self._rate, self._open_rate, self._open_bytes = given[RATE], given[OPEN_RATE], int(given[OPEN_BYTES])
 
     async def admit(self, limiter: Limiter, whose: str, params: WebhookParams) -> None:

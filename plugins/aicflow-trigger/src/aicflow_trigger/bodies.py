@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
 from aicflow import JsonError, decode_text, read_json
+from aicflow.texts import cut
 
 from aicflow_trigger.errors import BodyRejected
 
@@ -222,7 +223,7 @@ def decode_body(
         wanted = f"send {', '.join(sorted(taken))}"
         if kind == "empty":
             raise BodyRejected(400, f"the body is empty; {wanted}")
-        raise BodyRejected(415, f"the content type {media_type[:100]} is not taken here; {wanted}")
+        raise BodyRejected(415, f"the content type {cut(media_type, 100)} is not taken here; {wanted}")
     fields: list[tuple[str, str]] = []
     files: list[UploadedFile] = []
     large: dict[int | None, bytes | bytearray] = {}
@@ -242,7 +243,7 @@ def decode_body(
                         large[len(files)] = part.data
                     files.append(_file(part, len(files) in large))
                 else:
-                    text = _text(bytes(part.data), part.charset or declared, f"field {part.name[:100]!a}")
+                    text = _text(bytes(part.data), part.charset or declared, f"field {cut(part.name, 100)!a}")
                     fields.append((part.name, text))
             value = _grouped(fields)
         case "text":
@@ -294,7 +295,7 @@ def _decompressed(body: bytes, encoding: str | None, max_bytes: int) -> bytes:
     if name == "identity" or not body:
         return body
     if name not in _WINDOW_BITS:
-        raise BodyRejected(415, f"the content encoding {name[:40]!a} is not taken; send gzip, deflate or none")
+        raise BodyRejected(415, f"the content encoding {cut(name, 40)!a} is not taken; send gzip, deflate or none")
     inflater = zlib.decompressobj(_WINDOW_BITS[name])
     try:
         plain = inflater.decompress(body, max_bytes + 1)

@@ -15,6 +15,8 @@ from functools import lru_cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
+from aicflow.texts import cut
+
 from aicflow_trigger.cron_fields import CronFields
 from aicflow_trigger.errors import ScheduleError
 
@@ -53,7 +55,7 @@ def find_zone(name: str) -> ZoneInfo:
     near += [zone.casefold() for zone in known if name and zone.rpartition("/")[2] == name.title()][:1]
     guess = ", ".join(dict.fromkeys(folded[zone] for zone in near))
     raise ScheduleError(
-        f"{name[:64]!r} is not a known time zone",
+        f"{cut(name, 64)!r} is not a known time zone",
         field="timezone",
         text=name,
         position=None,

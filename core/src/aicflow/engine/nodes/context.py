@@ -15,7 +15,7 @@ from aicflow.engine.nodes.outputs import as_json
 from aicflow.engine.nodes.pool import NodePool
 from aicflow.engine.nodes.state import StepState
 from aicflow.engine.options import EngineOptions
-from aicflow.engine.sealing import Seal
+from aicflow.engine.sealing import Seal, Vault
 from aicflow.engine.secrets import Secrets
 from aicflow.kernel.context import Answer, LogLevel
 from aicflow.kernel.errors import NodeError, NotFound, PermanentError
@@ -42,6 +42,7 @@ class StepRun(Protocol):
     options: EngineOptions
     mask: Mask
     seal: Seal
+    vault: Vault
     used: set[NodeType]
     """Node types to release when the execution ends."""
 
@@ -93,7 +94,7 @@ class StepContext:
         if self._state is None:
             run = self._run
             self._state = StepState(
-                run.state, run.workflow_id, run.execution_id, self.idempotency_key, run.options.max_state
+                run.state, run.vault, run.workflow_id, run.execution_id, self.idempotency_key, run.options.max_state
             )
         return self._state
 

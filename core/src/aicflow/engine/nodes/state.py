@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
+from aicflow.engine.sealing import Vault
 from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.context import StateEntry
 from aicflow.kernel.errors import Conflict, KeyUsed, PermanentError, TransientError
@@ -36,11 +38,19 @@ def state_problem(key: str, most: int, value: Any = None, lifetime: float | None
     return None
 
 
+def state_place(workflow_id: str, key: str) -> str:
+    """What a value that is kept is sealed for."""
+    return f"state {workflow_id} {key}"
+
+
 class StepState:
     """The state of the step's workflow. What must not happen twice is known again when the step is tried again."""
 
-    def __init__(self, store: StateStore, workflow_id: str, execution_id: str, step: str, most: int) -> None:
+    def __init__(
+        self, store: StateStore, vault: Vault, workflow_id: str, execution_id: str, step: str, most: int
+    ) -> None:
         self._most = most
+        self._vault = vault
         self._store = store
         self._workflow_id = workflow_id
         self._execution_id = execution_id
@@ -50,7 +60,8 @@ class StepState:
     async def get(self, key: str) -> StateEntry | None:
         """See `State`."""
         self._check(key)
-        return await retry_while_unavailable(partial(self._store.get, self._workflow_id, key))
+        entry = await retry_while_unavailable(partial(self._store.get, self._workflow_id, key))
+        return entry and replace(entry, value=self._vault.real(state_place(self._workflow_id, key), entry.value))
 
     async def put(
         self, key: str, value: Any, *, lifetime: float | None = None, version: int | None = None
@@ -92,11 +103,12 @@ class StepState:
         self, key: str, value: Any, lifetime: float | None, version: int | None, once: str | None
     ) -> StateEntry:
         used = None if once is None else Idempotency("state", f"{self._step}:{once}", "", owner=self._execution_id)
+        kept = self._vault.keep(state_place(self._workflow_id, key), value)
         put = partial(
-            self._store.put, self._workflow_id, key, value, lifetime=lifetime, version=version, idempotency=used
+            self._store.put, self._workflow_id, key, kept, lifetime=lifetime, version=version, idempotency=used
         )
         try:
-            return await _clear(put)
+            return replace(await _clear(put), value=value)
         except KeyUsed:
             entry = await self.get(key)  # it was written by an attempt that did not come to its end
             return entry or StateEntry(key, value, 0, 0.0)

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from aicflow.engine.environment import Environment
 from aicflow.engine.files import StepFiles
 from aicflow.engine.history import History, report_from_json
-from aicflow.engine.log import INPUT, SEALED, ExecutionLog
+from aicflow.engine.log import INPUT, SEALED, TRIGGER, ExecutionLog
 from aicflow.engine.masking import DeltaMask, Mask
 from aicflow.engine.native import walk_graph
 from aicflow.engine.needed import NeededEvents
@@ -50,7 +50,7 @@ class ExecutionRun:
         self.env = env
         self.nodes, self.registry, self.options = env.nodes, env.registry, env.options
         self.secrets = env.secrets.of(claimed.execution.workflow_id, plan.document.labels)
-        self.workflows, self.state, self.seal = env.store.workflows, env.store.state, env.seal
+        self.workflows, self.state, self.seal, self.vault = env.store.workflows, env.store.state, env.seal, env.vault
         self.plan = plan
         self.children = children
         self.execution = execution = claimed.execution
@@ -82,10 +82,11 @@ class ExecutionRun:
         self.on_abandoned: Callable[[], None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._background: set[asyncio.Task[None]] = set()
-        sealed_input = self._resumption.items.pop(INPUT.removeprefix(f"{SEALED}:"), None)
+        real = (self._resumption.items.pop(name.removeprefix(f"{SEALED}:"), None) for name in (INPUT, TRIGGER))
+        real_input, real_payload = real
         scope: dict[str, Any] = {
-            "input": execution.input if sealed_input is None else loads(sealed_input),
-            "trigger": execution.trigger.payload,
+            "input": execution.input if real_input is None else loads(real_input),
+            "trigger": execution.trigger.payload if real_payload is None else loads(real_payload),
             "nodes": self._resumption.state.outputs,
             "vars": plan.vars,
             "secrets": SecretsView(),

@@ -12,6 +12,7 @@ from aicflow.engine.masking import Mask
 from aicflow.kernel.document import Retry
 from aicflow.kernel.errors import AICFlowError, NodeError, PermanentError, TransientError
 from aicflow.kernel.execution import FailureReport
+from aicflow.texts import cut
 
 UNEXPECTED: Final = "unexpected-error"
 """The code of an exception that is no NodeError."""
@@ -81,7 +82,7 @@ def report_to_json(report: FailureReport, mask: Mask | None = None, *, hide: boo
 def _short(text: str, mask: Mask | None) -> str:
     if len(text) <= _MESSAGE_LIMIT:
         return text
-    return (text if mask is None else mask.text(text))[:_MESSAGE_LIMIT]
+    return cut(text if mask is None else mask.text(text), _MESSAGE_LIMIT)
 
 
 def retryable(error: BaseException, on: Sequence[str] | None) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aicflow.engine.history import History, fold
-from aicflow.engine.log import INPUT, SEALED
+from aicflow.engine.log import INPUT, SEALED, TRIGGER
 from aicflow.engine.needed import MOVES, items_of, number_of, step_of
 from aicflow.engine.run.failure import report_to_json
 from aicflow.engine.sealing import Seal
@@ -96,7 +96,7 @@ def resume_from(plan: Plan, claimed: Claimed, seal: Seal) -> Resumption:
     real values cannot be opened any more."""
     resumption = Resumption(FrameState([None] * len(plan.nodes)))
     resumption.stalled = stalled(claimed.execution.epoch, claimed.events)
-    if not claimed.events and INPUT not in claimed.outputs:
+    if not claimed.events and claimed.outputs.keys().isdisjoint((INPUT, TRIGGER)):
         return resumption
     events = _open(claimed, claimed.events)
     resumption.history = history = shown = fold(events, claimed.outputs)

@@ -4,6 +4,7 @@ later one."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -121,7 +122,7 @@ class StepWaits:
             case "child" | "detached":
                 return Answer("answered", waits.children[-1])
             case "answer" if (kept := step.take_answer()) is not None and kept.kind == "answered":
-                return Answer("answered", loads(kept.value))
+                return Answer("answered", self._value(step, kept))
         return None
 
     async def _resume_wait(self, step: OpenStep, wait: dict[str, Any]) -> Waited:
@@ -209,17 +210,29 @@ class StepWaits:
         if answer.kind == "answered":
             step.waits.wake("answer", call=answer.call)
             self._run.log.received(step.id)
-            return Answer("answered", loads(answer.value))
+            try:
+                return Answer("answered", self._value(step, answer))
+            except PermanentError as error:  # what was sealed cannot be opened any more
+                return Decided(error)
         self._run.log.consume_answer(step.id, answer.call)
         self._run.log.unsubscribe(step.id)
         if answer.kind == "retry":
             return TryAgain()
         if answer.kind == "skip":
             return Decided()
-        message = loads(answer.value)
+        message = self._value(step, answer)
         return Decided(
             PermanentError(message if isinstance(message, str) else "Answered with fail.", code="failed-by-answer")
         )
+
+    def _value(self, step: OpenStep, answer: StoredAnswer) -> Any:
+        """What was answered, as it really was. The answer by an event is the event, whose data was sealed with it."""
+        vault = self._run.env.vault
+        value = vault.real(f"answer {self._run.execution_id} {step.id}", loads(answer.value))
+        if isinstance(value, dict) and {"id", "data"} <= value.keys():
+            with suppress(PermanentError):  # somebody's answer that only looks like an event
+                value["data"] = vault.real(f"event {value['id']}", value["data"])
+        return value
 
     async def sleep(
         self, step: OpenStep, until: float | None, seconds: float | None = None

@@ -33,8 +33,7 @@ class ListQuery(PageQuery):
 
 
 def _shown(request: Request, event: SentEvent, status: int = 200) -> Response:
-    mask = runtime_of(request).secrets.mask
-    view = sent_event_view(event, mask, values=caller_of(request.scope).may("read"))
+    view = sent_event_view(event, runtime_of(request).executions.vault, values=caller_of(request.scope).may("read"))
     return json_response(view, status, {"location": f"/api/v1/events/{event.id}"})
 
 
@@ -76,7 +75,7 @@ async def list_events_sent(request: Request, query: Annotated[ListQuery, Query()
     """Of a name, a key, or both."""
     runtime = runtime_of(request)
     read = runtime.store.sent.list(limit=query.limit, cursor=query.cursor, name=query.name, key=query.key)
-    return await page_response(read, lambda event: sent_event_view(event, runtime.secrets.mask))
+    return await page_response(read, lambda event: sent_event_view(event, runtime.executions.vault))
 
 
 @routes.get("/events/{event_id}", summary="Show an event", **call("read", "SentEvent", 404))

@@ -55,6 +55,7 @@ from aicflow.kernel.execution import (
     TriggerKind,
 )
 from aicflow.kernel.ports.executions import ExecutionFilter, Idempotency, Labels
+from aicflow.texts import cut
 
 routes = router("executions")
 STATUSES_PATTERN: Final = statuses_pattern(STATUSES)
@@ -132,10 +133,15 @@ def _wait_of(request: Request, longest: float) -> float | None:
     text: str | None = None
     for name, value in request.query_params.multi_items():
         if name != "wait":
-            raise request_invalid("unknown", f"query /{name[:80]}: is not known here", name=name[:80], where="query")
+            raise request_invalid(
+                "unknown", f"query /{cut(name, 80)}: is not known here", name=cut(name, 80), where="query"
+            )
         if _WAIT_QUERY.match(value) is None or float(value) > longest:
             raise request_invalid(
-                "invalid", f"it must be seconds from 0 to {longest:g}, not {value[:40]!r}", name="wait", where="query"
+                "invalid",
+                f"it must be seconds from 0 to {longest:g}, not {cut(value, 40)!r}",
+                name="wait",
+                where="query",
             )
         text = value
     if text is None and (found := _WAIT.search(request.headers.get("prefer", ""))) is not None:

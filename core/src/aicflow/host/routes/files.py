@@ -21,6 +21,7 @@ from aicflow.host.problems import Problem
 from aicflow.host.routes.common import NoQuery, Paging, call, problems, router, runtime_of, scoped
 from aicflow.host.views import file_view
 from aicflow.kernel.errors import Conflict
+from aicflow.texts import cut
 
 routes = router("files")
 
@@ -157,7 +158,7 @@ async def _answer(request: Request, sha256: str, query: DownloadQuery) -> Respon
             if not wanted:
                 raise Problem(
                     "range-not-satisfiable",
-                    f"The file has {record.size:,} bytes; {request.headers['range'][:80]!r} names none of them.",
+                    f"The file has {record.size:,} bytes; {cut(request.headers['range'], 80)!r} names none of them.",
                     headers={"content-range": f"bytes */{record.size}"},
                 )
             part, status = wanted, 206

@@ -8,7 +8,7 @@ from fastapi import Path, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from aicflow.engine.nodes.state import state_problem
+from aicflow.engine.nodes.state import state_place, state_problem
 from aicflow.host import requests
 from aicflow.host.bodies import json_body
 from aicflow.host.etag import TAGS, only_if_absent
@@ -53,10 +53,10 @@ class StateQuery(PageQuery):
 )
 async def list_state(request: Request, workflow_id: Id, query: Annotated[StateQuery, Query()]) -> Response:
     """What its executions kept with `state.set`, and what was put here."""
-    store = runtime_of(request).store
+    store, vault = runtime_of(request).store, runtime_of(request).executions.vault
     await store.workflows.get(workflow_id)
     page = store.state.list(workflow_id, prefix=query.prefix, limit=query.limit, cursor=query.cursor)
-    return await page_response(page, state_view)
+    return await page_response(page, lambda entry: state_view(entry, vault))
 
 
 @routes.get("/workflows/{workflow_id}/state/{key}", summary="Read an entry", **call("read", "StateEntry", 404))
@@ -65,7 +65,7 @@ async def get_state(request: Request, workflow_id: Id, key: Key, query: NoQuery)
     entry = await runtime_of(request).store.state.get(workflow_id, key)
     if entry is None:
         raise NotFound("state", key)
-    return _shown(entry)
+    return _shown(request, entry)
 
 
 @routes.put(
@@ -82,12 +82,13 @@ async def put_state(request: Request, workflow_id: Id, key: Key, query: NoQuery)
     if (problem := state_problem(key, runtime.settings.max_state_bytes, body.value, body.lifetime)) is not None:
         raise request_invalid("invalid", problem[1], name=problem[0], where="body")
     try:
+        kept = runtime.executions.vault.keep(state_place(workflow_id, key), body.value)
         entry = await runtime.store.state.put(
-            workflow_id, key, body.value, lifetime=body.lifetime, version=_expected(request)
+            workflow_id, key, kept, lifetime=body.lifetime, version=_expected(request)
         )
     except Conflict as error:
         raise Problem("revision-mismatch", error.message, hint=error.hint) from None
-    return _shown(entry)
+    return _shown(request, entry)
 
 
 @routes.delete(
@@ -107,8 +108,9 @@ async def delete_state(request: Request, workflow_id: Id, key: Key, query: NoQue
     return Response(status_code=204)
 
 
-def _shown(entry: StateEntry) -> Response:
-    return json_response(state_view(entry), headers={"etag": f'"{entry.version}"'})
+def _shown(request: Request, entry: StateEntry) -> Response:
+    view = state_view(entry, runtime_of(request).executions.vault)
+    return json_response(view, headers={"etag": f'"{entry.version}"'})
 
 
 def _expected(request: Request) -> int | None:

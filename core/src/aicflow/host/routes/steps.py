@@ -23,6 +23,7 @@ from aicflow.host.views import item_view, step_view
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.execution import StepStatus
 from aicflow.kernel.values import dumps, loads
+from aicflow.texts import cut
 
 routes = router("executions")
 _STEP_STATUSES: Final[tuple[str, ...]] = get_args(StepStatus.__value__)
@@ -146,7 +147,7 @@ async def list_items(
     after = -1
     if query.cursor is not None:
         if not query.cursor.isdecimal() or not query.cursor.isascii() or len(query.cursor) > len(str(_MOST_ITEMS)):
-            raise no_cursor(f"{query.cursor[:80]!r} is not a cursor of this list.")
+            raise no_cursor(f"{cut(query.cursor, 80)!r} is not a cursor of this list.")
         after = int(query.cursor)
     statuses = ITEM_STATUSES if query.status is None else frozenset(query.status.split(","))
     items = await runtime_of(request).executions.items(

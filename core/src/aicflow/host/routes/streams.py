@@ -31,6 +31,7 @@ from aicflow.host.runtime import HostRuntime
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution
 from aicflow.kernel.ports.executions import ExecutionFilter
+from aicflow.texts import cut
 
 routes = router("streams")
 
@@ -49,11 +50,13 @@ def _after(pairs: Query, fallback: str | None = None) -> int:
     text = fallback or "0"
     for name, value in pairs:
         if name != "after":
-            raise request_invalid("unknown", f"query /{name[:80]}: is not known here", name=name[:80], where="query")
+            raise request_invalid(
+                "unknown", f"query /{cut(name, 80)}: is not known here", name=cut(name, 80), where="query"
+            )
         text = value
     if _AFTER.match(text) is None:
         raise request_invalid(
-            "invalid", f"it must be a seq, a whole number from 0, not {text[:40]!r}", name="after", where="query"
+            "invalid", f"it must be a seq, a whole number from 0, not {cut(text, 40)!r}", name="after", where="query"
         )
     return int(text)
 
@@ -62,7 +65,9 @@ def _where(pairs: Query) -> ExecutionFilter:
     """The filter of the firehose. Raises Problem."""
     for name, _ in pairs:
         if name not in ("workflow_id", "status"):
-            raise request_invalid("unknown", f"query /{name[:80]}: is not known here", name=name[:80], where="query")
+            raise request_invalid(
+                "unknown", f"query /{cut(name, 80)}: is not known here", name=cut(name, 80), where="query"
+            )
     try:
         return ListQuery.model_validate(dict(pairs)).filter()
     except ValidationError as error:
@@ -192,7 +197,7 @@ async def _send_all(socket: WebSocket, runtime: HostRuntime, batches: Batches) -
     except _Revoked:
         return 1008, "the API key is no longer valid"
     except AICFlowError as error:
-        return 1011, error.message[:120]
+        return 1011, cut(error.message, 118)
     return 1000, ""
 
 

@@ -188,7 +188,7 @@ async def _delivery(request: Request, binding_id: str, delivery_id: str) -> Deli
 async def get_delivery(request: Request, binding_id: Id, delivery_id: Id, query: NoQuery) -> Response:
     """With its payload."""
     return json_response(
-        delivery_view(await _delivery(request, binding_id, delivery_id), runtime_of(request).secrets.mask)
+        delivery_view(await _delivery(request, binding_id, delivery_id), runtime_of(request).executions.vault)
     )
 
 
@@ -206,6 +206,7 @@ async def replay_delivery(
     async def act(key: Idempotency | None) -> Response:
         delivery = await _delivery(request, binding_id, delivery_id)
         binding = await runtime_of(request).trigger_service.binding(binding_id, query.version)
-        return await _fired(request, binding, delivery.payload, key, query.version)
+        payload = runtime_of(request).trigger_runtime.payload_of(delivery)
+        return await _fired(request, binding, payload, key, query.version)
 
     return await once(request, "replay", [binding_id, delivery_id, query.version], act, partial(started, request))

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from aicflow.language.schema.model import Path, Schema
+from aicflow.texts import cut
 
 ONE: Final = (
     "additionalProperties",
@@ -55,7 +56,7 @@ class Document:
         base, mark, fragment = ref.partition("#")
         if base and not (isinstance(own, str) and base == own.partition("#")[0]):
             raise RefError(
-                f"'{ref[:80]}' is outside this document; only local references are followed "
+                f"'{cut(ref, 80)}' is outside this document; only local references are followed "
                 "('#', '#/$defs/Name', '#anchor'): copy the schema into $defs"
             )
         if not mark or not fragment:
@@ -65,7 +66,7 @@ class Document:
             if self._anchors is None:
                 self._anchors = dict(_anchors(self.schema))
             if fragment not in self._anchors:
-                raise RefError(f"no $anchor is called '{fragment[:80]}'")
+                raise RefError(f"no $anchor is called '{cut(fragment, 80)}'")
             return self._anchors[fragment]
         return self._follow(ref, fragment)
 
@@ -76,7 +77,7 @@ class Document:
         for raw in fragment[1:].split("/"):
             part = raw.replace("~1", "/").replace("~0", "~")
             if part in NOT_SCHEMAS and not is_name:
-                raise RefError(f"'{ref[:80]}' names something that is not a schema")
+                raise RefError(f"'{cut(ref, 80)}' names something that is not a schema")
             is_name = part in NAMED and not is_name
             if isinstance(here, dict) and part in here:
                 here = here[part]
@@ -85,9 +86,9 @@ class Document:
                 here = here[int(part)]
                 path.append(int(part))
             else:
-                raise RefError(f"'{ref[:80]}' names nothing: there is no '{part[:40]}' in this document there")
+                raise RefError(f"'{cut(ref, 80)}' names nothing: there is no '{cut(part, 40)}' in this document there")
         if not isinstance(here, dict | bool):
-            raise RefError(f"'{ref[:80]}' names something that is not a schema")
+            raise RefError(f"'{cut(ref, 80)}' names something that is not a schema")
         return here, tuple(path)
 
 

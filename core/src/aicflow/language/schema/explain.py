@@ -20,6 +20,7 @@ from aicflow.language.schema.model import (
     shorten,
 )
 from aicflow.language.schema.patterns import compile_pattern
+from aicflow.texts import cut
 
 type _Found = Iterator[Violation]
 
@@ -155,7 +156,7 @@ class Explainer:
         for name, others in schema.get("dependentRequired", {}).items():
             for other in others if name in value else ():
                 if other not in value:
-                    yield _missing(other, f" beside '{name[:40]}'", at, (*where, "dependentRequired", name))
+                    yield _missing(other, f" beside '{cut(name, 40)}'", at, (*where, "dependentRequired", name))
         for name, rule in schema.get("dependentSchemas", {}).items():
             if name in value:
                 yield from self._into(rule, value, at, (*where, "dependentSchemas", name))
@@ -173,7 +174,7 @@ class Explainer:
         near = get_close_matches(name[:80], known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         expected = f"only {joined([repr(other) for other in known[:8]], 'and')}" if known else "no other field"
-        yield _violation((*at, name), where, f"unknown field '{name[:60]}'{hint}", expected)
+        yield _violation((*at, name), where, f"unknown field '{cut(name, 60)}'{hint}", expected)
 
     def _combined(self, schema: dict[str, Any], value: Any, at: Path, where: Path) -> _Found:
         for word in REFERENCES:
@@ -243,7 +244,7 @@ class Explainer:
         if "enum" in schema:
             return choices(schema["enum"])
         if isinstance(schema.get("title"), str):
-            return str(schema["title"])[:40]
+            return cut(str(schema["title"]), 40)
         types = schema.get("type")
         if types is None:
             return "something else"
@@ -270,7 +271,7 @@ def _violation(at: Path, where: Path, message: str, expected: str) -> Violation:
 
 
 def _missing(name: str, beside: str, at: Path, where: Path) -> Violation:
-    return _violation(at, where, f"the field '{name[:60]}' is missing{beside}", f"the field '{name[:60]}'")
+    return _violation(at, where, f"the field '{cut(name, 60)}' is missing{beside}", f"the field '{cut(name, 60)}'")
 
 
 def _count(at: Path, where: Path, bound: str, limit: float, noun: str, found: int) -> Violation:

@@ -12,6 +12,7 @@ from aicflow.language.schema.compile import compiled, fits, is_json
 from aicflow.language.schema.document import MANY, NAMED, NOT_SCHEMAS, ONE, REFERENCES, Document, RefError, in_place
 from aicflow.language.schema.model import Path, Schema, SchemaProblem, pointer, preview, shorten
 from aicflow.language.schema.patterns import PatternError, compile_pattern
+from aicflow.texts import cut
 
 TYPES: Final = ["array", "boolean", "integer", "null", "number", "object", "string"]
 DEPTH_LIMIT: Final = 64  # schemas inside schemas, and schemas applied to one value through references
@@ -177,16 +178,16 @@ class _Checker:
 
     def _anchor(self, path: Path, name: str) -> None:
         if _ANCHOR.match(name) is None:
-            self._say(path, f"'{name[:80]}' cannot be an anchor: letters, digits, '-', '_' and '.', no digit first")
+            self._say(path, f"'{cut(name, 80)}' cannot be an anchor: letters, digits, '-', '_' and '.', no digit first")
         if name in self._anchors:
-            self._say(path, f"the anchor '{name[:80]}' is defined twice")
+            self._say(path, f"the anchor '{cut(name, 80)}' is defined twice")
         self._anchors.add(name)
 
     def _identity(self, path: Path, word: str, value: str) -> None:
         if path:
             self._say((*path, word), f"{word} is allowed only at the root: a schema here is one document")
         elif word == "$schema" and value.rstrip("#") not in _DIALECTS:
-            self._say((word,), f"'{value[:80]}' is not a dialect that is read here; write {_DIALECTS[0]}")
+            self._say((word,), f"'{cut(value, 80)}' is not a dialect that is read here; write {_DIALECTS[0]}")
 
 
 _COUNT: Final = ({"type": "integer", "minimum": 0}, "a whole number, zero or more")

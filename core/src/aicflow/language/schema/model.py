@@ -10,6 +10,7 @@ from aicflow_language.json_values import pointer as json_pointer
 from aicflow_language.json_values import schema_type
 
 from aicflow.language.work import TooCostly as TooCostly
+from aicflow.texts import cut
 
 type Schema = dict[str, Any] | bool
 type Path = tuple[str | int, ...]
@@ -56,7 +57,7 @@ def pointer(path: Iterable[str | int]) -> str:
 
 def shorten(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """The text, cut to the limit with an ellipsis."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return cut(text, limit)
 
 
 def preview(value: Any) -> str:

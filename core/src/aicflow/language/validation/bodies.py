@@ -10,6 +10,7 @@ from aicflow.kernel.document import Map, NodeEntry
 from aicflow.kernel.ids import is_identifier
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Body, Subject
+from aicflow.texts import cut
 
 NOT_BESIDE: Final = {
     "params": "Its options stand inside of {kind}.",
@@ -51,7 +52,7 @@ def _check_name(body: Body, entry: Map, report: Report) -> None:
     name = entry.as_
     hint = "Use letters, digits and _, such as `as: order`."
     if not is_identifier(name) or not _can_be_named(name):
-        message = f"Expressions cannot name the item {name[:80]!r}."
+        message = f"Expressions cannot name the item {cut(name, 80)!r}."
     elif name in (*ROOTS, "index", "carry") or name in FUNCTIONS:
         message, hint = f"The name {name!r} has a meaning in expressions already.", "Use another, such as `as: order`."
     else:

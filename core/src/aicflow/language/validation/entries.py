@@ -16,6 +16,7 @@ from aicflow.language.validation.called import BODIES
 from aicflow.language.validation.cycles import cycles
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Subject
+from aicflow.texts import cut
 
 
 def check_entries(subject: Subject, report: Report) -> None:
@@ -79,7 +80,7 @@ def _check_ids(subject: Subject, report: Report) -> None:
                 report.error(
                     "node.bad-id",
                     at,
-                    f"The id {name[:80]!r} cannot be used.",
+                    f"The id {cut(name, 80)!r} cannot be used.",
                     hint=f"Use letters, digits and _, not beginning with a digit, at most {MAX_ID_LENGTH}.",
                 )
             if name in seen:

@@ -10,6 +10,7 @@ from aicflow_language.suggest import did_you_mean
 from aicflow.kernel import errors
 from aicflow.language.validation.report import Report
 from aicflow.language.validation.subject import Subject
+from aicflow.texts import cut
 
 _TYPES: Final = frozenset(
     name
@@ -57,9 +58,9 @@ def check_retries(subject: Subject, report: Report) -> None:
             (report.warning if own is None else report.error)(
                 "node.unknown-error",
                 subject.pointer("nodes", i, "retry", "on", position),
-                f"{node.type_id} does not fail with {name[:80]!r}."
+                f"{node.type_id} does not fail with {cut(name, 80)!r}."
                 if own is not None
-                else f"{node.type_id} does not declare its errors, so {name[:80]!r} may never match.",
+                else f"{node.type_id} does not declare its errors, so {cut(name, 80)!r} may never match.",
                 hint=near
                 or f"Codes: {', '.join(codes[:40])}; or an exception type, or * for all but permanent errors.",
             )

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from aicflow.texts import cut
+
 from .frames import Forged, Frames, encode_check
 from .launching import box_command, library_path
 
@@ -147,7 +149,7 @@ def problems_in(raw: object) -> tuple[Problem, ...]:
             line, column = item.get("line"), item.get("column")
             found.append(
                 Problem(
-                    item["message"][:1000],
+                    cut(item["message"], 1000),
                     line if isinstance(line, int) and line > 0 else None,
                     column if isinstance(column, int) and column > 0 else None,
                     item.get("warning") is True,
