@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aicflow.kernel.values import JsonError, json_equal, json_type, pointer, pointer_keys, read_json
     from aicflow.problems import Problem, problem_of
     from aicflow.rates import Limiter, Rate, limiter_of
+    from aicflow.texts import cut
 
 __version__ = "0.1.0"
 
@@ -96,6 +97,7 @@ __all__ = [
     "WorkflowDocument",
     "WorkflowInvalid",
     "__version__",
+    "cut",
     "decode_text",
     "did_you_mean",
     "hookimpl",
@@ -129,5 +131,6 @@ if not TYPE_CHECKING:  # for type checkers, a name that does not exist is an err
             "kernel.values": "JsonError json_equal json_type pointer pointer_keys read_json",
             "problems": "Problem problem_of",
             "rates": "Limiter Rate limiter_of",
+            "texts": "cut",
         },
     )

@@ -109,7 +109,7 @@ def check_same_origin(kind: str, method: str, *, host: str, origin: str | None, 
     if not (same if origin is not None else site == "same-origin") or site not in (None, "same-origin"):
         raise Problem(
             "forbidden",
-            f"A session counts for pages of {cut(host, 100)!r} only; this came from {cut(origin or 'elsewhere', 99)!r}.",
+            f"A session counts for pages of {cut(host, 100)!r} only; this came from {cut(origin or '?', 99)!r}.",
             hint="Programs send an API key: `Authorization: Bearer aicf_…`.",
         )
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypedDict, cast
 
-from aicflow import Context, NodeError, PermanentError, TransientError
-from aicflow.texts import cut
+from aicflow import Context, NodeError, PermanentError, TransientError, cut
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from aicflow import NodeError, PermanentError, TransientError
+from aicflow import NodeError, PermanentError, TransientError, cut
 from aicflow.net import retry_after
-from aicflow.texts import cut
 
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 _PERMANENT_429 = frozenset({"insufficient_quota", "billing_hard_limit_reached"})

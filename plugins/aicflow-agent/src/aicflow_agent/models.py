@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from aicflow import PermanentError
+from aicflow import PermanentError, cut
 from aicflow.net import HttpSettings, http_client, public_context
-from aicflow.texts import cut
 from httpx2 import URL, MockTransport, Request, Response
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from aicflow.texts import cut
+from aicflow import cut
 from pydantic_core import from_json
 
 from aicflow_curl.shell_words import CurlUnreadable

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus, unquote
 
-from aicflow import PermanentError
-from aicflow.texts import cut
+from aicflow import PermanentError, cut
 from aicflow_http.params import HttpRequestParams, is_secret_header
 from aicflow_http.requests import parse_url
 from pydantic import ValidationError

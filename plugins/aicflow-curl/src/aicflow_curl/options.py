@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from aicflow.texts import cut
+from aicflow import cut
 
 from aicflow_curl.shell_words import CurlUnreadable
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from xml.parsers.expat import ExpatError
 
-from aicflow import Context, Node, Output, Params, PermanentError, json_type
-from aicflow.texts import cut
+from aicflow import Context, Node, Output, Params, PermanentError, cut, json_type
 from pydantic import Field, JsonValue
 
 if TYPE_CHECKING:

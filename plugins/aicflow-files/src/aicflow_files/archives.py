@@ -11,8 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final
 
-from aicflow import Context, File, Node, Output, Params, PermanentError
-from aicflow.texts import cut
+from aicflow import Context, File, Node, Output, Params, PermanentError, cut
 from pydantic import Field
 
 from aicflow_files.documents import FileOutput

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from aicflow import Context, File, Node, Output, Params, PermanentError, TransientError
-from aicflow.texts import cut
+from aicflow import Context, File, Node, Output, Params, PermanentError, TransientError, cut
 from pydantic import Field, model_validator
 
 from aicflow_files.encodings import detected_encoding, undecodable

@@ -5,8 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import IO, Final
 
-from aicflow import PermanentError
-from aicflow.texts import cut
+from aicflow import PermanentError, cut
 
 _PIECE: Final = 1 << 20
 _BOMS: Final = (

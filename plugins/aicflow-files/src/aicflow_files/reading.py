@@ -13,8 +13,7 @@ from datetime import date, datetime, time, timedelta
 from itertools import islice
 from typing import IO, Any, Final
 
-from aicflow import PermanentError
-from aicflow.texts import cut
+from aicflow import PermanentError, cut
 
 from aicflow_files.encodings import detected_encoding, known_encoding, undecodable
 from aicflow_files.tables import BATCH, Batches, Layout, Tally, Type

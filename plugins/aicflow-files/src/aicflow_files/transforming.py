@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aicflow import PermanentError
-from aicflow.texts import cut
+from aicflow import PermanentError, cut
 from aicflow_language.expr import EvaluationError, ExpressionError, compile_expression
 
 from aicflow_files.tables import Batches, Row, Tally

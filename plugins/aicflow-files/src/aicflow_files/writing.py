@@ -9,8 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from aicflow import PermanentError, json_type
-from aicflow.texts import cut
+from aicflow import PermanentError, cut, json_type
 
 from aicflow_files.encodings import known_encoding
 from aicflow_files.tables import Row, Tally

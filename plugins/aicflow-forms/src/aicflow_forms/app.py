@@ -22,10 +22,10 @@ from aicflow import (
     Runtime,
     Step,
     StoreUnavailable,
+    cut,
     problem_of,
     read_json,
 )
-from aicflow.texts import cut
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send

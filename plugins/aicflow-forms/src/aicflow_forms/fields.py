@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from aicflow import JsonError, json_equal, json_type, pointer, read_json
-from aicflow.texts import cut
+from aicflow import JsonError, cut, json_equal, json_type, pointer, read_json
 
 from aicflow_forms.schemas import resolved
 

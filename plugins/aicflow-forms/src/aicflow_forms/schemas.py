@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from aicflow import JsonError, pointer
-from aicflow.texts import cut
+from aicflow import JsonError, cut, pointer
 
 MOST_BYTES: Final = 65_536
 _LOCAL: Final = "#/$defs/"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from aicflow import File, HeaderText, Output, Params, Url
-from aicflow.texts import cut
+from aicflow import File, HeaderText, Output, Params, Url, cut
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 

@@ -17,9 +17,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx2
-from aicflow import Context, File, Files, PermanentError
+from aicflow import Context, File, Files, PermanentError, cut
 from aicflow.net import is_host
-from aicflow.texts import cut
 
 from aicflow_http.params import (
     ApiKeyAuth,

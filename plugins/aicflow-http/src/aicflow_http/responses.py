@@ -13,8 +13,7 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 import httpx2
-from aicflow import File, PermanentError, decode_text
-from aicflow.texts import cut
+from aicflow import File, PermanentError, cut, decode_text
 from pydantic_core import from_json, to_json
 
 from aicflow_http.params import ResponseOptions

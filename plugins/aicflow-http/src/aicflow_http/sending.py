@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
-from aicflow import AICFlowError, Context, NodeError, PermanentError
+from aicflow import AICFlowError, Context, NodeError, PermanentError, cut
 from aicflow.net import Guard, HttpSettings, Pool, Progress, ProxyChoice, Response, origin_of, read_proxy, retry_after
-from aicflow.texts import cut
 
 from aicflow_http.failures import may_repeat, status_error, transport_error
 from aicflow_http.pages import collect

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from aicflow import AICFlowError, Issue
-from aicflow.texts import cut
+from aicflow import AICFlowError, Issue, cut
 
 from aicflow_python.sandbox import DEFAULT, RESTRICTED_MODULES, Environment, Problem, check
 from aicflow_python.settings import PythonSettings

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
-from aicflow import AICFlowError, Limiter, Rate
-from aicflow.texts import cut
+from aicflow import AICFlowError, Limiter, Rate, cut
 
 from aicflow_trigger.webhook_params import NoAuth, WebhookParams
 

@@ -11,8 +11,7 @@ from email.message import Message
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl
 
-from aicflow import JsonError, decode_text, read_json
-from aicflow.texts import cut
+from aicflow import JsonError, cut, decode_text, read_json
 
 from aicflow_trigger.errors import BodyRejected
 
@@ -344,4 +343,4 @@ def _text(data: bytes, charset: str | None, what: str) -> str:
     except UnicodeError as error:
         at = getattr(error, "start", 0)
         hint = "" if charset else ", and no charset is declared"
-        raise BodyRejected(400, f"the {what} is not {(charset or 'UTF-8')[:40]} at byte {at}{hint}") from None
+        raise BodyRejected(400, f"the {what} is not {cut(charset or 'UTF-8', 40)} at byte {at}{hint}") from None

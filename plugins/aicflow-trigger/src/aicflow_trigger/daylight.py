@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from aicflow.texts import cut
+from aicflow import cut
 
 from aicflow_trigger.cron_fields import CronFields
 from aicflow_trigger.errors import ScheduleError

@@ -72,7 +72,7 @@ async def list_steps(request: Request, execution_id: Id, query: Annotated[StepsQ
             statuses=None if query.status is None else frozenset(query.status.split(",")),
         )
     except NotFound:
-        raise no_cursor(f"{(query.cursor or '')[:80]!r} is not a cursor of this list.") from None
+        raise no_cursor(f"{cut(query.cursor or '', 80)!r} is not a cursor of this list.") from None
     steps = found[: query.limit]
     cursor = steps[-1].node_id if len(found) > query.limit else None
     if query.fields:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from aicflow.texts import cut
+from aicflow import cut
 
 from .frames import Forged, Frames, encode_check
 from .launching import box_command, library_path
