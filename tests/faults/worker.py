@@ -15,9 +15,11 @@ from typing import Any
 
 from aicflow.engine import EngineOptions, EnvironmentSecrets, Executions, Secrets
 from aicflow.engine.builtins import GroupNode, MapNode, RepeatNode, WaitNode, WorkflowCall
+from aicflow.engine.clock import SystemClock, follow
 from aicflow.engine.native import NativeEngine
 from aicflow.engine.plugin import aicflow_engines
 from aicflow.events import event_type
+from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.ports.store import Store
@@ -176,9 +178,13 @@ async def work(spec: Spec, connection: Connection) -> None:
         park_after=spec.park_after,
         max_running=spec.max_running,
     )
-    clock = MovedClock(spec.clock) if spec.clock is not None else None
-    if clock is not None and is_postgres(spec.db):  # the machine's is wrong; leases go by the database's, which is not
-        time.time, clock = clock.now, None
+    clock: Clock | None = MovedClock(spec.clock) if spec.clock is not None else None
+    following = None
+    if is_postgres(spec.db):
+        if clock is not None:  # it is the machine's that is wrong: hosts go by the database's
+            time.time = clock.now
+        clock = SystemClock()
+        following = await follow(clock, store)
     secrets = Secrets([EnvironmentSecrets({"AICFLOW_SECRET_TOKEN": TOKEN})])
     executions = Executions(
         store, registry, engines=engines, options=options, clock=clock, secrets=secrets, server_secret=b"fault" * 8
@@ -191,6 +197,8 @@ async def work(spec: Spec, connection: Connection) -> None:
     connection.send((0, True, "up"))
     await ended.wait()
     await executions.close()
+    if following is not None:
+        following.cancel()
     await store.close()
     if executions.worker.abandoned:
         os._exit(0)

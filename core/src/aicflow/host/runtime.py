@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from aicflow.engine.clock import SystemClock
+from aicflow.engine.clock import SystemClock, follow
 from aicflow.engine.files import FileLimits, Files
 from aicflow.engine.options import EngineOptions
 from aicflow.engine.worker.watchdog import LoopWatchdog
@@ -233,6 +233,8 @@ async def running(
             )
         await agree_on_secret(store, settings.data.server_secret())
         runtime = HostRuntime(settings, plugins, store, triggers=triggers, **parts)
+        if (clock := await follow(runtime.clock, store)) is not None:
+            stack.callback(clock.cancel)
         runtime.registry.configure_all(await store.node_settings.all())
         stack.push_async_callback(runtime.keys.close)
         stack.push_async_callback(runtime.callers.close)

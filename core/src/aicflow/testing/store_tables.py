@@ -478,5 +478,7 @@ class TableCases:
         await store.node_settings.delete("a.one")
         assert await store.node_settings.all() == [off]
 
-    async def test_a_store_can_say_that_it_works(self, store: Store) -> None:
+    async def test_a_store_can_say_that_it_works_and_what_time_it_is(self, store: Store) -> None:
         await store.check()
+        before = await store.now()
+        assert 1e9 < before <= await store.now() < 1e10

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 
-from aicflow.ports import AICFlowError, StoreUnavailable
+from aicflow.ports import AICFlowError, StoreUnavailable, seconds
 from psycopg import Error, conninfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aicflow_postgres.audit import PostgresAudit
 from aicflow_postgres.copying import PostgresTables, copying
-from aicflow_postgres.database import Database
+from aicflow_postgres.database import NOW, Database
 from aicflow_postgres.executions import PostgresExecutions
 from aicflow_postgres.files import PostgresFiles
 from aicflow_postgres.idempotency import PostgresIdempotency
@@ -111,6 +111,11 @@ class PostgresStore:
     def copying(self) -> AbstractAsyncContextManager[PostgresTables]:
         """Its tables, to copy from or into. Raises StoreUnavailable, also when a host has the database open."""
         return copying(self._database.url)
+
+    async def now(self) -> float:
+        """The database's clock. Raises StoreUnavailable."""
+        [(now,)] = await self._database.rows(f"SELECT {NOW}")
+        return seconds(int(now))
 
     async def check(self) -> None:
         """Write a row. Raises StoreUnavailable."""

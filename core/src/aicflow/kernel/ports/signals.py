@@ -25,8 +25,6 @@ class SignalBus(Protocol):
     def hint(self, signal: Signal) -> None:
         """Send to every host that has the store open. Called from the event loop after the commit; returns at once
         and never raises."""
-        ...
 
     def signals(self) -> AsyncIterator[Signal]:
         """What is sent from now on, until the store closes or the caller stops. Own signals may be among them."""
-        ...

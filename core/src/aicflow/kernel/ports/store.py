@@ -52,10 +52,11 @@ class Store(Protocol):
 
     async def open(self) -> None:
         """Open, migrate to this version's schema. Raises StoreUnavailable (in use by another host, newer schema)."""
-        ...
 
     async def close(self) -> None: ...
 
+    async def now(self) -> float:
+        """Its clock, by which all hosts that share it go: seconds since 1970 UTC. Raises StoreUnavailable."""
+
     async def check(self) -> None:
         """Whether it can be written to now. Raises StoreUnavailable."""
-        ...

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aicflow.kernel.errors import AICFlowError, StoreUnavailable
+from aicflow.store import instants
 from aicflow.store.signals import LocalSignals
 from aicflow.store.sqlite.audit import SQLiteAudit
 from aicflow.store.sqlite.batch import Batch
@@ -143,6 +144,10 @@ class SQLiteStore:
         finally:
             connection.close()
             await self.close()
+
+    async def now(self) -> float:
+        """This machine's clock."""
+        return instants.now()
 
     async def check(self) -> None:
         """Write a row. Raises StoreUnavailable."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from aicflow.kernel.errors import StoreUnavailable
+from aicflow.store import instants
 from aicflow.store.signals import LocalSignals
 from aicflow.store.tables.audit import TableAudit
 from aicflow.store.tables.executions import TableExecutions
@@ -77,6 +78,10 @@ class TableStore(ABC):
     async def close(self) -> None:
         """Let go of the tables."""
         self._open = False
+
+    async def now(self) -> float:
+        """This machine's clock."""
+        return instants.now()
 
     async def check(self) -> None:
         """Raises StoreUnavailable when it is not open or cannot commit."""
