@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -221,6 +222,49 @@ def test_the_command_line_takes_values_from_standard_input(server: Server) -> No
     assert "Unexpected argument" in aicflow(server, "set", "CLI", "on-the-command-line").stderr
 
 
+def test_a_trigger_takes_a_changed_secret_at_once(server: Server) -> None:
+    def called(key: str) -> int:
+        return httpx2.post(f"{server.url}/hooks/guarded", headers={"x-key": key}, json={}).status_code
+
+    auth = {"type": "api_key", "header": "X-Key", "keys": ["${{ secrets.HOOK_KEY }}"]}
+    trigger = {"id": "hook", "type": "trigger.webhook", "params": {"path": "guarded", "auth": auth}}
+    nodes = [{"id": "n", "type": "wait", "params": {"seconds": 0}}]
+    document = {"aicflow": 1, "name": "guarded", "nodes": nodes, "triggers": [trigger]}
+    with api(server) as client:
+        client.put("/secrets/HOOK_KEY", json={"value": "the-first-key"}).raise_for_status()
+        client.post("/workflows?id=wf_guarded", json=document).raise_for_status()
+        assert (called("the-first-key"), called("the-second-key")) == (202, 401)
+        client.put("/secrets/HOOK_KEY", json={"value": "the-second-key"}).raise_for_status()
+        assert (called("the-first-key"), called("the-second-key")) == (401, 202)
+        client.delete("/secrets/HOOK_KEY?force=true").raise_for_status()
+        assert called("the-second-key") == 503
+        client.put("/secrets/HOOK_KEY", json={"value": "the-third-key"}).raise_for_status()
+        assert called("the-third-key") == 202
+
+
+def test_doctor_says_what_is_wrong_with_the_secrets_of_a_server(tmp_path: Path, plugin: dict[str, str]) -> None:
+    data = tmp_path / "data"
+
+    def told() -> list[str]:
+        command = [sys.executable, "-m", "aicflow.cli", "doctor", "--data-dir", str(data), "--output", "json"]
+        done = subprocess.run(command, env={**os.environ, **plugin}, capture_output=True, timeout=60, check=False)
+        rows = json.loads(done.stdout)["findings"]
+        return [f"{row['state']}: {row['text']}" for row in rows if row["subject"] == "secrets"]
+
+    with running_server(data, plugin) as server, api(server) as client:
+        put(server, 2)
+        client.post("/workflows?id=wf_0", json=workflow("zero", "S000")).raise_for_status()
+        assert "ok: 2 are stored, and all that workflows name are there" in told()
+        client.put("/secrets/S000", json={"workflows": ["wf_other"]}).raise_for_status()
+        assert any(one.startswith("problem: S000") and "wf_0, whose node n uses it" in one for one in told())
+        with sqlite3.connect(data / "aicflow.db") as connection:
+            connection.execute("UPDATE secrets SET kek_id = 'local-gone' WHERE name = 'S001'")
+        connection.close()
+        found = told()
+        assert "problem: some are sealed under the key local-gone, which the server does not have" in found
+        assert any(one.startswith("note: 1 of 2 wait to be sealed under the key local-") for one in found)
+
+
 def put(server: Server, count: int) -> None:
     with api(server) as client:
         for number in range(count):
@@ -317,8 +361,6 @@ def test_a_rotation_that_is_killed_goes_on_by_itself(tmp_path: Path, plugin: dic
 
 def _others(data: Path, key: str) -> int:
     """How many secrets are not under this key."""
-    import sqlite3
-
     from aicflow.engine.envelope import read_keys
 
     with sqlite3.connect(f"file:{data / 'aicflow.db'}?mode=ro", uri=True) as connection:

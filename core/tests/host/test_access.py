@@ -34,6 +34,7 @@ REFUSED = {
     "GET /api/v1/events/{event_id}": "the same",
     "GET /api/v1/secrets": "a secret is of no workflow, and the list says which use it",
     "GET /api/v1/secrets/{name}": "the same",
+    "GET /api/v1/secrets-check": "the same",
     "GET /api/v1/files": "who knows a hash may read the content, so hashes are told to nobody",
     "DELETE /api/v1/files/{sha256}": "a file is of no workflow",
 }

@@ -258,4 +258,5 @@ class Secrets(Blocking[AsyncSecrets]):
     get = _runs(AsyncSecrets.get)
     put = _runs(AsyncSecrets.put)
     delete = _runs(AsyncSecrets.delete)
+    check = _runs(AsyncSecrets.check)
     rotate_key = _runs(AsyncSecrets.rotate_key)

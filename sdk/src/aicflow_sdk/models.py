@@ -364,6 +364,31 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnresolvedSecret:
+    """A place in a workflow that names a secret which no source has for it."""
+
+    workflow_id: str
+    workflow: str
+    version: int
+    node_id: str | None = None
+    trigger_id: str | None = None
+    pointer: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretsCheck:
+    """Whether all is well with secrets: the key that counts, how many secrets are stored, how many of them wait to be
+    wrapped with it, the keys that some need and the server does not have, and what workflows name in vain."""
+
+    key: str | None = None
+    secrets: int
+    waiting: int
+    missing_keys: tuple[str, ...]
+    unresolved: tuple[UnresolvedSecret, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SecretRotation:
     """What came of a rotation: the key that counts now, how many secrets were wrapped anew, how many there are."""
 

@@ -106,6 +106,7 @@ def _secrets(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
     own = DataDir(settings.data_dir).secrets_key_file
     if own.exists() and settings.secrets_key_file is None and settings.secrets_key is None:
         yield Finding("note", "secrets", f"the key of stored secrets is in {own}: a backup of the folder holds both")
+    yield from _secrets_in_use(settings)
     from aicflow.engine.masking import is_masked
     from aicflow.host.wiring import secrets_of
     from aicflow.store.memory import MemoryStore
@@ -123,6 +124,29 @@ def _secrets(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
         if not is_masked(value):
             text = f"{name} is too short to be masked where it is shown; a secret needs at least 4 characters"
             yield Finding("note", "secrets", text)
+
+
+def _secrets_in_use(settings: Settings) -> Iterator[Finding]:
+    """What the server that runs says of its secrets and their key."""
+    from aicflow.cli.files import running_server
+
+    try:
+        if (server := running_server(settings.data)) is None:
+            return
+        found = server.api.secrets.check()
+    except AICFlowError:
+        return  # the server was reported already
+    for use in found["unresolved"]:
+        where = f"node {use['node_id']}" if use["node_id"] else f"trigger {use['trigger_id']}"
+        text = f"{use['name']} is there for nobody, or not for workflow {use['workflow_id']}, whose {where} uses it"
+        yield Finding("problem", "secrets", text)
+    for key in found["missing_keys"]:
+        yield Finding("problem", "secrets", f"some are sealed under the key {key}, which the server does not have")
+    if found["waiting"]:
+        text = f"{found['waiting']} of {found['secrets']} wait to be sealed under the key {found['key']}"
+        yield Finding("note", "secrets", f"{text}; run: aicflow secrets rotate-key")
+    if not (found["unresolved"] or found["missing_keys"] or found["waiting"]):
+        yield Finding("ok", "secrets", f"{found['secrets']} are stored, and all that workflows name are there")
 
 
 def _data_dir(settings: Settings) -> Iterator[Finding]:

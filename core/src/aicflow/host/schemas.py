@@ -331,6 +331,23 @@ class Secret(_Response):
     used_by: list[SecretUse]
 
 
+class UnresolvedSecret(SecretUse):
+    """A place in a workflow that names a secret which no source has for it."""
+
+    name: str
+
+
+class SecretsCheck(_Response):
+    """Whether all is well with secrets: the key that counts, how many secrets are stored, how many of them wait to be
+    wrapped with it, the keys that some need and the server does not have, and what workflows name in vain."""
+
+    key: str | None
+    secrets: int
+    waiting: int
+    missing_keys: list[str]
+    unresolved: list[UnresolvedSecret]
+
+
 class SecretRotation(_Response):
     """What came of a rotation: the key that counts now, how many secrets were wrapped anew, how many there are."""
 
@@ -517,8 +534,8 @@ PAGES: Final = {
 _RESPONSES: Final[tuple[type, ...]] = (
     ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
     ExpressionPreview, FileRecord, Fires, Issue, Item, Layout, NodeType, Plugin, ProblemDocument,
-    ProcessingRecord, Ready, Scaling, Secret, SecretRotation, SentEvent, Session, StateEntry, Statistics, Step,
-    StreamEvent, SubjectErased, SubjectExport, SubjectFound, Ticket, Trigger, TriggerType,
+    ProcessingRecord, Ready, Scaling, Secret, SecretRotation, SecretsCheck, SentEvent, Session, StateEntry, Statistics,
+    Step, StreamEvent, SubjectErased, SubjectExport, SubjectFound, Ticket, Trigger, TriggerType,
     ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 

@@ -253,6 +253,28 @@ class SecretService:
             if cursor is None:
                 return
 
+    async def check(self) -> dict[str, Any]:
+        """What is wrong with secrets. A name counts as resolved while a source cannot list its own."""
+        envelope, records = self._stored.envelope, await self._store.secrets.list()
+        current, known = envelope.current, {key.name for key in envelope.keys}
+        unresolved: list[dict[str, Any]] = []
+        names: dict[str, frozenset[str] | None] = {}
+        for name, uses in sorted((await self.uses()).items()):
+            for use in uses:
+                if use.workflow_id not in names:
+                    labels = (await self._store.workflows.get(use.workflow_id)).labels
+                    names[use.workflow_id] = await self._secrets.of(use.workflow_id, labels).names()
+                there = names[use.workflow_id]
+                if there is not None and name not in there:
+                    unresolved.append({"name": name, **_use_view(use)})
+        return {
+            "key": current.name if current else None,
+            "secrets": len(records),
+            "waiting": sum(current is None or record.kek_id != current.name for record in records),
+            "missing_keys": sorted({record.kek_id for record in records} - known),
+            "unresolved": unresolved,
+        }
+
     async def all(self) -> list[dict[str, Any]]:
         """Every secret that a source lists, by name: from the store with its particulars, from the others its name."""
         uses = await self.uses()

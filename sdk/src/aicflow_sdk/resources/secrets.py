@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aicflow_sdk.messages import without_none
-from aicflow_sdk.models import Secret, SecretRotation
+from aicflow_sdk.models import Secret, SecretRotation, SecretsCheck
 from aicflow_sdk.resources.base import Resource
 from aicflow_sdk.session import AsyncPages
 
@@ -50,6 +50,10 @@ class AsyncSecrets(Resource):
         """Forget a secret. Raises NotFound; Conflict while a workflow uses it, unless `force`."""
         query = {"force": True} if force else None
         await self._session.call(type(None), "DELETE", "secrets", name, query=query, gone_is_done=True)
+
+    async def check(self) -> SecretsCheck:
+        """Whether each secret that a workflow names is there for it, and whether the key fits all that are stored."""
+        return await self._session.call(SecretsCheck, "GET", "secrets-check")
 
     async def rotate_key(self) -> SecretRotation:
         """Wrap the key of every secret with the server's current key, or with a new one where the server keeps its key

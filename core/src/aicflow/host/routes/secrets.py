@@ -41,6 +41,12 @@ async def list_secrets(request: Request, query: Paging) -> Response:
     return list_response(rows, lambda row: f"{row['name']} {row['source']}", query, lambda row: row)
 
 
+@routes.get("/secrets-check", summary="Check the secrets", **call("write", "SecretsCheck"))
+async def check_secrets(request: Request, query: NoQuery) -> Response:
+    """Whether each secret that a workflow names is there for it, and whether the key fits all that are stored."""
+    return json_response(await runtime_of(request).secret_service.check())
+
+
 @routes.post("/secrets-key/rotate", summary="Rotate the key of stored secrets", **call("admin", "SecretRotation", 409))
 async def rotate_secrets_key(request: Request, query: NoQuery) -> Response:
     """The server takes up the first key of its key file, or makes a new one in its data folder, and wraps the key of
