@@ -32,6 +32,21 @@ def test_work_is_bounded() -> None:
         value("matches('a', input.p)", p="a" * 2_001)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "find_all(input.t, 'a')", "find_all(input.t, '')", "split_pattern(input.t, 'a')",
+        "replace_pattern(input.t, 'a', '')",
+        "replace_pattern(input.t, 'a?', '$0$0')", "find_all(input.t, '((((((((a))))))))')",
+    ],
+)  # fmt: skip
+def test_matches_are_paid_for_one_by_one(source: str) -> None:
+    """A match takes some microseconds, so there are at most about 80,000: half a second."""
+    assert len(value(source, t=LONG[:30_000])) >= 0
+    with pytest.raises(EvaluationError, match="too many steps"):
+        value(source, t=LONG[:100_000])
+
+
 def test_empty_matches_stand_between_characters() -> None:
     assert value("find_all('éa', '')") == ["", "", ""]
     assert value("find_all('日本', 'x*')") == ["", "", ""]

@@ -149,3 +149,16 @@ async def test_the_clock_and_chance() -> None:
     assert sorted((await run(Random, items=[1, 2, 3], count=3))["values"]) == [1, 2, 3]
     with pytest.raises(PermanentError, match="3 items to choose 4"):
         await run(Random, items=[1, 2, 3], count=4)
+
+
+async def test_a_page_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = f"<table>{'<tr><td>a<td>é' * 20_000}</table>"
+    rows = (await run(ParseHtml, html=many, rows="tr", fields={"last": "td + td"}))["rows"]
+    assert (len(rows), rows[0]) == (20_000, {"last": "é"})
+    with pytest.raises(PermanentError) as bad:
+        await run(ParseHtml, html=many, fields={"a": "td["})
+    assert (bad.value.code, bad.value.pointer) == ("bad-selector", "/fields/a")
+    monkeypatch.setattr("aicflow_data.formats._HTML_SECONDS", 1.5)
+    with pytest.raises(PermanentError, match=r"within 1\.5 s") as slow:
+        await run(ParseHtml, html="<div>" * 1_000_000, fields={"a": "a"})
+    assert slow.value.code == "html-too-slow"

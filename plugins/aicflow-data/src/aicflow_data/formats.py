@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from xml.parsers.expat import ExpatError
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 type Delimiter = Annotated[str, Field(min_length=1, max_length=1)]
 _ENTITY = re.compile(r"&(?!(?:amp|lt|gt|quot|apos);|#)[^;\s<&]{1,64};")  # a parser passes over those of another file
 _MOST_FIELD = 16 * 1024 * 1024
+_MOST_TAGS_HERE = 10_000  # at worst a tenth of a second
+_HTML_SECONDS = 30.0
 
 
 class ParseCsvParams(Params):
@@ -286,17 +292,58 @@ class ParseHtml(Node[ParseHtmlParams, RowsOutput]):
     title = "Read HTML"
     category = "data"
     pure = True
-    errors: ClassVar[Mapping[str, str]] = {"bad-selector": "A selector is not a CSS selector"}
+    errors: ClassVar[Mapping[str, str]] = {
+        "bad-selector": "A selector is not a CSS selector",
+        "html-too-slow": "The HTML takes too long to read: its elements are nested too deep",
+    }
 
     def run(self, ctx: Context, params: ParseHtmlParams) -> RowsOutput:  # type: ignore[override]
-        """Find rows, and fields in each."""
-        from selectolax.lexbor import LexborHTMLParser
+        """Find rows, and fields in each. A page of many elements is read in a process of its own, which can be ended:
+        a hostile one of a megabyte takes a minute, and no thread can be stopped."""
+        if params.html.count("<") <= _MOST_TAGS_HERE:
+            return _rows_of(params)
+        command = [sys.executable, "-I", "-c", "from aicflow_data import formats; formats.answer_on_standard_output()"]
+        environment = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+        asked = params.model_dump_json().encode()
+        try:
+            done = subprocess.run(
+                command, input=asked, capture_output=True, timeout=_HTML_SECONDS, env=environment, check=True
+            )
+        except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+            raise PermanentError(
+                f"The HTML could not be read within {_HTML_SECONDS:g} s.",
+                code="html-too-slow",
+                pointer="/html",
+                hint="Its elements are nested too deep, or a selector is too costly for its size.",
+            ) from None
+        answer = json.loads(done.stdout)
+        if "code" in answer:
+            raise PermanentError(answer["message"], code=answer["code"], pointer=answer["pointer"])
+        return RowsOutput(rows=answer["rows"])
 
-        tree = LexborHTMLParser(params.html)
-        roots = _find(tree.root, params.rows, "/rows") if params.rows is not None else [tree.root]
-        return RowsOutput(
-            rows=[{name: _picked(root, name, rule) for name, rule in params.fields.items()} for root in roots]
-        )
+
+def answer_on_standard_output() -> None:
+    """What the process for a large page does: params come in as JSON, rows or an error go out."""
+    if sys.platform != "win32":  # it ends though whoever started it was killed
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CPU, (int(_HTML_SECONDS),) * 2)
+    answer: dict[str, Any]
+    try:
+        answer = {"rows": _rows_of(ParseHtmlParams.model_validate_json(sys.stdin.buffer.read())).rows}
+    except PermanentError as error:
+        answer = {"code": error.code, "message": error.message, "pointer": error.pointer}
+    sys.stdout.write(json.dumps(answer))
+
+
+def _rows_of(params: ParseHtmlParams) -> RowsOutput:
+    from selectolax.lexbor import LexborHTMLParser
+
+    tree = LexborHTMLParser(params.html)
+    roots = _find(tree.root, params.rows, "/rows") if params.rows is not None else [tree.root]
+    return RowsOutput(
+        rows=[{name: _picked(root, name, rule) for name, rule in params.fields.items()} for root in roots]
+    )
 
 
 def _find(root: LexborNode | None, selector: str, pointer: str) -> list[LexborNode]:
