@@ -194,3 +194,15 @@ flowchart TD
     n4 -->|"true"| n5
 """
     )
+
+
+def test_an_isolated_map_is_said_there_and_back() -> None:
+    wf = Workflow("isolated")
+    with wf.map("each", over=[1, 2], isolate=True) as item:
+        wf.http(f"https://shop.example/{item}", "get")
+    document = wf.to_dict()
+    assert document["nodes"][0]["map"]["isolate"] is True
+    again, program = _again(document)
+    assert again == document
+    assert "isolate=True" in program
+    assert "each in an execution of its own" in wf.diagram()

@@ -32,7 +32,7 @@ executions = App(name="executions", help="Executions on a server: list, show, st
 type Status = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
 type StepStatus = Literal["running", "waiting", "retrying", "succeeded", "failed", "skipped", "cancelled"]
 type ItemStatus = Literal["running", "waiting", "succeeded", "failed"]
-type Kind = Literal["api", "trigger", "rerun", "workflow", "failure"]
+type Kind = Literal["api", "trigger", "rerun", "workflow", "failure", "item"]
 _Id = Annotated[str, Parameter(help="The execution's id")]
 _Wait = Annotated[bool, Parameter(help="Show it until it has ended, and print its output", negative="")]
 _STEP_COLUMNS = ("node_id", "status", "attempt", "started_at", "finished_at")

@@ -38,7 +38,7 @@ from aicflow.kernel.ports.executions import Claimed, EventBatch, Fire, Idempoten
 from aicflow.kernel.ports.workflows import WorkflowRecord
 from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps, loads, pointer
-from aicflow.language.plan import Plan
+from aicflow.language.plan import Plan, item_plan
 
 _MOST_FIRST: Final = 32
 _HELD: Final = 3600.0
@@ -97,14 +97,30 @@ class Starter:
         idempotency: Idempotency | None = None,
         hidden: Collection[str] = (),
         by: StartedBy | None = None,
+        item_of: Execution | None = None,
     ) -> Started:
         """Accept an execution. Durable when it returns. `hidden` are values that are masked in it besides the known
-        secrets. Raises NotFound (workflow, version, engine, node type), Conflict (`disabled`, `node-type-disabled`,
-        `limit-reached`, `queue-full`), InputInvalid, ReferenceFailed."""
-        plan = await self._plan(workflow_id, version)
+        secrets; `item_of`: it is an item of a map of that one. Raises NotFound (workflow, version, engine, node type),
+        Conflict (`disabled`, `node-type-disabled`, `limit-reached`, `queue-full`), InputInvalid, ReferenceFailed."""
         trigger = trigger or TriggerInfo()
+        subjects: list[str] | None = None
+        if item_of is None:
+            plan = await self._plan(workflow_id, version)
+        else:
+            whole = await self._plans.get(item_of.workflow_id, item_of.version)
+            plan = item_plan(whole, trigger.parent_node_id or "")
+            subjects = self._subjects(whole, item_of.input, item_of.trigger)
+            engine = item_of.engine
         return await self._accept(
-            plan, input, trigger, priority=priority, engine=engine, idempotency=idempotency, hidden=hidden, by=by
+            plan,
+            input,
+            trigger,
+            priority=priority,
+            engine=engine,
+            idempotency=idempotency,
+            hidden=hidden,
+            by=by,
+            subjects=subjects,
         )
 
     async def fire(
@@ -169,6 +185,12 @@ class Starter:
         though items are to be reused."""
         executions = self._env.store.executions
         old = await executions.get(execution_id)
+        if old.trigger.kind == "item":
+            raise Conflict(
+                f"Execution {execution_id} is an item of a map.",
+                code="item-of-map",
+                hint=f"Rerun {old.trigger.parent_execution_id} from the map, with reuse: succeeded.",
+            )
         number = old.version if version == "pinned" else None if version == "latest" else version
         plan = await self._plan(old.workflow_id, number)
         reused: Mapping[str, tuple[str, bytes]] = {}
@@ -312,6 +334,7 @@ class Starter:
         items: Sequence[ItemResult] = (),
         hidden: Collection[str] = (),
         by: StartedBy | None = None,
+        subjects: list[str] | None = None,
     ) -> Started:
         """Check the input, create the execution, and run it at once where there is room. `limits` are kept beside the
         workflow's own; `reused` are outputs taken over from another execution: node id → (port, encoded output);
@@ -351,7 +374,8 @@ class Starter:
             payload = loads(shown_payload)
         events = [encode_event(1, now, "execution.queued", execution_id, data=data)]
         limits += _slot_limits(plan, input, trigger)
-        subjects = self._subjects(plan, input, trigger)
+        if subjects is None:
+            subjects = self._subjects(plan, input, trigger)
         born_claimed = worker.has_room()
         begun: list[str] | None = None
         if born_claimed and not limits and not reused and not items:

@@ -145,6 +145,7 @@ class Map(BodyEntry):
     key: JsonValue = Field(default=None, description="What tells items apart over reruns: text or a number, unique")
     max_items: int = Field(default=100_000, ge=1, le=1_000_000)
     collect: Literal["items", "last", "none"] = "items"
+    isolate: bool = Field(default=False, description="Each item in an execution of its own, on any worker")
 
 
 class Delay(_Part):

@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from aicflow.kernel.serialization import Instant, Internal, Record, Timestamp
 
 type ExecutionStatus = Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
-type TriggerKind = Literal["api", "trigger", "rerun", "workflow", "failure"]
+type TriggerKind = Literal["api", "trigger", "rerun", "workflow", "failure", "item"]
 type StepStatus = Literal["running", "waiting", "retrying", "succeeded", "failed", "skipped", "cancelled"]
 
 STATUSES: Final[tuple[ExecutionStatus, ...]] = get_args(ExecutionStatus.__value__)
@@ -62,7 +62,7 @@ class FailureReport(Record):
 
 @dataclass(slots=True)
 class TriggerInfo(Record):
-    """What started an execution: `kind` is api, trigger, rerun, workflow or failure; `payload` is a trigger's."""
+    """What started an execution: `kind` is one of TriggerKind; `payload` is a trigger's."""
 
     may_be_absent: ClassVar = frozenset({"payload"})
 

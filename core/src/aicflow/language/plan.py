@@ -4,16 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from aicflow_language.template import Template, Types, compile_template
+from pydantic import JsonValue
 
-from aicflow.kernel.document import BodyEntry, Edge, Map, NodeEntry, Repeat, Retry, WorkflowDocument
+from aicflow.kernel.document import BodyEntry, Edge, Map, NodeEntry, Repeat, Retry, Settings, WorkflowDocument
+from aicflow.kernel.errors import NotFound
 from aicflow.kernel.graph import Graph
 from aicflow.kernel.node import NodeType, OnRecovery
 from aicflow.kernel.registry import RegisteredNode, Registry
 from aicflow.language.params import params_schema, params_schemas
 from aicflow.language.schema import SchemaValidator
+
+ITEM_TYPE: Final = "workflow.call"
+"""The node type that starts an item's execution, and waits for it."""
+
+
+def item_plan(plan: Plan, step_id: str) -> Plan:
+    """The plan of an item of an isolated map, by the step that starts it (`each[17].item`): it is run as the map's
+    workflow is, without its limits. Raises NotFound."""
+    map_id = step_id.partition("[")[0]
+    node = plan.nodes[plan.index[map_id]] if map_id in plan.index else None
+    if node is None or node.body is None or node.body.isolated is None:
+        raise NotFound("isolated map", map_id)
+    body, settings = node.body.isolated, plan.document.settings
+    kept = Settings(engine=settings.engine, history=settings.history, fail_fast=settings.fail_fast)
+    return Plan(
+        workflow_id=plan.workflow_id,
+        version=plan.version,
+        document=plan.document.model_copy(update={"settings": kept}),
+        graph=body.graph,
+        nodes=body.nodes,
+        index=body.index,
+        output=body.output,
+        vars=plan.vars,
+        input_validator=None,
+        disabled=plan.disabled,
+        tasks=body.tasks,
+    )
 
 
 def body_names(entry: BodyEntry) -> tuple[str, ...]:
@@ -44,6 +73,7 @@ class PlannedNode:
         "has_error_edge",
         "id",
         "index",
+        "isolates",
         "on_recovery",
         "pure",
         "retry",
@@ -75,6 +105,7 @@ class PlannedNode:
         self.has_error_edge = False
         self.fixed_params: Any = None
         self.body: PlannedBody | None = None
+        self.isolates = False
         self._names = names
         params = entry.type_params
         self._given = {**defaults, **params} if defaults else params
@@ -137,6 +168,8 @@ class PlannedBody(Body):
     rule: Template | None
     pure: bool
     """Whether every node in it is pure, those of bodies inside included."""
+    isolated: Body | None = None
+    """With `isolate`, what runs in an execution for each item; the nodes here are the one that starts it."""
 
 
 @dataclass(slots=True)
@@ -214,7 +247,18 @@ class _Builder:
         names = (*outer, *body_names(entry))
         graph, nodes, index, tasks = self.parts(entry.nodes, entry.edges, names)
         rule = entry.key if isinstance(entry, Map) else entry.while_ if isinstance(entry, Repeat) else None
+        if isinstance(entry, Map) and entry.isolate:
+            output = None if entry.output is None else compile_template(entry.output, names=names)
+            isolated = Body(graph, nodes, index, output, tasks)
+            given: list[JsonValue] = [f"${{{{ {entry.as_} }}}}", "${{ index }}"]
+            call = NodeEntry(id="item", type=ITEM_TYPE, params={"workflow": "", "input": given})
+            graph, nodes, index, tasks = self.parts([call], [], names)
+            nodes[0].isolates = True
+            entry = entry.model_copy(update={"output": "${{ nodes.item.output.output }}"})
+        else:
+            isolated = None
         return PlannedBody(
+            isolated=isolated,
             graph=graph,
             nodes=nodes,
             index=index,

@@ -452,3 +452,9 @@ def test_an_item_s_type_goes_through_marked_outputs_inside(found: Any) -> None:
     assert found(steps, take("z", text="${{ nodes.r.output.carry }}"), edges=["r > z"]) == [
         "error type.mismatch /nodes/1/params/text"
     ]
+
+
+def test_only_an_outer_map_is_isolated(found: Any) -> None:
+    inner = each(take("a"), over=[1], name="inner", isolate=True)
+    assert found(each(inner, over=[1])) == ["error doc.schema /nodes/0/map/nodes/0/map/isolate"]
+    assert found({"id": "g", "group": {"nodes": [inner]}}) == ["error doc.schema /nodes/0/group/nodes/0/map/isolate"]

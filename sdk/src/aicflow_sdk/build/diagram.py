@@ -43,7 +43,8 @@ def _graph(given: Mapping[str, Any], fresh: Iterator[str], indent: str) -> Itera
 
 def _title(kind: str, body: Mapping[str, Any]) -> str:
     if kind == "map":
-        return f"for each {body.get('as', 'item')} of {_source(body.get('over'))}"
+        isolated = ", each in an execution of its own" if body.get("isolate") is True else ""
+        return f"for each {body.get('as', 'item')} of {_source(body.get('over'))}{isolated}"
     return f"repeat while {_source(body.get('while'))}" if kind == "repeat" else kind
 
 

@@ -26,8 +26,8 @@ _TRIGGER_KEYS: Final = ("enabled", "id", "input", "params", "type", "version")
 _NODE_KEYS: Final = tuple(sorted(("group", "id", "map", "params", "repeat", "type", *NODE_OPTIONS)))
 _BODY_KEYS: Final = {
     "map": (
-        "as", "batch", "collect", "concurrency", "edges", "key", "max_items", "nodes", "on_item_error",
-        "output", "over",
+        "as", "batch", "collect", "concurrency", "edges", "isolate", "key", "max_items", "nodes",
+        "on_item_error",        "output", "over",
     ),
     "repeat": ("carry", "delay", "edges", "max", "nodes", "output", "while"),
     "group": ("concurrency", "edges", "nodes", "output"),

@@ -159,6 +159,7 @@ class Helpers(ABC):
         on_item_error: Literal["fail", "continue"] | Mapping[str, Any] | None = None,
         max_items: int | None = None,
         collect: Literal["items", "last", "none"] | None = None,
+        isolate: bool | None = None,
         **options: Any,
     ) -> Body:
         """A map: the nodes that are added inside its block run once for each item of a list.
@@ -168,14 +169,15 @@ class Helpers(ABC):
                 wf["each"].returns(get.output.body)
 
         `wf["each"].index` is the item's number, `wf["each"].output.items` afterwards what the items gave. `key` is an
-        expression, or a function of the item. `on_item_error` may be {"tolerate": {"count": 5}}. Options besides:
+        expression, or a function of the item. `on_item_error` may be {"tolerate": {"count": 5}}. `isolate`: each
+        item in an execution of its own. Options besides:
         `name`, `description`, `output_schema`, `timeout`, `step_timeout`, `on_error`, `run`. Raises BuildError."""
         self._check_name(as_)
         body: dict[str, Any] = {"over": render(over, f"{id or 'map'}: over")}
         if as_ != "item":
             body["as"] = as_
         given: dict[str, Any] = {"concurrency": concurrency, "batch": batch, "max_items": max_items, "collect": collect}
-        given |= {"on_item_error": on_item_error}
+        given |= {"on_item_error": on_item_error, "isolate": isolate}
         body |= {name: plain(value, f"{id or 'map'}: {name}") for name, value in _said(given).items()}
         if key is not None:
             body["key"] = render(ruled(key, as_), f"{id or 'map'}: key")

@@ -33,6 +33,7 @@ class _Start(Protocol):
         idempotency: Idempotency,
         priority: int = 0,
         hidden: Collection[str] = (),
+        item_of: Execution | None = None,
     ) -> Started: ...
 
 
@@ -55,10 +56,17 @@ class Children:
         self._deliver = deliver
 
     async def start(
-        self, parent: Execution, step_id: str, number: int, call: StartChild, hidden: Collection[str] = ()
+        self,
+        parent: Execution,
+        step_id: str,
+        number: int,
+        call: StartChild,
+        hidden: Collection[str] = (),
+        *,
+        isolates: bool = False,
     ) -> str:
         """Start the step's child of this number; returns its id, the same after a recovery. `hidden` are values that
-        the parent's nodes masked. Raises NodeError."""
+        the parent's nodes masked. With `isolates` it runs an item of the parent's own map. Raises NodeError."""
         depth = (parent.trigger.depth or 0) + 1
         if depth >= self._env.options.max_depth:
             raise PermanentError(
@@ -67,7 +75,7 @@ class Children:
                 hint="Does a workflow call itself without an end? The setting AICFLOW_MAX_CALL_DEPTH is the limit.",
             )
         trigger = TriggerInfo(
-            kind="workflow",
+            kind="item" if isolates else "workflow",
             parent_execution_id=parent.id,
             parent_node_id=None if call.detach else step_id,
             parent_call=None if call.detach else number,
@@ -80,12 +88,13 @@ class Children:
         try:
             start = partial(
                 self._start,
-                call.workflow,
+                parent.workflow_id if isolates else call.workflow,
                 call.input,
                 trigger=trigger,
                 idempotency=key,
                 priority=parent.priority,
                 hidden=hidden,
+                item_of=parent if isolates else None,
             )
             return (await retry_while_unavailable(start)).execution_id
         except AICFlowError as error:

@@ -21,10 +21,11 @@ from aicflow.engine.nodes.outputs import within
 from aicflow.engine.run.bodies import Bodies
 from aicflow.engine.run.children import Children
 from aicflow.engine.run.failure import report_of, report_to_json
+from aicflow.engine.run.isolated import Outside
 from aicflow.engine.run.open_steps import OpenStep, OpenSteps
 from aicflow.engine.run.outcome import body_output
 from aicflow.engine.run.recovery import first_failure, resume_from
-from aicflow.engine.run.step import StepRunner
+from aicflow.engine.run.step import Layered, StepRunner
 from aicflow.engine.secrets import SecretsView
 from aicflow.kernel.clock import iso
 from aicflow.kernel.errors import NodeError, StaleClaim
@@ -45,8 +46,15 @@ class ExecutionRun:
     """An execution while this worker holds it. `advance` is called once; `stop` may come at any time."""
 
     def __init__(
-        self, env: Environment, claimed: Claimed, plan: Plan, children: Children, begun: Sequence[str] | None = None
+        self,
+        env: Environment,
+        claimed: Claimed,
+        plan: Plan,
+        children: Children,
+        begun: Sequence[str] | None = None,
+        outside: Outside | None = None,
     ) -> None:
+        """`outside` is what an item of a map sees of the execution that the map is in."""
         self.env = env
         self.nodes, self.registry, self.options = env.nodes, env.registry, env.options
         self.secrets = env.secrets.of(claimed.execution.workflow_id, plan.document.labels)
@@ -92,6 +100,11 @@ class ExecutionRun:
             "secrets": SecretsView(),
             "execution": {"id": execution.id, "started_at": None, "attempt": 1},
         }
+        if outside is not None:
+            self.mask.add(*outside.hidden)
+            scope |= zip(outside.names, scope["input"], strict=True)
+            nodes = Layered(scope["nodes"], outside.scope["nodes"])
+            scope.update({**outside.scope, "nodes": nodes})
         self._started = begun is not None
         self.open = OpenSteps(self.log, env.clock, self.options.park_after)
         self.steps = StepRunner(self, plan, self.open, self._resumption.state, scope)
@@ -429,7 +442,7 @@ class ExecutionRun:
         for left in self._bodies.left():
             self.log.add("step.cancelled", left.node_id, left.attempt)
         self.log.add(f"execution.{status}", data=data)
-        announce = self.env.announces(execution.workflow_id)
+        announce = execution.trigger.kind != "item" and self.env.announces(execution.workflow_id)
         appended = await self.log.flush(
             Projection(status, execution.started_at, finished, output=output, error=error, announce=announce)
         )

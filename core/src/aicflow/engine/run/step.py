@@ -63,7 +63,7 @@ class SteppedRun(StepRun, WaitingRun, Protocol):
         ...
 
 
-class _Layered(dict[str, Any]):
+class Layered(dict[str, Any]):
     """The entries of `nodes` inside a body, over those outside."""
 
     def __init__(self, inner: Mapping[str, Any], outer: Mapping[str, Any]) -> None:
@@ -129,7 +129,7 @@ class StepRunner:
         node id. `quiet`: pure steps are not written down. With `woken` a step that waits for long does not hold it; it
         ends for now, and `woken` is called when it can go on."""
         state = frame_state(body, steps)
-        scope = {**self.scope, **names, "nodes": _Layered(state.outputs, self.scope["nodes"])}
+        scope = {**self.scope, **names, "nodes": Layered(state.outputs, self.scope["nodes"])}
         return StepRunner(
             self._run, body, self.open, state, scope, prefix=prefix, outer=(self, node), quiet=quiet, woken=woken
         )

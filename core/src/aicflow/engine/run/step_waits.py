@@ -141,7 +141,9 @@ class StepWaits:
         waits.number += 1
         if isinstance(wanted, StartChild):
             try:
-                child = await run.children.start(run.execution, step.id, waits.number, wanted, run.mask.values)
+                child = await run.children.start(
+                    run.execution, step.id, waits.number, wanted, run.mask.values, isolates=step.node.isolates
+                )
             except NodeError as error:
                 return Failed(error)
             if wanted.detach:

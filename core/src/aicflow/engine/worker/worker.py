@@ -15,11 +15,13 @@ from aicflow.engine.log import ExecutionLog, read_history
 from aicflow.engine.run.children import Children
 from aicflow.engine.run.execution_run import ExecutionRun
 from aicflow.engine.run.failure import report_of, report_to_json
+from aicflow.engine.run.isolated import Outside, Outsides
 from aicflow.engine.worker.plans import PlanCache
 from aicflow.kernel.errors import PermanentError, StaleClaim, StoreUnavailable
 from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.executions import Claimed, Projection, StoredAnswer
 from aicflow.kernel.values import dumps
+from aicflow.language.plan import item_plan
 
 _logger = logging.getLogger("aicflow.engine")
 _CLAIM_BATCH = 200
@@ -50,6 +52,7 @@ class Worker:
     def __init__(self, env: Environment, plans: PlanCache, children: Children) -> None:
         self._env = env
         self._plans = plans
+        self._outsides = Outsides(env)
         self._children = children
         self._running: dict[str, ExecutionRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -126,7 +129,11 @@ class Worker:
             if claimed.damage is not None:
                 raise claimed.damage
             plan = await self._plans.get(claimed.execution.workflow_id, claimed.execution.version)
-            run = ExecutionRun(self._env, claimed, plan, self._children, begun)
+            outside: Outside | None = None
+            if execution.trigger.kind == "item":
+                outside = await self._outsides.of(execution, plan)
+                plan = item_plan(plan, execution.trigger.parent_node_id or "")
+            run = ExecutionRun(self._env, claimed, plan, self._children, begun, outside)
             if run.stalled >= self._env.options.max_claims:
                 await self._no_progress(run, self._faults.get(execution.id))
                 return
@@ -233,7 +240,7 @@ class Worker:
             if on_failure is not None and not cancelled and execution.trigger.kind != "failure":
                 await self._children.start_on_failure(execution, on_failure, report)
         log.add("execution.cancelled" if cancelled else "execution.failed", data={} if cancelled else {"error": report})
-        announce = self._env.announces(execution.workflow_id)
+        announce = execution.trigger.kind != "item" and self._env.announces(execution.workflow_id)
         try:
             await log.flush(
                 Projection(

@@ -75,10 +75,15 @@ def _body(subject: Subject, owner: int, kind: str, entry: BodyEntry | None) -> S
 
 
 def _limit_nesting(subject: Subject, report: Report) -> None:
-    """What is nested deeper is not looked at."""
+    """What is nested deeper is not looked at. Only outer maps may be isolated."""
     level = [subject]
     for _ in range(MAX_NESTING):
         level = [body for part in level for body in part.bodies.values()]
+        for inner in (inner for part in level for inner in part.bodies.values()):
+            if inner.raw.get("isolate") is True:
+                message = "Only a map that is in no other body can have isolate: true."
+                hint = "Leave it out, or call a workflow in its body: workflow.call."
+                report.error("doc.schema", f"{inner.pointer()}/isolate", message, hint=hint)
     for part in level:
         for body in part.bodies.values():
             message = f"Nodes with a body are nested deeper than {MAX_NESTING} here."
