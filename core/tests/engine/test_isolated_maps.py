@@ -115,3 +115,14 @@ async def test_only_the_end_of_the_map_s_own_execution_is_announced(lab: Any) ->
     lab.executions.announce(lambda workflow_id: True, lambda: None)
     execution = await lab.run([each(FIRST)], input={"list": [1, 2]})
     assert [*await lab.store.executions.announced(limit=10)] == [execution.id]
+
+
+async def test_a_secret_in_the_input_reaches_items_and_is_shown_in_none(lab: Any) -> None:
+    tell = {"id": "tell", "type": "lab.tell", "params": {"secret_name": "TOKEN"}}
+    take = {"id": "take", "type": "lab.take", "params": {"value": "${{ item + input.s }}"}}
+    execution = await lab.run([tell, each(take)], ["tell > each"], input={"list": ["a"], "s": "s3cr3t-value"})
+    assert execution.status == "succeeded", execution.error
+    assert lab.ledger.taken == ["as3cr3t-value"]
+    assert "s3cr3t" not in str(execution.input)
+    [child] = await _children(lab, execution.id)
+    assert "s3cr3t" not in str(child)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from aicflow.engine.environment import Environment
-from aicflow.engine.log import INPUT, SEALED
+from aicflow.engine.log import INPUT, SEALED, TRIGGER
 from aicflow.engine.run.recovery import resume_from
 from aicflow.engine.unavailable import retry_while_unavailable
 from aicflow.kernel.document import Map
@@ -54,13 +54,13 @@ class Outsides:
         executions = self._env.store.executions
         parent = await executions.get(parent_id)
         names = [name for node in plan.nodes for name in (node.id, f"{SEALED}:{node.id}")]
-        outputs = await executions.outputs(parent_id, [*names, INPUT])
+        outputs = await executions.outputs(parent_id, [*names, INPUT, TRIGGER])
         events = list(await executions.needed(parent_id))
         resumption = resume_from(plan, Claimed(parent, events, outputs, []), self._env.seal)
-        real = resumption.items.get(INPUT.removeprefix(f"{SEALED}:"))
+        real = [resumption.items.get(name.removeprefix(f"{SEALED}:")) for name in (INPUT, TRIGGER)]
         scope = {
-            "input": parent.input if real is None else loads(real),
-            "trigger": parent.trigger.payload,
+            "input": parent.input if real[0] is None else loads(real[0]),
+            "trigger": parent.trigger.payload if real[1] is None else loads(real[1]),
             "nodes": resumption.state.outputs,
         }
         body = plan.nodes[plan.index[map_id]].body
