@@ -162,7 +162,16 @@ async def later(ctx: Context, word: str, times: int) -> str:
     return word
 
 
-NODES = (later, effect, block, add, flaky, boom, deaf, child, whisper, compare, Calls)
+@node("faults.speak")
+async def speak(ctx: Context, words: int) -> int:
+    """Says its numbered words one after the other, to whoever watches."""
+    for number in range(words):
+        ctx.emit({"text": f"{number} "})
+        await asyncio.sleep(0.02)
+    return words
+
+
+NODES = (speak, later, effect, block, add, flaky, boom, deaf, child, whisper, compare, Calls)
 
 
 @hookimpl

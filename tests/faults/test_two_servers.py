@@ -1,5 +1,6 @@
 """Two servers on one PostgreSQL database, killed in turn while they take deliveries and fire schedules, and with clocks
-that are an hour wrong: each delivery that was accepted and each instant of a schedule has exactly one execution.
+that are an hour wrong: each delivery that was accepted and each instant of a schedule has exactly one execution. What
+one of them runs is seen on both as it happens.
 
 AICFLOW_FAULT_ROUNDS sets how many deliveries and instants there are, AICFLOW_FAULT_SEED repeats a run."""
 
@@ -22,11 +23,13 @@ from urllib.parse import unquote
 import httpx2
 import psycopg
 import pytest
+from aicflow_sdk import AICFlow
 
 from tests.faults.databases import emptied
 from tests.faults.processes import until
 from tests.faults.workflows import document
 from tests.support.outside import Outside
+from tests.support.plugin import plugin_path
 from tests.support.server import Server, start_server
 
 ROUNDS = int(os.environ.get("AICFLOW_FAULT_ROUNDS", "0"))
@@ -60,7 +63,9 @@ class Site:
             "AICFLOW_LEASE": str(LEASE),
             "AICFLOW_HTTP_ALLOW_HOSTS": self.outside.url.removeprefix("http://"),
             "AICFLOW_BLOCKED_PLUGINS": "agent,python",
-            "PYTHONPATH": str(folder / "clock"),
+            "PYTHONPATH": os.pathsep.join(
+                [str(folder / "clock"), plugin_path(folder / "plugin", "faults", "tests.faults.nodes")]
+            ),
             **variables,
         }
         self.servers: list[Server] = []
@@ -270,3 +275,42 @@ def test_clocks_that_are_an_hour_wrong(make_site: Callable[..., Site]) -> None:
     assert site.rows("SELECT DISTINCT epoch FROM executions WHERE workflow_id = 'slow'") == [(1,)]
     assert len(site.rows("SELECT 1 FROM executions WHERE workflow_id <> 'c'")) == 4
     assert sum(one.path == "/slow" for one in site.outside.asked) == 2
+
+
+def spoken(events: Any) -> list[int]:
+    """The numbers that were said before the end."""
+    text = ""
+    for event in events:
+        if event["type"] == "step.delta":
+            text += event["data"]["text"]
+    return [int(word) for word in text.split()]
+
+
+def by_sdk(site: Site, number: int, id: str) -> list[int]:
+    with AICFlow(site.servers[number].url, site.servers[number].key) as client:
+        return spoken({"type": one.type, "data": one.data} for one in client.executions.stream(id))
+
+
+def by_sse(site: Site, number: int, id: str) -> list[int]:
+    url = f"{site.servers[number].url}/api/v1/executions/{id}/stream"
+    with httpx2.stream("GET", url, headers=site.headers, timeout=SOON) as answer:
+        lines = (line.removeprefix("data: ") for line in answer.iter_lines() if line.startswith("data: "))
+        return spoken(json.loads(line) for line in lines)
+
+
+@pytest.mark.slow
+def test_what_a_step_says_is_heard_on_both_servers(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    many = 150
+    speaks = {"id": "s", "type": "faults.speak", "params": {"words": many}}
+    site.save("speaks", document("speaks", [speaks], []))
+    until(lambda: site.call(1, "GET", "/api/v1/workflows/speaks").status_code == 200)
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(2):
+            id = site.call(number, "POST", "/api/v1/executions", {"workflow_id": "speaks"}).json()["id"]
+            heard = [pool.submit(by, site, one, id) for by in (by_sdk, by_sse) for one in range(2)]
+            for one in heard:
+                words = one.result()
+                assert words == sorted(set(words)), "something was said twice, or in another order"
+                assert len(words) > many / 10
+                assert words[-1] == many - 1

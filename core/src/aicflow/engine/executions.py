@@ -154,6 +154,9 @@ class Executions(Starter):
                     if signal.kind == "events":
                         self.hub.look(signal.id)
                         continue
+                    if signal.kind in ("watch", "delta"):
+                        self.hub.hear(signal)
+                        continue
                     if signal.kind == "cancel":
                         self._worker.cancel(signal.id)
                     if signal.kind in ("work", "cancel", "answer"):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from secrets import token_hex
 
 from aicflow.events import encode_delta, event_type
 from aicflow.kernel.ports.executions import ExecutionFilter, ExecutionStore
@@ -14,6 +17,10 @@ type Admits = Callable[[str], Awaitable[bool]]
 
 _TAIL_BYTES = 1_000_000
 _DELTAS = 500
+_LARGEST_DELTA = 6_000
+"""Bytes of a delta that other hosts are sent; they never learn of a larger one."""
+_ASK_EVERY = 2.0
+_ASKED_FOR = 5.0
 _FIREHOSE = 5_000
 _PAGE = 200
 _TERMINAL = frozenset({"execution.succeeded", "execution.failed", "execution.cancelled"})
@@ -33,9 +40,10 @@ class _Channel:
     """What is watched of one execution. `tail` holds its latest committed events, so that a hundred watchers do not
     read the same rows a hundred times; it starts empty when the first watcher comes."""
 
-    __slots__ = ("first", "size", "tail", "watchers")
+    __slots__ = ("asked", "first", "size", "tail", "watchers")
 
     def __init__(self) -> None:
+        self.asked = float("-inf")
         self.watchers: set[_Watcher] = set()
         self.tail: deque[bytes] = deque()
         self.first = 0
@@ -97,7 +105,8 @@ class _Tap:
 
 class Hub:
     """Watchers of this process. `publish` is called after the commit, from the event loop, and never waits. With
-    `signals`, other hosts commit events as well: they tell of them, and every `poll` seconds a watcher looks itself."""
+    `signals`, other hosts commit events as well: they tell of them, and every `poll` seconds a watcher looks itself.
+    Deltas of executions that other hosts run are asked for as long as somebody watches, and some may be lost."""
 
     def __init__(
         self,
@@ -113,6 +122,10 @@ class Hub:
         self._observe = observe
         self._channels: dict[str, _Channel] = {}
         self._taps: set[_Tap] = set()
+        self._here = token_hex(4)
+        self._sent = itertools.count(1)  # two equal deltas are two
+        self._watched_elsewhere: dict[str, float] = {}
+        """Until when other hosts want the deltas of an execution, by the monotonic clock."""
 
     def publish(self, execution_id: str, workflow_id: str, first_seq: int, events: Sequence[bytes]) -> None:
         """Committed events of an execution, in order."""
@@ -137,13 +150,39 @@ class Hub:
 
     def delta(self, execution_id: str, node_id: str, attempt: int, data: object) -> None:
         """Live progress of a step; goes to those who watch now."""
-        channel = self._channels.get(execution_id)
-        if channel is None:
+        elsewhere = self._watched_elsewhere.get(execution_id, 0.0) > time.monotonic()
+        if not elsewhere and execution_id not in self._channels:
             return
         encoded = encode_delta(execution_id, node_id, attempt, data)
-        for watcher in channel.watchers:
-            watcher.deltas.append(encoded)
-            watcher.signal.set()
+        self._show(execution_id, encoded)
+        if elsewhere and self._signals is not None and len(encoded) <= _LARGEST_DELTA:
+            self._signals.hint(Signal("delta", execution_id, next(self._sent), f"{self._here} {encoded.decode()}"))
+
+    def hear(self, signal: Signal) -> None:
+        """What another host, or this one, has said of watching: that it does, or a delta."""
+        if signal.kind == "delta":
+            sender, _, delta = signal.data.partition(" ")
+            if sender != self._here:
+                self._show(signal.id, delta.encode())
+        elif signal.data != self._here:
+            now = time.monotonic()
+            if len(self._watched_elsewhere) >= _FIREHOSE:
+                self._watched_elsewhere = {id: end for id, end in self._watched_elsewhere.items() if end > now}
+            self._watched_elsewhere[signal.id] = now + _ASKED_FOR
+
+    def _show(self, execution_id: str, delta: bytes) -> None:
+        channel = self._channels.get(execution_id)
+        if channel is not None:
+            for watcher in channel.watchers:
+                watcher.deltas.append(delta)
+                watcher.signal.set()
+
+    def _ask(self, execution_id: str, channel: _Channel) -> None:
+        """Ask the other hosts for an execution's deltas, from time to time."""
+        now = time.monotonic()
+        if self._signals is not None and now >= channel.asked + _ASK_EVERY:
+            channel.asked = now
+            self._signals.hint(Signal("watch", execution_id, data=self._here))
 
     async def watch(self, execution_id: str, after: int) -> AsyncIterator[Sequence[bytes]]:
         """Batches of events after `after`, stored ones first, then live, no gap, no repeat, deltas in between; ends
@@ -153,6 +192,7 @@ class Hub:
         channel.watchers.add(watcher)
         try:
             while True:
+                self._ask(execution_id, channel)
                 watcher.signal.clear()
                 events = channel.after(after)
                 if events is None or (not events and self._signals is not None):

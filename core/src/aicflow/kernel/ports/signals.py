@@ -10,12 +10,13 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class Signal:
     """Something was committed. `work`: an execution can be claimed. `cancel`: the end of execution `id` was requested.
-    `answer`: it was answered. `events`: it has events up to `seq`. Other kinds are of a later version: pass over them.
-    """
+    `answer`: it was answered. `events`: it has events up to `seq`. `watch`: somebody wants to see its deltas. `delta`:
+    here is one, in `data`. Other kinds are of a later version: pass over them."""
 
     kind: str
     id: str = ""
     seq: int = 0
+    data: str = ""
 
 
 class SignalBus(Protocol):
