@@ -90,7 +90,12 @@ def test_a_key_becomes_a_cookie_that_scripts_cannot_read(host: Host, browser: Br
 def test_behind_a_proxy_that_speaks_https_the_cookie_is_secure(new_host: Callable[..., Any]) -> None:
     with new_host(proxies="127.0.0.1") as host:
         key = {"authorization": f"Bearer {host.key}", "x-forwarded-proto": "https"}
-        assert "; Secure" in httpx2.post(host.url + PATH, headers=key).headers["set-cookie"]
+        cookie = httpx2.post(host.url + PATH, headers=key).headers["set-cookie"]
+        assert "; Secure" in cookie
+        page = {"cookie": cookie.partition(";")[0], "x-forwarded-proto": "https"}
+        for scheme, status in (("http", 403), ("https", 204)):  # a page by HTTP is anybody's on the way to it
+            origin = host.url.replace("http", scheme, 1)
+            assert httpx2.delete(host.url + PATH, headers=page | {"origin": origin}).status_code == status
 
 
 def test_a_sign_in_ticket_counts_once_and_only_for_that(host: Host, browser: Browser) -> None:

@@ -167,7 +167,12 @@ class Gate:
         elif (credential := headers.cookie(callers.sessions.cookie)) is not None:
             how = callers.sessions.caller
             check_same_origin(
-                scope["type"], scope.get("method", ""), host=headers.host, origin=headers.origin, site=headers.site
+                scope["type"],
+                scope.get("method", ""),
+                host=headers.host,
+                origin=headers.origin,
+                site=headers.site,
+                secure=scope[SECURE],
             )
         if credential is None:
             await limiter.take(*address)

@@ -98,14 +98,15 @@ class Sessions:
         return f"{self.cookie}={token}; Path=/; Max-Age={int(lasts)}; HttpOnly; SameSite=Strict{more}"
 
 
-def check_same_origin(kind: str, method: str, *, host: str, origin: str | None, site: str | None) -> None:
+def check_same_origin(kind: str, method: str, *, host: str, origin: str | None, site: str | None, secure: bool) -> None:
     """Raises Problem `forbidden` for a request with a session's cookie that a page of another origin may have made.
 
     `SameSite=Strict` does not keep out pages of other ports of the same host. Browsers send `Origin` with every unsafe
-    request and WebSocket; what has neither that nor `Sec-Fetch-Site` is no browser and has no use for a cookie."""
+    request and WebSocket; what has neither that nor `Sec-Fetch-Site` is no browser and has no use for a cookie. Where
+    the client speaks HTTPS (`secure`), its pages do too: a page by HTTP is anybody's on the way to it."""
     if kind == "http" and method in _SAFE:
         return
-    same = origin is not None and is_of_host(origin, host)
+    same = origin is not None and is_of_host(origin, host) and (not secure or origin.startswith("https:"))
     if not (same if origin is not None else site == "same-origin") or site not in (None, "same-origin"):
         raise Problem(
             "forbidden",
