@@ -3,14 +3,14 @@
 SHELL := /bin/sh
 PYTHON_CANDIDATES := python3.12 python3.13 python3 python
 NEWER_PYTHONS := 3.13 3.14
-ALONE := core,plugin-python,plugin-agent,plugin-http,plugin-curl,plugin-data,plugin-files,plugin-forms,plugin-postgres,plugin-trigger,plugin-ifelse,sdk
+ALONE := core,plugin-python,plugin-agent,plugin-http,plugin-console,plugin-curl,plugin-data,plugin-files,plugin-forms,plugin-postgres,plugin-trigger,plugin-ifelse,sdk
 BIN := .venv/bin
 TOOLS := .tools
 SPECTRAL := $(TOOLS)/node/node_modules/.bin/spectral
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_PREFERENCE := system
 
-.PHONY: help audit sbom demo test quick proof setup format format-check lint types contracts openapi-lint pytest tox bench openapi models clean
+.PHONY: console browser help audit sbom demo test quick proof setup format format-check lint types contracts openapi-lint pytest tox bench openapi models clean
 
 help:
 	@echo "make demo     set up and run the main job"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench    run the benchmarks and print their table"
 	@echo "make audit    ask an index of known vulnerabilities about what is locked"
 	@echo "make sbom     write sbom.json: what the locked environment holds, in CycloneDX"
+	@echo "make console  build the pages of the console (needs Node.js 20 and npm)"
 	@echo "make models   write the OpenAPI document, and the SDK's records from it"
 
 setup: .venv/.ready
@@ -53,7 +54,7 @@ demo: setup
 	@$(BIN)/aicflow demo
 
 test: setup format-check lint types contracts openapi-lint audit pytest tox
-	@cat .tox/not-run .tools/not-linted .tools/not-audited; echo "All checks passed."
+	@cat .tox/not-run .tools/not-linted .tools/not-audited .tools/not-browsed; echo "All checks passed."
 
 quick: setup format-check lint types contracts
 	$(BIN)/pytest -n 2 -m "not slow and not proof"
@@ -89,7 +90,18 @@ openapi-lint: setup
 audit: setup
 	@mkdir -p $(TOOLS); $(BIN)/python .ci/audit.py $(TOOLS)/not-audited
 
-pytest: setup
+# Playwright is only for the tests of the console, and large: `make demo` does not pay for it.
+browser: setup
+	@uv=$$(command -v uv || echo $(TOOLS)/bin/uv); : > $(TOOLS)/not-browsed; \
+	if command -v chromium >/dev/null 2>&1; then $$uv sync --locked --inexact --quiet --group browser; \
+	else echo "NOT TESTED in a browser: Chromium is not installed (Debian: apt install chromium)." | tee $(TOOLS)/not-browsed; fi
+
+# The pages of the console are committed as they are built: `make test` needs no Node.js, and where npm is there it checks
+# that a rebuild is byte-identical (plugins/aicflow-console/tests/test_build.py).
+console:
+	cd plugins/aicflow-console/web && npm ci --no-audit --no-fund --ignore-scripts && npm run build
+
+pytest: setup browser
 	$(BIN)/pytest -n 2
 
 sbom: setup
@@ -127,6 +139,8 @@ bench: setup
 
 openapi: setup
 	$(BIN)/aicflow openapi > docs/openapi/openapi.json
+	@if command -v npm >/dev/null 2>&1; then cd plugins/aicflow-console/web && { [ -d node_modules ] || npm ci --silent --no-audit --no-fund --ignore-scripts; } && npm run --silent api; \
+	else echo "NOT WRITTEN: the API's types for the console, which need npm."; fi
 
 # The fields of the SDK's records, from the OpenAPI document.
 models: openapi

@@ -12,6 +12,7 @@ import pytest
 
 FIRST_PARTY = (
     "aicflow_agent",
+    "aicflow_console",
     "aicflow_curl",
     "aicflow_data",
     "aicflow_files",

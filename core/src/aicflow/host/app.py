@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aicflow import __version__
 from aicflow.engine.options import EngineOptions
-from aicflow.host.docs_page import docs_routes, root
+from aicflow.host.docs_page import console, docs_routes, root
 from aicflow.host.gate import Access, Gate, require
 from aicflow.host.plugins import Plugins
 from aicflow.host.problems import handlers
@@ -111,7 +111,7 @@ def create_app(
     ):
         app.include_router(module.routes)
     app.openapi = partial(_document, app)  # type: ignore[method-assign]
-    pages = [root(docs=settings.docs), *(docs_routes(app.openapi) if settings.docs else ())]
+    pages = [root(docs=settings.docs), console(), *(docs_routes(app.openapi) if settings.docs else ())]
     app.router.routes.extend(pages)
     access.exact.update(page.path for page in pages)
 

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from aicflow import __version__
 from aicflow.host.pages import json_response
+from aicflow.host.problems import Problem
 
 # Swagger UI styles its elements in place; scripts run from files of this host only
 _POLICY: Final = (
@@ -71,6 +72,17 @@ def docs_routes(document: Callable[[], dict[str, Any]]) -> list[Route]:
 
 CONSOLE: Final = "/console"
 """Where a plugin mounts the console, if one does."""
+
+
+def console() -> Route:
+    """The console's path without its slash, which no mount answers."""
+
+    async def answer(request: Request) -> Response:
+        if not request.app.state.access.is_mounted(CONSOLE):
+            raise Problem("not-found", "There is no console here.", hint="Install it: pip install aicflow-console")
+        return RedirectResponse("console/", 307)
+
+    return Route(CONSOLE, answer)
 
 
 def root(*, docs: bool) -> Route:

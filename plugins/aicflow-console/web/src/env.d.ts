@@ -1,0 +1,7 @@
+/// <reference types="vite/client" />
+
+declare module "catalogue:en" {
+  import type { Messages } from "@lingui/core";
+  const messages: Messages;
+  export default messages;
+}
