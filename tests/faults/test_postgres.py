@@ -1,5 +1,6 @@
-"""Workers on one PostgreSQL database are killed and stopped past their lease, connections are ended at random, and the
-server falls over under load: what was accepted ends as it should, counts once and leaves no gap.
+"""Workers on one PostgreSQL database are killed and stopped past their lease, connections are ended at random, the
+network between them and the database is cut, late, silent or half-open, the database's disk is full, and it falls over
+under load: what was accepted ends as it should, counts once and leaves no gap.
 
 AICFLOW_FAULT_ROUNDS sets how many rounds there are, AICFLOW_FAULT_SEED repeats a run."""
 
@@ -10,12 +11,13 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,11 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
-from aicflow.testing.postgres import MISSING, Postgres, binaries, running_postgres
+from aicflow.testing.postgres import MISSING, Postgres, binaries, postgres_folder, running_postgres
+from aicflow.testing.proxy import proxied
 from aicflow_postgres.store import PostgresStore
 
+from tests.faults.test_disk_and_locks import fill, mounted
 from tests.support.outside import Asked, Outside
 from tests.support.server import start_server
 
@@ -50,6 +54,14 @@ def order(outside: str) -> dict[str, Any]:
     return {"aicflow": 1, "name": "order", "nodes": nodes, "edges": edges, "output": "${{ input }}"}
 
 
+KEEP = {
+    "aicflow": 1,
+    "name": "keep",
+    "nodes": [{"id": "w", "type": "wait", "params": {"seconds": 0.1}}],
+    "output": "${{ input }}",
+}
+
+
 def until(condition: Callable[[], Any]) -> None:
     end = time.monotonic() + 120
     while not condition():
@@ -63,17 +75,18 @@ class Site:
     def __init__(self, postgres: Postgres, folder: Path, stack: ExitStack) -> None:
         self.postgres, self._folder, self._stack = postgres, folder, stack
         self.url = postgres.new_database()
+        self.networks = [stack.enter_context(proxied(self.url)) for _ in range(3)]  # of the server, of each worker
         self.outside = Outside()
         self.outside.on("PUT", "/done/(.+)/(.+)")(self._do)
         self._environment = {
-            "AICFLOW_STORE": self.url,
             "AICFLOW_STORE_PATIENCE": "30",
+            "AICFLOW_STORE_TIMEOUT": str(LEASE),
             "AICFLOW_SERVER_SECRET_FILE": str(folder / "server.secret"),
             "AICFLOW_LEASE": str(LEASE),
             "AICFLOW_HTTP_ALLOW_HOSTS": self.outside.url.removeprefix("http://"),
             "AICFLOW_BLOCKED_PLUGINS": "agent,python",
         }
-        server = start_server(folder / "server", {**self._environment, "AICFLOW_WORKER": "no"})
+        server = start_server(folder / "server", self._on(0) | {"AICFLOW_WORKER": "no"})
         stack.callback(server.process.wait)
         stack.callback(server.process.kill)
         self.api = httpx2.Client(base_url=f"{server.url}/api/v1", headers=server.headers, timeout=60)
@@ -81,6 +94,9 @@ class Site:
         self.api.post("/workflows", params={"id": "order"}, json=order(self.outside.url)).raise_for_status()
         self.orders: list[str] = []
         self.workers = [self.worker(number) for number in range(2)]
+
+    def _on(self, network: int) -> dict[str, str]:
+        return {**self._environment, "AICFLOW_STORE": self.networks[network].url}
 
     def _do(self, asked: Asked) -> Any:
         return {"done": asked.parts[0]}
@@ -90,7 +106,7 @@ class Site:
         with (self._folder / f"worker{number}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "aicflow.cli", "worker"],
-                env={**inherited, **self._environment, "AICFLOW_DATA_DIR": str(self._folder / f"worker{number}")},
+                env={**inherited, **self._on(number + 1), "AICFLOW_DATA_DIR": str(self._folder / f"worker{number}")},
                 stdout=log,
                 stderr=log,
             )
@@ -111,14 +127,29 @@ class Site:
 
     def ended(self) -> int:
         with psycopg.connect(self.url) as connection:
-            found = connection.execute("SELECT count(*) FROM executions WHERE finished_at IS NOT NULL").fetchone()
+            found = connection.execute(
+                "SELECT count(*) FROM executions WHERE workflow_id = 'order' AND finished_at IS NOT NULL"
+            ).fetchone()
         return found[0] if found else 0
+
+    def get(self, id: str) -> Any:
+        return self.api.get(f"/executions/{id}").raise_for_status().json()
+
+    def reachable(self) -> bool:
+        try:
+            psycopg.connect(self.url, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def at_work(self) -> None:
         """Returns when some of the newest have begun."""
         before = len(self.outside.asked)
         self.begin()
         until(lambda: len(self.outside.asked) > before + EACH // 3)
+
+
+type Fault = Callable[[Site, random.Random], None]
 
 
 def kill(site: Site, chance: random.Random) -> None:
@@ -151,25 +182,109 @@ def fall_over(site: Site, chance: random.Random) -> None:
     site.postgres.start()
 
 
+def cut_network(site: Site, chance: random.Random) -> None:
+    for _ in range(6):
+        chance.choice(site.networks).cut()
+        time.sleep(chance.random() / 4)
+
+
+def delay_network(site: Site, chance: random.Random) -> None:
+    for network in site.networks:
+        network.delay = chance.random() / 4
+    time.sleep(LEASE)
+    for network in site.networks:
+        network.delay = 0.0
+
+
+def silence_network(site: Site, chance: random.Random) -> None:
+    victim = chance.choice(site.networks)
+    victim.silent = True
+    time.sleep(LEASE * 1.5)
+    victim.silent = False
+
+
+def half_open_network(site: Site, chance: random.Random) -> None:
+    for network in site.networks:
+        assert network.half_open()
+
+
+KILLS = (kill, stop_past_the_lease, end_connections, fall_over)
+NETWORK = (cut_network, delay_network, silence_network, half_open_network)
+
+
 @pytest.mark.slow
-def test_faults_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("faults", [KILLS, NETWORK], ids=["kills", "network"])
+def test_faults_lose_nothing_and_do_nothing_twice(tmp_path: Path, faults: Sequence[Fault]) -> None:
     if binaries() is None:
         pytest.skip(MISSING)
     chance = random.Random(SEED)
     with running_postgres() as postgres, ExitStack() as stack:
         site = Site(postgres, tmp_path, stack)
         for _ in range(ROUNDS):
-            faults = [kill, stop_past_the_lease, end_connections, fall_over]
-            chance.shuffle(faults)
-            for fault in faults:
+            for fault in chance.sample(faults, len(faults)):
                 site.at_work()
                 fault(site, chance)
-        until(lambda: site.ended() == len(site.orders))
-        counted = site.api.get("/workflows/order/state/n").raise_for_status().json()["value"]
-        assert counted == len(site.orders), SEED
-        done = Counter(one.path for one in site.outside.asked)
-        assert all(done[f"/done/o{i}/{step}"] for i in range(len(site.orders)) for step in ("first", "last")), SEED
-        asyncio.run(_check(site))
+        check(site)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A file system of 160 megabytes."""
+    if binaries() is None:
+        pytest.skip(MISSING)
+    with postgres_folder() as folder, mounted(folder, "160m"):
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("log", ["apart", "beside"])
+def test_a_full_disk_is_said_and_waited_for(small_disk: Path, tmp_path: Path, log: str) -> None:
+    """Where the log of writes is on the full disk, PostgreSQL ends itself, and somebody must start it again."""
+    folder = binaries()
+    assert folder is not None
+    with postgres_folder() as elsewhere, ExitStack() as stack:
+        if os.geteuid() == 0:
+            shutil.chown(elsewhere, "postgres")
+        postgres = Postgres(small_disk, folder, elsewhere / "wal" if log == "apart" else None)
+        postgres.start()
+        stack.callback(postgres.stop)
+        site = Site(postgres, tmp_path, stack)
+        saved = site.api.post("/workflows", params={"id": "keep"}, json=KEEP)
+        saved.raise_for_status()
+        site.at_work()
+        ballast = small_disk / "ballast"
+        fill(ballast)
+        kept: dict[str, str] = {}
+        while True:
+            body = {"workflow_id": "keep", "input": f"{len(kept)}" + random.Random(len(kept)).randbytes(100_000).hex()}
+            answer = site.api.post("/executions", json=body)
+            if answer.status_code != 202:
+                break
+            kept[answer.json()["id"]] = body["input"]
+        assert answer.status_code == 503, answer.text
+        assert log == "beside" or "No space left on device" in answer.json()["detail"], answer.text
+        time.sleep(LEASE)
+        ballast.unlink()
+        if not site.reachable():
+            assert log == "beside"
+            with suppress(subprocess.CalledProcessError):
+                postgres.stop()
+            postgres.start()
+        site.begin()
+        check(site)
+        until(lambda: all(site.get(id)["status"] == "succeeded" for id in kept))
+        assert all(site.get(id)["output"] == input for id, input in kept.items())
+
+
+def check(site: Site) -> None:
+    """Everything that was accepted comes to its right end."""
+    until(lambda: site.ended() == len(site.orders))
+    counted = site.api.get("/workflows/order/state/n").raise_for_status().json()["value"]
+    assert counted == len(site.orders), SEED
+    done = Counter(one.path for one in site.outside.asked)
+    assert all(done[f"/done/o{i}/{step}"] for i in range(len(site.orders)) for step in ("first", "last")), SEED
+    asyncio.run(_check(site))
 
 
 async def _check(site: Site) -> None:

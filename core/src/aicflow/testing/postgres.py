@@ -28,9 +28,9 @@ def _version(folder: Path) -> list[int]:
 
 
 class Postgres:
-    """A running server, with a database for each who asks."""
+    """A server, with a database for each who asks. Its log of writes can have a folder of its own."""
 
-    def __init__(self, folder: Path, bin_folder: Path) -> None:
+    def __init__(self, folder: Path, bin_folder: Path, wal: Path | None = None) -> None:
         self.folder, self._bin = folder, bin_folder
         self.port = _free_port()
         self._user = _unprivileged()
@@ -38,7 +38,8 @@ class Postgres:
         if self._user is not None:
             shutil.chown(folder, self._user)
         made = ("-U", "aicflow", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-        self._run("initdb", "-D", str(folder / "data"), *made)
+        apart = () if wal is None else ("-X", str(wal))
+        self._run("initdb", "-D", str(folder / "data"), *made, *apart)
 
     def _run(self, program: str, *arguments: str, **more: Any) -> None:
         subprocess.run(
@@ -74,13 +75,20 @@ class Postgres:
 
 
 @contextmanager
+def postgres_folder() -> Iterator[Path]:
+    """A folder that whoever runs the server can reach; gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="aicflow-postgres-", ignore_cleanup_errors=True) as place:
+        Path(place).chmod(0o755)
+        yield Path(place)
+
+
+@contextmanager
 def running_postgres(**settings: str) -> Iterator[Postgres]:
     """A server that is gone afterwards. `settings` are PostgreSQL's own."""
     folder = binaries()
     assert folder is not None, MISSING
-    with tempfile.TemporaryDirectory(prefix="aicflow-postgres-", ignore_cleanup_errors=True) as place:
-        Path(place).chmod(0o755)
-        server = Postgres(Path(place), folder)
+    with postgres_folder() as place:
+        server = Postgres(place, folder)
         server.start(**settings)
         try:
             yield server

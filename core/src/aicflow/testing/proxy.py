@@ -30,6 +30,7 @@ class Proxy:
         self.dropped = 0
         self._lock = threading.Lock()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._half_open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> int:
@@ -40,9 +41,21 @@ class Proxy:
             _end(*pair)
         return len(pairs)
 
+    def half_open(self) -> int:
+        """End all connections for the server only: what clients go on saying is lost, and nobody tells them."""
+        with self._lock:
+            pairs, self._pairs = self._pairs, set()
+            self._half_open |= {client for client, _ in pairs}
+        for _, server in pairs:
+            _end(server)
+        return len(pairs)
+
     def close(self) -> None:
         self._listener.close()
         self.cut()
+        with self._lock:
+            left, self._half_open = self._half_open, set()
+        _end(*left)
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -80,7 +93,8 @@ class Proxy:
             elif any(end in data for end in _ENDS):
                 self.dropped += 1
                 break
-        _end(client, server)
+        if client not in self._half_open:
+            _end(client, server)
 
     def _read(self, end: socket.socket) -> Iterator[bytes]:
         with suppress(OSError):
