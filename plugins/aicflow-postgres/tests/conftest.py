@@ -9,7 +9,7 @@ import pytest
 from aicflow.testing.postgres import MISSING, Postgres, binaries, running_postgres
 
 _TABLES = "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = 'public' AND {}"
-_KEPT = "tablename NOT IN ('aicflow_migrations', 'writable')"
+_KEPT = "tablename NOT IN ('aicflow_migrations', 'changes', 'writable')"
 
 
 @pytest.fixture(scope="session")

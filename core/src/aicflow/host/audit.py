@@ -87,7 +87,7 @@ class Auditor:
         self._starts = starts
         self._keep = keep
         self._merged: dict[tuple[str, str, str, str, str], _Merged] = {}
-        self._fresh = True
+        self._fresh = self._added = True
         self._checked_at = clock.now()
         self._task: asyncio.Task[None] | None = None
 
@@ -220,7 +220,7 @@ class Auditor:
     def entry(self, fields: Mapping[str, Any], *, address: str = "", user: str = "") -> AuditEntry:
         """An entry of these fields. What says who or where a person is is in the body as a keyed hash, and plain beside
         it; so are the keys of state and the subjects of tokens, which may be names of people."""
-        self._fresh = True
+        self._fresh = self._added = True
         body = {name: value for name, value in fields.items() if value is not None}
         personal = {"address": address, "user": user}
         if body["target"].partition("/")[0] == "workflows" and "/state/" in body["target"]:
@@ -320,10 +320,11 @@ class Auditor:
             await asyncio.sleep(_SECONDS)
             try:
                 await self.flush()
-                if not self._fresh:
-                    continue
-                last = await self._store.last()
                 due = self._clock.now() - self._checked_at >= _CHECKPOINT_SECONDS
+                if not self._fresh or not (self._added or due):
+                    continue
+                self._added = False
+                last = await self._store.last()
                 if due or (last is not None and last.seq - signed >= _CHECKPOINT_ROWS):
                     await self.checkpoint()
                     signed = last.seq if last is not None else 0

@@ -14,7 +14,7 @@ from aicflow.engine.events import EventTrigger
 from aicflow.engine.listening import FilterFailed, ListeningTrigger, WorkflowTrigger
 from aicflow.engine.sealing import Vault
 from aicflow.host.following import Follower
-from aicflow.host.triggers import TriggerService
+from aicflow.host.triggers import ActiveTrigger, TriggerService
 from aicflow.host.views import execution_view
 from aicflow.kernel.errors import AICFlowError, NotFound, PermanentError, StoreUnavailable
 from aicflow.kernel.execution import Execution
@@ -24,7 +24,7 @@ from aicflow.kernel.values import loads
 from aicflow.store.rows import event_answer
 
 _log = logging.getLogger("aicflow.triggers")
-_LOOK_EVERY: Final = 2.0
+_LOOK_EVERY: Final = 5.0
 _AT_ONCE: Final = 200
 
 
@@ -44,6 +44,7 @@ class Dispatcher:
     def start(self) -> None:
         """Begin, once the triggers are active."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="aicflow-events")
+        self._following.on_end = self.ended
 
     async def stop(self) -> None:
         """Stop; what is left is fired for at the next start."""
@@ -53,18 +54,30 @@ class Dispatcher:
             self._task = None
 
     def wake(self) -> None:
-        """An event was sent, or an end announced."""
+        """An event was sent."""
         self._sent.set()
+
+    def ended(self) -> None:
+        """An end was announced. Looks at once only if a trigger of this host may want it: one that another host has
+        just saved waits for the next look."""
+        if self._task is None:
+            self._following.tell_of_end()
+        elif self._listens():
+            self._sent.set()
 
     def may_want(self, workflow_id: str) -> bool:
         """Whether a trigger may fire for the end of an execution of this workflow; also while that is not known."""
         if self._task is None:
             return True  # triggers become active after executions go on
-        found = [active for active in self._triggers.all() if active.binding.type_id == WorkflowTrigger.type_id]
+        found = self._listens()
         return any(
             active.passing or (isinstance(active.instance, WorkflowTrigger) and active.instance.may_want(workflow_id))
             for active in found
         )
+
+    def _listens(self) -> list[ActiveTrigger]:
+        """The triggers that look out for ends."""
+        return [active for active in self._triggers.all() if active.binding.type_id == WorkflowTrigger.type_id]
 
     async def _run(self) -> None:
         while True:
@@ -104,7 +117,7 @@ class Dispatcher:
         return await self._fire(EventTrigger, event.id, loads(event_answer(sent)))
 
     async def _fire_end(self, execution_id: str) -> bool:
-        if not any(active.binding.type_id == WorkflowTrigger.type_id for active in self._triggers.all()):
+        if not self._listens():
             return True
         try:
             execution = await self._store.executions.get(execution_id)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Final
 
 from aicflow.host.triggers import TriggerService
@@ -17,18 +18,24 @@ from aicflow.kernel.registry import Registry
 
 _log = logging.getLogger("aicflow.host")
 _KINDS: Final = frozenset({"workflow", "trigger", "node-types"})
+_END: Final = "end"
 _LOOK_EVERY: Final = 5.0
+_WHOLE_EVERY: Final = 60.0
 
 
 class Follower:
     """Looks at the store when another host says that something changed, and every few seconds, for what is said may be
-    lost. Without `triggers`, only at the settings. Does nothing where one host has the store for itself."""
+    lost. Without `triggers`, only at the settings. Does nothing where one host has the store for itself. `on_end` is
+    called when a host that fires no triggers has announced the end of an execution."""
 
     def __init__(self, store: Store, triggers: TriggerService | None, registry: Registry) -> None:
         self._store = store
         self._triggers = triggers
         self._registry = registry
+        self.on_end: Callable[[], None] = lambda: None
         self._settings: list[NodeSetting] | None = None
+        self._followed: int | None = None
+        self._whole_at = -_WHOLE_EVERY
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -45,6 +52,10 @@ class Follower:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
+    def tell_of_end(self) -> None:
+        """Tell the others of the end of an execution that was announced."""
+        self.tell(_END)
+
     def tell(self, kind: str, id: str = "") -> None:
         """Tell the others of a change that was committed."""
         if not self._store.exclusive:
@@ -55,6 +66,10 @@ class Follower:
         if self._store.exclusive:
             return
         async with self._lock:
+            # read before what it tells of: a change that comes between is looked at twice rather than never
+            changes, now = await self._store.signals.changes(), monotonic()
+            if changes is not None and changes == self._followed and now - self._whole_at < _WHOLE_EVERY:
+                return
             settings = [*await self._store.node_settings.all()]
             if settings != self._settings:
                 if self._settings is not None:
@@ -62,11 +77,14 @@ class Follower:
                 self._settings = settings
             if self._triggers is not None:
                 await self._triggers.follow()
+            self._followed, self._whole_at = changes, now
 
     async def _listen(self) -> None:
         async for signal in self._store.signals.signals():
             if signal.kind in _KINDS:
                 self._changed.set()
+            elif signal.kind == _END:
+                self.on_end()
 
     async def _run(self) -> None:
         while True:

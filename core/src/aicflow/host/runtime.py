@@ -122,7 +122,7 @@ class HostRuntime:
         self.events = Dispatcher(store, self.executions.vault, self.trigger_service, self.following)
         # another host may have saved a workflow that waits for an end which this host is just writing
         self.executions.announce(
-            self.events.may_want if store.exclusive else lambda workflow_id: True, self.events.wake
+            self.events.may_want if store.exclusive else lambda workflow_id: True, self.events.ended
         )
         limits = Limits(depth=settings.max_document_depth, nodes=settings.max_document_nodes)
         self.workflows = WorkflowService(

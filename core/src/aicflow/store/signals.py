@@ -24,6 +24,10 @@ class LocalSignals:
                 waiting[signal] = None
             ready.set()
 
+    async def changes(self) -> int | None:
+        """See the port."""
+        return None
+
     async def signals(self) -> AsyncIterator[Signal]:
         """See the port."""
         ready, waiting = asyncio.Event(), dict[Signal, None]()

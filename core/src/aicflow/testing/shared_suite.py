@@ -50,6 +50,9 @@ class _LosesEverySecond:
         if self._count % 2:
             self._bus.hint(signal)
 
+    async def changes(self) -> int | None:
+        return await self._bus.changes()
+
     def signals(self) -> AsyncIterator[Signal]:
         return self._bus.signals()
 

@@ -11,7 +11,7 @@ from typing import Any
 from aicflow.ports import Appended, ConcurrencyLimiter, StaleClaim, StoredAnswer, Subscription, micros
 
 from aicflow_postgres.creates import hold_files, write_items, write_payloads
-from aicflow_postgres.database import Connection, fetch, send
+from aicflow_postgres.database import AT_ONCE, Connection, fetch, send
 from aicflow_postgres.operations import Append, LimitsUnknown
 from aicflow_postgres.slots import SlotBooks
 from aicflow_postgres.values import LARGE, indexed
@@ -157,7 +157,7 @@ async def receive(connection: Connection, event: int, waits: Sequence[tuple[str,
     await send(connection, _ANSWER_WAITS, *columns, event)
     await send(connection, "UPDATE sent_events SET received = received + %b::int WHERE n = %b", len(waits), event)
     await send(connection, _DONE_WAITING, *columns)
-    await send(connection, _WAKE, columns[0])
+    await send(connection, WAKE, columns[0])
 
 
 async def _end(
@@ -197,7 +197,7 @@ DELETE FROM answers AS a USING unnest(%b::text[], %b::text[], %b::int[]) AS c(id
 """
 _NO_ITEMS = "DELETE FROM items WHERE execution_id = %b AND starts_with(step_id, %b::text)"
 # without a status the claim goes on, and no indexed column changes its value
-_WRITE = """
+_WRITE = f"""
 WITH a AS MATERIALIZED (SELECT * FROM unnest(%b::text[], %b::int[], %b::int[], %b::bytea[], %b::text[], %b::bigint[],
     %b::bigint[], %b::bytea[], %b::bytea[], %b::bigint[], %b::boolean[])
   AS a(id, first_seq, last_seq, body, status, started_at, finished_at, output, error, wake_at, announce)),
@@ -208,10 +208,10 @@ UPDATE executions AS e SET last_seq = a.last_seq, started_at = coalesce(a.starte
     due_at = CASE
       WHEN a.status IS NULL THEN e.due_at
       WHEN a.finished_at IS NOT NULL THEN NULL
-      WHEN e.cancel_requested OR EXISTS (SELECT 1 FROM answers WHERE execution_id = e.id) THEN -1
+      WHEN e.cancel_requested OR EXISTS (SELECT 1 FROM answers WHERE execution_id = e.id) THEN {AT_ONCE}
       ELSE a.wake_at END
   FROM a WHERE e.id = a.id
-"""
+"""  # noqa: S608
 # sealed values go with the end; a child's sealed output with the end of its parent
 _WRITE_AND_CLEAN = _WRITE.replace(
     "UPDATE executions AS e",
@@ -258,7 +258,7 @@ _DONE_WAITING = """
 DELETE FROM subscriptions AS s USING unnest(%b::text[], %b::text[], %b::int[]) AS w(id, node_id, call)
   WHERE s.execution_id = w.id AND s.node_id = w.node_id AND s.call = w.call
 """
-_WAKE = "UPDATE executions SET due_at = -1 WHERE id = ANY(%b::text[]) AND status = 'waiting'"
+WAKE = f"UPDATE executions SET due_at = {AT_ONCE} WHERE id = ANY(%b::text[]) AND status = 'waiting'"  # noqa: S608
 _ANSWER_PARENTS = """
 INSERT INTO answers (execution_id, node_id, call, kind, value)
   SELECT p.id, c.parent_node_id, c.parent_call, 'answered', convert_to('{"child":"' || c.id || '"}', 'UTF8')
@@ -266,12 +266,12 @@ INSERT INTO answers (execution_id, node_id, call, kind, value)
     WHERE c.id = ANY(%b::text[]) AND c.parent_node_id IS NOT NULL AND p.finished_at IS NULL
   ON CONFLICT DO NOTHING
 """
-_WAKE_PARENTS = """
-UPDATE executions AS p SET due_at = -1 FROM executions AS c
+_WAKE_PARENTS = f"""
+UPDATE executions AS p SET due_at = {AT_ONCE} FROM executions AS c
   WHERE c.id = ANY(%b::text[]) AND c.parent_node_id IS NOT NULL AND p.id = c.parent_execution_id
     AND p.status = 'waiting'
-"""
-_PROMOTE = """
-UPDATE executions SET admitted = true, due_at = CASE WHEN cancel_requested THEN -1 ELSE available_at END
+"""  # noqa: S608
+_PROMOTE = f"""
+UPDATE executions SET admitted = true, due_at = CASE WHEN cancel_requested THEN {AT_ONCE} ELSE available_at END
   WHERE id = ANY(%b::text[]) AND status = 'queued'
-"""
+"""  # noqa: S608

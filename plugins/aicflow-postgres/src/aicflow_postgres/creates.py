@@ -19,7 +19,7 @@ from aicflow.ports import (
     micros,
 )
 
-from aicflow_postgres.database import NOW, Connection, fetch, send
+from aicflow_postgres.database import AT_ONCE, NOW, Connection, fetch, send
 from aicflow_postgres.operations import Create
 from aicflow_postgres.queued import Queued
 from aicflow_postgres.values import INLINE, bytes_of, hash_of, indexed
@@ -371,8 +371,8 @@ WITH h AS (
 UPDATE files AS f SET executions = executions + h.many
   FROM (SELECT sha256, count(*) AS many FROM h GROUP BY sha256) AS h WHERE f.sha256 = h.sha256
 """
-REQUEST_CANCEL = """
+REQUEST_CANCEL = f"""
 WITH l AS (SELECT n FROM executions WHERE id = ANY(%b::text[]) ORDER BY n FOR UPDATE)
-UPDATE executions AS e SET cancel_requested = true, due_at = CASE WHEN status = 'running' THEN due_at ELSE -1 END
+UPDATE executions AS e SET cancel_requested = true, due_at = CASE WHEN status = 'running' THEN due_at ELSE {AT_ONCE} END
   FROM l WHERE e.n = l.n AND e.finished_at IS NULL
-"""
+"""  # noqa: S608

@@ -22,6 +22,13 @@ type Connection = AsyncConnection[tuple[Any, ...]]
 NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """The database's clock, in microseconds: those of hosts differ, and a host that was stopped reads its own too late."""
 
+STEADY_NOW: Final = NOW.replace("clock_timestamp", "statement_timestamp")
+"""The same for a whole statement: an index can only be read up to what does not change meanwhile."""
+
+AT_ONCE_BEFORE: Final = 4_000_000_000_000_000_000
+AT_ONCE: Final = f"({NOW} - {AT_ONCE_BEFORE})"
+"""`due_at` of what is to go on at once, in the order in which that became so. Below zero, and so before any instant."""
+
 _AGAIN: Final = (errors.DeadlockDetected, errors.SerializationFailure, errors.ForeignKeyViolation)
 _FULL: Final = (errors.DiskFull, errors.OutOfMemory, errors.TooManyConnections, errors.ReadOnlySqlTransaction)
 _GONE: Final = ("57P0", "0800")

@@ -40,9 +40,21 @@ from aicflow.ports import (
     trigger_from,
 )
 
+from aicflow_postgres.appends import WAKE
 from aicflow_postgres.creates import REQUEST_CANCEL
-from aicflow_postgres.database import NOW, Connection, Database, Part, fetch, send, writes
-from aicflow_postgres.floors import READY, Floors
+from aicflow_postgres.database import (
+    AT_ONCE,
+    AT_ONCE_BEFORE,
+    NOW,
+    STEADY_NOW,
+    Connection,
+    Database,
+    Part,
+    fetch,
+    send,
+    writes,
+)
+from aicflow_postgres.floors import READY, SPECIAL, Floors, Lanes
 from aicflow_postgres.groups import Groups
 from aicflow_postgres.operations import Append, Create
 from aicflow_postgres.queries import count, newest
@@ -88,10 +100,11 @@ class PostgresExecutions(Part):
         instant = micros(at)
         taken = (limit, worker, instant, micros(lease))
         if cancelled_only:
-            return await self._claim(_CLAIM_CANCELLED, limit, limit, *taken)
-        ready, due, _ = await self._floors.look(clock=at is None)
-        lanes = (due, instant, limit, limit, limit, ready, instant, limit, instant, limit)
-        return await self._claim(_CLAIM, *lanes, *taken)
+            return await self._claim(_CLAIM_CANCELLED, limit, *taken)
+        floors = await self._floors.look(clock=at is None)
+        claimed = await self._claim(CLAIM, *lane_values(floors, instant, limit), *taken)
+        self._floors.taken += len(claimed)
+        return claimed
 
     @writes
     async def _claim(self, connection: Connection, sql: str, *values: Any) -> list[Claimed]:
@@ -123,15 +136,18 @@ class PostgresExecutions(Part):
         return int((await self.rows(_RECLAIM, worker))[0][0])
 
     async def next_due(self, *, at: float | None = None) -> float | None:
-        """Seconds until something becomes claimable by time."""
-        _, due_floor, queued_floor = await self._floors.look(clock=at is None)
-        due, now = (await self.rows(_NEXT_DUE, due_floor, queued_floor, micros(at)))[0]
+        """Seconds until something becomes claimable by time. A lease is among it once it has run out."""
+        floors, instant = self._floors.last(clock=at is None), micros(at)
+        # with an instant of the caller's own, leases count to the last one
+        until = instant if instant is None else 2**62
+        lanes = (floors.at_once, floors.waits, floors.leases, until, floors.ready, floors.special)
+        due, now = (await self.rows(_NEXT_DUE, *lanes, instant))[0]
         return None if due is None else max(0.0, seconds(due - now))
 
     async def backlog(self, *, at: float | None = None) -> tuple[int, float]:
         """How many could be claimed, and for how long."""
         [(count, since)] = await self.rows(_BACKLOG, micros(at))
-        return count, seconds(since or 0)
+        return count, max(0.0, seconds(since or 0))
 
     @writes
     async def request_cancel(self, connection: Connection, execution_id: str) -> Execution:
@@ -165,7 +181,7 @@ class PostgresExecutions(Part):
         place = (execution_id, answer.node_id, answer.call)
         if not await fetch(connection, _ANSWER, *place, answer.kind, answer.value):
             raise Conflict(f"Step {answer.node_id!r} of execution {execution_id} has an answer.", code="answered")
-        await send(connection, "UPDATE executions SET due_at = -1 WHERE id = %b AND status = 'waiting'", execution_id)
+        await send(connection, WAKE, [execution_id])
 
     async def get(self, execution_id: str) -> Execution:
         found = await self.rows(_WHOLE, execution_id)
@@ -339,6 +355,13 @@ async def _locked(connection: Connection, execution_id: str) -> Execution:
     return execution_from(rows[0])
 
 
+def lane_values(floors: Lanes, instant: int | None, limit: int) -> tuple[Any, ...]:
+    """What the lanes of `CLAIM` are given."""
+    instants = (floors.waits, floors.leases, floors.ready, floors.special)
+    lanes = [value for floor in instants for value in (floor, instant, limit)]
+    return floors.at_once, limit, *lanes, instant, limit
+
+
 def _like(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return escaped if escaped.isascii() and escaped.isprintable() and '"' not in escaped else ""
@@ -354,41 +377,43 @@ UPDATE executions AS e
     OR EXISTS (SELECT 1 FROM answers WHERE execution_id = e.id)
     OR EXISTS (SELECT 1 FROM items WHERE execution_id = e.id), {ROW}
 """  # noqa: S608
-_CLAIM = f"""
-WITH due AS (
-  SELECT n, due_at FROM executions
-    WHERE status <> 'queued' AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {NOW})
+CLAIM = f"""
+WITH at_once AS (
+  SELECT n, due_at FROM executions WHERE due_at < 0 AND due_at >= %b::bigint
     ORDER BY due_at, n LIMIT %b FOR UPDATE SKIP LOCKED),
 woken AS (
-  SELECT n FROM executions WHERE status <> 'queued' AND due_at = -1 ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
-again AS (
-  SELECT n FROM executions WHERE status = 'queued' AND due_at = -1 ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
+  SELECT n, due_at FROM executions
+    WHERE status = 'waiting' AND due_at >= 0 AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
+    ORDER BY due_at, n LIMIT %b FOR UPDATE SKIP LOCKED),
+expired AS (
+  SELECT n, due_at FROM executions
+    WHERE status = 'running' AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
+    ORDER BY due_at, n LIMIT %b FOR UPDATE SKIP LOCKED),
 ready AS (
-  SELECT n FROM executions WHERE {READY} AND n >= %b::bigint AND due_at <= coalesce(%b::bigint, {NOW})
+  SELECT n FROM executions WHERE {READY} AND n >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
     ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
 special AS (
   SELECT n, priority FROM executions
-    WHERE status = 'queued' AND due_at >= 0 AND (priority <> 0 OR available_at > created_at OR limits IS NOT NULL)
-      AND due_at <= coalesce(%b::bigint, {NOW})
+    WHERE {SPECIAL} AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
+    ORDER BY priority DESC, n LIMIT %b FOR UPDATE SKIP LOCKED),
+admitted AS (
+  SELECT n, priority FROM executions
+    WHERE status = 'queued' AND due_at >= 0 AND limits IS NOT NULL AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
     ORDER BY priority DESC, n LIMIT %b FOR UPDATE SKIP LOCKED),
 chosen AS (
   SELECT n, row_number() OVER (ORDER BY lane, at, rank DESC, n) AS turn FROM (
-    SELECT n, 0 AS lane, due_at AS at, 0 AS rank FROM due
-    UNION ALL SELECT n, 0, -1, 0 FROM woken
-    UNION ALL SELECT n, 0, -1, 0 FROM again
+    SELECT n, 0 AS lane, due_at AS at, 0 AS rank FROM at_once
+    UNION ALL SELECT n, 0, due_at, 0 FROM woken
+    UNION ALL SELECT n, 0, due_at, 0 FROM expired
     UNION ALL SELECT n, 1, 0, 0 FROM ready
-    UNION ALL SELECT n, 1, 0, priority FROM special) AS a ORDER BY turn LIMIT %b)
+    UNION ALL SELECT n, 1, 0, priority FROM special
+    UNION ALL SELECT n, 1, 0, priority FROM admitted) AS a ORDER BY turn LIMIT %b)
 {_TAKE}"""  # noqa: S608
 _CLAIM_CANCELLED = f"""
-WITH due AS (
-  SELECT n FROM executions WHERE status <> 'queued' AND due_at = -1 AND cancel_requested
-    ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
-again AS (
-  SELECT n FROM executions WHERE status = 'queued' AND due_at = -1 AND cancel_requested
-    ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
-chosen AS (
-  SELECT n, row_number() OVER (ORDER BY n) AS turn FROM (SELECT n FROM due UNION ALL SELECT n FROM again) AS a
-    ORDER BY turn LIMIT %b)
+WITH at_once AS (
+  SELECT n, due_at FROM executions WHERE due_at < 0 AND cancel_requested
+    ORDER BY due_at, n LIMIT %b FOR UPDATE SKIP LOCKED),
+chosen AS (SELECT n, row_number() OVER (ORDER BY due_at, n) AS turn FROM at_once ORDER BY turn LIMIT %b)
 {_TAKE}"""  # noqa: S608
 _CLAIMED_EVENTS = f"""
 SELECT execution_id, first_seq, last_seq, body FROM events WHERE execution_id = ANY(%b::text[])
@@ -417,24 +442,29 @@ WITH l AS (SELECT n FROM executions WHERE id = ANY(%b::text[]) ORDER BY n FOR UP
 UPDATE executions AS e SET due_at = coalesce(%b::bigint, {NOW}) + %b::bigint FROM l
   WHERE e.n = l.n AND e.worker = %b AND e.status = 'running' RETURNING e.id, e.cancel_requested
 """  # noqa: S608
-_HAND_BACK = """
-UPDATE executions SET status = 'queued', worker = NULL, due_at = -1
+_HAND_BACK = f"""
+UPDATE executions SET status = 'queued', worker = NULL, due_at = {AT_ONCE}
   WHERE id = %b AND epoch = %b AND worker = %b AND status = 'running'
-"""
-_RECLAIM = """
-WITH u AS (UPDATE executions SET status = 'queued', worker = NULL, due_at = -1
+"""  # noqa: S608
+_RECLAIM = f"""
+WITH u AS (UPDATE executions SET status = 'queued', worker = NULL, due_at = {AT_ONCE}
   WHERE status = 'running' AND worker IS DISTINCT FROM %b RETURNING 1) SELECT count(*) FROM u
-"""
+"""  # noqa: S608
 _NEXT_DUE = f"""
 SELECT least(
-    (SELECT due_at FROM executions WHERE status <> 'queued' AND due_at = -1 LIMIT 1),
-    (SELECT due_at FROM executions WHERE status = 'queued' AND due_at = -1 LIMIT 1),
-    (SELECT min(due_at) FROM executions WHERE status <> 'queued' AND due_at >= %b::bigint),
-    (SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at >= %b::bigint)), coalesce(%b::bigint, {NOW})
+    (SELECT -1 FROM executions WHERE due_at < 0 AND due_at >= %b::bigint LIMIT 1),
+    (SELECT min(due_at) FROM executions WHERE status = 'waiting' AND due_at >= 0 AND due_at >= %b::bigint),
+    (SELECT min(due_at) FROM executions
+       WHERE status = 'running' AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW})),
+    (SELECT due_at FROM executions WHERE {READY} AND n >= %b::bigint ORDER BY n LIMIT 1),
+    (SELECT min(due_at) FROM executions WHERE {SPECIAL} AND due_at >= %b::bigint),
+    (SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at >= 0 AND limits IS NOT NULL)),
+  coalesce(%b::bigint, {NOW})
 """  # noqa: S608
 _BACKLOG = f"""
-SELECT count(*), max(t.now - nullif(due_at, -1)) FROM executions, (SELECT coalesce(%b::bigint, {NOW}) AS now) AS t
-  WHERE status = 'queued' AND due_at IS NOT NULL AND due_at <= t.now
+SELECT count(*), max(t.now - CASE WHEN due_at < -1 THEN due_at + {AT_ONCE_BEFORE} ELSE nullif(due_at, -1) END)
+  FROM executions, (SELECT coalesce(%b::bigint, {NOW}) AS now) AS t
+  WHERE status = 'queued' AND finished_at IS NULL AND due_at IS NOT NULL AND due_at <= t.now
 """  # noqa: S608
 _LIMITED = "SELECT workflow_id FROM executions WHERE id = %b AND limits IS NOT NULL"
 _ANSWER = """

@@ -16,7 +16,7 @@ from typing import Any, Final
 from aicflow.ports import LocalSignals, Signal, dumps, loads
 from psycopg import AsyncConnection, Error
 
-from aicflow_postgres.database import kept_alive
+from aicflow_postgres.database import Database, kept_alive
 
 _logger = logging.getLogger("aicflow.postgres")
 _CHANNEL: Final = "aicflow"
@@ -32,7 +32,8 @@ _PAUSE: Final = 1.0
 class PostgresSignals:
     """Hints to every process that has the database open."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, database: Database, url: str) -> None:
+        self._database = database
         self._url = kept_alive(url)
         self._here = token_hex(6)
         self._local = LocalSignals()
@@ -59,6 +60,11 @@ class PostgresSignals:
         elif len(self._waiting) < _MOST_KEPT:
             self._waiting[signal] = None
         self._ready.set()
+
+    async def changes(self) -> int | None:
+        """See the port."""
+        found = await self._database.rows("SELECT n FROM changes")
+        return found[0][0] if found else None
 
     def signals(self) -> AsyncIterator[Signal]:
         """See the port."""

@@ -69,7 +69,7 @@ class PostgresStore:
         self.audit: Final = PostgresAudit(self._database)
         self.maintenance: Final = PostgresMaintenance(self._database)
         self.statistics: Final = PostgresStatistics(self._database)
-        self.signals: Final = PostgresSignals(listen or url)
+        self.signals: Final = PostgresSignals(self._database, listen or url)
 
     @classmethod
     def from_settings(cls, url: str, settings: Mapping[str, str]) -> PostgresStore:

@@ -27,5 +27,10 @@ class SignalBus(Protocol):
         """Send to every host that has the store open. Called from the event loop after the commit; returns at once
         and never raises."""
 
+    async def changes(self) -> int | None:
+        """A number that is another one once workflows, pauses of triggers or settings of node types have changed. None
+        when that is not known. Raises StoreUnavailable."""
+        ...
+
     def signals(self) -> AsyncIterator[Signal]:
         """What is sent from now on, until the store closes or the caller stops. Own signals may be among them."""
