@@ -79,6 +79,7 @@ from aicflow.kernel.ports.workflows import StateStore, TriggerStore, WorkflowRec
 from aicflow.kernel.records import EngineType, KeyWrapper, Observer, Runtime, SecretRuntime, SecretSource, StoreType
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
+from aicflow.rates import Asked, Granted, Grants, RateLedger, grant
 from aicflow.statistics import (
     NEWEST_FAILURES,
     PER_DOUBLING,
@@ -127,6 +128,7 @@ __all__ = [
     "Admission",
     "ApiKeyRecord",
     "Appended",
+    "Asked",
     "AuditEntry",
     "AuditFilter",
     "AuditRow",
@@ -155,6 +157,8 @@ __all__ = [
     "FileRecord",
     "FileStore",
     "Fire",
+    "Granted",
+    "Grants",
     "Graph",
     "Holding",
     "HoldingKind",
@@ -176,6 +180,7 @@ __all__ = [
     "Page",
     "PendingAudit",
     "Projection",
+    "RateLedger",
     "RecordDamaged",
     "RetentionRule",
     "RunStep",
@@ -227,6 +232,7 @@ __all__ = [
     "events_within",
     "failure_from",
     "file_in_use",
+    "grant",
     "hookimpl",
     "in_larger_steps",
     "indexed",

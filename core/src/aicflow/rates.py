@@ -9,12 +9,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, runtime_checkable
 
 from aicflow.problems import Problem
 from aicflow.texts import cut
 
 _TEXT: Final = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,3})?([smh])", re.ASCII)
+_MOST_GRANTS: Final = 200
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -65,6 +66,64 @@ class RateStore(Protocol):
     async def take(self, wanted: Sequence[Wanted], *, test: bool = False) -> Taken:
         """Count a request against every rate, or against none when one of them has nothing left or it is a `test`."""
         ...
+
+
+class Asked(NamedTuple):
+    """What a host asks the ledger for: `used` are requests that it let in already, `wanted` those to come."""
+
+    rate: Rate
+    whose: str
+    used: int
+    wanted: int
+
+
+class Granted(NamedTuple):
+    """How `many` more requests the host may let in, what is `left` for all hosts then, and when none were granted, the
+    seconds until there are some."""
+
+    many: int
+    left: int
+    wait: float = 0.0
+
+
+type Grants = list[tuple[int, int]]
+"""When, in microseconds, and how many requests were granted to any host; oldest first."""
+
+
+class RateLedger(Protocol):
+    """Where hosts that share a store write down what they let in."""
+
+    async def grant(self, asked: Sequence[Asked]) -> Sequence[Granted]:
+        """For each what it is granted. Nobody is in it twice. Raises StoreUnavailable."""
+        ...
+
+
+@runtime_checkable
+class KeepsRates(Protocol):
+    """A store with a ledger."""
+
+    @property
+    def rates(self) -> RateLedger: ...
+
+
+def grant(kept: Grants, asked: Asked, now: int) -> tuple[Grants, Granted]:
+    """What is granted by the grants that are kept, and those to keep from now on."""
+    window = round(asked.rate.window * 1_000_000)
+    kept = [(at, count) for at, count in kept if at > now - window]
+    free = asked.rate.quota - sum(count for _, count in kept) - asked.used
+    count = max(0, min(asked.wanted, free))
+    if added := asked.used + count:
+        if len(kept) >= _MOST_GRANTS and now - kept[-1][0] < window // _MOST_GRANTS:
+            kept[-1] = (kept[-1][0], kept[-1][1] + added)
+        else:
+            kept.append((now, added))
+    if count:
+        return kept, Granted(count, free - count)
+    for at, gone in kept:  # until so many have left the window that one may come
+        free += gone
+        if free > 0:
+            return kept, Granted(0, 0, (at + window - now) / 1_000_000)
+    return kept, Granted(0, 0, asked.rate.window)
 
 
 def headers_of(left: Sequence[tuple[Rate, int, float]]) -> list[tuple[bytes, bytes]]:

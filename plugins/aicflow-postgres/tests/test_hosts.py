@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from aicflow.testing.postgres import MISSING, binaries, running_postgres
 
 _SOON = 120.0
 _ADDS = {
@@ -68,8 +71,8 @@ class Site:
         self._stack.callback(process.kill)
         return process
 
-    def server(self, *more: str) -> Server:
-        process = self.start("serve", "--port", "0", *(more or ("--no-worker",)))
+    def server(self, *more: str, **variables: str) -> Server:
+        process = self.start("serve", "--port", "0", *(more or ("--no-worker",)), **variables)
         assert process.stdout is not None
         lines: list[str] = []
         while not lines or "listens on" not in lines[-1]:
@@ -229,3 +232,64 @@ def test_how_many_workers_are_wanted(site: Site) -> None:
     _until(lambda: server.succeeded("adds") == 3)
     found = server.client.get("/api/v1/scaling").json()
     assert (found["queued"], found["queue_seconds"], found["wanted_workers"]) == (0, 0, 0)
+
+
+def _ask(servers: list[Server], times: int, path: str = "/api/v1/node-types", **more: Any) -> Counter[int]:
+    """Ask both in turns, several at once."""
+
+    def ask(number: int) -> int:
+        return servers[number % 2].client.get(path, **more).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        return Counter(pool.map(ask, range(times)))
+
+
+def test_two_servers_share_the_rates_of_keys_and_addresses(site: Site) -> None:
+    """Small ones exactly, large ones to two hundredths for each server; and no request waits for the database long."""
+    rates = {"AICFLOW_RATE_KEY": "40/h", "AICFLOW_RATE_ADDRESS": "900/h", "AICFLOW_RATE_WRONG_KEYS": "20/h"}
+    two = [site.server(**rates), site.server(**rates)]
+    key = two[0].client.post("/api/v1/api-keys", json={"name": "k", "scopes": ["read"]}).json()["key"]
+    asked = {"headers": {"authorization": f"Bearer {key}"}}
+    assert _ask(two, 4) == {200: 4}, "the admin's key has rates of its own, and is known to both from now on"
+    statuses = [two[number % 2].client.get("/api/v1/node-types", **asked).status_code for number in range(60)]
+    assert statuses == [200] * 40 + [429] * 20
+    refused = two[1].client.get("/api/v1/node-types", **asked)
+    assert refused.json()["type"] == "urn:aicflow:problem:rate-limited"
+    assert refused.headers["ratelimit"].startswith('"key";r=0;')
+    assert int(refused.headers["retry-after"]) > 3000
+
+    wrong = {"headers": {"authorization": "Bearer wrong"}}
+    statuses = [two[number % 2].client.get("/api/v1/node-types", **wrong).status_code for number in range(40)]
+    assert statuses == [401] * 20 + [429] * 20, "who guesses gains nothing by asking another server"
+
+    # 5 + 40 + 20 requests of this address were let in
+    found = _ask(two, 1100, "/readyz")
+    assert 900 - 65 - 2 * 9 <= found[200] <= 900 - 65 + 2 * 18, found
+    assert found[200] + found[429] == 1100
+
+
+def test_two_servers_share_the_queue_of_a_key_exactly(site: Site) -> None:
+    two = [site.server(AICFLOW_MAX_QUEUED_PER_KEY="25") for _ in range(2)]
+    assert two[0].save("adds", _ADDS).status_code == 201
+
+    def begin(number: int) -> int:
+        return two[number % 2].client.post("/api/v1/executions", json={"workflow_id": "adds"}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert Counter(pool.map(begin, range(100))) == {202: 25, 429: 75}
+    site.worker()
+    _until(lambda: two[0].succeeded("adds") == 25)
+    assert begin(0) == 202
+
+
+def test_rates_hold_up_nothing_while_the_database_is_away(tmp_path: Path) -> None:
+    if binaries() is None:
+        pytest.skip(MISSING)
+    with running_postgres() as database, ExitStack() as stack:
+        site = Site(database.new_database(), tmp_path, stack)
+        two = [site.server(AICFLOW_RATE_ADDRESS="90/h") for _ in range(2)]
+        assert _ask(two, 40, "/docs") == {200: 40}
+        database.stop()
+        assert _ask(two, 20, "/docs") == {200: 20}, "each counts for itself"
+        database.start()
+        _until(lambda: _ask(two, 2, "/docs")[429])

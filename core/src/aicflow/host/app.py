@@ -18,7 +18,6 @@ from aicflow.host.docs_page import console, docs_routes, root
 from aicflow.host.gate import Access, Gate, require
 from aicflow.host.plugins import Plugins
 from aicflow.host.problems import handlers
-from aicflow.host.rates import MemoryRates
 from aicflow.host.reach import refuse_limited
 from aicflow.host.routes import (
     audit,
@@ -47,7 +46,7 @@ from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.records import Mount as PluginMount
-from aicflow.rates import RateStore
+from aicflow.rates import KeepsRates, RateStore
 
 
 def create_app(
@@ -76,6 +75,7 @@ def create_app(
         openapi_url=None,
     )
     app.state.start_error = None
+    app.state.rates = rates
     app.state.run = lambda: running(
         settings,
         plugins or installed_plugins(settings.blocked_plugins, policy=settings.plugin_policy),
@@ -115,7 +115,7 @@ def create_app(
     app.router.routes.extend(pages)
     access.exact.update(page.path for page in pages)
 
-    app.add_middleware(Gate, settings=settings, access=access, rates=rates or MemoryRates())
+    app.add_middleware(Gate, settings=settings, access=access)
     if settings.cors_origins:
         app.add_middleware(
             _ApiCors,
@@ -153,6 +153,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             app.state.start_error = error  # the process that runs the app can print it without a traceback
             raise
         app.state.runtime = runtime
+        if app.state.rates is None and isinstance(runtime.store, KeepsRates):
+            from aicflow.host.shared_rates import SharedRates
+
+            app.state.rates = shared = SharedRates(runtime.store.rates)
+            shared.open()
+            stack.callback(setattr, app.state, "rates", None)
+            stack.push_async_callback(shared.close)
         for mount in runtime.mounts():
             stack.callback(_mount(app, mount))
         app.state.callers, app.state.auditor = runtime.callers, runtime.auditor

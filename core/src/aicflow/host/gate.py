@@ -25,6 +25,7 @@ from aicflow.host.callers import TICKET_PREFIX, Callers
 from aicflow.host.keys import Caller
 from aicflow.host.logs import CURRENT
 from aicflow.host.problems import Problem, problem_from
+from aicflow.host.rates import MemoryRates
 from aicflow.host.request_limiter import RequestLimiter
 from aicflow.host.sessions import PATH as SESSION
 from aicflow.host.sessions import check_same_origin, is_of_host
@@ -79,9 +80,9 @@ class Access:
 class Gate:
     """ASGI middleware; asks `scope["app"].state.callers` who calls."""
 
-    def __init__(self, app: ASGI, *, settings: Settings, access: Access, rates: RateStore) -> None:
+    def __init__(self, app: ASGI, *, settings: Settings, access: Access) -> None:
         self._app = app
-        self._rates = rates
+        self._rates: RateStore = MemoryRates()
         self._key_rate, self._address_rate, self._wrong_rate = settings.rates
         self._proxies = Proxies(settings.proxies)
         self._limit = settings.max_body_bytes
@@ -103,7 +104,8 @@ class Gate:
         CURRENT.set(request_id)  # for the log; each request is a task of its own
         client = scope.get("client")
         scope[ADDRESS] = address = self._proxies.client(client[0] if client else None, headers.forwarded)
-        scope[LIMITER] = limiter = RequestLimiter(self._rates, counted(address), self._wrong_rate)
+        rates: RateStore = scope["app"].state.rates or self._rates
+        scope[LIMITER] = limiter = RequestLimiter(rates, counted(address), self._wrong_rate)
         secure = scope.get("scheme") in ("https", "wss") or (
             headers.forwarded_https and client is not None and client[0] in self._proxies
         )

@@ -18,6 +18,7 @@ from aicflow_postgres.files import PostgresFiles
 from aicflow_postgres.idempotency import PostgresIdempotency
 from aicflow_postgres.maintenance import PostgresMaintenance
 from aicflow_postgres.migrate import migrate
+from aicflow_postgres.rates import PostgresRates
 from aicflow_postgres.secrets import PostgresSecrets
 from aicflow_postgres.sent import PostgresSent
 from aicflow_postgres.signals import PostgresSignals
@@ -67,6 +68,7 @@ class PostgresStore:
         self.subjects: Final = PostgresSubjects(self._database)
         self.files: Final = PostgresFiles(self._database)
         self.audit: Final = PostgresAudit(self._database)
+        self.rates: Final = PostgresRates(self._database)
         self.maintenance: Final = PostgresMaintenance(self._database)
         self.statistics: Final = PostgresStatistics(self._database)
         self.signals: Final = PostgresSignals(self._database, listen or url)
