@@ -32,6 +32,31 @@ def on_disk(host: Host) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "owner")
 
 
+def test_what_is_no_id_of_a_file_is_told_in_words(host: Host) -> None:
+    for wrong in ("x", SHA.upper(), SHA[:-1]):
+        told = problem(host.client.get(f"/files/{wrong}"), 422, "request-invalid")
+        assert told["detail"] == "path /sha256: must be a SHA-256: 64 of the characters 0-9 and a-f"
+
+
+def test_no_pattern_is_shown_to_who_sends_something_else(host: Host) -> None:
+    """Every pattern of a path or query that the API's document shows has words of its own."""
+    from aicflow.host.problems import _FORMS
+
+    document = host.client.get(f"{host.url}/openapi.json").json()
+    found = {
+        schema["pattern"]
+        for path in document["paths"].values()
+        for call in path.values()
+        for parameter in call.get("parameters", ())
+        if parameter["in"] in ("path", "query")  # headers are read by ourselves, with words of their own
+        for schema in (parameter["schema"], *parameter["schema"].get("anyOf", ()))
+        if "pattern" in schema and "succeeded" not in schema["pattern"]  # statuses, which have a list of their own
+    }
+    assert found - _FORMS.keys() == set()
+    answer = host.client.post("/workflows", json=ECHO, params={"id": "no good"})
+    assert "pattern" not in problem(answer, 422, "request-invalid")["detail"]
+
+
 def test_a_file_is_uploaded_listed_and_downloaded(host: Host) -> None:
     answer = upload(host, name="C:\\exports\\orders ü.csv", type="text/csv")
     assert answer.status_code == 201, answer.text

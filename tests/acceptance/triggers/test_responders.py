@@ -92,3 +92,31 @@ def test_validation_tells_of_two_responders_on_one_way_and_of_those_that_are_not
     assert said == "Both 'yes' and 'after' run when 'big' exits by 'true': the first to succeed answers."
     ((code, at, _, advice),) = findings(site, branching("typo", ["yes", "nope"]))
     assert (code, at, advice) == ("param.invalid", "/triggers/0/params/respond/node/1", "Did you mean 'no'?")
+
+
+def test_a_file_is_the_answer(site: Site) -> None:
+    """Streamed with its own size, type and name, which the node's headers may change; what is gone is told."""
+    data = bytes(range(256)) * 20_000
+    made = site.api.post("/files", content=data, params={"name": "größe.bin", "type": "image/x-test"}).json()["file"]
+    answer = {"id": "out", "type": "webhook.respond", "params": {"status": 201, "body": "${{ input.body.file }}"}}
+    trigger = {
+        "id": "hook",
+        "type": "trigger.webhook",
+        "params": {"path": "file", "respond": {"mode": "node", "node": "out", "timeout": 20}},
+    }
+    document = {"aicflow": 1, "name": "file", "triggers": [trigger], "nodes": [answer]}
+    site.save(document)
+    sent = site.web.post("/file", json={"file": {**made, "size": 1}})
+    assert (sent.status_code, sent.content) == (201, data)
+    assert sent.headers["content-length"] == str(len(data))
+    assert sent.headers["content-type"] == "image/x-test"
+    assert sent.headers["content-disposition"] == "attachment; filename*=UTF-8''gr%C3%B6%C3%9Fe.bin"
+
+    answer["params"] = {"body": "${{ input.body.file }}", "headers": {"Content-Disposition": "inline"}}
+    trigger["params"] = {**trigger["params"], "path": "shown"}
+    site.save({**document, "name": "shown"})
+    sent = site.web.post("/shown", json={"file": {**made, "name": None, "type": "text/plain"}})
+    assert (sent.status_code, sent.headers["content-disposition"]) == (200, "inline")
+    assert sent.content == data
+    gone = site.web.post("/shown", json={"file": {**made, "$blob": "0" * 64}})
+    assert gone.status_code >= 400

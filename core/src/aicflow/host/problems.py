@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -28,6 +28,20 @@ def request_invalid(code: str, message: str, *, name: str, where: str, hint: str
     return Problem("request-invalid", message, errors=[error], hint=hint)
 
 
+_FORMS: Final = {
+    "^[0-9a-f]{64}$": "must be a SHA-256: 64 of the characters 0-9 and a-f",
+    "^[!-~]{1,200}$": "must be 1 to 200 visible ASCII characters",
+    "^[A-Za-z_][A-Za-z0-9_]{0,199}$": "must be letters, digits and _, not beginning with a digit",
+    "^[A-Za-z0-9_.:@-]{1,200}$": "must be 1 to 200 letters, digits and the characters _ . : @ -",
+    "^[A-Za-z_][A-Za-z0-9_-]{0,63}$": "must be 1 to 64 letters, digits, _ and -, not beginning with a digit or -",
+    "^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$": "must be 1 to 63 letters, digits and _ . / -, not beginning with those",
+    "^[A-Za-z0-9][A-Za-z0-9_./-]*(=[^,=]+)?(,[A-Za-z0-9][A-Za-z0-9_./-]*(=[^,=]+)?)*$": "must be labels with commas "
+    "between them, each a name or name=value",
+    "^[^,=\\n\\r]{1,128}$": "must be 1 to 128 characters without commas, = and line breaks",
+}
+"""What the patterns of requests mean."""
+
+
 def of_validation(errors: Iterable[Mapping[str, Any]], where: str | None = None) -> Problem:
     """pydantic's errors; without `where` it is the first part of each location, as FastAPI does it."""
     out = []
@@ -40,6 +54,8 @@ def of_validation(errors: Iterable[Mapping[str, Any]], where: str | None = None)
         code = {"missing": "missing", "extra_forbidden": "unknown"}.get(kind, "type" if "type" in kind else "invalid")
         message = {"missing": "is required", "extra_forbidden": "is not known here"}.get(kind, str(error["msg"]))
         message = message.removeprefix("Value error, ")
+        if kind == "string_pattern_mismatch":
+            message = _FORMS.get(error["ctx"]["pattern"], "has a form, or characters, that are not allowed here")
         out.append(
             {"code": f"request.{code}", "pointer": pointer(*location), "in": source or "body", "message": message}
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Any, Final
 
 from aicflow.engine import Executions
@@ -158,6 +158,21 @@ class HostTriggerRuntime:
         assert files is not None, "a host has a place for files"
         kept = await files.write(chunks, name=name, type=type, lifetime=_KEPT)
         return file_of(kept, name=name, type=type)
+
+    async def read_file(self, file: File) -> tuple[File, AsyncIterator[bytes]]:
+        """As `TriggerRuntime.read_file`."""
+        files = self._executions.files
+        assert files is not None, "a host has a place for files"
+        record = await self._store.files.get(file.sha256)
+        content = files.read(record)
+        first = await anext(content, b"")  # what is lost is said before anything is sent
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield first
+            async for data in content:
+                yield data
+
+        return file_of(record, name=file.name, type=file.type), whole()
 
     async def secret(self, name: str) -> str:
         """As `TriggerRuntime.secret`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, get_args, get_origin
 
@@ -131,6 +131,10 @@ class TriggerRuntime(Protocol):
     ) -> File:
         """Keep a file for ten minutes, and as long as an execution has it in its payload. Raises Conflict
         (`file-too-large`, `files-full`), StoreUnavailable."""
+        ...
+
+    async def read_file(self, file: File) -> tuple[File, AsyncIterator[bytes]]:
+        """A file as it is kept, with the name and type given, and its content in pieces. Raises NotFound."""
         ...
 
     async def secret(self, name: str) -> str:

@@ -299,6 +299,12 @@ def test_an_item_s_name_is_one_that_expressions_can_say(found: Any, name: str) -
     assert found(each(take("a"), **{"as": name})) == ["error node.bad-id /nodes/0/map/as"]
 
 
+@pytest.mark.parametrize("name", ["input", "trigger", "vars", "nodes", "execution", "index"])
+def test_an_item_s_name_that_hides_another_is_told_once(found: Any, name: str) -> None:
+    inside = {"id": "a", "type": "t.any", "params": {"value": f"${{{{ {name}.score }}}}"}}
+    assert found(each(inside, **{"as": name})) == ["error node.bad-id /nodes/0/map/as"]
+
+
 # Nesting
 
 

@@ -36,9 +36,9 @@ def read_table(
         lines = _sheet_rows(file, layout)
     elif start.startswith(b"\xd0\xcf\x11\xe0"):
         raise PermanentError(
-            "The file is a workbook of the old .xls format, or one with a password.",
+            "The file is a workbook of the old .xls format, or one with a password; neither can be read.",
             code="bad-xlsx",
-            hint="Save it as .xlsx without a password.",
+            hint="Save it as .xlsx without a password; many files at once: soffice --headless --convert-to xlsx *.xls",
         )
     else:
         lines = _csv_rows(file, layout)

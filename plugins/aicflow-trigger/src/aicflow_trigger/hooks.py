@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
+from urllib.parse import quote
 
 from aicflow import (
     AICFlowError,
@@ -83,7 +84,7 @@ async def _from_node(runtime: TriggerRuntime, execution_id: str, nodes: Sequence
         what = f"The execution has {execution.status} without a step of {_named(nodes)}."
         raise Problem("no-answer", what, execution_id=execution_id)
     if step.status == "succeeded":
-        return from_output(step.output)
+        return await _of_file(runtime, step.output) or from_output(step.output)
     what = f"None of {_named(nodes)} answered: {step.node_id!r} has {_became(step.status)}."
     if len(nodes) == 1:
         what = f"The node {step.node_id!r} that answers has {_became(step.status)}."
@@ -103,13 +104,38 @@ def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     return Response(text, status, headers=headers, media_type="application/json")
 
 
+async def _of_file(runtime: TriggerRuntime, output: Any) -> Response | None:
+    """The response of a `webhook.respond` node whose body is a file, in pieces; None when it is none. Raises Problem
+    when the file is not there any more."""
+    given = _described(output)
+    if given is None or given.file is None or given.status in NO_BODY:
+        return None
+    try:
+        file, content = await runtime.read_file(given.file)
+    except NotFound:
+        raise Problem("no-answer", "The file that is the answer is not there any more.") from None
+    headers = {name.lower(): value for name, value in given.headers.items()}
+    headers["content-length"] = str(file.size)
+    headers.setdefault("content-type", file.type)
+    if file.name is not None:
+        headers.setdefault("content-disposition", f"attachment; filename*=UTF-8''{quote(file.name, safe='')}")
+    return StreamingResponse(content, given.status, headers)
+
+
+def _described(output: Any) -> RespondParams | None:
+    """What a `webhook.respond` node describes."""
+    if not isinstance(output, dict) or output.keys() != RespondOutput.model_fields.keys():
+        return None
+    try:
+        return RespondParams.model_validate(output)
+    except ValidationError:
+        return None
+
+
 def from_output(output: Any) -> Response:
     """The response that a `webhook.respond` node describes; the output of another node as JSON."""
-    if not isinstance(output, dict) or output.keys() != RespondOutput.model_fields.keys():
-        return _json(output)
-    try:
-        given = RespondParams.model_validate(output)
-    except ValidationError:
+    given = _described(output)
+    if given is None:
         return _json(output)
     status, headers, body = given.status, dict(given.headers), given.body
     if status in NO_BODY or body is None:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final
 
-from aicflow import Context, HeaderText, Node, Output, Params
+from aicflow import Context, File, HeaderText, Node, Output, Params
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
 
 NO_BODY: Final = frozenset({204, 205, 304})
@@ -49,7 +49,9 @@ class EncodedBody(BaseModel):
 
 class RespondParams(Params):
     """The answer. A text body is sent as text/plain unless a header says otherwise, anything else as JSON; an object
-    with `base64` and `content_type` (and nothing else but `size`) is sent as those bytes."""
+    with `base64` and `content_type` (and nothing else but `size`) is sent as those bytes. A file is sent as its
+    content, with its type, and its name as that of a download unless the header `content-disposition` says
+    otherwise."""
 
     status: int = Field(default=200, ge=200, le=599)
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, max_length=50)
@@ -59,6 +61,11 @@ class RespondParams(Params):
     def encoded(self) -> EncodedBody | None:
         """The body, when it is given as bytes."""
         return EncodedBody.model_validate(self.body) if _is_encoded(self.body) else None
+
+    @property
+    def file(self) -> File | None:
+        """The body, when it is a file."""
+        return File.model_validate(self.body) if _is_file(self.body) else None
 
     @field_validator("headers")
     @classmethod
@@ -80,11 +87,17 @@ class RespondParams(Params):
     def _decodable(cls, body: JsonValue) -> JsonValue:
         if _is_encoded(body):
             EncodedBody.model_validate(body)
+        elif _is_file(body):
+            File.model_validate(body)
         return body
 
 
 def _is_encoded(body: Any) -> bool:
     return isinstance(body, dict) and {"base64", "content_type"} <= body.keys() <= {"base64", "content_type", "size"}
+
+
+def _is_file(body: Any) -> bool:
+    return isinstance(body, dict) and {"$blob", "size"} <= body.keys() <= {"$blob", "size", "type", "name"}
 
 
 class RespondOutput(Output):

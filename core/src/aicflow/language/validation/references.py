@@ -57,10 +57,10 @@ class SiteRoots:
     ) -> Start | None:
         """The beginning of a path from a root; None when it leads nowhere, which has been told."""
         root = name.name
-        if root not in ROOTS:
-            if root not in self._subject.names:
-                return None  # the template has told
+        if root in self._subject.names:  # also where it hides a root, of which its map has told
             return Start(self._sources.names.get(root, ANYTHING))
+        if root not in ROOTS:
+            return None  # the template has told
         allowed, place = PLACES[self._site.place]
         if root not in allowed:
             message = f"'{root}' is not known in {place}."

@@ -253,7 +253,7 @@ class Scope(Sources):
             case Map() as entry:
                 over = self.param(index, "over")
                 item = item_of(over) if "array" in kinds_of(over) else ANYTHING
-                return {entry.as_: sequence_of(item) if entry.batch > 1 else item, "index": COUNT}
+                return {"index": COUNT, entry.as_: sequence_of(item) if entry.batch > 1 else item}
             case Repeat() as entry:
                 return {"carry": self._carry(index, entry, body), "index": COUNT}
             case _:
