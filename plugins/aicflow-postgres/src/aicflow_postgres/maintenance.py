@@ -49,8 +49,9 @@ class PostgresMaintenance(Part):
                 if numbers:
                     found += numbers
                     workflow_ids.append(workflow_id)
-        if found:
-            return await self._remove(found, workflow_ids)
+        # all of them may be in another host's hands, or in those of one that was killed a moment ago
+        if found and (removed := await self._remove(found, workflow_ids)):
+            return removed
         await self.partitions.drop(now=now)
         self._round = None
         return 0

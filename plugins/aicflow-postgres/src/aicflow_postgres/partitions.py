@@ -137,7 +137,9 @@ async def _drop(week: Week, connection: Connection) -> bool:
     if not await fetch(connection, "SELECT 1 WHERE to_regclass(%b) IS NOT NULL", f"events_{week.name}"):
         return False
     await send(connection, f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE")
-    kept = [row[0] for row in await fetch(connection, f"{_OF_WEEK} LIMIT {_MOST_MOVED + 1}", week.first, week.past)]
+    # waits for who is removing some of them: their rows here would stay behind for good
+    rows = await fetch(connection, f"{_OF_WEEK} LIMIT {_MOST_MOVED + 1} FOR KEY SHARE", week.first, week.past)
+    kept = [row[0] for row in rows]
     await send(connection, "DELETE FROM closing_weeks WHERE first = %b", week.first)
     if len(kept) > _MOST_MOVED:
         # the rules keep more now than when it was marked: it stays, without what was removed from it
