@@ -142,7 +142,9 @@ def test_the_list_of_workflows(server: Server, signed_in: Callable[..., Page]) -
     row.get_by_role("button", name="Disable billing").wait_for()
 
 
-PAGES = ["workflows", "executions", "nowhere"]
+PAGES = [
+    "overview", "workflows", "executions", "triggers", "node-types", "secrets", "keys", "audit", "health", "nowhere",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -31,4 +31,12 @@ export const ROUTES: readonly PageRoute[] = [
   { path: "/workflows/:id", component: page(() => import("./pages/workflow")) },
   { path: "/executions", component: page(() => import("./pages/executions")), title: msg`Executions`, key: "e" },
   { path: "/executions/:id", component: page(() => import("./pages/execution")) },
+  { path: "/overview", component: page(() => import("./pages/overview")), title: msg`Overview`, key: "o" },
+  { path: "/triggers", component: page(() => import("./pages/triggers")), title: msg`Triggers`, key: "t" },
+  { path: "/triggers/:id", component: page(() => import("./pages/trigger")) },
+  { path: "/node-types", component: page(() => import("./pages/node-types")), title: msg`Node types`, key: "n" },
+  { path: "/secrets", component: page(() => import("./pages/secrets")), title: msg`Secrets`, key: "s" },
+  { path: "/keys", component: page(() => import("./pages/keys")), title: msg`API keys`, key: "k" },
+  { path: "/audit", component: page(() => import("./pages/audit")), title: msg`Audit log`, key: "a" },
+  { path: "/health", component: page(() => import("./pages/health")), title: msg`Health`, key: "h" },
 ];

@@ -72,9 +72,15 @@ function Branch({ name, value, open = false }: { name?: string; value: unknown; 
         {key}
         <span className="soft">
           {Array.isArray(value) ? (
-            <Plural value={count} one="[# item]" other="[# items]" />
+            <>
+              [<Plural value={count} one="# item" other="# items" />]
+            </>
           ) : (
-            <Plural value={count} one="{# field}" other="{# fields}" />
+            <>
+              {"{"}
+              <Plural value={count} one="# field" other="# fields" />
+              {"}"}
+            </>
           )}
         </span>
       </summary>

@@ -224,7 +224,7 @@ function Bulk({ filters }: { filters: Filters }) {
         )}
         <div className="row">
           {!act.data && asked && (
-            <Button className="button primary" onPress={() => act.mutate(asked)} isDisabled={act.isPending}>
+            <Button className="button primary" onPress={() => act.mutate(asked)} isPending={act.isPending}>
               {all}
             </Button>
           )}

@@ -135,7 +135,7 @@ function Enabled({ workflow }: { workflow: Workflow }) {
       {may(session.data, "write") && (
         <Button
           className="button small"
-          isDisabled={change.isPending}
+          isPending={change.isPending}
           onPress={() => change.mutate()}
           aria-label={workflow.enabled ? t`Disable ${workflow.name}` : t`Enable ${workflow.name}`}
         >
