@@ -44,9 +44,7 @@ def test_the_overview_says_how_executions_ended(server: Server, signed_in: Calla
 def test_a_webhook_is_watched_fired_paused_and_its_delivery_replayed(
     server: Server, signed_in: Callable[..., Page], watched: Watched
 ) -> None:
-    server.save(
-        "orders", nodes=ECHO, triggers=[{"id": "in", "type": "trigger.webhook", "params": {"path": "orders"}}]
-    )
+    server.save("orders", nodes=ECHO, triggers=[{"id": "in", "type": "trigger.webhook", "params": {"path": "orders"}}])
     page = signed_in("triggers")
     page.get_by_role("link", name="orders:in").click()
     page.get_by_role("heading", level=1, name="orders:in").wait_for()
@@ -96,7 +94,9 @@ def test_a_secret_is_written_used_and_never_shown(server: Server, signed_in: Cal
     line = row(page, "SHOP_TOKEN", "Secrets")
     line.get_by_text("Token of the shop").wait_for()
     auth = {"type": "bearer", "token": "${{ secrets.SHOP_TOKEN }}"}
-    server.save("shop", nodes=[{"id": "get", "type": "http.request", "params": {"url": "https://a.test", "auth": auth}}])
+    server.save(
+        "shop", nodes=[{"id": "get", "type": "http.request", "params": {"url": "https://a.test", "auth": auth}}]
+    )
     page.reload()
     line.get_by_text("1 workflow").click()
     line.get_by_text("shop /nodes/0/params/auth/token").wait_for()

@@ -45,7 +45,7 @@ function Raw({ value }: { value: unknown }) {
 function Branch({ name, value, open = false }: { name?: string; value: unknown; open?: boolean }) {
   const [opened, setOpened] = useState(open);
   const [shown, setShown] = useState(AT_ONCE);
-  const key = name === undefined ? null : <span className="key">{name}: </span>;
+  const key = name === undefined ? null : <span className="key" data-text>{name}: </span>;
   if (value === null || typeof value !== "object") {
     return (
       <div className="leaf">
@@ -99,7 +99,7 @@ function Leaf({ value }: { value: unknown }) {
   const [all, setAll] = useState(text.length <= LONGEST);
   return (
     <>
-      {all ? text : `${text.slice(0, LONGEST)}…`}
+      <span data-text>{all ? text : `${text.slice(0, LONGEST)}…`}</span>
       {!all && (
         <Button className="button small" onPress={() => setAll(true)}>
           <Trans>Show all</Trans>

@@ -1,7 +1,7 @@
 /** The catalogue: every node type with its documentation, params and state; and the plugins that they come from. */
 import { Trans, useLingui } from "@lingui/react/macro";
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
 import { Button } from "react-aria-components";
 
 import { api, data, type Schemas } from "../../api/client";
@@ -58,6 +58,7 @@ export default function NodeTypesPage() {
 
 function NodeTypeCard({ type }: { type: NodeType }) {
   const { t } = useLingui();
+  const [opened, setOpened] = useState(false);
   const session = useSession();
   const client = useQueryClient();
   const change = useMutation({
@@ -93,11 +94,11 @@ function NodeTypeCard({ type }: { type: NodeType }) {
           {change.error.message}
         </p>
       )}
-      <details>
+      <details onToggle={(event) => setOpened(event.currentTarget.open)}>
         <summary>
           <Trans>Documentation, params and errors</Trans>
         </summary>
-        <div className="stack">
+        {opened && <div className="stack">
           <pre lang="en">{type.documentation}</pre>
           <Params schema={type.params_schema} />
           {type.errors && (
@@ -113,7 +114,7 @@ function NodeTypeCard({ type }: { type: NodeType }) {
             </dl>
           )}
           <JsonView value={{ params: type.params_schema, output: type.output_schema, defaults: type.default_params }} label={type.type_id} />
-        </div>
+        </div>}
       </details>
     </div>
   );
