@@ -137,6 +137,8 @@ def test_what_waits_goes_on_in_the_other_store_and_back_again(site: Site, url: s
     assert "not empty" in again.stderr
 
     server = site.serve(url)
+    [told] = site.api.get("/api/v1/audit", params={"action": "db.copy"}).json()["data"]
+    assert (told["actor"], told["target"], told["outcome"]) == ("cli", "store", "done")
     assert site.api.get(f"/api/v1/executions/{counted}/events").json() == events
     assert site.execution(large_id)["output"] == "ä" * 40_000
     assert site.begin("counts", **once) == counted

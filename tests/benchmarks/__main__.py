@@ -18,6 +18,7 @@ from tests.benchmarks import (
     lists,
     maps,
     plans,
+    postgres,
     python_node,
     recovery,
     start,
@@ -50,6 +51,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
     "maps": maps.run,
     "steady": steady.run,
     "python-node": python_node.run,
+    "postgres": postgres.run,
 }
 
 

@@ -93,6 +93,7 @@ from aicflow.statistics import (
     ended_from_rows,
     in_larger_steps,
 )
+from aicflow.store.advice import Advised, Finding
 from aicflow.store.checks import (
     check_append,
     check_events,
@@ -126,6 +127,7 @@ __all__ = [
     "UNKNOWN_DURATION",
     "AICFlowError",
     "Admission",
+    "Advised",
     "ApiKeyRecord",
     "Appended",
     "Asked",
@@ -156,6 +158,7 @@ __all__ = [
     "Failures",
     "FileRecord",
     "FileStore",
+    "Finding",
     "Fire",
     "Granted",
     "Grants",

@@ -177,9 +177,12 @@ def copy_command(
 async def _copy(settings: Settings, source: str, target: str, done: Callable[[str, int], None]) -> list[str]:
     """Copy, then what is wrong with the copy by its own checks."""
     from aicflow.cli.plugins import quiet_plugins
+    from aicflow.engine.clock import SystemClock
     from aicflow.host.agreement import agree_on_secret
+    from aicflow.host.audit import by_command
     from aicflow.host.audit_chain import AuditKey, verify_chain
     from aicflow.host.wiring import make_store
+    from aicflow.kernel.ports.audit import pending_audit
     from aicflow.store.copying import Copyable, copy_tables
     from aicflow.store.sqlite import SQLiteStore
 
@@ -197,6 +200,11 @@ async def _copy(settings: Settings, source: str, target: str, done: Callable[[st
     try:
         secret = settings.data.server_secret()
         await agree_on_secret(new, secret)
+        async with by_command(new.audit, secret, SystemClock(), "db.copy"):
+            pending = pending_audit.get()
+            assert pending is not None
+            pending.written = True  # here, for nothing else is written that would take it along
+            await new.audit.add([pending.entry(pending)])
         problems = await new.maintenance.integrity()
         return [*problems, *(await verify_chain(new.audit, AuditKey(secret)))["problems"]]
     finally:

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -17,6 +17,7 @@ from cyclopts import Parameter
 from aicflow import __version__
 from aicflow.cli.say import Output, print_json
 from aicflow.kernel.errors import AICFlowError
+from aicflow.store.advice import Advised, Finding
 
 if TYPE_CHECKING:
     from aicflow.host.plugins import Plugins
@@ -24,15 +25,6 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 30.0
 _CLIENT_VARIABLES = frozenset({"AICFLOW_API_KEY", "AICFLOW_URL", "AICFLOW_SECRETS_DIR"})
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at."""
-
-    state: Literal["ok", "note", "problem"]
-    subject: str
-    text: str
 
 
 def doctor_command(
@@ -54,6 +46,7 @@ def doctor_command(
         *_limits(settings, plugins),
         *_data_dir(settings),
         *_server_or_store(settings, plugins),
+        *_advice(settings, plugins),
         *_files(settings),
         *_engine(settings, plugins),
         *_plugins(plugins),
@@ -207,6 +200,24 @@ def _server_or_store(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
             yield Finding("ok", "store", "sound")
     except AICFlowError as error:
         yield Finding("problem", "store" if "server" not in error.message else "server", error.message)
+
+
+def _advice(settings: Settings, plugins: Plugins) -> Iterator[Finding]:
+    """What the server of a store that hosts share says of itself, also while they run."""
+    from aicflow.host.wiring import make_store
+
+    async def look() -> list[Finding]:
+        store = make_store(plugins, settings.store_url)
+        if store.exclusive or not isinstance(store, Advised):
+            return []
+        await store.open()
+        try:
+            return await store.advice()
+        finally:
+            await store.close()
+
+    with suppress(AICFlowError):  # told of the store already
+        yield from asyncio.run(look())
 
 
 def _files(settings: Settings) -> Iterator[Finding]:

@@ -39,7 +39,7 @@ class PostgresTables:
         command = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT BINARY)").format(
             sql.SQL(", ").join(
                 # every store says -1 of what is to go on at once; this one says more
-                sql.SQL("greatest(due_at, -1)") if name == "due_at" else sql.Identifier(name)
+                sql.SQL("CASE WHEN due_at < 0 THEN -1 ELSE due_at END") if name == "due_at" else sql.Identifier(name)
                 for name in columns
             ),
             sql.Identifier(table),

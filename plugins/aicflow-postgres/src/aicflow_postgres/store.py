@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 
-from aicflow.ports import AICFlowError, StoreUnavailable, seconds
+from aicflow.ports import AICFlowError, Finding, StoreUnavailable, seconds
 from psycopg import Error, conninfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from aicflow_postgres.advice import advice
 from aicflow_postgres.audit import PostgresAudit
 from aicflow_postgres.copying import PostgresTables, copying
 from aicflow_postgres.database import NOW, Database
@@ -55,6 +56,7 @@ class PostgresStore:
         except Error as error:
             raise AICFlowError(f"The URL of the PostgreSQL store is wrong: {str(error).strip()}") from None
         self._listen: Final = listen
+        self._pool: Final = pool
         self._database: Final = Database(url, pool=pool, patience=patience, timeout=timeout, prepares=listen is None)
         self.workflows: Final = PostgresWorkflows(self._database)
         self.executions: Final = PostgresExecutions(self._database)
@@ -118,6 +120,10 @@ class PostgresStore:
         """The database's clock. Raises StoreUnavailable."""
         [(now,)] = await self._database.rows(f"SELECT {NOW}")
         return seconds(int(now))
+
+    async def advice(self) -> list[Finding]:
+        """What whoever operates the server should know. Raises StoreUnavailable."""
+        return await advice(self._database, self._pool)
 
     async def check(self) -> None:
         """Write a row. Raises StoreUnavailable."""
