@@ -67,6 +67,9 @@ def test_what_cannot_be_kept_says_why(host: Host, path: str, key: str, body: dic
 def test_unknown_workflows_and_weak_keys(host: Host, path: str) -> None:
     problem(host.client.get("/workflows/none/state"), 404, "not-found")
     problem(host.client.put("/workflows/none/state/a", json={"value": 1}), 404, "not-found")
+    for answer in (host.client.get("/workflows/none/state/a"), host.client.delete("/workflows/none/state/a")):
+        assert problem(answer, 404, "not-found")["detail"] == "There is no workflow 'none'."
+    assert problem(host.client.get(f"{path}/a"), 404, "not-found")["detail"] == "There is no state 'a'."
     reader = host.client.post("/api-keys", json={"name": "r", "scopes": ["read"]}).json()["key"]
     with host.bare(**{"x-api-key": reader}) as client:
         assert client.get(path).status_code == 200

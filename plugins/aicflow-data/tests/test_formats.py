@@ -36,6 +36,9 @@ async def test_csv_is_read_with_types() -> None:
         ("a\nnan\n", {"types": {"a": "number"}}, "not of type number"),
         ('a\n"open\n', {}, "is not CSV"),
         ("a,a\n1,2\n", {}, "Two columns are called 'a'"),
+        ("a\n1_000\n", {"types": {"a": "integer"}}, "Line 2: a is '1_000', which is not of type integer"),
+        ("a\n1_000\n", {"types": {"a": "number"}}, "Line 2: a is '1_000', which is not of type number"),
+        ("a;b\n1;2\n", {"types": {"b": "integer"}}, "The text has no column 'b'"),
     ],
 )
 async def test_csv_that_is_wrong_names_the_line(text: str, more: dict[str, Any], message: str) -> None:

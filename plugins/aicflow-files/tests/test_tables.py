@@ -103,6 +103,7 @@ def test_types_header_and_columns() -> None:
     [
         (b"a,b\n1,2,3\n", {}, "Line 2 has 3 fields, and there are 2 columns", "bad-csv"),
         (b"a\n1\nx\n", {"types": {"a": "number"}}, "Line 3: a is 'x', which is not of type number", "bad-csv"),
+        (b"a\n1_000\n", {"types": {"a": "integer"}}, "Line 2: a is '1_000', which is not of type integer", "bad-csv"),
         (b"a\nnan\n", {"types": {"a": "number"}}, "not of type number", "bad-csv"),
         (b"a\n1\n", {"types": {"b": "number"}}, "no column 'b'", "bad-csv"),
         (b'a\n"open\n', {}, "is not CSV", "bad-csv"),

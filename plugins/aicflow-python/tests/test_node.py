@@ -44,6 +44,7 @@ async def test_an_error_of_the_code() -> None:
     assert (error.code, error.pointer, str(error)) == ("code-raised", "/code", "KeyError: 'a' (line 2)")
     assert error.details["excerpt"] == "  1 | x = {}\n> 2 | x['a']"
     assert not isinstance(error, PermanentError | TransientError)
+    assert "inputs" in ((await fails({"code": "return order", "inputs": {"order": 1}})).hint or "")
 
 
 async def test_retry_may_name_the_type_that_the_code_raises_or_its_bases() -> None:

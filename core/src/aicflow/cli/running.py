@@ -223,7 +223,8 @@ async def _report(executions: Executions, execution: Execution, interrupted: boo
     elif execution.error is not None:
         error = execution.error
         where = f"node {error.node_id!r}: " if error.node_id else ""
-        line = f" (line {error.line})" if error.line is not None else ""
+        place = f" (line {error.line})" if error.line is not None else ""
+        line = "" if error.message.endswith(place) else place
         complain(f"{where}{error.message}{line}", hint=error.hint)
     if execution.status == "succeeded":
         return 0

@@ -87,6 +87,13 @@ class ParseCsv(Node[ParseCsvParams, ParseCsvOutput]):
         except csv.Error as error:
             raise PermanentError(f"Line {reader.line_num} is not CSV: {error}.", code="bad-csv") from None
         columns = columns or []
+        for unknown in (params.types.keys() - set(columns)) if columns else ():
+            raise PermanentError(
+                f"The text has no column {cut(unknown, 100)!r}.",
+                code="bad-csv",
+                pointer="/types",
+                hint=f"Its columns are: {', '.join(cut(name, 100) for name in columns[:50])}. Is the delimiter right?",
+            )
         if len(set(columns)) < len(columns):
             twice = next(name for name in columns if columns.count(name) > 1)
             raise PermanentError(
@@ -115,14 +122,24 @@ class ParseCsv(Node[ParseCsvParams, ParseCsvOutput]):
 
 
 def _number(text: str) -> float | int:
-    value = float(text)
+    value = float(_digits(text))
     if value != value or value in (float("inf"), float("-inf")):
         raise ValueError(text)
     return int(text) if text.lstrip("+-").isdigit() else value
 
 
+def _digits(text: str) -> str:
+    if "_" in text:  # Python reads 1_000 as a number; other programs do not
+        raise ValueError(text)
+    return text
+
+
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_READ: Mapping[str, Any] = {"integer": int, "number": _number, "boolean": lambda text: _TRUTH[text.lower()]}
+_READ: Mapping[str, Any] = {
+    "integer": lambda text: int(_digits(text)),
+    "number": _number,
+    "boolean": lambda text: _TRUTH[text.lower()],
+}
 
 
 class FormatCsvParams(Params):

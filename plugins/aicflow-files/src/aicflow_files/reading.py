@@ -242,6 +242,8 @@ def _converted(value: Any, wanted: Type) -> Any:
         return None
     if wanted == "boolean":
         return _TRUTH[text.lower()]
+    if "_" in text:  # Python reads 1_000 as a number; other programs do not
+        raise ValueError(text)
     if wanted == "integer":
         return int(text)
     number = float(text)

@@ -103,4 +103,5 @@ def user_error(failure: UserCodeError, details: dict[str, Any]) -> NodeError:
         code = "result-invalid" if failure.type == "NotJSON" else "code-invalid"
         message = failure.message if failure.type == "NotJSON" else str(failure)
         return PermanentError(message, code=code, pointer="/code", details=details)
-    return CodeRaised(str(failure), pointer="/code", details=details, types=failure.bases)
+    hint = 'What comes from outside is in `inputs`, such as inputs["name"].' if failure.type == "NameError" else None
+    return CodeRaised(str(failure), pointer="/code", hint=hint, details=details, types=failure.bases)

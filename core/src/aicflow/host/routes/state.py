@@ -62,8 +62,10 @@ async def list_state(request: Request, workflow_id: Id, query: Annotated[StateQu
 @routes.get("/workflows/{workflow_id}/state/{key}", summary="Read an entry", **call("read", "StateEntry", 404))
 async def get_state(request: Request, workflow_id: Id, key: Key, query: NoQuery) -> Response:
     """The ETag is its version, for a change that must not overwrite another."""
-    entry = await runtime_of(request).store.state.get(workflow_id, key)
+    store = runtime_of(request).store
+    entry = await store.state.get(workflow_id, key)
     if entry is None:
+        await store.workflows.get(workflow_id)
         raise NotFound("state", key)
     return _shown(request, entry)
 
@@ -99,11 +101,13 @@ async def put_state(request: Request, workflow_id: Id, key: Key, query: NoQuery)
 )
 async def delete_state(request: Request, workflow_id: Id, key: Key, query: NoQuery) -> Response:
     """For good."""
+    store = runtime_of(request).store
     try:
-        found = await runtime_of(request).store.state.delete(workflow_id, key, version=_expected(request))
+        found = await store.state.delete(workflow_id, key, version=_expected(request))
     except Conflict as error:
         raise Problem("revision-mismatch", error.message, hint=error.hint) from None
     if not found:
+        await store.workflows.get(workflow_id)
         raise NotFound("state", key)
     return Response(status_code=204)
 
