@@ -110,8 +110,9 @@ from aicflow.store.concurrency import Admission, ConcurrencyLimiter, limits_from
 from aicflow.store.copying import COPIED, CopiedRow, indexed
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, now, seconds
+from aicflow.store.keys import KEY_COLUMNS, LastUsed, key_row
 from aicflow.store.needed import NEEDED, events_within, needed_ranges
-from aicflow.store.rows import event_answer, failure_from, trigger_from
+from aicflow.store.rows import decoded, event_answer, execution_from, failure_from, shown_from, trigger_from
 from aicflow.store.signals import LocalSignals
 from aicflow.store.tables import Table, TableStore
 
@@ -119,6 +120,7 @@ __all__ = [
     "ACTIVE_STATUSES",
     "COPIED",
     "GENESIS",
+    "KEY_COLUMNS",
     "NEEDED",
     "NEWEST_FAILURES",
     "PER_DOUBLING",
@@ -173,6 +175,7 @@ __all__ = [
     "KeyUsed",
     "KeyWrapper",
     "Labels",
+    "LastUsed",
     "LocalSignals",
     "Maintenance",
     "NewExecution",
@@ -227,12 +230,14 @@ __all__ = [
     "check_quota",
     "check_secret_version",
     "check_unmoved",
+    "decoded",
     "dumps",
     "durations_from",
     "durations_text",
     "ended_from_rows",
     "event_answer",
     "events_within",
+    "execution_from",
     "failure_from",
     "file_in_use",
     "grant",
@@ -240,6 +245,7 @@ __all__ = [
     "in_larger_steps",
     "indexed",
     "iso",
+    "key_row",
     "limits_from_json",
     "limits_to_json",
     "loads",
@@ -252,6 +258,7 @@ __all__ = [
     "read_cursor",
     "rotated_key",
     "seconds",
+    "shown_from",
     "spellings",
     "trigger_from",
 ]

@@ -29,7 +29,9 @@ from aicflow.ports import (
     check_events,
     check_limit,
     check_unmoved,
+    decoded,
     events_within,
+    execution_from,
     limits_from_json,
     loads,
     make_cursor,
@@ -37,6 +39,7 @@ from aicflow.ports import (
     needed_ranges,
     read_cursor,
     seconds,
+    shown_from,
     trigger_from,
 )
 
@@ -59,7 +62,7 @@ from aicflow_postgres.groups import Groups
 from aicflow_postgres.operations import Append, Create
 from aicflow_postgres.queries import count, newest
 from aicflow_postgres.slots import SlotBooks
-from aicflow_postgres.values import ROW, decoded, execution_from, shown_from, text_of
+from aicflow_postgres.values import ROW, text_of
 
 
 class PostgresExecutions(Part):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from aicflow.ports import (
+    KEY_COLUMNS,
     ApiKeyRecord,
     Conflict,
     Delivery,
     Idempotency,
+    LastUsed,
     NodeSetting,
     NotFound,
     Page,
     StateEntry,
     check_limit,
     dumps,
+    key_row,
     loads,
     make_cursor,
     micros,
@@ -29,8 +31,6 @@ from aicflow.ports import (
 from aicflow_postgres.database import Connection, Database, Part, changed, fetch, send, writes
 from aicflow_postgres.idempotency import add_key, check_key
 from aicflow_postgres.values import bytes_of, text_of
-
-_TOUCH_EVERY: Final = 30.0
 
 
 class PostgresTriggers(Part):
@@ -87,12 +87,11 @@ def _delivery(
 
 
 class PostgresKeys(Part):
-    """API keys. When a key was last used is written at most every half minute, and at the close."""
+    """API keys."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self._touched: dict[str, float] = {}
-        self._flushed_at = 0.0
+        self._used = LastUsed()
 
     @writes
     async def create(
@@ -101,25 +100,13 @@ class PostgresKeys(Part):
         await check_key(connection, idempotency)
         if await fetch(connection, f"{_SELECT_KEY} {_BY_HASH}", record.hash, record.hash):
             raise Conflict(f"API key {record.id!r} exists already.")
-        instants = (
-            record.created_at, record.expires_at, record.last_used_at, record.revoked_at, record.previous_expires_at
-        )  # fmt: skip
-        limits = dumps([record.workflows, record.labels, record.addresses, record.max_queued])
-        times = [micros(instant) for instant in instants]
-        row = (
-            record.id,
-            record.name,
-            record.hash,
-            dumps(record.scopes).decode(),
-            *times,
-        )
-        if not await fetch(connection, _ADD_KEY, *row, record.previous_hash, limits):
+        if not await fetch(connection, _ADD_KEY, *key_row(record)):
             raise Conflict(f"API key {record.id!r} exists already.")
         await add_key(connection, idempotency, record.id, record.created_at)
 
     async def find(self, key_hash: str) -> ApiKeyRecord | None:
         rows = await self.rows(f"{_SELECT_KEY} {_BY_HASH}", key_hash, key_hash)
-        return self._record(rows[0]) if rows else None
+        return self._used.record(rows[0]) if rows else None
 
     @writes
     async def rotate(
@@ -133,7 +120,7 @@ class PostgresKeys(Part):
     ) -> ApiKeyRecord:
         await check_key(connection, idempotency)
         rows = await fetch(connection, f"{_SELECT_KEY} WHERE id = %b FOR UPDATE", key_id)
-        rotated = rotated_key(self._record(rows[0]) if rows else None, key_id, key_hash, previous_expires_at)
+        rotated = rotated_key(self._used.record(rows[0]) if rows else None, key_id, key_hash, previous_expires_at)
         if await fetch(connection, f"{_SELECT_KEY} {_BY_HASH}", key_hash, key_hash):
             raise Conflict(f"API key {key_id!r} has this hash already.")
         await send(connection, _ROTATE, key_hash, micros(previous_expires_at), key_id)
@@ -158,7 +145,7 @@ class PostgresKeys(Part):
         return loads(taken[0][0]) if taken and taken[0][1] > micros(now) else None
 
     async def list(self) -> list[ApiKeyRecord]:
-        return [self._record(row) for row in await self.rows(f"{_SELECT_KEY} ORDER BY n")]
+        return [self._used.record(row) for row in await self.rows(f"{_SELECT_KEY} ORDER BY n")]
 
     @writes
     async def revoke(self, connection: Connection, key_id: str, *, now: float) -> None:
@@ -167,32 +154,12 @@ class PostgresKeys(Part):
             raise NotFound("API key", key_id)
 
     async def touch(self, key_id: str, *, now: float) -> None:
-        self._touched[key_id] = now
-        if abs(now - self._flushed_at) >= _TOUCH_EVERY:
-            self._flushed_at = now
+        if self._used.note(key_id, now):
             await self.flush()
 
     async def flush(self) -> None:
         """Write down when keys were last used."""
-        if not self._touched:
-            return
-        # kept until they are written, so that a list in between tells the truth
-        touched = dict(self._touched)
-        await self.rows(_TOUCH, list(touched), [micros(at) for at in touched.values()])
-        for key_id, at in touched.items():
-            if self._touched.get(key_id) == at:
-                del self._touched[key_id]
-
-    def _record(self, row: tuple[Any, ...]) -> ApiKeyRecord:
-        key_id, name, key_hash, scopes, created_at, *instants, previous_hash, limits = row
-        workflows, labels, addresses, *later = loads(limits)  # a row of an earlier version has fewer
-        expires_at, used_at, revoked_at, previous_expires_at = map(seconds, instants)
-        record = ApiKeyRecord(
-            key_id, name, key_hash, tuple(loads(scopes)), seconds(created_at), expires_at, used_at, revoked_at,
-            tuple(workflows), labels, tuple(addresses), previous_hash, previous_expires_at, *later,
-        )  # fmt: skip
-        used = self._touched.get(key_id)
-        return record if used is None else replace(record, last_used_at=used)
+        await self._used.flush(lambda used: self.rows(_TOUCH, [*used], [*used.values()]))
 
 
 class PostgresNodeSettings(Part):
@@ -291,17 +258,12 @@ SELECT n, id, received_at, key, execution_id, error FROM deliveries
   WHERE binding_id = %b AND (received_at, n) < (%b, %b) ORDER BY received_at DESC, n DESC LIMIT %b
 """
 _DELIVERY = "SELECT id, binding_id, received_at, key, payload, execution_id, error FROM deliveries WHERE id = %b"
-_SELECT_KEY = """
-SELECT id, name, hash, scopes, created_at, expires_at, last_used_at, revoked_at, previous_expires_at, previous_hash,
-    limits
-  FROM api_keys
-"""
+_SELECT_KEY = f"SELECT {KEY_COLUMNS} FROM api_keys"  # noqa: S608
 _BY_HASH = "WHERE hash = %b OR previous_hash = %b"
-_ADD_KEY = """
-INSERT INTO api_keys (id, name, hash, scopes, created_at, expires_at, last_used_at, revoked_at, previous_expires_at,
-    previous_hash, limits)
+_ADD_KEY = f"""
+INSERT INTO api_keys ({KEY_COLUMNS})
   VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b) ON CONFLICT DO NOTHING RETURNING 1
-"""
+"""  # noqa: S608
 _ROTATE = "UPDATE api_keys SET previous_hash = hash, hash = %b, previous_expires_at = %b WHERE id = %b"
 _TOUCH = """
 UPDATE api_keys AS k SET last_used_at = greatest(k.last_used_at, u.at)

@@ -28,13 +28,13 @@ from aicflow.store.concurrency import limits_from_json
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, now, seconds
 from aicflow.store.needed import NEEDED, events_within, needed_ranges
-from aicflow.store.rows import trigger_from
+from aicflow.store.rows import decoded, execution_from, shown_from, trigger_from
 from aicflow.store.sqlite.batch import Append, Batch, Create, request_cancel
 from aicflow.store.sqlite.event_rows import unpack
 from aicflow.store.sqlite.part import Part, reads, writes
 from aicflow.store.sqlite.queries import count_query, newest
 from aicflow.store.sqlite.readers import Readers
-from aicflow.store.sqlite.rows import EVENT_ROWS, ROW, decoded, events_from, execution_from, shown_from
+from aicflow.store.sqlite.rows import EVENT_ROWS, ROW, events_from
 from aicflow.store.sqlite.writer import Writer
 
 

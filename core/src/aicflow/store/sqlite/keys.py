@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from aicflow.kernel.errors import Conflict, NotFound
 from aicflow.kernel.ports.access import ApiKeyRecord
 from aicflow.kernel.ports.executions import Idempotency
 from aicflow.kernel.values import JsonObject, dumps, loads
 from aicflow.store.checks import rotated_key
-from aicflow.store.instants import micros, now, seconds
+from aicflow.store.instants import micros, now
+from aicflow.store.keys import KEY_COLUMNS, LastUsed, key_row
 from aicflow.store.sqlite.idempotency import add_key, check_key
 from aicflow.store.sqlite.part import Part, writes
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.writer import Writer
 
-_COLUMNS: Final = (
-    "id, name, hash, scopes, created_at, expires_at, last_used_at, revoked_at, previous_expires_at, previous_hash,"
-    " limits"
-)
-_FIND: Final = f"SELECT {_COLUMNS} FROM api_keys WHERE hash = :hash OR previous_hash = :hash"  # noqa: S608
-_TOUCH_EVERY: Final = 30.0
+_FIND: Final = f"SELECT {KEY_COLUMNS} FROM api_keys WHERE hash = :hash OR previous_hash = :hash"  # noqa: S608
 
 
 class SQLiteKeys(Part):
-    """API keys. When a key was last used is written at most every half minute, and at the close."""
+    """API keys."""
 
     def __init__(self, writer: Writer, readers: Readers) -> None:
         super().__init__(writer, readers)
-        self._touched: dict[str, float] = {}
-        self._flushed_at = 0.0
+        self._used = LastUsed()
 
     @writes
     def create(
@@ -40,26 +34,16 @@ class SQLiteKeys(Part):
         check_key(connection, idempotency)
         if connection.execute(_FIND, {"hash": record.hash}).fetchone() is not None:
             raise Conflict(f"API key {record.id!r} exists already.")
-        instants = (
-            record.created_at, record.expires_at, record.last_used_at, record.revoked_at, record.previous_expires_at
-        )  # fmt: skip
+        *row, limits = key_row(record)
         connection.execute(
-            f"INSERT INTO api_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-            (
-                record.id,
-                record.name,
-                record.hash,
-                dumps(record.scopes).decode(),
-                *[micros(instant) for instant in instants],
-                record.previous_hash,
-                dumps([record.workflows, record.labels, record.addresses, record.max_queued]).decode(),
-            ),
+            f"INSERT INTO api_keys ({KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            (*row, limits.decode()),
         )
         add_key(connection, idempotency, record.id, record.created_at)
 
     async def find(self, key_hash: str) -> ApiKeyRecord | None:
         rows = await self.readers.run(lambda connection: connection.execute(_FIND, {"hash": key_hash}).fetchall())
-        return self._record(rows[0]) if rows else None
+        return self._used.record(rows[0]) if rows else None
 
     @writes
     def rotate(
@@ -72,8 +56,8 @@ class SQLiteKeys(Part):
         idempotency: Idempotency | None = None,
     ) -> ApiKeyRecord:
         check_key(connection, idempotency)
-        row = connection.execute(f"SELECT {_COLUMNS} FROM api_keys WHERE id = ?", (key_id,)).fetchone()  # noqa: S608
-        rotated = rotated_key(self._record(row) if row else None, key_id, key_hash, previous_expires_at)
+        row = connection.execute(f"SELECT {KEY_COLUMNS} FROM api_keys WHERE id = ?", (key_id,)).fetchone()  # noqa: S608
+        rotated = rotated_key(self._used.record(row) if row else None, key_id, key_hash, previous_expires_at)
         if connection.execute(_FIND, {"hash": key_hash}).fetchone() is not None:
             raise Conflict(f"API key {key_id!r} has this hash already.")
         sql = "UPDATE api_keys SET previous_hash = hash, hash = ?, previous_expires_at = ? WHERE id = ?"
@@ -102,7 +86,7 @@ class SQLiteKeys(Part):
         return loads(taken[0][0]) if taken and taken[0][1] > micros(now) else None
 
     async def list(self) -> list[ApiKeyRecord]:
-        return [self._record(row) for row in await self.rows(f"SELECT {_COLUMNS} FROM api_keys ORDER BY n")]  # noqa: S608
+        return [self._used.record(row) for row in await self.rows(f"SELECT {KEY_COLUMNS} FROM api_keys ORDER BY n")]  # noqa: S608
 
     @writes
     def revoke(self, connection: sqlite3.Connection, key_id: str, *, now: float) -> None:
@@ -111,33 +95,12 @@ class SQLiteKeys(Part):
             raise NotFound("API key", key_id)
 
     async def touch(self, key_id: str, *, now: float) -> None:
-        self._touched[key_id] = now
-        if abs(now - self._flushed_at) >= _TOUCH_EVERY:
-            self._flushed_at = now
+        if self._used.note(key_id, now):
             await self.flush()
 
     async def flush(self) -> None:
         """Write down when keys were last used."""
-        if not self._touched:
-            return
-        # kept until they are written, so that a list in between tells the truth
-        touched = dict(self._touched)
-        used = dumps([[key_id, micros(now)] for key_id, now in touched.items()]).decode()
-        await self.write(_TOUCH, used)
-        for key_id, instant in touched.items():
-            if self._touched.get(key_id) == instant:
-                del self._touched[key_id]
-
-    def _record(self, row: tuple[Any, ...]) -> ApiKeyRecord:
-        key_id, name, key_hash, scopes, created_at, *instants, previous_hash, limits = row
-        workflows, labels, addresses, *later = loads(limits)  # a row of an earlier version has fewer
-        expires_at, used_at, revoked_at, previous_expires_at = map(seconds, instants)
-        record = ApiKeyRecord(
-            key_id, name, key_hash, tuple(loads(scopes)), seconds(created_at), expires_at, used_at, revoked_at,
-            tuple(workflows), labels, tuple(addresses), previous_hash, previous_expires_at, *later,
-        )  # fmt: skip
-        used = self._touched.get(key_id)
-        return record if used is None else replace(record, last_used_at=used)
+        await self._used.flush(lambda used: self.write(_TOUCH, dumps([*used.items()]).decode()))
 
 
 _TOUCH = """
