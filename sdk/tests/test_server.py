@@ -90,7 +90,8 @@ def test_a_workflow_from_python_to_its_result(client: Any) -> None:
     assert events[-1].type == "execution.succeeded"
     assert [event.seq for event in client.executions.events(done.id, after=2)] == list(range(3, done.last_seq + 1))
     assert "succeeded" in client.executions.why(done.id)
-    assert client.executions.scaling().running == 0
+    assert client.executions.scaling(queue="default").running == 0
+    assert [worker.queues for worker in client.workers.list()] == [None]
     again = client.executions.get(done.id)
     assert (again.id, again.status, again.input, again.output) == (done.id, "succeeded", {"n": 21}, {"doubled": 42})
 

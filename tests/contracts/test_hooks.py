@@ -35,6 +35,7 @@ PORTS = (
     ports.SubjectStore,
     ports.AuditStore,
     ports.Maintenance,
+    ports.WorkerStore,
     ports.SignalBus,
 )
 

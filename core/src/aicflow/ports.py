@@ -115,12 +115,14 @@ from aicflow.store.needed import NEEDED, events_within, needed_ranges
 from aicflow.store.rows import decoded, event_answer, execution_from, failure_from, shown_from, trigger_from
 from aicflow.store.signals import LocalSignals
 from aicflow.store.tables import Table, TableStore
+from aicflow.workers import LIVE, OneHost, Requirement, WorkerRecord, WorkerStore
 
 __all__ = [
     "ACTIVE_STATUSES",
     "COPIED",
     "GENESIS",
     "KEY_COLUMNS",
+    "LIVE",
     "NEEDED",
     "NEWEST_FAILURES",
     "PER_DOUBLING",
@@ -183,11 +185,13 @@ __all__ = [
     "NodeSettingStore",
     "NotFound",
     "Observer",
+    "OneHost",
     "Page",
     "PendingAudit",
     "Projection",
     "RateLedger",
     "RecordDamaged",
+    "Requirement",
     "RetentionRule",
     "RunStep",
     "Runtime",
@@ -219,6 +223,8 @@ __all__ = [
     "TriggerInfo",
     "TriggerStore",
     "Walk",
+    "WorkerRecord",
+    "WorkerStore",
     "WorkflowLimit",
     "WorkflowRecord",
     "WorkflowSize",

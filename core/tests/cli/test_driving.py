@@ -117,6 +117,9 @@ def test_from_a_file_to_an_answered_execution(at_server: Run, tmp_path: Path) ->
     assert (done.returncode, json.loads(done.stdout)) == (0, {"sum": 3})
 
     assert data("top", "--once")["queued"] == 0
+    (worker,) = data("workers", "list")
+    assert worker["queues"] is None
+    assert "wait" in worker["types"]
     assert "workers wanted" in well(aicflow("top", "--once"))
 
     # triggers and deliveries

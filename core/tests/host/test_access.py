@@ -29,6 +29,7 @@ from .conftest import Host, problem, run_host
 REFUSED = {
     "GET /metrics": "the figures are of the whole process",
     "GET /api/v1/scaling": "the figures are of all workflows",
+    "GET /api/v1/workers": "workers are of no workflow, and tell what is installed",
     "POST /api/v1/events": "an event reaches every workflow that waits for it",
     "GET /api/v1/events": "an event is of no workflow",
     "GET /api/v1/events/{event_id}": "the same",

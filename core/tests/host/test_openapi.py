@@ -137,6 +137,8 @@ def test_answers_are_as_the_document_says(host: Host, api: dict[str, Any]) -> No
         "NodeTypePage": host.client.get("/node-types").json(),
         "TriggerTypePage": host.client.get("/trigger-types").json(),
         "PluginPage": host.client.get("/plugins").json(),
+        "WorkerPage": host.client.get("/workers").json(),
+        "Scaling": host.client.get("/scaling").json(),
         "TriggerPage": host.client.get("/triggers").json(),
         "SubjectFound": host.client.post("/subjects/find", json={"value": "x"}).json(),
         "SubjectExport": host.client.post("/subjects/export", json={"value": "x"}).json(),

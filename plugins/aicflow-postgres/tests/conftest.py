@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import psycopg
 import pytest
 from aicflow.testing.postgres import MISSING, Postgres, binaries, running_postgres
+
+sys.path.append(str(Path(__file__).parent))  # for site_kit
+
+from site_kit import Site
 
 _TABLES = "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = 'public' AND {}"
 _KEPT = "tablename NOT IN ('aicflow_migrations', 'changes', 'writable')"
@@ -33,3 +40,9 @@ def url(one_database: str) -> str:
         if row and row[0]:
             connection.execute(f"TRUNCATE {row[0]} RESTART IDENTITY")
     return one_database
+
+
+@pytest.fixture
+def site(url: str, tmp_path: Path) -> Iterator[Site]:
+    with ExitStack() as stack:
+        yield Site(url, tmp_path, stack)

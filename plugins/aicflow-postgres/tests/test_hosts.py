@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,17 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 from aicflow.testing.postgres import MISSING, binaries, running_postgres
-
-_SOON = 120.0
-_ADDS = {
-    "aicflow": 1,
-    "name": "adds",
-    "nodes": [
-        {"id": "sum", "type": "state.add", "params": {"key": "n", "by": 1}},
-        {"id": "nap", "type": "wait", "params": {"seconds": 0.3}},
-    ],
-    "edges": [{"from": "sum", "to": "nap"}],
-}
+from site_kit import ADDS, SOON, Server, Site, until
 
 
 def _hook(name: str, path: str) -> dict[str, Any]:
@@ -40,133 +26,44 @@ def _hook(name: str, path: str) -> dict[str, Any]:
     }
 
 
-class Site:
-    """Processes that share a database."""
-
-    def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
-        self._url, self._folder, self._stack = url, folder, stack
-        self._count = 0
-
-    def start(self, *command: str, **variables: str) -> subprocess.Popen[str]:
-        """A process that has said that it is at work."""
-        self._count += 1
-        environment = {
-            "PATH": os.environ["PATH"],
-            "AICFLOW_DATA_DIR": str(self._folder / f"host{self._count}"),
-            "AICFLOW_SERVER_SECRET_FILE": str(self._folder / "server.secret"),
-            "AICFLOW_STORE": self._url,
-            "AICFLOW_LEASE": "5",
-            **variables,
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "aicflow.cli", *command],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        if process.stdout is not None:
-            self._stack.callback(process.stdout.close)
-        self._stack.callback(process.wait)
-        self._stack.callback(process.kill)
-        return process
-
-    def server(self, *more: str, **variables: str) -> Server:
-        process = self.start("serve", "--port", "0", *(more or ("--no-worker",)), **variables)
-        assert process.stdout is not None
-        lines: list[str] = []
-        while not lines or "listens on" not in lines[-1]:
-            lines.append(process.stdout.readline())
-            assert lines[-1], "the server did not start"
-        key_file = self._folder / "host1" / "admin.key"
-        _until(key_file.exists)
-        client = httpx2.Client(
-            base_url=lines[-1].split()[-1],
-            headers={"authorization": f"Bearer {key_file.read_text().strip()}"},
-            timeout=_SOON,
-        )
-        self._stack.callback(client.close)
-        return Server(process, client)
-
-    def worker(self) -> subprocess.Popen[str]:
-        process = self.start("worker")
-        assert process.stdout is not None
-        assert "runs executions" in process.stdout.readline()
-        return process
-
-
-class Server:
-    """One host of the API."""
-
-    def __init__(self, process: subprocess.Popen[str], client: httpx2.Client) -> None:
-        self.process, self.client = process, client
-
-    def save(self, id: str, document: dict[str, Any]) -> httpx2.Response:
-        return self.client.post("/api/v1/workflows", params={"id": id}, json=document)
-
-    def begin(self, id: str) -> str:
-        answer = self.client.post("/api/v1/executions", json={"workflow_id": id})
-        assert answer.status_code == 202, answer.text
-        made: str = answer.json()["id"]
-        return made
-
-    def succeeded(self, workflow_id: str) -> int:
-        """How many of its executions have succeeded."""
-        asked = {"workflow_id": workflow_id, "status": "succeeded", "limit": 200}
-        return len(self.client.get("/api/v1/executions", params=asked).json()["data"])
-
-
-def _until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + _SOON
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.1)
-
-
-@pytest.fixture
-def site(url: str, tmp_path: Path) -> Iterator[Site]:
-    with ExitStack() as stack:
-        yield Site(url, tmp_path, stack)
-
-
 def test_what_one_server_is_told_holds_on_all(site: Site) -> None:
     one, other = site.server(), site.server()
     site.worker()
 
     # a webhook that one server has saved is there on the other, and its path is taken
     assert one.save("hook", _hook("hook", "orders")).status_code == 201
-    _until(lambda: other.client.post("/hooks/orders", json={}).status_code == 202)
+    until(lambda: other.client.post("/hooks/orders", json={}).status_code == 202)
     taken = other.save("thief", _hook("thief", "orders"))
     assert taken.status_code == 422
     assert taken.json()["errors"][0]["code"] == "trigger.conflict"
 
     # paused and switched off here, paused and switched off there
     assert other.client.post("/api/v1/triggers/hook:in/pause").status_code == 200
-    _until(lambda: one.client.get("/api/v1/triggers/hook:in").json()["status"] == "paused")
+    until(lambda: one.client.get("/api/v1/triggers/hook:in").json()["status"] == "paused")
     assert one.client.patch("/api/v1/node-types/wait", json={"enabled": False}).status_code == 200
-    _until(lambda: not other.client.get("/api/v1/node-types/wait").json()["enabled"])
+    until(lambda: not other.client.get("/api/v1/node-types/wait").json()["enabled"])
     assert one.client.patch("/api/v1/node-types/wait", json={"enabled": True}).status_code == 200
-    _until(lambda: other.client.get("/api/v1/node-types/wait").json()["enabled"])
+    until(lambda: other.client.get("/api/v1/node-types/wait").json()["enabled"])
 
     # a key of one is a key of all, until it is revoked
     key = one.client.post("/api/v1/api-keys", json={"name": "k", "scopes": ["read"]}).json()
     asked = {"authorization": f"Bearer {key['key']}"}
     assert other.client.get("/api/v1/workflows", headers=asked).status_code == 200
     assert one.client.delete(f"/api/v1/api-keys/{key['id']}").status_code == 204
-    _until(lambda: other.client.get("/api/v1/workflows", headers=asked).status_code == 401)
+    until(lambda: other.client.get("/api/v1/workflows", headers=asked).status_code == 401)
 
     assert one.client.delete("/api/v1/workflows/hook").status_code == 204
-    _until(lambda: other.client.post("/hooks/orders", json={}).status_code == 404)
+    until(lambda: other.client.post("/hooks/orders", json={}).status_code == 404)
 
 
 def test_what_a_worker_leaves_behind_another_goes_on_with(site: Site) -> None:
     server, first = site.server(), site.worker()
-    assert server.save("adds", _ADDS).status_code == 201
+    assert server.save("adds", ADDS).status_code == 201
     ids = [server.begin("adds") for _ in range(40)]
-    _until(lambda: server.succeeded("adds"))
+    until(lambda: server.succeeded("adds"))
     first.send_signal(signal.SIGKILL)
     site.worker()
-    _until(lambda: server.succeeded("adds") == len(ids))
+    until(lambda: server.succeeded("adds") == len(ids))
     # each step that counts has counted once
     assert server.client.get("/api/v1/workflows/adds/state/n").json()["value"] == len(ids)
 
@@ -174,7 +71,7 @@ def test_what_a_worker_leaves_behind_another_goes_on_with(site: Site) -> None:
 def test_a_host_with_another_secret_is_refused(site: Site, tmp_path: Path) -> None:
     site.server()
     stranger = site.start("serve", "--port", "0", AICFLOW_SERVER_SECRET_FILE=str(tmp_path / "another.secret"))
-    assert stranger.wait(_SOON) != 0
+    assert stranger.wait(SOON) != 0
 
 
 def test_several_processes_behind_one_address(site: Site) -> None:
@@ -184,22 +81,22 @@ def test_several_processes_behind_one_address(site: Site) -> None:
     def children() -> set[int]:
         return {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
 
-    _until(lambda: len(children()) == 3)
-    assert server.save("adds", _ADDS).status_code == 201
+    until(lambda: len(children()) == 3)
+    assert server.save("adds", ADDS).status_code == 201
     ids: list[str] = []
     while len(ids) < 60:
         if len(ids) == 30:
             os.kill(min(children()), signal.SIGKILL)
         with suppress(httpx2.TransportError):  # it was not accepted
             ids.append(server.begin("adds"))
-    _until(lambda: server.succeeded("adds") >= len(ids))
-    _until(lambda: len(children()) == 3)
+    until(lambda: server.succeeded("adds") >= len(ids))
+    until(lambda: len(children()) == 3)
     for id in ids:
         assert server.client.get(f"/api/v1/executions/{id}").json()["status"] == "succeeded"
 
     left = children()
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(_SOON) == 0
+    assert server.process.wait(SOON) == 0
     for pid in left:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -209,27 +106,27 @@ def test_processes_of_a_parent_that_was_killed_end(site: Site) -> None:
     server = site.server("--worker", "--processes", "2")
     parent = server.process.pid
     children = Path(f"/proc/{parent}/task/{parent}/children")
-    _until(lambda: len(children.read_text().split()) == 2)
+    until(lambda: len(children.read_text().split()) == 2)
     left = [Path(f"/proc/{pid}") for pid in children.read_text().split()]
     server.process.kill()
-    _until(lambda: not any(one.exists() for one in left))
+    until(lambda: not any(one.exists() for one in left))
 
 
 def test_several_processes_need_a_store_that_they_share(site: Site, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/one.db"
-    assert site.start("serve", "--port", "0", "--processes", "2", AICFLOW_STORE=store).wait(_SOON) != 0
+    assert site.start("serve", "--port", "0", "--processes", "2", AICFLOW_STORE=store).wait(SOON) != 0
 
 
 def test_how_many_workers_are_wanted(site: Site) -> None:
     server = site.server()
-    assert server.save("adds", _ADDS).status_code == 201
+    assert server.save("adds", ADDS).status_code == 201
     for _ in range(3):
         server.begin("adds")
     found = server.client.get("/api/v1/scaling").json()
     assert (found["queued"], found["running"], found["wanted_workers"]) == (3, 0, 1)
     assert found["queue_seconds"] > 0
     site.worker()
-    _until(lambda: server.succeeded("adds") == 3)
+    until(lambda: server.succeeded("adds") == 3)
     found = server.client.get("/api/v1/scaling").json()
     assert (found["queued"], found["queue_seconds"], found["wanted_workers"]) == (0, 0, 0)
 
@@ -270,7 +167,7 @@ def test_two_servers_share_the_rates_of_keys_and_addresses(site: Site) -> None:
 
 def test_two_servers_share_the_queue_of_a_key_exactly(site: Site) -> None:
     two = [site.server(AICFLOW_MAX_QUEUED_PER_KEY="25") for _ in range(2)]
-    assert two[0].save("adds", _ADDS).status_code == 201
+    assert two[0].save("adds", ADDS).status_code == 201
 
     def begin(number: int) -> int:
         return two[number % 2].client.post("/api/v1/executions", json={"workflow_id": "adds"}).status_code
@@ -278,7 +175,7 @@ def test_two_servers_share_the_queue_of_a_key_exactly(site: Site) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert Counter(pool.map(begin, range(100))) == {202: 25, 429: 75}
     site.worker()
-    _until(lambda: two[0].succeeded("adds") == 25)
+    until(lambda: two[0].succeeded("adds") == 25)
     assert begin(0) == 202
 
 
@@ -292,4 +189,4 @@ def test_rates_hold_up_nothing_while_the_database_is_away(tmp_path: Path) -> Non
         database.stop()
         assert _ask(two, 20, "/docs") == {200: 20}, "each counts for itself"
         database.start()
-        _until(lambda: _ask(two, 2, "/docs")[429])
+        until(lambda: _ask(two, 2, "/docs")[429])

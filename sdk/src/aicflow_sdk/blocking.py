@@ -20,6 +20,7 @@ from aicflow_sdk.resources.secrets import AsyncSecrets
 from aicflow_sdk.resources.state import AsyncState
 from aicflow_sdk.resources.subjects import AsyncSubjects
 from aicflow_sdk.resources.triggers import AsyncTriggers
+from aicflow_sdk.resources.workers import AsyncWorkers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
 from aicflow_sdk.session import AsyncItems, AsyncPages
 
@@ -161,6 +162,12 @@ class Executions(Blocking[AsyncExecutions]):
     rerun = _runs(AsyncExecutions.rerun)
     bulk_cancel = _runs(AsyncExecutions.bulk_cancel)
     bulk_rerun = _runs(AsyncExecutions.bulk_rerun)
+
+
+class Workers(Blocking[AsyncWorkers]):
+    """The workers of a site."""
+
+    list = _pages(AsyncWorkers.list)
 
 
 class NodeTypes(Blocking[AsyncNodeTypes]):

@@ -21,6 +21,7 @@ from aicflow_sdk.blocking import (
     Subjects,
     Triggers,
     TriggerTypes,
+    Workers,
     Workflows,
 )
 from aicflow_sdk.config import find_address
@@ -33,6 +34,7 @@ from aicflow_sdk.resources.secrets import AsyncSecrets
 from aicflow_sdk.resources.state import AsyncState
 from aicflow_sdk.resources.subjects import AsyncSubjects
 from aicflow_sdk.resources.triggers import AsyncTriggers
+from aicflow_sdk.resources.workers import AsyncWorkers
 from aicflow_sdk.resources.workflows import AsyncWorkflows
 from aicflow_sdk.retry import Retry
 from aicflow_sdk.session import Session, Transport
@@ -102,6 +104,7 @@ class AICFlow(_Client["httpx2.Client", "BlockingTransport"], Host):
         self._async = AsyncHost(session)
         self.workflows = Workflows(AsyncWorkflows(session))
         self.executions = Executions(AsyncExecutions(session))
+        self.workers = Workers(AsyncWorkers(session))
         self.node_types = NodeTypes(AsyncNodeTypes(session))
         self.trigger_types = TriggerTypes(AsyncTriggerTypes(session))
         self.plugins = Plugins(AsyncPlugins(session))
@@ -139,6 +142,7 @@ class AsyncAICFlow(_Client["httpx2.AsyncClient", "AsyncTransport"], AsyncHost):
     def _attach(self, session: Session) -> None:
         self.workflows = AsyncWorkflows(session)
         self.executions = AsyncExecutions(session)
+        self.workers = AsyncWorkers(session)
         self.node_types = AsyncNodeTypes(session)
         self.trigger_types = AsyncTriggerTypes(session)
         self.plugins = AsyncPlugins(session)

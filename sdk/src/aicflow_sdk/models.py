@@ -523,6 +523,24 @@ class Statistics(EndedFigures):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueScaling:
+    """The figures of one queue."""
+
+    queue: str
+    queued: int
+    queue_seconds: float
+    running: int
+    wanted_workers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker that is alive. `queues`: those it takes from, None for all. `types`: what it has."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scaling:
     """For an autoscaler: `queued` could be run now, the first of them for `queue_seconds`; `wanted_workers`, each
     for `max_running` executions, would run these and those that are `running`."""

@@ -37,6 +37,7 @@ _COMMANDS: Final = {
     "workflows": ("aicflow.cli.workflows:workflows", "Workflows on a server."),
     "executions": ("aicflow.cli.executions:executions", "Executions on a server."),
     "top": ("aicflow.cli.top:top_command", "What waits and what runs on a site now."),
+    "workers": ("aicflow.cli.workers:workers", "Workers of a site."),
     "triggers": ("aicflow.cli.triggers:triggers", "Triggers of the workflows on a server."),
     "deliveries": ("aicflow.cli.triggers:deliveries", "What arrived for a trigger."),
     "events": ("aicflow.cli.events:events", "Send events, and list what was sent."),

@@ -17,6 +17,7 @@ def serve_command(
     engine: Annotated[str | None, Parameter(help="Engine for workflows that name none")] = None,
     log_level: Annotated[str | None, Parameter(help="debug, info, warning or error")] = None,
     worker: Annotated[bool | None, Parameter(help="Run executions as well; --no-worker leaves that to others")] = None,
+    queues: Annotated[str | None, Parameter(help="Queues that it runs executions of, with commas; else all")] = None,
     processes: Annotated[int | None, Parameter(help="Server processes behind the address; PostgreSQL only")] = None,
 ) -> int:
     """Serve the REST and WebSocket API until it is stopped.
@@ -34,6 +35,7 @@ def serve_command(
         engine=engine,
         log_level=log_level,
         worker=worker,
+        queues=queues,
         processes=processes,
     )
     from aicflow.host.serve import serve
@@ -71,6 +73,7 @@ def worker_command(
     *,
     data_dir: Annotated[Path | None, Parameter(help="Folder of the server's secret")] = None,
     store: Annotated[str | None, Parameter(help="Store URL, such as postgresql://db.example.com/aicflow")] = None,
+    queues: Annotated[str | None, Parameter(help="Queues that it takes from, with commas; else all")] = None,
     max_running: Annotated[int | None, Parameter(help="Executions that it runs at once")] = None,
     log_level: Annotated[str | None, Parameter(help="debug, info, warning or error")] = None,
 ) -> int:
@@ -79,7 +82,9 @@ def worker_command(
     It needs a store that several hosts share, and the servers' secret (AICFLOW_SERVER_SECRET_FILE)."""
     from aicflow.cli.files import load_settings
 
-    settings = load_settings(data_dir=data_dir, store=store, max_running=max_running, log_level=log_level)
+    settings = load_settings(
+        data_dir=data_dir, store=store, queues=queues, max_running=max_running, log_level=log_level
+    )
     from aicflow.host.working import work
 
     return work(settings, say=lambda line: print(line, flush=True))

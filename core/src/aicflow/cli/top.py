@@ -35,6 +35,8 @@ def top_command(
                 f" {figures['running']} running;"
                 f" {figures['wanted_workers']} workers wanted, of {figures['max_running']} executions each"
             )
+            if len(figures["queues"]) > 1:
+                print_rows(figures["queues"], ("queue", "queued", "queue_seconds", "running", "wanted_workers"), output)
             print_rows(running, ("id", "workflow_id", "started_at"), output)
         sys.stdout.flush()
         if once:

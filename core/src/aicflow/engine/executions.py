@@ -64,8 +64,10 @@ class Executions(Starter):
         clock: Clock | None = None,
         server_secret: bytes | None = None,
         files: Files | None = None,
+        version: str = "",
     ) -> None:
         self.store = store
+        self._version = version
         self.files = files
         self.options = options or EngineOptions()
         self.clock: Clock = clock or SystemClock()
@@ -112,6 +114,10 @@ class Executions(Starter):
         self.engine(self.options.engine)
         await self.secrets.learn()
         await self._observers.start()
+        if self.options.max_running:
+            await self._worker.abilities.start(
+                self._worker.id, self._engine_types, self._version, lambda: self._worker.status.running
+            )
         await self._worker.start()
         if not self.store.exclusive:
             self._listener = asyncio.get_running_loop().create_task(self._listen(), name="aicflow-signals")
@@ -122,6 +128,7 @@ class Executions(Starter):
             self._listener.cancel()
             await asyncio.wait({self._listener})
         await self._worker.stop()
+        await self._worker.abilities.stop()
         await self.nodes.close()
         if self.files is not None:
             await self.files.close()
@@ -159,6 +166,8 @@ class Executions(Starter):
                         continue
                     if signal.kind == "cancel":
                         self._worker.cancel(signal.id)
+                    if signal.kind == "requirements":
+                        await self._worker.abilities.look()
                     if signal.kind in ("work", "cancel", "answer"):
                         self._worker.wake()
             except Exception:
@@ -398,7 +407,7 @@ class Executions(Starter):
 
     async def why(self, execution_id: str) -> str:
         """In a sentence, what an execution waits for. Raises NotFound."""
-        return await explain(await self.get(execution_id), self.store.executions, self._worker.status)
+        return await explain(await self.get(execution_id), self.store, self._worker.status)
 
 
 def _named(step_ids: Collection[str]) -> str:

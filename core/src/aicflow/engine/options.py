@@ -19,7 +19,9 @@ class EngineOptions:
     run may take, all together, once an execution was stopped. `max_depth`: how deep workflows may call workflows.
     `max_claims`: an execution that was claimed so often without progress, because its workers died, fails. `poll`: how
     often a store that other hosts share is looked at when no signal comes. `max_faults`: an execution with which the
-    engine itself failed so often in a row fails.
+    engine itself failed so often in a row fails. `queues`: those that the worker takes executions from, None for all.
+    `worker_name`: what it is called in lists, its host's name when empty. `beat`: how often it tells that it is alive.
+    `missing_grace`: an execution fails once no live worker has had its node types for so long.
     """
 
     engine: str = "auto"
@@ -39,3 +41,7 @@ class EngineOptions:
     max_claims: int = 20
     poll: float = 1.0
     max_faults: int = 5
+    queues: tuple[str, ...] | None = None
+    worker_name: str = ""
+    beat: float = 5.0
+    missing_grace: float = 300.0

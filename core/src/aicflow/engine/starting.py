@@ -39,6 +39,7 @@ from aicflow.kernel.ports.workflows import WorkflowRecord
 from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps, loads, pointer
 from aicflow.language.plan import Plan, item_plan
+from aicflow.workers import DEFAULT_QUEUE
 
 _MOST_FIRST: Final = 32
 _HELD: Final = 3600.0
@@ -376,7 +377,8 @@ class Starter:
         limits += _slot_limits(plan, input, trigger)
         if subjects is None:
             subjects = self._subjects(plan, input, trigger)
-        born_claimed = worker.has_room()
+        requires = await worker.abilities.number(plan.workflow_id, plan.version, plan.document, engine)
+        born_claimed = worker.has_room() and worker.abilities.takes_from(plan.document.settings.queue or DEFAULT_QUEUE)
         begun: list[str] | None = None
         if born_claimed and not limits and not reused and not items:
             # nothing can keep it from running now: one commit accepts it and starts its first steps
@@ -421,6 +423,7 @@ class Starter:
             ),
             started_at=None if begun is None else now,
             subjects=subjects,
+            requires=requires,
             max_queued=by.max_queued if by is not None else None,
         )
         created = await env.store.executions.create(

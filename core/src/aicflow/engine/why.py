@@ -9,13 +9,14 @@ from aicflow.engine.worker.worker import WorkerStatus
 from aicflow.events import progress_text
 from aicflow.kernel.clock import iso
 from aicflow.kernel.execution import TERMINAL_STATUSES, Execution, Step
-from aicflow.kernel.ports.executions import ExecutionStore
+from aicflow.kernel.ports.store import Store
+from aicflow.workers import DEFAULT_QUEUE
 
 _TOLD = 3
 """So many steps of a map that do the same are told one by one."""
 
 
-async def explain(execution: Execution, store: ExecutionStore, worker: WorkerStatus) -> str:
+async def explain(execution: Execution, store: Store, worker: WorkerStatus) -> str:
     """The sentence."""
     fault = worker.faults.get(execution.id)
     if fault is not None and execution.finished_at is None:
@@ -30,21 +31,55 @@ async def explain(execution: Execution, store: ExecutionStore, worker: WorkerSta
         return f"It has {execution.status if execution.status != 'cancelled' else 'been cancelled'}{because}"
     if execution.cancel_requested:
         return "Its cancel was requested; it is being stopped."
-    history = await read_history(store, execution.id)
+    history = await read_history(store.executions, execution.id)
     sentences = _steps([step for step in history.steps.values() if step.finished_at is None])
     sentences = sentences or ["its next step is about to start"]
-    return f"It is {execution.status}: " + "; ".join(sentences) + "."
+    where = "" if execution.status != "running" else await _where(execution, store, worker)
+    return f"It is {execution.status}{where}: " + "; ".join(sentences) + "."
 
 
-async def _queued(execution: Execution, store: ExecutionStore, worker: WorkerStatus) -> str:
-    for limit in await store.limits_of(execution.id):
-        holders = [holder for holder in await store.slot_holders(limit.key) if holder != execution.id]
+async def _where(execution: Execution, store: Store, worker: WorkerStatus) -> str:
+    """The worker that runs it, where there may be several."""
+    holder = None if store.exclusive else (await store.workers.requirement(execution.id))[1]
+    if holder is None:
+        return ""
+    known = next((one for one in await store.workers.live() if one.id == holder), None)
+    if known is None and holder != worker.id:
+        return f" on worker {holder}, which is not alive: another goes on when its lease has run out"
+    return f" on worker {holder}" + (f" ({known.name})" if known is not None and known.name != known.host else "")
+
+
+async def _queued(execution: Execution, store: Store, worker: WorkerStatus) -> str:
+    for limit in await store.executions.limits_of(execution.id):
+        holders = [holder for holder in await store.executions.slot_holders(limit.key) if holder != execution.id]
         if len(holders) >= limit.limit:
             what = _holder(limit.key)
             names = ", ".join(holders[:3]) + (" and others" if len(holders) > 3 else "")
             return f"It is queued: {what} allows {limit.limit} at once, held by {names}."
+    if not store.exclusive:
+        return await _unclaimed(execution, store)
     if not worker.has_room:
         return f"It is queued: the worker is full, {worker.running} executions are running."
+    return "It is queued and will be claimed by the next free worker."
+
+
+async def _unclaimed(execution: Execution, store: Store) -> str:
+    """Which of the live workers could take it."""
+    requirement, _ = await store.workers.requirement(execution.id)
+    queue = requirement.queue if requirement is not None else DEFAULT_QUEUE
+    taking = [one for one in await store.workers.live() if one.queues is None or queue in one.queues]
+    if not taking:
+        return f"It is queued: no live worker takes from queue {queue!r}."
+    if requirement is not None:
+        lacking = [requirement.types - one.types for one in taking]
+        if all(lacking):
+            # what the one lacks that has most of it
+            fewest = min(len(types) for types in lacking)
+            names = ", ".join(sorted(next(types for types in lacking if len(types) == fewest)))
+            return f"It is queued: no live worker of queue {queue!r} has {names}."
+        taking = [one for one, lacks in zip(taking, lacking, strict=True) if not lacks]
+    if all(one.running >= one.max_running for one in taking):
+        return f"It is queued: all {len(taking)} workers that could take it are full."
     return "It is queued and will be claimed by the next free worker."
 
 

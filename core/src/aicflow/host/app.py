@@ -37,6 +37,7 @@ from aicflow.host.routes import (
     subjects,
     tickets,
     triggers,
+    workers,
     workflows,
 )
 from aicflow.host.runtime import HostRuntime, running
@@ -96,6 +97,7 @@ def create_app(
         streams,
         executions,
         statistics,
+        workers,
         steps,
         catalogue,
         triggers,

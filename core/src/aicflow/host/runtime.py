@@ -90,6 +90,9 @@ class HostRuntime:
             max_depth=settings.max_call_depth,
             max_output=settings.max_output_bytes,
             max_state=settings.max_state_bytes,
+            queues=settings.queues or None,
+            worker_name=settings.worker_name,
+            missing_grace=settings.missing_grace,
         )
         server_secret = self.data.server_secret()
         self.files = Files(
@@ -230,6 +233,11 @@ async def running(
                 " store has one host.",
                 hint="Use `aicflow serve` as one process, or set AICFLOW_STORE to a PostgreSQL URL"
                 " (pip install aicflow-postgres).",
+            )
+        if store.exclusive and settings.queues:
+            raise AICFlowError(
+                "A store of one host has one worker, which takes from every queue: AICFLOW_QUEUES must not be set.",
+                hint="Leave --queues out, or set AICFLOW_STORE to a PostgreSQL URL (pip install aicflow-postgres).",
             )
         await agree_on_secret(store, settings.data.server_secret())
         runtime = HostRuntime(settings, plugins, store, triggers=triggers, **parts)

@@ -456,6 +456,16 @@ class Ready(_Response):
     node_types: dict[str, NodeHealth]
 
 
+class QueueScaling(_Response):
+    """The figures of one queue."""
+
+    queue: str
+    queued: int
+    queue_seconds: float
+    running: int
+    wanted_workers: int
+
+
 class Scaling(_Response):
     """What an autoscaler needs. `queued` could be run now, the first of them for `queue_seconds`; `running` are under
     way on all hosts, of which one runs `max_running` at most; `wanted_workers` of this size would run them all."""
@@ -465,6 +475,24 @@ class Scaling(_Response):
     running: int
     max_running: int
     wanted_workers: int
+    queues: list[QueueScaling]
+
+
+class Worker(_Response):
+    """A worker that is alive. `queues`: those it takes from, null for all. `types`: the node types that it has, each
+    also with its versions as `http.request@1`, and engines as `engine:native`."""
+
+    id: str
+    name: str
+    host: str
+    pid: int
+    version: str
+    queues: list[str] | None
+    max_running: int
+    running: int
+    types: list[str]
+    started_at: datetime
+    seen_at: datetime
 
 
 class EndedFigures(_Response):
@@ -525,6 +553,7 @@ PAGES: Final = {
     "StoredFilePage": "StoredFile",
     "TriggerPage": "Trigger",
     "TriggerTypePage": "TriggerType",
+    "WorkerPage": "Worker",
     "WorkflowPage": "WorkflowSummary",
     "WorkflowVersionPage": "WorkflowVersion",
     "Steps": "Step",
@@ -536,7 +565,7 @@ _RESPONSES: Final[tuple[type, ...]] = (
     ExpressionPreview, FileRecord, Fires, Issue, Item, Layout, NodeType, Plugin, ProblemDocument,
     ProcessingRecord, Ready, Scaling, Secret, SecretRotation, SecretsCheck, SentEvent, Session, StateEntry, Statistics,
     Step, StreamEvent, SubjectErased, SubjectExport, SubjectFound, Ticket, Trigger, TriggerType,
-    ValidationResult, Why, WorkflowDiff, WorkflowRecord, WorkflowVersion,
+    ValidationResult, Why, Worker, WorkflowDiff, WorkflowRecord, WorkflowVersion,
 )  # fmt: skip
 
 

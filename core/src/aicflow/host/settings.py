@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, SecretStr, TypeAdapter, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from aicflow.host import retention
@@ -15,6 +15,7 @@ from aicflow.host.datadir import DataDir, default_data_dir
 from aicflow.host.documents import Limits
 from aicflow.host.provenance import PluginPolicy, Policy, listed_distribution
 from aicflow.host.signatures import key_bytes
+from aicflow.kernel.document import QueueName
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.rates import Rate
@@ -77,6 +78,18 @@ class Settings(BaseSettings):
     )
     worker: bool = Field(
         default=True, description="Whether this host runs executions; without, others that share the store must"
+    )
+    queues: Names = Field(
+        default=(), description="Queues that the worker of this host takes executions from; all when not set"
+    )
+    worker_name: str = Field(
+        default="", max_length=200, description="What the worker is called in lists; the host's name when not set"
+    )
+    missing_grace: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="Seconds for which an execution waits while no live worker has its node types, before it fails",
     )
     processes: int = Field(
         default=1, ge=1, le=64, description="Server processes behind one address, where several hosts share the store"
@@ -227,6 +240,7 @@ class Settings(BaseSettings):
         "plugins_keys",
         "plugins_listed",
         "proxies",
+        "queues",
         "secrets_sources",
         mode="before",
     )
@@ -243,6 +257,11 @@ class Settings(BaseSettings):
             except AICFlowError as error:
                 raise ValueError(f"{error.message} {error.hint}") from None
         return value
+
+    @field_validator("queues")
+    @classmethod
+    def _queues(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return TypeAdapter(tuple[QueueName, ...]).validate_python(value)
 
     @field_validator("cors_origins")
     @classmethod

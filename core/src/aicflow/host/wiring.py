@@ -122,6 +122,7 @@ def make_executions(
 ) -> Executions:
     """The engine's facade over an open store; without `files`, those of its executions are gone when it closes. Raises
     AICFlowError for an unknown engine."""
+    from aicflow import __version__
     from aicflow.engine import Executions
     from aicflow.engine.clock import SystemClock
     from aicflow.engine.files import Files
@@ -140,6 +141,7 @@ def make_executions(
         clock=clock,
         server_secret=server_secret,
         files=files or Files(store.files, TemporaryContents(), clock),
+        version=__version__,
     )
     mask_logs(executions.secrets.mask)
     return executions

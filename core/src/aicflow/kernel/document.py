@@ -13,6 +13,7 @@ FORMAT_VERSION = 1
 Identifier = Annotated[str, Field(min_length=1, max_length=64)]
 Schema = dict[str, JsonValue] | bool
 LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$")]
+QueueName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^[^,=\n\r]{1,128}$")]
 
 
@@ -88,8 +89,7 @@ class NodeEntry(_Part):
 
 
 class TriggerEntry(_Part):
-    """What starts executions. `input` maps the payload (`trigger`) to the execution's input; by default the input is
-    the payload itself."""
+    """What starts executions. `input` maps the payload (`trigger`) to the input; without it the payload is the input."""
 
     id: Identifier
     type: str
@@ -117,8 +117,7 @@ class BodyEntry(_Part):
 
 
 class Tolerance(_Part):
-    """How many items may fail before the whole fails: more than `count`, or more than `percent` of all, are too
-    many."""
+    """How many items may fail before the whole fails: more than `count`, or than `percent` of all."""
 
     count: int | None = Field(default=None, ge=0)
     percent: float | None = Field(default=None, ge=0, le=100)
@@ -167,8 +166,7 @@ class Repeat(BodyEntry):
 
 
 class Group(BodyEntry):
-    """The body as one: with one timeout, one retry and one way to handle errors. `concurrency` is how many of its
-    nodes may run at once."""
+    """The body as one: with one timeout, retry and way to handle errors. At most `concurrency` nodes run at once."""
 
     concurrency: int | None = Field(default=None, ge=1, le=1_000)
 
@@ -192,6 +190,7 @@ class Settings(_Part):
     fail_fast: bool = False
     engine: str | None = None
     concurrency: Concurrency | None = None
+    queue: QueueName | None = Field(default=None, description="Where its executions wait for a worker of this queue")
     history: Literal["full", "compact"] | None = Field(
         default=None,
         description="`compact`: pure nodes inside of maps leave no events; by default in maps of more than 1,000 items",

@@ -120,8 +120,7 @@ class Node(ABC, Generic[P, O]):  # noqa: UP046 - __init_subclass__ reads the arg
         """Close what `start` opened."""
 
     async def release(self, execution_id: str) -> None:
-        """Let go of what is kept for one execution. Called when it ends, waits or leaves this process, if it ran
-        a step of this type."""
+        """Let go of what is kept for one execution. Called when one that ran such a step ends, waits or leaves."""
 
     @classmethod
     def output_limits(cls) -> Mapping[str, int]:

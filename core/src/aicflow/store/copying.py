@@ -27,7 +27,7 @@ COPIED: Final = (
 KEYS: Final = {"idempotency_keys": "key", "fires": "key", "sent_events": "key", "subscriptions": "key"}
 """Columns that are looked for by an index, and stand here as `indexed` has them."""
 
-_WORKED_OUT: Final = {"audit": {"actor", "action", "targets", "at"}}
+_WORKED_OUT: Final = {"audit": {"actor", "action", "targets", "at"}, "executions": {"requires"}}
 _LONGEST: Final = 1000
 _ALL: Final = 2**128 - 1
 

@@ -51,14 +51,14 @@ class QueueCases:
         assert numbers(claimed.events) == [1, 2, 3]
 
     async def test_the_backlog_is_what_could_be_claimed(self, store: Store) -> None:
-        assert await store.executions.backlog(at=NOW) == (0, 0)
+        assert not any(queued or running for queued, _, running in (await store.executions.backlog(at=NOW)).values())
         for i in range(3):
             await create(store.executions, f"ex_{i}")
         await start(store.executions, "ex_held")
-        count, seconds = await store.executions.backlog(at=NOW + 7)
-        assert (count, round(seconds)) == (3, 7)
+        count, seconds, running = (await store.executions.backlog(at=NOW + 7))[0]
+        assert (count, round(seconds), running) == (3, 7, 1)
         await claim(store.executions, limit=3)
-        assert await store.executions.backlog(at=NOW + 1) == (0, 0)
+        assert (await store.executions.backlog(at=NOW + 1))[0] == (0, 0, 4)
 
     async def test_a_renewed_lease_holds(self, store: Store) -> None:
         for id in ("ex_1", "ex_2", "ex_3"):

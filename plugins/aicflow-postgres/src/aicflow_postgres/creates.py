@@ -171,6 +171,7 @@ def _row(op: Create, *, claimed: bool, admitted: bool) -> tuple[Any, ...]:
         trigger,
         new.input if len(new.input) <= INLINE else None,
         starter,
+        new.requires,
         new.events.first_seq,
         op.body,
     )
@@ -309,6 +310,7 @@ _COLUMNS = {
     "trigger": "bytea",
     "input": "bytea",
     "started_by": "text",
+    "requires": "int",
     "first_seq": "int",
     "body": "bytea",
 }

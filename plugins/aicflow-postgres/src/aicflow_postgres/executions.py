@@ -97,15 +97,25 @@ class PostgresExecutions(Part):
         return await self.groups.append(append)
 
     async def claim(
-        self, worker: str, limit: int, *, lease: float, at: float | None = None, cancelled_only: bool = False
+        self,
+        worker: str,
+        limit: int,
+        *,
+        lease: float,
+        at: float | None = None,
+        cancelled_only: bool = False,
+        able: Collection[int] | None = None,
     ) -> list[Claimed]:
         """Take up to `limit` executions: first what was begun and goes on, then queued ones by priority and age."""
         instant = micros(at)
         taken = (limit, worker, instant, micros(lease))
         if cancelled_only:
-            return await self._claim(_CLAIM_CANCELLED, limit, *taken)
+            if able is None:
+                return await self._claim(_CLAIM_CANCELLED, limit, *taken)
+            return await self._claim(_CLAIM_CANCELLED_ABLE, list(able), limit, *taken)
         floors = await self._floors.look(clock=at is None)
-        claimed = await self._claim(CLAIM, *lane_values(floors, instant, limit), *taken)
+        sql = CLAIM if able is None else _CLAIM_ABLE
+        claimed = await self._claim(sql, *lane_values(floors, instant, limit, able), *taken)
         self._floors.taken += len(claimed)
         return claimed
 
@@ -131,26 +141,28 @@ class PostgresExecutions(Part):
         rows = await self.rows(_RENEW, list(ids), micros(at), micros(lease), worker)
         return frozenset(id for id, cancelled in rows if cancelled)
 
-    async def hand_back(self, worker: str, execution_id: str, epoch: int) -> None:
-        await self.rows(_HAND_BACK, execution_id, epoch, worker)
+    async def hand_back(self, worker: str, execution_id: str, epoch: int, requires: int | None = None) -> None:
+        await self.rows(_HAND_BACK, requires, execution_id, epoch, worker)
 
     async def reclaim(self, worker: str) -> int:
         """Put back into the queue whatever another worker holds. Never called of a shared store by its hosts."""
         return int((await self.rows(_RECLAIM, worker))[0][0])
 
-    async def next_due(self, *, at: float | None = None) -> float | None:
+    async def next_due(self, *, at: float | None = None, able: Collection[int] | None = None) -> float | None:
         """Seconds until something becomes claimable by time. A lease is among it once it has run out."""
         floors, instant = self._floors.last(clock=at is None), micros(at)
         # with an instant of the caller's own, leases count to the last one
         until = instant if instant is None else 2**62
-        lanes = (floors.at_once, floors.waits, floors.leases, until, floors.ready, floors.special)
-        due, now = (await self.rows(_NEXT_DUE, *lanes, instant))[0]
+        own = () if able is None else (list(able),)
+        lanes = (floors.at_once, *own, floors.waits, *own, floors.leases, until, *own)
+        ready = (*own, floors.ready, floors.special, *own, *own)
+        due, now = (await self.rows(_NEXT_DUE_ABLE if own else _NEXT_DUE, *lanes, *ready, instant))[0]
         return None if due is None else max(0.0, seconds(due - now))
 
-    async def backlog(self, *, at: float | None = None) -> tuple[int, float]:
-        """How many could be claimed, and for how long."""
-        [(count, since)] = await self.rows(_BACKLOG, micros(at))
-        return count, max(0.0, seconds(since or 0))
+    async def backlog(self, *, at: float | None = None) -> dict[int, tuple[int, float, int]]:
+        """How many could be claimed, and for how long; how many run."""
+        rows = await self.rows(_BACKLOG, micros(at))
+        return {requires: (queued, max(0.0, seconds(since or 0)), running) for requires, queued, since, running in rows}
 
     @writes
     async def request_cancel(self, connection: Connection, execution_id: str) -> Execution:
@@ -358,11 +370,12 @@ async def _locked(connection: Connection, execution_id: str) -> Execution:
     return execution_from(rows[0])
 
 
-def lane_values(floors: Lanes, instant: int | None, limit: int) -> tuple[Any, ...]:
-    """What the lanes of `CLAIM` are given."""
-    instants = (floors.waits, floors.leases, floors.ready, floors.special)
-    lanes = [value for floor in instants for value in (floor, instant, limit)]
-    return floors.at_once, limit, *lanes, instant, limit
+def lane_values(floors: Lanes, instant: int | None, limit: int, able: Collection[int] | None = None) -> tuple[Any, ...]:
+    """What the lanes of `CLAIM` are given; with `able`, those of one for a worker that cannot run everything."""
+    own = () if able is None else (list(able),)
+    going_on = [value for floor in (floors.waits, floors.leases) for value in (floor, instant, *own, limit)]
+    ready = (*own, floors.ready, instant, limit)
+    return floors.at_once, *own, limit, *going_on, *ready, floors.special, instant, *own, limit, instant, *own, limit
 
 
 def _like(text: str) -> str:
@@ -380,28 +393,39 @@ UPDATE executions AS e
     OR EXISTS (SELECT 1 FROM answers WHERE execution_id = e.id)
     OR EXISTS (SELECT 1 FROM items WHERE execution_id = e.id), {ROW}
 """  # noqa: S608
-CLAIM = f"""
+_ABLE = "AND (requires = ANY(%b::int[]) OR (cancel_requested AND last_seq = 1))"
+_PLACE = "(requires::bigint << 42) + n"
+_READY = f"""
+  SELECT n FROM executions WHERE {READY} AND n >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
+    ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED"""  # noqa: S608
+_READY_ABLE = f"""
+  SELECT r.n FROM unnest(%b::int[]) AS a(able), LATERAL (
+    SELECT n FROM executions
+      WHERE {READY} AND {_PLACE} >= (a.able::bigint << 42) + %b::bigint AND {_PLACE} < (a.able + 1)::bigint << 42
+        AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
+      ORDER BY {_PLACE} LIMIT %b FOR UPDATE SKIP LOCKED) AS r"""  # noqa: S608
+_LANES = f"""
 WITH at_once AS (
-  SELECT n, due_at FROM executions WHERE due_at < 0 AND due_at >= %b::bigint
+  SELECT n, due_at FROM executions WHERE due_at < 0 AND due_at >= %b::bigint {{able}}
     ORDER BY due_at, n LIMIT %b FOR UPDATE SKIP LOCKED),
 woken AS (
   SELECT n, due_at FROM executions
     WHERE status = 'waiting' AND due_at >= 0 AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
+      {{able}}
     ORDER BY due_at, n LIMIT %b FOR UPDATE SKIP LOCKED),
 expired AS (
   SELECT n, due_at FROM executions
-    WHERE status = 'running' AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
+    WHERE status = 'running' AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW}) {{able}}
     ORDER BY due_at, n LIMIT %b FOR UPDATE SKIP LOCKED),
-ready AS (
-  SELECT n FROM executions WHERE {READY} AND n >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
-    ORDER BY n LIMIT %b FOR UPDATE SKIP LOCKED),
+ready AS ({{ready}}),
 special AS (
   SELECT n, priority FROM executions
-    WHERE {SPECIAL} AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
+    WHERE {SPECIAL} AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW}) {{able}}
     ORDER BY priority DESC, n LIMIT %b FOR UPDATE SKIP LOCKED),
 admitted AS (
   SELECT n, priority FROM executions
     WHERE status = 'queued' AND due_at >= 0 AND limits IS NOT NULL AND due_at <= coalesce(%b::bigint, {STEADY_NOW})
+      {{able}}
     ORDER BY priority DESC, n LIMIT %b FOR UPDATE SKIP LOCKED),
 chosen AS (
   SELECT n, row_number() OVER (ORDER BY lane, at, rank DESC, n) AS turn FROM (
@@ -412,12 +436,16 @@ chosen AS (
     UNION ALL SELECT n, 1, 0, priority FROM special
     UNION ALL SELECT n, 1, 0, priority FROM admitted) AS a ORDER BY turn LIMIT %b)
 {_TAKE}"""  # noqa: S608
-_CLAIM_CANCELLED = f"""
+CLAIM = _LANES.format(able="", ready=_READY)
+_CLAIM_ABLE = _LANES.format(able=_ABLE, ready=_READY_ABLE)
+_LANE_CANCELLED = f"""
 WITH at_once AS (
-  SELECT n, due_at FROM executions WHERE due_at < 0 AND cancel_requested
+  SELECT n, due_at FROM executions WHERE due_at < 0 AND cancel_requested {{able}}
     ORDER BY due_at, n LIMIT %b FOR UPDATE SKIP LOCKED),
 chosen AS (SELECT n, row_number() OVER (ORDER BY due_at, n) AS turn FROM at_once ORDER BY turn LIMIT %b)
 {_TAKE}"""  # noqa: S608
+_CLAIM_CANCELLED = _LANE_CANCELLED.format(able="")
+_CLAIM_CANCELLED_ABLE = _LANE_CANCELLED.format(able=_ABLE)
 _CLAIMED_EVENTS = f"""
 SELECT execution_id, first_seq, last_seq, body FROM events WHERE execution_id = ANY(%b::text[])
   AND execution_id NOT IN (SELECT execution_id FROM stored WHERE execution_id = ANY(%b::text[]) AND name = '{NEEDED}')
@@ -446,28 +474,44 @@ UPDATE executions AS e SET due_at = coalesce(%b::bigint, {NOW}) + %b::bigint FRO
   WHERE e.n = l.n AND e.worker = %b AND e.status = 'running' RETURNING e.id, e.cancel_requested
 """  # noqa: S608
 _HAND_BACK = f"""
-UPDATE executions SET status = 'queued', worker = NULL, due_at = {AT_ONCE}
+UPDATE executions
+  SET status = 'queued', worker = NULL, due_at = {AT_ONCE}, requires = coalesce(%b::int, requires)
   WHERE id = %b AND epoch = %b AND worker = %b AND status = 'running'
 """  # noqa: S608
 _RECLAIM = f"""
 WITH u AS (UPDATE executions SET status = 'queued', worker = NULL, due_at = {AT_ONCE}
   WHERE status = 'running' AND worker IS DISTINCT FROM %b RETURNING 1) SELECT count(*) FROM u
 """  # noqa: S608
-_NEXT_DUE = f"""
+_NEXT = f"""
 SELECT least(
-    (SELECT -1 FROM executions WHERE due_at < 0 AND due_at >= %b::bigint LIMIT 1),
-    (SELECT min(due_at) FROM executions WHERE status = 'waiting' AND due_at >= 0 AND due_at >= %b::bigint),
+    (SELECT -1 FROM executions WHERE due_at < 0 AND due_at >= %b::bigint {{able}} LIMIT 1),
+    (SELECT min(due_at) FROM executions WHERE status = 'waiting' AND due_at >= 0 AND due_at >= %b::bigint {{able}}),
     (SELECT min(due_at) FROM executions
-       WHERE status = 'running' AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW})),
-    (SELECT due_at FROM executions WHERE {READY} AND n >= %b::bigint ORDER BY n LIMIT 1),
-    (SELECT min(due_at) FROM executions WHERE {SPECIAL} AND due_at >= %b::bigint),
-    (SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at >= 0 AND limits IS NOT NULL)),
+       WHERE status = 'running' AND due_at >= %b::bigint AND due_at <= coalesce(%b::bigint, {STEADY_NOW}) {{able}}),
+    ({{ready}}),
+    (SELECT min(due_at) FROM executions WHERE {SPECIAL} AND due_at >= %b::bigint {{able}}),
+    (SELECT min(due_at) FROM executions WHERE status = 'queued' AND due_at >= 0 AND limits IS NOT NULL {{able}})),
   coalesce(%b::bigint, {NOW})
 """  # noqa: S608
+_NEXT_DUE = _NEXT.format(
+    able="",
+    ready=f"SELECT due_at FROM executions WHERE {READY} AND n >= %b::bigint ORDER BY n LIMIT 1",  # noqa: S608
+)
+_NEXT_DUE_ABLE = _NEXT.format(
+    able=_ABLE,
+    ready=f"""SELECT min(r.due_at) FROM unnest(%b::int[]) AS a(able), LATERAL (
+      SELECT due_at FROM executions
+        WHERE {READY} AND {_PLACE} >= (a.able::bigint << 42) + %b::bigint AND {_PLACE} < (a.able + 1)::bigint << 42
+        ORDER BY {_PLACE} LIMIT 1) AS r""",  # noqa: S608
+)
 _BACKLOG = f"""
-SELECT count(*), max(t.now - CASE WHEN due_at < -1 THEN due_at + {AT_ONCE_BEFORE} ELSE nullif(due_at, -1) END)
+SELECT requires, count(*) FILTER (WHERE status = 'queued'),
+    max(t.now - CASE WHEN due_at < -1 THEN due_at + {AT_ONCE_BEFORE} ELSE nullif(due_at, -1) END)
+      FILTER (WHERE status = 'queued'),
+    count(*) FILTER (WHERE status = 'running')
   FROM executions, (SELECT coalesce(%b::bigint, {NOW}) AS now) AS t
-  WHERE status = 'queued' AND finished_at IS NULL AND due_at IS NOT NULL AND due_at <= t.now
+  WHERE finished_at IS NULL AND (status = 'running' OR status = 'queued' AND due_at IS NOT NULL AND due_at <= t.now)
+  GROUP BY requires
 """  # noqa: S608
 _LIMITED = "SELECT workflow_id FROM executions WHERE id = %b AND limits IS NOT NULL"
 _ANSWER = """

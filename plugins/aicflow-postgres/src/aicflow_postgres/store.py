@@ -26,6 +26,7 @@ from aicflow_postgres.signals import PostgresSignals
 from aicflow_postgres.small import PostgresKeys, PostgresNodeSettings, PostgresState, PostgresTriggers
 from aicflow_postgres.statistics import PostgresStatistics
 from aicflow_postgres.subjects import PostgresSubjects
+from aicflow_postgres.workers import PostgresWorkers
 from aicflow_postgres.workflows import PostgresWorkflows
 
 
@@ -74,6 +75,7 @@ class PostgresStore:
         self.maintenance: Final = PostgresMaintenance(self._database)
         self.statistics: Final = PostgresStatistics(self._database)
         self.signals: Final = PostgresSignals(self._database, listen or url)
+        self.workers: Final = PostgresWorkers(self._database)
 
     @classmethod
     def from_settings(cls, url: str, settings: Mapping[str, str]) -> PostgresStore:

@@ -55,6 +55,7 @@ class Settings(TypedDict, total=False):
     fail_fast: bool
     engine: str
     concurrency: Concurrency
+    queue: str
     history: Literal["full", "compact"]
     on_failure: str
     subject: Any

@@ -227,9 +227,9 @@ class AsyncExecutions(Resource):
         """What it is doing, or why it ended as it did, in a sentence."""
         return decode(_Why, await self._session.call(object, "GET", "executions", execution_id, "why")).sentence
 
-    async def scaling(self) -> Scaling:
-        """How many workers are wanted, for an autoscaler."""
-        return await self._session.call(Scaling, "GET", "scaling")
+    async def scaling(self, *, queue: str | None = None) -> Scaling:
+        """How many workers are wanted, of one queue or of all, for an autoscaler."""
+        return await self._session.call(Scaling, "GET", "scaling", query={"queue": queue})
 
     async def statistics(
         self,

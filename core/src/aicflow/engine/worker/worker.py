@@ -16,8 +16,9 @@ from aicflow.engine.run.children import Children
 from aicflow.engine.run.execution_run import ExecutionRun
 from aicflow.engine.run.failure import report_of, report_to_json
 from aicflow.engine.run.isolated import Outside, Outsides
+from aicflow.engine.worker.abilities import Abilities
 from aicflow.engine.worker.plans import PlanCache
-from aicflow.kernel.errors import PermanentError, StaleClaim, StoreUnavailable
+from aicflow.kernel.errors import NotFound, PermanentError, StaleClaim, StoreUnavailable
 from aicflow.kernel.execution import Execution
 from aicflow.kernel.ports.executions import Claimed, Projection, StoredAnswer
 from aicflow.kernel.values import dumps
@@ -54,6 +55,7 @@ class Worker:
         self._plans = plans
         self._outsides = Outsides(env)
         self._children = children
+        self.abilities = Abilities(env)
         self._running: dict[str, ExecutionRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
@@ -140,13 +142,23 @@ class Worker:
         except (StoreUnavailable, asyncio.CancelledError):
             raise
         except Exception as error:
-            await self._cannot_run(claimed.execution, error)
+            await self._without_plan(claimed.execution, error)
             return
         self._running[run.execution_id] = run
         run.on_abandoned = partial(self._on_abandoned, run)
         self._spawn(self._advance(run))
         for do in self._for_claimed.pop(run.execution_id, ()):
             do(run)
+
+    async def _without_plan(self, execution: Execution, error: Exception) -> None:
+        """It cannot begin here. Another worker may have the node type that is missing."""
+        if isinstance(error, NotFound) and not execution.cancel_requested:
+            try:
+                if await self.abilities.pass_on(execution):
+                    return
+            except (NotFound, PermanentError) as reason:  # its workflow is gone, or nobody has the type
+                error = reason
+        await self._cannot_run(execution, error)
 
     async def _launch_all(self, claimed: Sequence[Claimed]) -> None:
         for one in claimed:
@@ -274,7 +286,7 @@ class Worker:
                 if room <= 0:
                     await self._end_cancelled()
                 else:
-                    due = None if woken else await self._env.store.executions.next_due(at=self.at())
+                    due = None if woken else await self._next_due()
                     if woken or due == 0.0:
                         self._reserved += room
                         try:
@@ -285,7 +297,7 @@ class Worker:
                         if len(claimed) == room:
                             await asyncio.sleep(0)
                             continue
-                        due = await self._env.store.executions.next_due(at=self.at())
+                        due = await self._next_due()
                     if due is not None:
                         timeout = min(timeout, due + 0.001)
             except StoreUnavailable as error:
@@ -308,6 +320,9 @@ class Worker:
         """A full worker still ends what was cancelled while queued or waiting: that takes a moment, no slot."""
         await self._launch_all(await self._claim(_CLAIM_BATCH, cancelled_only=True))
 
+    async def _next_due(self) -> float | None:
+        return await self._env.store.executions.next_due(at=self.at(), able=self.abilities.able)
+
     async def _claim(self, limit: int, *, cancelled_only: bool = False) -> Sequence[Claimed]:
         lease, at = self._env.options.lease, self.at()
         if self._clock_grace is not None and asyncio.get_running_loop().time() >= self._clock_grace[0]:
@@ -315,7 +330,9 @@ class Worker:
         if self._clock_grace is not None:
             # the wall clock was just moved forward: leases of others look expired that are not
             at, lease = self._env.clock.now() - self._clock_grace[1], lease + self._clock_grace[1]
-        return await self._env.store.executions.claim(self.id, limit, lease=lease, at=at, cancelled_only=cancelled_only)
+        return await self._env.store.executions.claim(
+            self.id, limit, lease=lease, at=at, cancelled_only=cancelled_only, able=self.abilities.able
+        )
 
     async def _renew_loop(self) -> None:
         while True:

@@ -321,19 +321,6 @@ async def why_execution(request: Request, execution_id: Id, query: NoQuery) -> R
     return json_response({"sentence": await runtime_of(request).executions.why(execution_id)})
 
 
-@routes.get("/scaling", summary="How many workers are wanted", **call("read", "Scaling"))
-async def get_scaling(request: Request, query: NoQuery) -> Response:
-    """What waits to be run and what is running on all hosts of the store, for an autoscaler. Executions that wait for a
-    time, an answer or a place among those that may run at once want no worker."""
-    runtime = runtime_of(request)
-    queued, seconds = await runtime.store.executions.backlog()
-    running = (await runtime.store.executions.count(filter_of(None, ["running"], None, None))).get("running", 0)
-    most = runtime.settings.max_running
-    wanted = -(-(queued + running) // most)
-    figures = {"queued": queued, "queue_seconds": round(max(0.0, seconds), 3), "running": running}
-    return json_response({**figures, "max_running": most, "wanted_workers": wanted})
-
-
 async def _bulk(
     request: Request, call: str, default: frozenset[str], act: Callable[..., Awaitable[BulkOutcome]]
 ) -> Response:

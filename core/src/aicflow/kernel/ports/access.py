@@ -116,8 +116,7 @@ class SecretStore(Protocol):
 
 
 class IdempotencyStore(Protocol):
-    """Idempotency keys that were used. What makes executions, workflows and API keys notes its key in the same
-    transaction."""
+    """Idempotency keys that were used, noted in the transaction of what made an execution, workflow or API key."""
 
     async def find(self, scope: str, key: str) -> KeyUsed | None:
         """What came of the request that used the key."""

@@ -27,8 +27,7 @@ class AuditEntry:
 
 @dataclass(slots=True)
 class AuditRow:
-    """An entry in its place. `hash` is the SHA-256 of the hash before it and the body; `seq` counts from 1 without a
-    gap."""
+    """An entry in its place. `hash` is the SHA-256 of the hash before it and the body; `seq` counts from 1."""
 
     seq: int
     hash: bytes

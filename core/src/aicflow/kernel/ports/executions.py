@@ -24,8 +24,8 @@ class EventBatch:
 
 @dataclass(slots=True)
 class Projection:
-    """The execution's row after a batch. A terminal or waiting status ends the claim, a terminal one frees its
-    slots."""
+    """The execution's row after a batch. A terminal or waiting status ends the claim, a terminal one frees its slots.
+    `announce`: once it has ended, `announced` is to return it until `told` is called."""
 
     status: ExecutionStatus
     started_at: float | None = None
@@ -34,7 +34,6 @@ class Projection:
     error: bytes | None = None
     wake_at: float | None = None
     announce: bool = False
-    """Whether `announced` is to return the execution, which has ended, until `told` is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,8 @@ class Idempotency:
 class ItemResult:
     """How an item of a map, or a pass of a repeat, ended. `step_id` is the step of the map, such as `each`; inside of
     an item of another, `each[3].inner`. `output` is encoded JSON, `error` an encoded failure report. One with the index
-    -1 removes those kept before it of every step whose id begins with its `step_id`: what held them begins again."""
+    -1 removes those kept before it of every step whose id begins with its `step_id`: what held them begins again.
+    `masked`: the output held a secret, which is hidden in it. `first_seq`, `last_seq`: events of its steps."""
 
     step_id: str
     index: int
@@ -84,17 +84,15 @@ class ItemResult:
     output: bytes | None = None
     error: bytes | None = None
     masked: bool = False
-    """Whether the output held a secret, which is hidden in it."""
     first_seq: int | None = None
     last_seq: int | None = None
-    """Where the events of the steps inside of it stand, if they wrote any."""
 
 
 @dataclass(slots=True)
 class NewExecution:
     """An accepted execution. `input` and `trigger` are encoded JSON. `events` holds its first events, from seq 1;
     with `started_at`, it is born claimed and they tell of its start. `files`: what it holds of the files that are
-    there (`FileStore`)."""
+    there (`FileStore`). `subjects`: keyed hashes of whom it is about. `requires`: see `WorkerStore.number`."""
 
     id: str
     workflow_id: str
@@ -118,7 +116,7 @@ class NewExecution:
     items: Sequence[ItemResult] = ()
     files: Collection[str] = ()
     subjects: Sequence[str] = ()
-    """Keyed hashes of whom it is about."""
+    requires: int = 0
     max_queued: int | None = None
     """How many executions with its trigger's `started_by` may be queued and never claimed, itself included."""
 
@@ -195,8 +193,7 @@ type Labels = tuple[tuple[str, str | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class WorkflowLimit:
-    """The workflows of `ids`, and those whose current version has all of `labels`, if there are any labels. A deleted
-    workflow has no labels."""
+    """The workflows of `ids`, and those whose current version has all of `labels`, if any. A deleted one has none."""
 
     ids: frozenset[str] = frozenset()
     labels: Labels = ()
@@ -233,8 +230,7 @@ class ExecutionStore(Protocol):
     """Executions. Appending events is an execution's only write after its creation and updates its projection in the
     same transaction; every call that writes returns only after its commit.
 
-    Leases and due times go by the store's own clock; only a test, or a worker whose clock was just moved, says with
-    `at` which instant to take for now."""
+    Leases and due times go by the store's own clock; tests, and a worker whose clock was moved, say `at`."""
 
     async def create(
         self, new: NewExecution, *, worker: str | None = None, lease: float = 0.0, at: float | None = None
@@ -273,13 +269,21 @@ class ExecutionStore(Protocol):
         ...
 
     async def claim(
-        self, worker: str, limit: int, *, lease: float, at: float | None = None, cancelled_only: bool = False
+        self,
+        worker: str,
+        limit: int,
+        *,
+        lease: float,
+        at: float | None = None,
+        cancelled_only: bool = False,
+        able: Collection[int] | None = None,
     ) -> Sequence[Claimed]:
         """Take up to `limit` executions that nobody works on: queued ones that are admitted and available (highest
         priority first, then oldest), any with a cancel requested, waiting ones whose `wake_at` has come or that have
         an answer, and running ones whose lease has expired. Each gets `epoch + 1`, status `running` and a lease of
         `lease` seconds. Two workers never get the same one. With `cancelled_only`, only those with a cancel requested
-        that nobody holds: a worker that is full ends them nevertheless."""
+        that nobody holds: a worker that is full ends them nevertheless. With `able`, only those that require one of
+        these, and what was cancelled before it began."""
         ...
 
     async def renew(
@@ -288,21 +292,20 @@ class ExecutionStore(Protocol):
         """Let leases that this worker holds end in `lease` seconds; returns the ids whose cancel was requested."""
         ...
 
-    async def hand_back(self, worker: str, execution_id: str, epoch: int) -> None:
-        """Give up a claim without an event: the execution can be claimed at once by anyone. Quiet when stale."""
+    async def hand_back(self, worker: str, execution_id: str, epoch: int, requires: int | None = None) -> None:
+        """Give up a claim without an event: who has what it `requires` now can claim it at once. Quiet when stale."""
         ...
 
     async def reclaim(self, worker: str) -> int:
-        """Expire the leases of every other worker. For a store that only one host can open: called once at its
-        start, when whoever held a lease is dead. Gives how many there were."""
+        """Expire the leases of every other worker and say how many: they are dead when an exclusive store opens."""
         ...
 
-    async def next_due(self, *, at: float | None = None) -> float | None:
-        """Seconds until something becomes claimable by time alone, None when nothing will."""
+    async def next_due(self, *, at: float | None = None, able: Collection[int] | None = None) -> float | None:
+        """Seconds until something becomes claimable by time alone, None when nothing will. `able` as in `claim`."""
         ...
 
-    async def backlog(self, *, at: float | None = None) -> tuple[int, float]:
-        """How many queued executions could be claimed now, and the seconds for which the first of them could."""
+    async def backlog(self, *, at: float | None = None) -> Mapping[int, tuple[int, float, int]]:
+        """By requirement: how many are queued and could be claimed, for how many seconds the first, how many run."""
         ...
 
     async def request_cancel(self, execution_id: str) -> Execution:
@@ -355,8 +358,7 @@ class ExecutionStore(Protocol):
         limit: int = 1000,
         succeeded: bool | None = None,
     ) -> Sequence[ItemResult]:
-        """Items of a map that have ended, with index > `after`, in order; with `succeeded` only those that did, or did
-        not."""
+        """Items of a map that ended, with index > `after`, in order; with `succeeded` those that did, or did not."""
         ...
 
     async def announced(self, *, limit: int) -> Sequence[str]:

@@ -44,8 +44,7 @@ class FileStore(Protocol):
     async def hold(
         self, sha256s: Collection[str], *, execution_id: str | None = None, until: float = 0.0
     ) -> Mapping[str, FileRecord]:
-        """Those of the files that are there, which stay until `until` at least; the execution, if it is there, holds
-        them from now on."""
+        """Those that are there, which stay until `until` at least; the execution, if it is there, holds them."""
         ...
 
     async def get(self, sha256: str) -> FileRecord:

@@ -24,8 +24,7 @@ class SignalBus(Protocol):
     listens also looks at the store, every second where several hosts share it."""
 
     def hint(self, signal: Signal) -> None:
-        """Send to every host that has the store open. Called from the event loop after the commit; returns at once
-        and never raises."""
+        """Send to every host that has the store open. Called on the event loop after a commit; never raises."""
 
     async def changes(self) -> int | None:
         """A number that is another one once workflows, pauses of triggers or settings of node types have changed. None

@@ -13,6 +13,7 @@ from aicflow.kernel.ports.sent import EventStore
 from aicflow.kernel.ports.signals import SignalBus
 from aicflow.kernel.ports.subjects import SubjectStore
 from aicflow.kernel.ports.workflows import StateStore, TriggerStore, WorkflowStore
+from aicflow.workers import WorkerStore
 
 
 class Store(Protocol):
@@ -47,6 +48,8 @@ class Store(Protocol):
     def secrets(self) -> SecretStore: ...
     @property
     def maintenance(self) -> Maintenance: ...
+    @property
+    def workers(self) -> WorkerStore: ...
     @property
     def signals(self) -> SignalBus: ...
 

@@ -79,6 +79,7 @@ class SQLiteExecutions(Part):
         lease: float,
         at: float | None = None,
         cancelled_only: bool = False,
+        able: Collection[int] | None = None,
     ) -> list[Claimed]:
         """Take up to `limit` executions: first what was begun and goes on, then queued ones by priority and age."""
         instant = now(at)  # read in the writer's thread: a claim cannot be born expired
@@ -119,7 +120,14 @@ class SQLiteExecutions(Part):
         return frozenset(loads(connection.execute(_TO_CANCEL, (wanted, worker)).fetchone()[0]))
 
     @writes
-    def hand_back(self, connection: sqlite3.Connection, worker: str, execution_id: str, epoch: int) -> None:
+    def hand_back(
+        self,
+        connection: sqlite3.Connection,
+        worker: str,
+        execution_id: str,
+        epoch: int,
+        requires: int | None = None,
+    ) -> None:
         """Give up a claim; a stale one is quiet."""
         connection.execute(
             "UPDATE executions SET status = 'queued', worker = NULL, due_at = -1"
@@ -137,16 +145,18 @@ class SQLiteExecutions(Part):
         ).rowcount
 
     @reads
-    def next_due(self, connection: sqlite3.Connection, *, at: float | None = None) -> float | None:
+    def next_due(
+        self, connection: sqlite3.Connection, *, at: float | None = None, able: Collection[int] | None = None
+    ) -> float | None:
         """Seconds until something becomes claimable by time."""
         due = connection.execute(_NEXT_DUE).fetchone()[0]
         return None if due is None else max(0.0, seconds(due) - now(at))
 
     @reads
-    def backlog(self, connection: sqlite3.Connection, *, at: float | None = None) -> tuple[int, float]:
-        """How many could be claimed, and for how long."""
-        count, first = connection.execute(_BACKLOG, (micros(now(at)),)).fetchone()
-        return count, 0.0 if first is None else now(at) - seconds(first)
+    def backlog(self, connection: sqlite3.Connection, *, at: float | None = None) -> dict[int, tuple[int, float, int]]:
+        """How many could be claimed, and for how long; how many run."""
+        count, first, running = connection.execute(_BACKLOG, (micros(now(at)),)).fetchone()
+        return {0: (count, 0.0 if first is None else now(at) - seconds(first), running)}
 
     @writes
     def request_cancel(self, connection: sqlite3.Connection, execution_id: str) -> Execution:
@@ -382,7 +392,8 @@ SELECT json_group_array(id) FROM executions
   WHERE id IN (SELECT value FROM json_each(?)) AND worker = ? AND +status = 'running' AND cancel_requested
 """
 _BACKLOG = """
-SELECT count(*), min(nullif(due_at, -1)) FROM executions INDEXED BY executions_queued_due
+SELECT count(*), min(nullif(due_at, -1)), (SELECT count(*) FROM executions WHERE status = 'running')
+  FROM executions INDEXED BY executions_queued_due
   WHERE status = 'queued' AND due_at IS NOT NULL AND due_at <= ?
 """
 _NEXT_DUE = """

@@ -39,6 +39,7 @@ from aicflow.store.sqlite.subjects import SQLiteSubjects
 from aicflow.store.sqlite.triggers import SQLiteTriggers
 from aicflow.store.sqlite.workflows import SQLiteWorkflows
 from aicflow.store.sqlite.writer import Writer
+from aicflow.workers import OneHost
 
 BUSY_SECONDS: Final = 5.0
 SWITCH_SECONDS: Final = 0.0005
@@ -91,6 +92,7 @@ class SQLiteStore:
         self._synchronous = synchronous
         self._busy_seconds = busy_seconds
         self.signals: Final = LocalSignals()
+        self.workers: Final = OneHost(instants.now)
         self._lock = FileLock(self.path)
         self._writer: Writer | None = None
         self._readers: Readers | None = None

@@ -293,7 +293,14 @@ class TableExecutions(Part):
 
     @writes
     async def claim(
-        self, worker: str, limit: int, *, lease: float, at: float | None = None, cancelled_only: bool = False
+        self,
+        worker: str,
+        limit: int,
+        *,
+        lease: float,
+        at: float | None = None,
+        cancelled_only: bool = False,
+        able: Collection[int] | None = None,
     ) -> list[Claimed]:
         instant = now(at)
         due = (row for row in self.rows.values() if row.due_at is not None and row.due_at <= instant)
@@ -335,7 +342,7 @@ class TableExecutions(Part):
         return frozenset(cancelled)
 
     @writes
-    async def hand_back(self, worker: str, execution_id: str, epoch: int) -> None:
+    async def hand_back(self, worker: str, execution_id: str, epoch: int, requires: int | None = None) -> None:
         row = self.rows.get(execution_id)
         if row is not None and row.worker == worker and row.epoch == epoch and row.status == "running":
             row.status, row.worker, row.due_at = "queued", None, AT_ONCE
@@ -349,14 +356,15 @@ class TableExecutions(Part):
             self.rows[row.new.id] = row
         return len(held)
 
-    async def next_due(self, *, at: float | None = None) -> float | None:
+    async def next_due(self, *, at: float | None = None, able: Collection[int] | None = None) -> float | None:
         due = min((row.due_at for row in self.rows.values() if row.due_at is not None), default=None)
         return None if due is None else max(0.0, due - now(at))
 
-    async def backlog(self, *, at: float | None = None) -> tuple[int, float]:
+    async def backlog(self, *, at: float | None = None) -> dict[int, tuple[int, float, int]]:
         dues = [row.due_at for row in self.rows.values() if row.status == "queued" and row.due_at is not None]
         due = [one for one in dues if one <= now(at)]
-        return len(due), now(at) - min((one for one in due if one >= 0), default=now(at))
+        running = sum(row.status == "running" for row in self.rows.values())
+        return {0: (len(due), now(at) - min((one for one in due if one >= 0), default=now(at)), running)}
 
     @writes
     async def request_cancel(self, execution_id: str) -> Execution:

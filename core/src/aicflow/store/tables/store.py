@@ -17,6 +17,7 @@ from aicflow.store.tables.small import TableKeys, TableNodeSettings, TableSecret
 from aicflow.store.tables.statistics import TableStatistics
 from aicflow.store.tables.subjects import TableSubjects
 from aicflow.store.tables.workflows import TableWorkflows
+from aicflow.workers import OneHost
 
 
 class TableStore(ABC):
@@ -40,6 +41,7 @@ class TableStore(ABC):
     async def open(self) -> None:
         """Open the tables."""
         self.signals = LocalSignals()
+        self.workers = OneHost(instants.now)
         self.audit = TableAudit(self.commit, self.table("audit"))
         commit = self.audit.commit_audited
         self.idempotency = TableIdempotency(commit, self.table("idempotency"))
