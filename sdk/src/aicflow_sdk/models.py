@@ -538,6 +538,16 @@ class Worker:
     """A worker that is alive. `queues`: those it takes from, None for all. `types`: what it has."""
 
     id: str
+    name: str
+    host: str
+    pid: int
+    version: str
+    queues: tuple[str, ...] | None = None
+    max_running: int
+    running: int
+    types: tuple[str, ...]
+    started_at: datetime
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -550,6 +560,7 @@ class Scaling:
     running: int
     max_running: int
     wanted_workers: int
+    queues: tuple[QueueScaling, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

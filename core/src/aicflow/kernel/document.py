@@ -89,7 +89,7 @@ class NodeEntry(_Part):
 
 
 class TriggerEntry(_Part):
-    """What starts executions. `input` maps the payload (`trigger`) to the input; without it the payload is the input."""
+    """What starts executions. `input` maps the payload (`trigger`) to the input; by default it is the payload."""
 
     id: Identifier
     type: str
