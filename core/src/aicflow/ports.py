@@ -113,6 +113,7 @@ from aicflow.store.instants import micros, now, seconds
 from aicflow.store.keys import KEY_COLUMNS, LastUsed, key_row
 from aicflow.store.needed import NEEDED, events_within, needed_ranges
 from aicflow.store.rows import decoded, event_answer, execution_from, failure_from, shown_from, trigger_from
+from aicflow.store.schema import SchemaState, check_manual, state_of
 from aicflow.store.signals import LocalSignals
 from aicflow.store.tables import Table, TableStore
 from aicflow.workers import LIVE, OneHost, Requirement, WorkerRecord, WorkerStore
@@ -195,6 +196,7 @@ __all__ = [
     "RetentionRule",
     "RunStep",
     "Runtime",
+    "SchemaState",
     "Scoped",
     "SecretRecord",
     "SecretRuntime",
@@ -233,6 +235,7 @@ __all__ = [
     "check_append",
     "check_events",
     "check_limit",
+    "check_manual",
     "check_quota",
     "check_secret_version",
     "check_unmoved",
@@ -266,5 +269,6 @@ __all__ = [
     "seconds",
     "shown_from",
     "spellings",
+    "state_of",
     "trigger_from",
 ]

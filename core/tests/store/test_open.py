@@ -188,9 +188,9 @@ def test_a_plugin_has_a_history_of_its_own(tmp_path: Path) -> None:
         Migration("plugin", 1, "first", "CREATE TABLE a (x); -- one; not two\nCREATE TABLE b (x);"),
         Migration("plugin", 2, "second", "CREATE TABLE c (x);"),
     ]
-    assert migrate(connection, steps[:1]) == 1
-    assert migrate(connection, steps) == 1
-    assert migrate(connection, steps) == 0
+    assert len(migrate(connection, steps[:1])) == 1
+    assert len(migrate(connection, steps)) == 1
+    assert migrate(connection, steps) == []
     broken = Migration("plugin", 3, "broken", "CREATE TABLE d (x);\nCREATE TABLE a (x);")
     with pytest.raises(sqlite3.OperationalError):
         migrate(connection, [*steps, broken])

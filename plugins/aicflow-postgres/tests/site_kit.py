@@ -29,7 +29,7 @@ class Site:
     """Processes that share a database."""
 
     def __init__(self, url: str, folder: Path, stack: ExitStack) -> None:
-        self._url, self._folder, self._stack = url, folder, stack
+        self.url, self._folder, self._stack = url, folder, stack
         self._count = 0
 
     def start(self, *command: str, **variables: str) -> subprocess.Popen[str]:
@@ -39,7 +39,7 @@ class Site:
             "PATH": os.environ["PATH"],
             "AICFLOW_DATA_DIR": str(self._folder / f"host{self._count}"),
             "AICFLOW_SERVER_SECRET_FILE": str(self._folder / "server.secret"),
-            "AICFLOW_STORE": self._url,
+            "AICFLOW_STORE": self.url,
             "AICFLOW_LEASE": "5",
             **variables,
         }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aicflow.host.settings import Settings
     from aicflow.kernel.ports.maintenance import RetentionRule
     from aicflow.kernel.ports.store import Store
+    from aicflow.store.schema import Migratable
 
 db = App(name="db", help="Maintain the store: size, integrity, backup, retention.")
 _DataDir = Annotated[Path | None, Parameter(help="Folder of the database and the keys")]
@@ -137,6 +138,54 @@ def prune_command(
         print(f"{workflow_id}: {many} executions")
     verb = "would be removed" if dry_run else f"removed, {_size(done['freed_bytes'])} freed"
     print(f"{done['executions']} executions {verb}")
+
+
+@db.command(name="status")
+def status_command(*, data_dir: _DataDir = None, output: Output = "text") -> int:
+    """Show the version of the store's schema and what this version of AIC Flow would apply, and change nothing. Leaves
+    with 1 when the schema is older or newer than this version knows."""
+    url, store = _migratable(data_dir)
+    state = asyncio.run(store.schema())
+    if output == "json":
+        shown = {"found": state.found, "known": state.known, "pending": state.pending, "newer": state.newer}
+        print_json({"store": url, **shown})
+    else:
+        print(f"{url}: {state.found or 'empty'}; this version knows {state.known}")
+        for name in state.pending:
+            print(f"to be applied: {name}")
+        for name in state.newer:
+            print(f"of a newer version: {name}")
+        if not (state.pending or state.newer):
+            print("Up to date.")
+    return 1 if state.pending or state.newer else 0
+
+
+@db.command(name="migrate")
+def migrate_command(*, data_dir: _DataDir = None, output: Output = "text") -> None:
+    """Bring the store's schema up to this version of AIC Flow. Servers do it when they start, unless
+    AICFLOW_STORE_MIGRATE is manual."""
+    url, store = _migratable(data_dir)
+    applied = list(asyncio.run(store.migrate()))
+    if output == "json":
+        print_json({"store": url, "applied": applied})
+        return
+    for name in applied:
+        print(f"applied: {name}")
+    if not applied:
+        print("Up to date.")
+
+
+def _migratable(data_dir: Path | None) -> tuple[str, Migratable]:
+    """The store that the settings name, not open, and its URL for people. Raises AICFlowError."""
+    from aicflow.cli.plugins import quiet_plugins
+    from aicflow.host.wiring import make_store, without_password
+    from aicflow.store.schema import Migratable
+
+    url = settings_of(data_dir).store_url
+    store = make_store(quiet_plugins(), url)
+    if not isinstance(store, Migratable):
+        raise AICFlowError(f"A {type(store).__name__} has no schema that is migrated.")
+    return without_password(url), store
 
 
 @db.command(name="copy")

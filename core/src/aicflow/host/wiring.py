@@ -59,7 +59,7 @@ def make_store(plugins: Plugins, url: str, settings: Mapping[str, str] = Mapping
     types = {kind.scheme: kind for kind in reversed(plugins.collect("aicflow_stores"))}
     if not separator or scheme not in types:
         raise AICFlowError(
-            f"There is no store for {_without_password(url)!r}; there are stores for {', '.join(sorted(types))}.",
+            f"There is no store for {without_password(url)!r}; there are stores for {', '.join(sorted(types))}.",
             hint=did_you_mean(scheme, types) or "A store URL looks like sqlite:////var/lib/aicflow/aicflow.db.",
         )
     given = {
@@ -71,7 +71,8 @@ def make_store(plugins: Plugins, url: str, settings: Mapping[str, str] = Mapping
     return store
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """A URL that may be shown."""
     head, at, tail = url.rpartition("@")
     return f"{head.partition('://')[0]}://…@{tail}" if at else url
 

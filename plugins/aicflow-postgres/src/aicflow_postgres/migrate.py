@@ -6,7 +6,7 @@ import re
 from importlib.resources import files
 from typing import Final
 
-from aicflow.ports import StoreUnavailable
+from aicflow.ports import SchemaState, StoreUnavailable, check_manual, state_of
 
 from aicflow_postgres.database import NOW, Connection, Database, fetch, send
 
@@ -22,12 +22,23 @@ def known() -> list[tuple[int, str, str]]:
     return sorted((int(m[1]), m[2], file.read_text(encoding="utf-8")) for m, file in found)
 
 
-async def migrate(database: Database) -> int:
-    """Apply what the database lacks; returns how many. Raises StoreUnavailable when a newer version has migrated it."""
+async def schema_of(connection: Connection) -> SchemaState:
+    """What the database has, which is left as it is."""
+    [(there,)] = await fetch(connection, "SELECT to_regclass('aicflow_migrations') IS NOT NULL")
+    rows = await fetch(connection, "SELECT number, name FROM aicflow_migrations ORDER BY number") if there else []
+    return state_of([f"{n:04d}_{name}" for n, name in rows], [f"{n:04d}_{name}" for n, name, _ in known()])
+
+
+async def migrate(database: Database, *, manual: bool = False) -> list[str]:
+    """Apply what the database lacks; returns its names. Raises StoreUnavailable when a newer version has migrated it,
+    or with `manual` when it lacks something."""
+    if manual:
+        async with database.connection() as connection:
+            check_manual((await schema_of(connection)).pending)
     return await database.write(migrate_within, repeatable=True, timeout=LONGEST)
 
 
-async def migrate_within(connection: Connection) -> int:
+async def migrate_within(connection: Connection) -> list[str]:
     """The same within a transaction. Until it ends, no other process opens the database."""
     await send(connection, "SELECT pg_advisory_xact_lock(%b)", _LOCK)
     await send(
@@ -48,4 +59,4 @@ async def migrate_within(connection: Connection) -> int:
     for number, name, sql in missing:
         await send(connection, sql)
         await send(connection, f"INSERT INTO aicflow_migrations VALUES (%b, %b, {NOW})", number, name)  # noqa: S608
-    return len(missing)
+    return [f"{number:04d}_{name}" for number, name, _ in missing]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Final
+from typing import Final, Literal
 
-from aicflow.ports import AICFlowError, Finding, StoreUnavailable, seconds
-from psycopg import Error, conninfo
+from aicflow.ports import AICFlowError, Finding, SchemaState, StoreUnavailable, seconds
+from psycopg import AsyncConnection, Error, conninfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aicflow_postgres.advice import advice
 from aicflow_postgres.audit import PostgresAudit
 from aicflow_postgres.copying import PostgresTables, copying
-from aicflow_postgres.database import NOW, Database
+from aicflow_postgres.database import NOW, Database, translated
 from aicflow_postgres.executions import PostgresExecutions
 from aicflow_postgres.files import PostgresFiles
 from aicflow_postgres.idempotency import PostgresIdempotency
 from aicflow_postgres.maintenance import PostgresMaintenance
-from aicflow_postgres.migrate import migrate
+from aicflow_postgres.migrate import migrate, migrate_within, schema_of
 from aicflow_postgres.rates import PostgresRates
 from aicflow_postgres.secrets import PostgresSecrets
 from aicflow_postgres.sent import PostgresSent
@@ -37,6 +37,7 @@ class _Settings(BaseModel):
     patience: float = Field(default=5.0, gt=0, le=600)
     timeout: float = Field(default=30.0, gt=0, le=3600)
     listen: str | None = None
+    migrate: Literal["auto", "manual"] = "auto"
 
 
 class PostgresStore:
@@ -45,18 +46,26 @@ class PostgresStore:
     `pool` is the most connections that this process uses, `patience` the seconds for which it waits for one, and goes
     on trying when one was lost; one that is silent for `timeout` seconds while it writes counts as lost. `listen`
     is the server's own URL, for LISTEN, where `url` leads through a pooler that gives connections out by transaction:
-    then no statement is prepared either."""
+    then no statement is prepared either. With `migrate="manual"` a schema that is not up to date is refused."""
 
     exclusive = False
 
     def __init__(
-        self, url: str, *, pool: int = 10, patience: float = 5.0, timeout: float = 30.0, listen: str | None = None
+        self,
+        url: str,
+        *,
+        pool: int = 10,
+        patience: float = 5.0,
+        timeout: float = 30.0,
+        listen: str | None = None,
+        migrate: Literal["auto", "manual"] = "auto",
     ) -> None:
         try:
             self._where = conninfo.conninfo_to_dict(url)
         except Error as error:
             raise AICFlowError(f"The URL of the PostgreSQL store is wrong: {str(error).strip()}") from None
         self._listen: Final = listen
+        self._manual: Final = migrate == "manual"
         self._pool: Final = pool
         self._database: Final = Database(url, pool=pool, patience=patience, timeout=timeout, prepares=listen is None)
         self.workflows: Final = PostgresWorkflows(self._database)
@@ -79,7 +88,8 @@ class PostgresStore:
 
     @classmethod
     def from_settings(cls, url: str, settings: Mapping[str, str]) -> PostgresStore:
-        """A store with settings as text: `pool`, `patience`, `timeout`, `listen`. Raises AICFlowError for others."""
+        """A store with settings as text: `pool`, `patience`, `timeout`, `listen`, `migrate`. Raises AICFlowError for
+        others."""
         try:
             known = _Settings.model_validate(dict(settings))
         except ValidationError as error:
@@ -96,7 +106,7 @@ class PostgresStore:
                     "A pooler gives its connections out by transaction; signals need one that stays.",
                     hint="Set AICFLOW_STORE_LISTEN to the URL of the server itself.",
                 )
-            await migrate(self._database)
+            await migrate(self._database, manual=self._manual)
             await self.maintenance.partitions.make_ahead()
         except StoreUnavailable as error:
             await self._database.close()
@@ -113,6 +123,21 @@ class PostgresStore:
             await self.keys.flush()
         await self.signals.stop()
         await self._database.close()
+
+    async def schema(self) -> SchemaState:
+        """What schema the database has. Needs no open store. Raises StoreUnavailable."""
+        with translated():
+            async with await AsyncConnection.connect(self._database.url, autocommit=True) as connection:
+                return await schema_of(connection)
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to date; returns what was applied. Needs no open store. Raises StoreUnavailable."""
+        with translated():
+            async with (
+                await AsyncConnection.connect(self._database.url, autocommit=True) as connection,
+                connection.transaction(),
+            ):
+                return await migrate_within(connection)
 
     def copying(self) -> AbstractAsyncContextManager[PostgresTables]:
         """Its tables, to copy from or into. Raises StoreUnavailable, also when a host has the database open."""

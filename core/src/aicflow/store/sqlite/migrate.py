@@ -23,6 +23,11 @@ class Migration:
     name: str
     sql: str
 
+    @property
+    def label(self) -> str:
+        """As its file is called."""
+        return f"{self.number:04d}_{self.name}"
+
 
 def migrations_in(component: str, folder: Traversable) -> list[Migration]:
     """The migrations in a folder, files named `0001_what.sql`, in order."""
@@ -31,12 +36,12 @@ def migrations_in(component: str, folder: Traversable) -> list[Migration]:
     return sorted(migrations, key=lambda migration: migration.number)
 
 
-def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> int:
-    """Apply what the database lacks, each migration in a transaction of its own; gives how many were applied.
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> list[str]:
+    """Apply what the database lacks, each migration in a transaction of its own; gives the names of what was applied.
 
     Raises StoreUnavailable when the database has migrations of these components that are not known here: a newer
     version made them, and writing to its tables by old rules could spoil them."""
-    if not _has_history(connection):
+    if not has_history(connection):
         connection.execute(
             "CREATE TABLE IF NOT EXISTS migrations (component TEXT NOT NULL, number INTEGER NOT NULL,"
             " name TEXT NOT NULL, applied_at INTEGER NOT NULL, PRIMARY KEY (component, number))"
@@ -51,10 +56,11 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> 
                 f" this version knows {component} up to {max(known[component]):04d}.",
                 hint="Run the version that wrote it or a later one, or restore a backup made before the upgrade.",
             )
-    return sum(_apply(connection, migration) for migration in migrations)
+    return [one.label for one in migrations if _apply(connection, one)]
 
 
-def _has_history(connection: sqlite3.Connection) -> bool:
+def has_history(connection: sqlite3.Connection) -> bool:
+    """Whether anything was ever migrated."""
     return bool(connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").fetchall())
 
 

@@ -6,17 +6,18 @@ import asyncio
 import logging
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from aicflow.kernel.errors import AICFlowError, StoreUnavailable
 from aicflow.store import instants
+from aicflow.store.schema import SchemaState, check_manual, state_of
 from aicflow.store.signals import LocalSignals
 from aicflow.store.sqlite.audit import SQLiteAudit
 from aicflow.store.sqlite.batch import Batch
@@ -28,7 +29,7 @@ from aicflow.store.sqlite.idempotency import SQLiteIdempotency
 from aicflow.store.sqlite.keys import SQLiteKeys
 from aicflow.store.sqlite.lock import FileLock, make_private
 from aicflow.store.sqlite.maintenance import SQLiteMaintenance
-from aicflow.store.sqlite.migrate import migrate, migrations_in
+from aicflow.store.sqlite.migrate import Migration, has_history, migrate, migrations_in
 from aicflow.store.sqlite.node_settings import SQLiteNodeSettings
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.secrets import SQLiteSecrets
@@ -55,6 +56,7 @@ class _Settings(BaseModel):
     synchronous: Annotated[Literal["FULL", "NORMAL"], BeforeValidator(str.upper)] = "FULL"
     busy_seconds: float = Field(default=BUSY_SECONDS, ge=0, le=600)
     shared: bool = False
+    migrate: Literal["auto", "manual"] = "auto"
 
 
 class SQLiteStore:
@@ -86,11 +88,14 @@ class SQLiteStore:
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
         shared: bool = False,
         busy_seconds: float = BUSY_SECONDS,
+        migrate: Literal["auto", "manual"] = "auto",
     ) -> None:
         self.path: Final = _path(path_or_url)
         self.exclusive = not shared
         self._synchronous = synchronous
         self._busy_seconds = busy_seconds
+        self._manual = migrate == "manual"
+        self._applied: list[str] = []
         self.signals: Final = LocalSignals()
         self.workers: Final = OneHost(instants.now)
         self._lock = FileLock(self.path)
@@ -99,7 +104,8 @@ class SQLiteStore:
 
     @classmethod
     def from_settings(cls, url: str, settings: Mapping[str, str]) -> SQLiteStore:
-        """A store with settings as text: `synchronous` (`full`, `normal`), `busy_seconds`, `shared` (`yes`, `no`).
+        """A store with settings as text: `synchronous` (`full`, `normal`), `busy_seconds`, `shared` (`yes`, `no`),
+        `migrate` (`auto`, `manual`).
         Raises AICFlowError for others."""
         try:
             known = _Settings.model_validate(dict(settings))
@@ -151,6 +157,28 @@ class SQLiteStore:
         """This machine's clock."""
         return instants.now()
 
+    async def schema(self) -> SchemaState:
+        """What schema the file has, which is left as it is. Needs no open store. Raises StoreUnavailable."""
+
+        def look() -> SchemaState:
+            if not self.path.exists():
+                return state_of([], [one.label for one in _migrations()])
+            try:
+                with closing(sqlite3.connect(f"file:{quote(str(self.path))}?mode=ro", uri=True)) as connection:
+                    return _schema(connection)
+            except sqlite3.Error as error:
+                raise translate_error(error, self.path) from error
+
+        return await asyncio.to_thread(look)
+
+    async def migrate(self) -> Sequence[str]:
+        """Bring the schema up to date; returns what was applied. The store is not open. Raises StoreUnavailable, also
+        when a host has the file open."""
+        self._manual = False
+        await self.open()
+        await self.close()
+        return self._applied
+
     async def check(self) -> None:
         """Write a row. Raises StoreUnavailable."""
         if self._writer is None:
@@ -168,7 +196,9 @@ class SQLiteStore:
             make_private(self.path)
             connection = self._connect()
             _set_up(connection)
-            migrate(connection, migrations_in("aicflow", files(__package__).joinpath("migrations")))
+            if self._manual:
+                check_manual(_schema(connection).pending)
+            self._applied = migrate(connection, _migrations())
             if self.exclusive:
                 _scrub(connection, self.path)
             batch = Batch(shared=not self.exclusive)
@@ -216,6 +246,18 @@ class SQLiteStore:
             connection.close()
             raise
         return connection
+
+
+def _migrations() -> list[Migration]:
+    return migrations_in("aicflow", files(__package__).joinpath("migrations"))
+
+
+def _schema(connection: sqlite3.Connection) -> SchemaState:
+    applied: list[str] = []
+    if has_history(connection):
+        sql = "SELECT number, name FROM migrations WHERE component = 'aicflow' ORDER BY number"
+        applied = [f"{number:04d}_{name}" for number, name in connection.execute(sql).fetchall()]
+    return state_of(applied, [one.label for one in _migrations()])
 
 
 def _set_up(connection: sqlite3.Connection) -> None:
