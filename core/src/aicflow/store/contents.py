@@ -22,6 +22,8 @@ from aicflow.kernel.errors import AICFlowError
 _PLACE: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{64}\.[0-9a-f]{8}")
 _UNFINISHED: Final = "unfinished"
 _OWNER: Final = "owner"
+_BLOCK: Final = 8 << 20
+"""What is sent and read at a time: buckets take ten thousand parts, and a part of a file is asked for often."""
 
 
 def _checked(place: str) -> str:
@@ -173,7 +175,7 @@ class _RemoteWriter:
     def __init__(self, system: Any, root: str, name: str) -> None:
         self._system, self._root = system, root
         self._path = f"{root}/{_UNFINISHED}/{name}"
-        self._file: Any = system.open(self._path, "wb")
+        self._file: Any = system.open(self._path, "wb", block_size=_BLOCK)
         self._written = self._committed = False
         self._lock = Lock()
 
@@ -186,7 +188,7 @@ class _RemoteWriter:
             self._file.close()
             self._written = True
             target = f"{self._root}/{place}"
-            self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
+            _make_folder(self._system, target.rpartition("/")[0])
             self._system.mv(self._path, target)
             self._committed = True
 
@@ -196,9 +198,19 @@ class _RemoteWriter:
                 return
             if not self._written:
                 with suppress(Exception):  # some systems only learn to throw it away by not being closed
-                    self._file.discard() if hasattr(self._file, "discard") else self._file.close()
+                    if hasattr(self._file, "discard"):
+                        self._file.discard()
+                        self._file.closed = True  # it would close itself when it is collected, and fail
+                    else:
+                        self._file.close()
             with suppress(FileNotFoundError):
                 self._system.rm_file(self._path)
+
+
+def _make_folder(system: Any, path: str) -> None:
+    """A path that begins with its bucket needs none, and would make the bucket when its name is wrong."""
+    if path.startswith("/"):
+        system.makedirs(path, exist_ok=True)
 
 
 class RemoteContents:
@@ -214,10 +226,10 @@ class RemoteContents:
         shown = urlsplit(self._url)._replace(query="").geturl().rpartition("@")[2]
         try:
             fsspec: Any = import_module("fsspec")  # takes a while, and most use a folder
-            self._system, root = fsspec.core.url_to_fs(self._url)
+            self._system, root = fsspec.core.url_to_fs(self._url, use_listings_cache=False)  # others write, too
             self._root = root.rstrip("/")
             marker = f"{self._root}/{_OWNER}"
-            self._system.makedirs(f"{self._root}/{_UNFINISHED}", exist_ok=True)
+            _make_folder(self._system, f"{self._root}/{_UNFINISHED}")
             if not self._system.exists(marker):
                 self._system.pipe_file(marker, owner.encode())
             found = self._system.cat_file(marker)
@@ -245,7 +257,7 @@ class RemoteContents:
 
     def read(self, place: str) -> IO[bytes]:
         """Raises FileNotFoundError."""
-        file: IO[bytes] = self._system.open(f"{self._root}/{_checked(place)}", "rb")
+        file: IO[bytes] = self._system.open(f"{self._root}/{_checked(place)}", "rb", block_size=_BLOCK)
         return file
 
     def path(self, place: str) -> Path | None:
@@ -268,11 +280,12 @@ class RemoteContents:
     def older(self, before: float) -> Iterator[str]:
         """Places, and names of what was not finished, that were last written before an instant."""
         self._system.invalidate_cache()
-        for path in self._system.find(self._root):
+        for path, known in self._system.find(self._root, detail=True).items():
             place = path[len(self._root) + 1 :]
             if _PLACE.fullmatch(place) or place.startswith(_UNFINISHED):
                 with suppress(FileNotFoundError):
-                    if self._system.modified(path).timestamp() < before:
+                    written = known.get("LastModified") or self._system.modified(path)
+                    if written.timestamp() < before:
                         yield place
 
 
