@@ -22,7 +22,7 @@ from aicflow.kernel.errors import AICFlowError
 from aicflow.store.contents import RemoteContents, open_contents
 from aicflow.store.sqlite import SQLiteStore
 
-WHY = "needs a bucket: .venv/bin/pip install 'moto[server]' s3fs, or `tox run -e s3`"
+WHY = "needs a bucket, of moto, and s3fs: tox run -e s3"
 pytest.importorskip("moto.server", reason=WHY)
 pytest.importorskip("s3fs", reason=WHY)
 pytestmark = pytest.mark.slow
