@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+import psycopg
 import pytest
 import pytest_asyncio
 from aicflow.ports import AuditEntry, Conflict, PendingAudit, StoredAnswer, dumps, pending_audit
@@ -105,6 +106,21 @@ async def test_a_connection_that_says_nothing_is_given_up(store: PostgresStore, 
     async with asyncio.timeout(30):
         await asyncio.gather(*writes)
     assert (await store.executions.get("ex_1")).last_seq == 2
+
+
+async def test_a_crowd_at_one_entry_leaves_connections_to_others(url: str) -> None:
+    store = PostgresStore(url, pool=4, patience=1.0)
+    await store.open()
+    await store.workflows.create("wf", _WAIT, now=NOW)
+    async with await psycopg.AsyncConnection.connect(url) as elsewhere:
+        await elsewhere.execute("SELECT pg_advisory_xact_lock(hashtextextended('aicflow state wf n', 0))")
+        crowd = [asyncio.create_task(store.state.put("wf", "n", number)) for number in range(20)]
+        await asyncio.sleep(0.2)
+        async with asyncio.timeout(10):
+            assert (await store.workflows.get("wf")).version == 1
+    async with asyncio.timeout(30):
+        assert sorted([entry.version for entry in await asyncio.gather(*crowd)]) == list(range(1, 21))
+    await store.close()
 
 
 async def test_a_restart_of_the_server_is_waited_for() -> None:

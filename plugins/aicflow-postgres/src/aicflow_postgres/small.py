@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from aicflow.ports import (
     KEY_COLUMNS,
@@ -177,16 +180,24 @@ class PostgresNodeSettings(Part):
 
 
 class PostgresState(Part):
-    """What workflows keep between executions."""
+    """What workflows keep between executions. Those of this process that change one entry stand in line here, not each
+    with a connection in its hands."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._lines: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def _in_line[T](self, workflow_id: str, key: str, run: Callable[[Connection], Awaitable[T]]) -> T:
+        line = self._lines.setdefault((workflow_id, key), asyncio.Lock())
+        async with line:
+            return await self.database.write(run, pipeline=True)
 
     async def get(self, workflow_id: str, key: str) -> StateEntry | None:
         rows = await self.rows(f"{_SELECT_STATE} AND key = %b", workflow_id, micros(now(None)), key)
         return _entry(rows[0]) if rows else None
 
-    @writes
     async def put(
         self,
-        connection: Connection,
         workflow_id: str,
         key: str,
         value: Any,
@@ -195,21 +206,26 @@ class PostgresState(Part):
         version: int | None = None,
         idempotency: Idempotency | None = None,
     ) -> StateEntry:
-        await check_key(connection, idempotency)
-        before = await _locked(connection, workflow_id, key)
-        entry = next_state(before, key, value, lifetime=lifetime, version=version)
-        at, until = micros(entry.updated_at), micros(entry.expires_at)
-        await send(connection, "DELETE FROM state WHERE workflow_id = %b AND expires_at <= %b", workflow_id, at)
-        await send(connection, _PUT_STATE, workflow_id, key, dumps(value), entry.version, at, until)
-        await add_key(connection, idempotency, str(entry.version), entry.updated_at)
-        return entry
+        async def run(connection: Connection) -> StateEntry:
+            await check_key(connection, idempotency)
+            before = await _locked(connection, workflow_id, key)
+            entry = next_state(before, key, value, lifetime=lifetime, version=version)
+            at, until = micros(entry.updated_at), micros(entry.expires_at)
+            await send(connection, "DELETE FROM state WHERE workflow_id = %b AND expires_at <= %b", workflow_id, at)
+            await send(connection, _PUT_STATE, workflow_id, key, dumps(value), entry.version, at, until)
+            await add_key(connection, idempotency, str(entry.version), entry.updated_at)
+            return entry
 
-    @writes
-    async def delete(self, connection: Connection, workflow_id: str, key: str, *, version: int | None = None) -> bool:
-        before = await _locked(connection, workflow_id, key)
-        next_state(before, key, None, version=version)
-        await send(connection, "DELETE FROM state WHERE workflow_id = %b AND key = %b", workflow_id, key)
-        return before is not None
+        return await self._in_line(workflow_id, key, run)
+
+    async def delete(self, workflow_id: str, key: str, *, version: int | None = None) -> bool:
+        async def run(connection: Connection) -> bool:
+            before = await _locked(connection, workflow_id, key)
+            next_state(before, key, None, version=version)
+            await send(connection, "DELETE FROM state WHERE workflow_id = %b AND key = %b", workflow_id, key)
+            return before is not None
+
+        return await self._in_line(workflow_id, key, run)
 
     # last in the class, so that `list` means the type everywhere above
     async def list(

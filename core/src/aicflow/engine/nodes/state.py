@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable
@@ -9,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from aicflow.engine.sealing import Vault
 from aicflow.engine.unavailable import retry_while_unavailable
@@ -21,6 +23,7 @@ from aicflow.kernel.values import dumps, json_type
 _KEY: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,200}")
 _MOST_TRIES: Final = 100
 _LONGEST: Final = 10 * 365 * 86_400
+_adding: Final[WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str, str], asyncio.Lock]] = WeakValueDictionary()
 
 
 def state_problem(key: str, most: int, value: Any = None, lifetime: float | None = None) -> tuple[str, str] | None:
@@ -74,6 +77,13 @@ class StepState:
     async def add(self, key: str, by: float, *, lifetime: float | None = None) -> StateEntry:
         """See `State`."""
         self._adds += 1
+        once = f"add:{key}:{self._adds}:{by}"
+        # those of this host come one after the other: all at once, each that succeeds would fail all others
+        line = _adding.setdefault((asyncio.get_running_loop(), self._workflow_id, key), asyncio.Lock())
+        async with line:
+            return await self._add(key, by, lifetime, once)
+
+    async def _add(self, key: str, by: float, lifetime: float | None, once: str) -> StateEntry:
         for _ in range(_MOST_TRIES):
             entry = await self.get(key)
             before = 0 if entry is None else entry.value
@@ -84,7 +94,7 @@ class StepState:
             self._check(key, before + by, lifetime)
             version = 0 if entry is None else entry.version
             try:
-                return await self._write(key, before + by, lifetime, version, f"add:{key}:{self._adds}:{by}")
+                return await self._write(key, before + by, lifetime, version, once)
             except PermanentError as error:
                 if error.code != "state-changed":
                     raise
