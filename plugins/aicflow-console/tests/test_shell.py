@@ -180,8 +180,8 @@ def hard_coded(page: Page) -> list[str]:
     texts: list[str] = page.evaluate(
         """() => {
           const found = [];
-          const data = 'code, kbd, pre, .mono, .chip, time, [lang=en], .brand, td:first-child, .who b, ' +
-            '.type, .num, .took, [data-text]';
+          const data = 'code, kbd, pre, .json, .mono, .chip, time, [lang=en], .brand, td:first-child, .who b, ' +
+            '.type, .num, .took, .react-flow__edge-text, .react-flow__attribution, [data-text]';
           const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
           while (walk.nextNode()) {
             const parent = walk.currentNode.parentElement;
@@ -189,6 +189,7 @@ def hard_coded(page: Page) -> list[str]:
             found.push(walk.currentNode.data);
           }
           for (const one of document.querySelectorAll('[aria-label], [title]:not(time)'))
+            if (!one.closest('.failure, .react-flow__attribution'))
             found.push(one.ariaLabel ?? one.title);
           return found;
         }"""

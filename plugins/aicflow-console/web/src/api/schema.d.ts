@@ -595,8 +595,8 @@ export interface paths {
         };
         /**
          * How many workers are wanted
-         * @description What waits to be run and what is running on all hosts of the store, for an autoscaler. Executions that wait for a
-         *     time, an answer or a place among those that may run at once want no worker.
+         * @description What waits to be run and what is running on all hosts of the store, together and by queue, for an autoscaler.
+         *     Executions that wait for a time, an answer or a place among those that may run at once want no worker.
          */
         get: operations["get_scaling"];
         put?: never;
@@ -1088,6 +1088,27 @@ export interface paths {
          * @description At once.
          */
         post: operations["resume_trigger"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the workers that are alive
+         * @description Oldest first: what each can run, from which queues, and how much it runs. One that has said nothing for 30
+         *     seconds is left out.
+         */
+        get: operations["list_workers"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2117,8 +2138,7 @@ export interface components {
         };
         /**
          * Group
-         * @description The body as one: with one timeout, one retry and one way to handle errors. `concurrency` is how many of its
-         *     nodes may run at once.
+         * @description The body as one: with one timeout, retry and way to handle errors. At most `concurrency` nodes run at once.
          */
         Group: {
             /**
@@ -2716,6 +2736,22 @@ export interface components {
             value: components["schemas"]["JsonValue"];
         };
         /**
+         * QueueScaling
+         * @description The figures of one queue.
+         */
+        QueueScaling: {
+            /** Queue */
+            queue: string;
+            /** Queue Seconds */
+            queue_seconds: number;
+            /** Queued */
+            queued: number;
+            /** Running */
+            running: number;
+            /** Wanted Workers */
+            wanted_workers: number;
+        };
+        /**
          * Ready
          * @description Whether executions can be accepted and run. `degraded` names the node types whose steps cannot run here,
          *     `stuck` says with how many executions the engine itself fails now.
@@ -2883,6 +2919,8 @@ export interface components {
             queue_seconds: number;
             /** Queued */
             queued: number;
+            /** Queues */
+            queues: components["schemas"]["QueueScaling"][];
             /** Running */
             running: number;
             /** Wanted Workers */
@@ -3096,6 +3134,12 @@ export interface components {
              * @default null
              */
             on_failure: string | null;
+            /**
+             * Queue
+             * @description Where its executions wait for a worker of this queue
+             * @default null
+             */
+            queue: string | null;
             /**
              * @description Whom an execution is about, such as `${{ input.email }}`, or a list of such
              * @default null
@@ -3395,8 +3439,7 @@ export interface components {
         };
         /**
          * Tolerance
-         * @description How many items may fail before the whole fails: more than `count`, or more than `percent` of all, are too
-         *     many.
+         * @description How many items may fail before the whole fails: more than `count`, or than `percent` of all.
          */
         Tolerance: {
             /**
@@ -3443,8 +3486,7 @@ export interface components {
         };
         /**
          * TriggerEntry
-         * @description What starts executions. `input` maps the payload (`trigger`) to the execution's input; by default the input is
-         *     the payload itself.
+         * @description What starts executions. `input` maps the payload (`trigger`) to the input; by default it is the payload.
          */
         TriggerEntry: {
             /**
@@ -3578,6 +3620,51 @@ export interface components {
         Why: {
             /** Sentence */
             sentence: string;
+        };
+        /**
+         * Worker
+         * @description A worker that is alive. `queues`: those it takes from, null for all. `types`: the node types that it has, each
+         *     also with its versions as `http.request@1`, and engines as `engine:native`.
+         */
+        Worker: {
+            /** Host */
+            host: string;
+            /** Id */
+            id: string;
+            /** Max Running */
+            max_running: number;
+            /** Name */
+            name: string;
+            /** Pid */
+            pid: number;
+            /** Queues */
+            queues: string[] | null;
+            /** Running */
+            running: number;
+            /**
+             * Seen At
+             * Format: date-time
+             */
+            seen_at: string;
+            /**
+             * Started At
+             * Format: date-time
+             */
+            started_at: string;
+            /** Types */
+            types: string[];
+            /** Version */
+            version: string;
+        };
+        /**
+         * WorkerPage
+         * @description One page; `next_cursor` is null at the end.
+         */
+        WorkerPage: {
+            /** Data */
+            data: components["schemas"]["Worker"][];
+            /** Next Cursor */
+            next_cursor: string | null;
         };
         /**
          * Workflow
@@ -5213,7 +5300,10 @@ export interface operations {
     };
     get_scaling: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only the figures of this queue */
+                queue?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -6066,6 +6156,36 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            422: components["responses"]["RequestInvalid"];
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    list_workers: {
+        parameters: {
+            query?: {
+                /** @description Most items on a page */
+                limit?: number;
+                /** @description `next_cursor` of the page before; a text that is none of this list is refused */
+                cursor?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerPage"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             422: components["responses"]["RequestInvalid"];
             429: components["responses"]["RateLimited"];
             503: components["responses"]["Unavailable"];

@@ -36,7 +36,8 @@ export function openStream({ path, query, onEvents, onState, isDone = () => fals
       onState(true);
     };
     socket.onmessage = (message) => {
-      waiting.push(JSON.parse(String(message.data)) as StreamEvent);
+      // a message has one event, or several with a line for each
+      for (const line of String(message.data).split("\n")) if (line) waiting.push(JSON.parse(line) as StreamEvent);
       // a hidden page has no frames; what it is told must not pile up there
       if (document.hidden) hand();
       else frame ||= requestAnimationFrame(hand);

@@ -13,6 +13,7 @@ import { ModalDialog } from "../../ui/dialog";
 import { useFilters } from "../../ui/filters";
 import { Search } from "../../ui/field";
 import { Page } from "../../ui/page";
+import { StartedBy } from "../../ui/started-by";
 import { Empty, Failed, Loading } from "../../ui/states";
 import { STATUS_WORDS, StatusBadge } from "../../ui/status";
 import { Table } from "../../ui/table";
@@ -95,25 +96,6 @@ function Workflow({ execution }: { execution: Execution }) {
       {execution.workflow_id} v{execution.version}
     </Link>
   );
-}
-
-export function StartedBy({ execution }: { execution: Execution }) {
-  const { trigger } = execution;
-  if (trigger.parent_execution_id) {
-    return (
-      <Link href={`/executions/${trigger.parent_execution_id}`}>
-        <Trans>another execution</Trans>
-      </Link>
-    );
-  }
-  if (execution.rerun_of) {
-    return (
-      <Link href={`/executions/${execution.rerun_of}`}>
-        <Trans>a rerun</Trans>
-      </Link>
-    );
-  }
-  return trigger.trigger_id ? <code>{trigger.trigger_id}</code> : <Trans>the API</Trans>;
 }
 
 function FilterBar({ filters, setFilters }: { filters: Filters; setFilters: (change: Partial<Filters>) => void }) {
