@@ -280,7 +280,17 @@ class Blocking:
         return call
 
 
-RESOURCES = ("workflows", "executions", "node_types", "trigger_types", "plugins", "triggers", "files", "api_keys")
+RESOURCES = (
+    "workflows",
+    "executions",
+    "node_types",
+    "trigger_types",
+    "plugins",
+    "triggers",
+    "files",
+    "api_keys",
+    "workers",
+)
 
 
 class _Iterated:
