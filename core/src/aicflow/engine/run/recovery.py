@@ -161,15 +161,16 @@ def frame_state(body: Body, steps: Mapping[str, Step]) -> FrameState:
 
 
 def stalled(epoch: int, events: Sequence[bytes]) -> int:
-    """How many claims before this one, in a row, wrote down nothing that brings the execution forward."""
-    turn = moved = 0
+    """How many claims before this one, in a row, wrote down nothing that brings the execution forward. Ten that had not
+    even begun when their workers died count as one: they stood in line behind others."""
+    turn = moved = begun = 0
     for encoded in events:
         kind = event_type(encoded)
         if kind in ("execution.started", "execution.resumed"):
-            turn = decode_event(encoded).data.get("claim", epoch - 1)
+            turn, begun = decode_event(encoded).data.get("claim", epoch - 1), begun + 1
         elif kind in MOVES:
-            moved = turn
-    return max(epoch - 1 - moved, 0)
+            moved, begun = turn, 0
+    return begun + max(epoch - 1 - moved - begun, 0) // 10
 
 
 def _unsealed(claimed: Claimed, seal: Seal, resumption: Resumption) -> list[bytes]:
