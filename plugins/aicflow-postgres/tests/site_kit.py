@@ -57,7 +57,8 @@ class Site:
         return process
 
     def server(self, *more: str, **variables: str) -> Server:
-        process = self.start("serve", "--port", "0", *(more or ("--no-worker",)), **variables)
+        own = more or ("--no-worker",)
+        process = self.start("serve", *(() if "--port" in own else ("--port", "0")), *own, **variables)
         assert process.stdout is not None
         lines: list[str] = []
         while not lines or "listens on" not in lines[-1]:
