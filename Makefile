@@ -13,7 +13,7 @@ export UV_PYTHON_PREFERENCE := system
 .PHONY: console browser help audit sbom demo test quick proof setup format format-check lint types contracts openapi-lint pytest tox bench openapi models clean
 
 help:
-	@echo "make demo     set up and run the main job"
+	@echo "make demo     set up and run the main job (ARGS=--keep leaves it open in the console)"
 	@echo "make test     set up and run every check"
 	@echo "make quick    the checks without the slow tests"
 	@echo "make proof    thousands of generated requests, and of kills and store calls (ROUNDS=2000)"
@@ -51,7 +51,7 @@ setup: .venv/.ready
 	@touch .venv/.ready
 
 demo: setup
-	@$(BIN)/aicflow demo
+	@$(BIN)/aicflow demo $(ARGS)
 
 test: setup format-check lint types contracts openapi-lint audit pytest tox
 	@cat .tox/not-run .tools/not-linted .tools/not-audited .tools/not-browsed; echo "All checks passed."

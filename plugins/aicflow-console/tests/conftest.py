@@ -157,7 +157,7 @@ def signed_in(server: Server, open_context: Callable[..., BrowserContext]) -> Ca
 
 @pytest.fixture
 def page(signed_in: Callable[..., Page]) -> Page:
-    return signed_in()
+    return signed_in("workflows")
 
 
 def axe(page: Page) -> list[str]:

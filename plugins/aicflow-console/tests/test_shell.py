@@ -23,7 +23,7 @@ def test_the_printed_link_signs_one_browser_in_once(
 ) -> None:
     page = open_context().new_page()
     page.goto(server.link)
-    heading(page, "Workflows")
+    heading(page, "Welcome to AIC Flow")
     assert "ticket" not in page.url, "no history keeps it"
     (cookie,) = page.context.cookies()
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["secure"]) == (True, "Strict", False)
@@ -143,7 +143,8 @@ def test_the_list_of_workflows(server: Server, signed_in: Callable[..., Page]) -
 
 
 PAGES = [
-    "overview", "workflows", "executions", "triggers", "node-types", "secrets", "keys", "audit", "health", "nowhere",
+    "welcome", "overview", "workflows", "executions", "triggers", "node-types", "secrets", "keys", "audit", "health",
+    "nowhere",
 ]  # fmt: skip
 
 

@@ -60,6 +60,7 @@ export default defineConfig({
     // `npm run dev` beside a server: AICFLOW=http://127.0.0.1:8700 npm run dev, then open /console/
     proxy: {
       "/api": { target: process.env["AICFLOW"] ?? "http://127.0.0.1:8700", ws: true },
+      "/hooks": { target: process.env["AICFLOW"] ?? "http://127.0.0.1:8700" },
     },
   },
   test: { environment: "node", include: ["src/**/*.test.ts"] },

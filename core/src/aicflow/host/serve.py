@@ -120,9 +120,9 @@ class HostServer(uvicorn.Server):
             os._exit(0)
 
 
-def console_link(url: str, ticket: str | None) -> str:
-    """The console's address, with a ticket behind the `#`, which browsers send to nobody."""
-    return f"{url}{CONSOLE}/" + (f"#ticket={ticket}" if ticket else "")
+def console_link(url: str, ticket: str | None, page: str = "") -> str:
+    """The address of a page of the console, with a ticket behind the `#`, which browsers send to nobody."""
+    return f"{url}{CONSOLE}/{page}" + (f"#ticket={ticket}" if ticket else "")
 
 
 def _shown_host(host: str) -> str:

@@ -118,6 +118,7 @@ function Shell({ session }: { session: Session }) {
       label: t`Go to ${_(route.title!)}`,
       run: () => go(route.path),
     })),
+    { keys: "g f", label: t`Go to the first steps`, run: () => go("/welcome") },
   ]);
   const toMain = () => document.getElementById("main")?.focus();
   return (
@@ -144,6 +145,9 @@ function Shell({ session }: { session: Session }) {
           </ul>
         </nav>
         <div className="side-foot">
+          <Link className="button small" href="/welcome" aria-current={path === "/welcome" ? "page" : undefined}>
+            <Trans>First steps</Trans>
+          </Link>
           <ThemeChoice />
           <Button className="button small" onPress={() => setPalette(true)}>
             <Trans>Go to…</Trans>

@@ -26,7 +26,8 @@ export function loadAllPages(): void {
 }
 
 export const ROUTES: readonly PageRoute[] = [
-  { path: "/", component: page(() => import("./pages/workflows")) },
+  { path: "/", component: page(() => import("./pages/home")) },
+  { path: "/welcome", component: page(() => import("./pages/welcome")) },
   { path: "/workflows", component: page(() => import("./pages/workflows")), title: msg`Workflows`, key: "w" },
   { path: "/workflows/:id", component: page(() => import("./pages/workflow")) },
   { path: "/executions", component: page(() => import("./pages/executions")), title: msg`Executions`, key: "e" },

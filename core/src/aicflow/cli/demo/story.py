@@ -14,6 +14,7 @@ from aicflow.cli.demo.servers import aicflow_server, data_server, model_environm
 from aicflow.cli.progress import progress
 from aicflow.cli.say import console, print_json
 from aicflow.cli.server import Server
+from aicflow.host.serve import console_link
 from aicflow.kernel.errors import AICFlowError
 
 _WORKFLOW = "weather-watch"
@@ -23,6 +24,7 @@ _CRON = {
     "params": {"schedule": "* * * * * *", "overlap": "skip"},
     "input": {"year": 2013},
 }
+_CONSOLE = "\n                                              and its console at http://127.0.0.1:8700/console/"
 _PATIENCE = 60.0
 
 
@@ -45,7 +47,7 @@ def demo_command(*, keep: bool = False) -> int:
             say.print(f"It listens on {remote.url}. Agents ask the model [bold]{model_name}[/].\n")
             ended = _story(remote, f"{data}/seattle-weather.csv")
             if keep and ended == 0:
-                _stay(remote)
+                _stay(remote, Path(scratch))
     return ended
 
 
@@ -71,14 +73,17 @@ def _story(remote: Server, data_url: str) -> int:
         shown = execution["output"] if execution["status"] == "succeeded" else execution["error"]
         say.print(f"\n[bold]{execution['trigger']['type_id']}[/]: {execution['status']}")
         print_json(shown)
+    has_console = "console" in remote.about()
     say.print(
         "\nWhere to look next:\n"
         "  README.md                                   a workflow and a node in ten lines each\n"
         "  core/src/aicflow/cli/demo/weather.yaml      the workflow you just saw\n"
         "  .venv/bin/aicflow run FILE                  run a workflow file without a server\n"
-        "  .venv/bin/aicflow serve                     the server, with its API documentation under /docs\n"
-        "  .venv/bin/aicflow demo --keep               this demo, with the server left running",
+        "  .venv/bin/aicflow serve                     the server, with its API documentation under /docs"
+        f"{_CONSOLE if has_console else ''}\n"
+        "  make demo ARGS=--keep                       this demo, left open to look around",
         highlight=False,
+        soft_wrap=True,
     )
     return 0 if ok else 1
 
@@ -105,9 +110,18 @@ def _follow(remote: Server, execution_id: str, nodes: list[str]) -> dict[str, An
     return execution
 
 
-def _stay(remote: Server) -> None:
+def _stay(remote: Server, folder: Path) -> None:
     say = console()
     say.print(f"\nThe server goes on at {remote.url} (API key {remote.key}). Ctrl-C ends it.", highlight=False)
+    if "console" in remote.about():
+        link = console_link(remote.url, remote.api.ticket(use="session")["ticket"], f"workflows/{_WORKFLOW}")
+        say.print(f"Console: {link}", highlight=False, soft_wrap=True)
+        say.print(
+            "The link signs one browser in, once, within 10 minutes. Another one:\n"
+            f"  .venv/bin/aicflow open --data-dir {folder}",
+            highlight=False,
+            soft_wrap=True,
+        )
     try:
         while True:
             time.sleep(3600)

@@ -68,11 +68,16 @@ export default function WorkflowsPage() {
               <Trans>Show all</Trans>
             </Button>
           ) : (
-            <p className="soft">
-              <Trans>
-                Save one with <code>aicflow deploy FILE</code>, the Python SDK or the REST API.
-              </Trans>
-            </p>
+            <>
+              <p className="soft">
+                <Trans>
+                  Save one with <code>aicflow deploy FILE</code>, the Python SDK or the REST API.
+                </Trans>
+              </p>
+              <Link className="button" href="/welcome">
+                <Trans>Try a demo flow</Trans>
+              </Link>
+            </>
           )}
         </Empty>
       ) : (

@@ -1,0 +1,1 @@
+var e=`welcome`;function t(){return localStorage.getItem(e)===`over`}function n(){localStorage.setItem(e,`over`)}export{t as n,n as t};
