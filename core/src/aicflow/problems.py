@@ -41,6 +41,7 @@ TITLES: Final[Mapping[str, tuple[int, str]]] = {
     "method-not-allowed": (405, "Method not allowed"),
     "request-timeout": (408, "The request did not arrive in time"),
     "gone": (410, "The result of the idempotency key no longer exists"),
+    "removed": (410, "Retention has removed this part of the execution"),
     "conflict": (409, "Conflict with the current state"),
     "workflow-disabled": (409, "The workflow is disabled"),
     "file-in-use": (409, "Executions hold the file"),
@@ -128,7 +129,7 @@ _CONFLICTS: Final = {
     "revision": "revision-mismatch",
     "disabled": "workflow-disabled",
     "not-waiting": "not-waiting",
-    **{code: code for code in ("file-in-use", "file-too-large", "files-full", "queue-full")},
+    **{code: code for code in ("file-in-use", "file-too-large", "files-full", "queue-full", "removed")},
 }
 
 

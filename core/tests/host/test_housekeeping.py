@@ -11,7 +11,7 @@ from aicflow.engine.files import Files
 from aicflow.host import retention
 from aicflow.host.audit import Auditor
 from aicflow.host.audit_chain import AuditKey
-from aicflow.host.housekeeping import Housekeeper, sweep
+from aicflow.host.housekeeping import Housekeeper, remove_parts, sweep
 from aicflow.host.settings import Settings
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency
@@ -55,6 +55,19 @@ async def test_a_sweep_removes_by_the_rules_and_shrinks_the_file(tmp_path: Path)
     assert len(left) == 76
     assert store.path.stat().st_size < before
     assert await store.maintenance.integrity() == []
+    await store.close()
+
+
+async def test_parts_of_executions_have_ages_of_their_own(tmp_path: Path) -> None:
+    store = await filled(tmp_path / "db", 30)
+    assert await remove_parts(store.maintenance, {"events": 120, "payloads": 110}, NOW + 100) == 9 + 19
+    kept = {one.id: one.removed for one in (await store.executions.list(ExecutionFilter(), limit=500)).items}
+    assert [kept[f"ex_{i:03}"] for i in (0, 10, 11, 20, 21)] == [
+        *[(), ()], *[("payloads",), ("payloads",)], ("events", "payloads")
+    ]  # fmt: skip
+    assert kept["ex_running"] == ()
+    assert await store.maintenance.integrity() == []
+    assert await store.maintenance.repair(now=NOW) == []
     await store.close()
 
 

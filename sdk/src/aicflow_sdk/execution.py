@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from aicflow_sdk.errors import AICFlowError
 from aicflow_sdk.models import ENDED, ExecutionStatus, FailureReport, TriggerInfo
@@ -16,7 +16,8 @@ from aicflow_sdk.models import ENDED, ExecutionStatus, FailureReport, TriggerInf
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """One run of one version of a workflow. `input` and `output` are None in lists and for API keys without the
-    scope `read`; `output_included` is false there."""
+    scope `read`; `output_included` is false there. So it is when `removed` says that retention took the payloads; when
+    it took the events, asking for them or for steps raises APIError with the code `removed`."""
 
     id: str
     workflow_id: str
@@ -33,6 +34,7 @@ class Execution:
     cancel_requested: bool
     wake_at: datetime | None = None
     rerun_of: str | None = None
+    removed: tuple[Literal["events", "payloads"], ...]
     input: Any = None
     output: Any = None
     output_included: bool = field(default=True, metadata={"present": "output"})

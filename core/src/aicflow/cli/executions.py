@@ -70,7 +70,16 @@ def list_command(
 def show_command(execution: _Id, /, *, output: Output = "text") -> None:
     """Show an execution and its steps."""
     api = Server().api
-    found, done = api.executions.get(execution), api.executions.steps(execution, outputs=output == "json")
+    found = api.executions.get(execution)
+    has_values = "payloads" not in found.get("removed", ())
+    if "events" in found.get("removed", ()):
+        if output == "json":
+            print_json(found)
+        else:
+            print_fields({**found, "started_by": found["trigger"]["started_by"]}, "text")
+            print("\nIts events were removed, and its steps with them.")
+        return
+    done = api.executions.steps(execution, outputs=output == "json" and has_values)
     if output == "json":
         print_json({**found, "steps": done})
         return

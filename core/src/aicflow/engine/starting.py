@@ -39,6 +39,7 @@ from aicflow.kernel.ports.workflows import WorkflowRecord
 from aicflow.kernel.trigger import Overlap
 from aicflow.kernel.values import dumps, loads, pointer
 from aicflow.language.plan import Plan, item_plan
+from aicflow.removal import check_kept
 from aicflow.workers import DEFAULT_QUEUE
 
 _MOST_FIRST: Final = 32
@@ -183,9 +184,10 @@ class Starter:
         """A new execution from an old one. With `from_node`, the outputs of everything that is not downstream of it
         are taken over; when it is a map, `reuse="succeeded"` takes over its items that succeeded, by their keys or else
         their places in the list. Raises as `start` does; Conflict when `from_node` is not in the workflow, or not a map
-        though items are to be reused."""
+        though items are to be reused, or when retention has removed what is needed of the old one (`removed`)."""
         executions = self._env.store.executions
         old = await executions.get(execution_id)
+        check_kept(execution_id, old.removed, "payloads")
         if old.trigger.kind == "item":
             raise Conflict(
                 f"Execution {execution_id} is an item of a map.",

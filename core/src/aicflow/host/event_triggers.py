@@ -123,6 +123,9 @@ class Dispatcher:
             execution = await self._store.executions.get(execution_id)
         except NotFound:
             return True
+        if "payloads" in execution.removed:
+            _log.warning("The end of execution %s starts nothing: retention has removed its output", execution.id)
+            return True
         try:
             labels = (await self._store.workflows.get(execution.workflow_id)).labels
         except NotFound:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aicflow.engine.files import Files
 from aicflow.host.audit import SYSTEM, Auditor
 from aicflow.kernel.clock import Clock
-from aicflow.kernel.errors import StoreUnavailable
+from aicflow.kernel.errors import AICFlowError, StoreUnavailable
 from aicflow.kernel.ports.maintenance import Maintenance, RetentionRule
 from aicflow.kernel.ports.sent import EventStore
+from aicflow.removal import ExecutionPart, RemovesParts
 from aicflow.statistics import LATE, StatisticsStore
 
 _log = logging.getLogger("aicflow.host")
@@ -50,6 +51,18 @@ async def sweep(
     return Swept(removed, freed)
 
 
+async def remove_parts(maintenance: Maintenance, ages: Mapping[ExecutionPart, float], now: float) -> int:
+    """Remove what executions are kept without, by the seconds since their end; returns of how many. Raises
+    StoreUnavailable."""
+    removed = 0
+    for part, age in ages.items():
+        assert isinstance(maintenance, RemovesParts)
+        while some := await maintenance.remove_part(part, ended_before=now - age):
+            removed += some
+            await asyncio.sleep(_PAUSE)
+    return removed
+
+
 class Housekeeper:
     """Sweeps now and then while the host runs."""
 
@@ -68,9 +81,17 @@ class Housekeeper:
         files: Files,
         alone: bool,
         delivery_age: float | None = None,
+        part_ages: Mapping[ExecutionPart, float] | None = None,
         statistics: StatisticsStore | None = None,
         statistics_age: float = 0.0,
     ) -> None:
+        """Raises AICFlowError when the store cannot remove parts of executions, and is to."""
+        if part_ages and not isinstance(maintenance, RemovesParts):
+            raise AICFlowError(
+                "This store cannot remove events or payloads of executions that it keeps.",
+                hint="Leave AICFLOW_EVENT_LOG_AGE and AICFLOW_PAYLOAD_AGE out, or use another store.",
+            )
+        self._part_ages = part_ages or {}
         self._statistics = statistics
         self._statistics_age = statistics_age
         self._delivery_age = delivery_age
@@ -146,7 +167,11 @@ class Housekeeper:
                 await self._forget_keys()
                 await self._forget_events()
                 await self._forget_deliveries()
-                swept = await sweep(self._maintenance, self._rules, self._clock.now())
+                now = self._clock.now()
+                if parts := await remove_parts(self._maintenance, self._part_ages, now):
+                    self._auditor.note(SYSTEM, "remove_parts", "executions", count=parts)
+                    _log.info("Retention removed events or payloads of %d executions that are kept", parts)
+                swept = await sweep(self._maintenance, self._rules, now)
                 await self._auditor.prune()
                 if swept.executions:
                     self._auditor.note(SYSTEM, "remove_executions", "executions", count=swept.executions)

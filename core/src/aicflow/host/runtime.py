@@ -281,6 +281,7 @@ async def running(
             files=runtime.files,
             alone=store.exclusive,
             delivery_age=settings.delivery_seconds,
+            part_ages=settings.part_ages,
             statistics=store.statistics if isinstance(store, KeepsStatistics) else None,
             statistics_age=age(settings.statistics_age),
         )

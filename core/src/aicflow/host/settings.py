@@ -19,6 +19,7 @@ from aicflow.kernel.document import QueueName
 from aicflow.kernel.errors import AICFlowError
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.rates import Rate
+from aicflow.removal import ExecutionPart
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -229,6 +230,16 @@ class Settings(BaseSettings):
         description="How long deliveries are kept, with their payloads: `30d`, or as long as their execution "
         "(`forever`)",
     )
+    event_log_age: str = Field(
+        default="forever",
+        description="How long the events of ended executions are kept, from their end: `90d`, or as long as their "
+        "execution (`forever`)",
+    )
+    payload_age: str = Field(
+        default="forever",
+        description="How long inputs, outputs, trigger payloads and files of ended executions are kept, from their "
+        "end: `30d`, or as long as their execution (`forever`)",
+    )
     backup_dirs: Names = Field(
         default=(), description="Folders with backups, in which an erasure looks for what it erased"
     )
@@ -296,9 +307,9 @@ class Settings(BaseSettings):
         retention.age(value)
         return value
 
-    @field_validator("delivery_age")
+    @field_validator("delivery_age", "event_log_age", "payload_age")
     @classmethod
-    def _delivery_age(cls, value: str) -> str:
+    def _age_or_forever(cls, value: str) -> str:
         if value != "forever":
             retention.age(value)
         return value
@@ -349,6 +360,12 @@ class Settings(BaseSettings):
     def delivery_seconds(self) -> float | None:
         """Seconds that deliveries are kept at most, None for as long as their execution."""
         return None if self.delivery_age == "forever" else retention.age(self.delivery_age)
+
+    @property
+    def part_ages(self) -> dict[ExecutionPart, float]:
+        """Seconds after their end that parts of executions are kept, of those that go before their execution."""
+        given: dict[ExecutionPart, str] = {"events": self.event_log_age, "payloads": self.payload_age}
+        return {part: retention.age(value) for part, value in given.items() if value != "forever"}
 
     @property
     def audit_seconds(self) -> float | None:

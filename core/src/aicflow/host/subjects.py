@@ -58,10 +58,13 @@ class Subjects:
         mask = vault.mask
         match one.kind:
             case "execution":
-                shown = execution_view(await runtime.executions.get(one.id), values=True, mask=mask)
-                steps = [step_view(step) for step in await runtime.executions.steps(one.id)]
+                execution = await runtime.executions.get(one.id)
+                has_values, has_events = (part not in execution.removed for part in ("payloads", "events"))
+                shown = execution_view(execution, mask=mask)
+                found = await runtime.executions.steps(one.id) if has_events else ()
+                steps = [step_view(step, output=has_values) for step in found]
                 items: list[Any] = []
-                for step in steps:
+                for step in steps if has_values else ():
                     after = -1
                     while page := await store.executions.items(one.id, step["node_id"], after=after):
                         after = page[-1].index
@@ -75,7 +78,7 @@ class Subjects:
                     if not name.startswith("$")
                 }
                 events: list[Any] = []
-                while page_of_events := await store.executions.events(one.id, after=len(events)):
+                while has_events and (page_of_events := await store.executions.events(one.id, after=len(events))):
                     events += [loads(event) for event in page_of_events]
                 return {**shown, "steps": steps, "items": items, "outputs": outputs, "events": events}
             case "delivery":
@@ -184,6 +187,8 @@ class Subjects:
         retention = {
             "executions": settings.retention_age,
             "executions_count": settings.retention_count or "all",
+            "execution_events": settings.event_log_age,
+            "execution_payloads": settings.payload_age,
             "deliveries": settings.delivery_age,
             "events": settings.event_age,
             "idempotency_keys": settings.idempotency_age,

@@ -78,13 +78,13 @@ def version_view(version: WorkflowVersion, *, document: bool = True) -> dict[str
 
 
 def execution_view(execution: Execution, *, values: bool = True, mask: Mask | None = None) -> dict[str, Any]:
-    """An execution; without `values` its input, output and trigger payload are left out. `mask` hides secrets in what
-    came from outside; what executions made is stored masked."""
+    """An execution; without `values`, or when retention has removed them, its input, output and trigger payload are
+    left out. `mask` hides secrets in what came from outside; what executions made is stored masked."""
     out = _EXECUTION(execution)
     out["trigger"] = _TRIGGER(execution.trigger)
     if execution.error is not None:
         out["error"] = report_to_json(execution.error)
-    if not values:
+    if not values or "payloads" in execution.removed:
         del out["input"], out["output"]
         out["trigger"]["payload"] = None
     elif mask is not None:

@@ -85,8 +85,8 @@ class TriggerInfo(Record):
 
 @dataclass(slots=True)
 class Execution(Record):
-    """One running of one version of a workflow. `input`, `output` and `trigger.payload` are left out in lists and for
-    API keys without the scope `read`."""
+    """One running of one version of a workflow. `input`, `output` and `trigger.payload` are left out in lists, for
+    API keys without the scope `read`, and when retention has `removed` them."""
 
     may_be_absent: ClassVar = frozenset({"input", "output"})
 
@@ -110,6 +110,7 @@ class Execution(Record):
     concurrency_key: Internal[str | None] = None
     rerun_of: str | None = None
     idempotency_key: Internal[str | None] = None
+    removed: tuple[Literal["events", "payloads"], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from aicflow.kernel.clock import iso
 from aicflow.kernel.execution import Execution, FailureReport, TriggerInfo
 from aicflow.kernel.ports.sent import SentEvent
 from aicflow.kernel.values import dumps, loads
+from aicflow.removal import parts_of
 from aicflow.store.instants import seconds
 
 _TRIGGER_FIELDS = frozenset(field.name for field in fields(TriggerInfo))
@@ -61,6 +62,7 @@ def execution_from(row: Sequence[Any], *, payload: bool = False) -> Execution:
         concurrency_key=loads(row[15])[0][0] if row[15] else None,
         trigger=trigger_from(row[16], payload=payload),
         error=failure_from(row[17]),
+        removed=parts_of(row[18]),
     )
 
 
@@ -69,7 +71,7 @@ def shown_from(row: Sequence[Any]) -> Execution:
     try:
         return execution_from(row)
     except (ValueError, TypeError, AttributeError):
-        execution = execution_from([*row[:16], None, None])
+        execution = execution_from([*row[:16], None, None, row[18]])
         execution.error = FailureReport("record-damaged", "Its trigger or its error cannot be read from the store.")
         return execution
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from aicflow.kernel.errors import NotFound
-from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency, ItemResult
+from aicflow.events import encode_event
+from aicflow.kernel.errors import Conflict, NotFound
+from aicflow.kernel.ports.executions import EventBatch, ExecutionFilter, Fire, Idempotency, ItemResult
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.trigger import Delivery
-from aicflow.testing.store_samples import NOW, batch, create, end, park, start
+from aicflow.kernel.values import dumps, loads
+from aicflow.removal import RemovesParts
+from aicflow.testing.store_samples import NOW, batch, create, end, numbers, park, start
 
 HOUR = 3600.0
 
 
 async def _ids(store: Store) -> list[str]:
     return sorted(execution.id for execution in (await store.executions.list(ExecutionFilter(), limit=500)).items)
+
+
+def _parts_of(store: Store) -> RemovesParts:
+    if not isinstance(store.maintenance, RemovesParts):
+        pytest.skip("this store removes executions as a whole only")
+    return store.maintenance
 
 
 class MaintenanceCases:
@@ -29,6 +38,81 @@ class MaintenanceCases:
         assert await store.maintenance.forget_deliveries(received_before=NOW + 3) == 0
         left = (await store.triggers.deliveries("wf_a:t", limit=9)).items
         assert [delivery.id for delivery in left] == ["dl_4", "dl_3"]
+
+    async def test_events_go_before_their_execution(self, store: Store) -> None:
+        executions, keep = store.executions, _parts_of(store)
+        for id, hours in (("ex_1", 5), ("ex_2", 4), ("ex_3", 1)):
+            await start(executions, id, at=NOW - 9 * HOUR, input={"name": "Ada"})
+            outputs, items = {"a": b'"x"'}, [ItemResult("e", 0, True)]
+            await executions.append(id, 1, batch(2, "step.succeeded"), outputs=outputs, items=items)
+            await end(executions, id, seq=3, at=NOW - hours * HOUR, output=7)
+        await start(executions, "ex_running", at=NOW - 9 * HOUR)
+        assert await keep.remove_part("events", ended_before=NOW - 2 * HOUR, batch=1) == 1
+        assert (await executions.get("ex_2")).removed == ()  # the oldest end goes first
+        assert await keep.remove_part("events", ended_before=NOW - 2 * HOUR, batch=1) == 1
+        assert await keep.remove_part("events", ended_before=NOW - 2 * HOUR, batch=1) == 0
+        for id in ("ex_1", "ex_2"):
+            kept = await executions.get(id)
+            assert (kept.removed, kept.last_seq, kept.input, kept.output) == (("events",), 3, {"name": "Ada"}, 7)
+            with pytest.raises(Conflict, match=f"The events of execution {id} were removed"):
+                await executions.events(id)
+            with pytest.raises(Conflict, match="removed"):
+                await executions.needed(id)
+            assert await executions.outputs(id) == {}
+            assert [*await executions.items(id, "e")] == []
+        assert len(await executions.events("ex_3")) == 3
+        assert len(await executions.events("ex_running")) == 1
+        listed = (await executions.list(ExecutionFilter(), limit=9)).items
+        assert {one.id: one.removed for one in listed if one.removed} == {"ex_1": ("events",), "ex_2": ("events",)}
+        assert await store.maintenance.integrity() == []
+        rules = [RetentionRule("succeeded", max_age=2 * HOUR)]
+        assert await store.maintenance.remove(rules, now=NOW) == 2
+
+    async def test_payloads_go_before_their_execution(self, store: Store) -> None:
+        executions, keep = store.executions, _parts_of(store)
+        at, large = NOW - 9 * HOUR, "Ada " * 9_000
+        trigger = {"kind": "trigger", "trigger_id": "t", "payload": {"name": "Ada"}}
+        for id, input in (("ex_1", "Ada"), ("ex_2", large), ("ex_3", large)):
+            fire = Fire("wf_a:t", id, f"d_{id}", payload=b'"Ada"')
+            await start(executions, id, at=at, input=input, trigger=trigger, fire=fire)
+            error = {"code": "x", "message": "m", "details": "Ada"}
+            said = [
+                encode_event(2, at, "step.log", id, "a", 1, {"level": "info", "message": "found one"}),
+                encode_event(3, at, "step.succeeded", id, "a", 1, {"port": "main", "output": {"name": "Ada"}}),
+                encode_event(4, at, "step.succeeded", id, "b", 1, {"port": "main", "output_stored": True}),
+                encode_event(5, at, "step.failed", id, "c", 1, {"error": error}),
+            ]
+            items = [ItemResult("each", 0, True, "Ada", b'"Ada"'), ItemResult("each", 1, False, error=b'{"code":"x"}')]
+            await executions.append(id, 1, EventBatch(2, said), outputs={"b": dumps(large)}, items=items)
+            at_end = NOW - HOUR * (1 if id == "ex_3" else 5)
+            await end(executions, id, seq=6, at=at_end, output=large if id == "ex_2" else "Ada")
+        while await keep.remove_part("payloads", ended_before=NOW - 2 * HOUR, batch=1):
+            pass
+        for id in ("ex_1", "ex_2"):
+            kept = await executions.get(id)
+            assert (kept.removed, kept.input, kept.output, kept.trigger.payload) == (("payloads",), None, None, None)
+            assert (kept.trigger.trigger_id, kept.last_seq) == ("t", 6)
+            events = await executions.events(id)
+            assert numbers(events) == [1, 2, 3, 4, 5, 6]
+            assert b"Ada" not in b"".join(events)
+            assert [loads(event)["data"] for event in events[1:5]] == [
+                {"level": "info", "message": "found one"},
+                {"port": "main"},
+                {"port": "main"},
+                {"error": {"code": "x", "message": "m"}},
+            ]
+            assert await executions.outputs(id, ["b", "$input", "$trigger", "$output"]) == {}
+            told = [(one.succeeded, one.key, one.output, one.error) for one in await executions.items(id, "each")]
+            assert told == [(True, None, None, None), (False, None, None, b'{"code":"x"}')]
+            with pytest.raises(NotFound):
+                await store.triggers.delivery(f"d_{id}")
+        whole = await executions.get("ex_3")
+        assert (whole.removed, whole.input, whole.output) == ((), large, "Ada")
+        assert (await executions.outputs("ex_3"))["b"] == dumps(large)
+        assert (await executions.list(ExecutionFilter(text="Ada"), limit=9)).items[0].id == "ex_3"
+        assert await store.maintenance.integrity() == []
+        assert await keep.remove_part("events", ended_before=NOW - 2 * HOUR) == 2
+        assert (await executions.get("ex_1")).removed == ("events", "payloads")
 
     async def test_by_age_and_status(self, store: Store) -> None:
         for id, status, hours in (("ex_1", "succeeded", 5), ("ex_2", "failed", 5), ("ex_3", "succeeded", 1)):

@@ -27,6 +27,7 @@ from aicflow.ports import (
     Subscription,
     check_append,
     check_events,
+    check_kept,
     check_limit,
     check_unmoved,
     decoded,
@@ -37,6 +38,7 @@ from aicflow.ports import (
     make_cursor,
     micros,
     needed_ranges,
+    parts_of,
     read_cursor,
     seconds,
     shown_from,
@@ -226,7 +228,8 @@ class PostgresExecutions(Part):
             rows = await fetch(connection, _WHAT_IS_NEEDED, execution_id)
             if not rows:
                 return []
-            last_seq, needed = rows[0]
+            last_seq, removed, needed = rows[0]
+            check_kept(execution_id, parts_of(removed), "events")
             if needed is None:
                 return await _events(connection, execution_id, 0, last_seq)
             return await _needed(connection, execution_id, needed, last_seq)
@@ -287,7 +290,9 @@ class PostgresExecutions(Part):
 async def _events(connection: Connection, execution_id: str, after: int, limit: int) -> list[bytes]:
     # seq is gapless, so a range of numbers bounds how much is read; whole batches come back, cut at the front only
     rows = await fetch(connection, _EVENTS, after + limit, after, execution_id, after + 1, execution_id)
-    batches = [row[1:] for row in rows if row[1] is not None]
+    if rows:
+        check_kept(execution_id, parts_of(rows[0][4]), "events")
+    batches = [row[1:4] for row in rows if row[1] is not None]
     if not rows or (not batches and rows[0][0] <= after):
         return []
     first, events = _unpacked(execution_id, batches)
@@ -452,7 +457,7 @@ SELECT execution_id, first_seq, last_seq, body FROM events WHERE execution_id = 
   ORDER BY execution_id, first_seq
 """  # noqa: S608
 _WHAT_IS_NEEDED = f"""
-SELECT last_seq, (SELECT body FROM stored WHERE execution_id = e.id AND name = '{NEEDED}') FROM executions AS e
+SELECT last_seq, removed, (SELECT body FROM stored WHERE execution_id = e.id AND name = '{NEEDED}') FROM executions AS e
   WHERE id = %b
 """  # noqa: S608
 _RANGES = """
@@ -525,7 +530,7 @@ SELECT coalesce(e.input, (SELECT body FROM stored WHERE execution_id = e.id AND 
 FROM executions AS e WHERE e.id = %b
 """  # noqa: S608
 _EVENTS = """
-SELECT e.last_seq, v.first_seq, v.last_seq, v.body FROM executions AS e
+SELECT e.last_seq, v.first_seq, v.last_seq, v.body, e.removed FROM executions AS e
   LEFT JOIN events AS v ON v.execution_id = e.id AND v.first_seq <= %b::int AND v.last_seq > %b::int
     AND v.first_seq >= coalesce((SELECT max(first_seq) FROM events WHERE execution_id = %b AND first_seq <= %b::int), 0)
   WHERE e.id = %b ORDER BY v.first_seq

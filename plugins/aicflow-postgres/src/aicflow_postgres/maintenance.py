@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from aicflow.ports import TERMINAL_STATUSES, RetentionRule, SizeReport, StoreUnavailable, WorkflowSize, loads, micros
 
-from aicflow_postgres.database import NOW, Connection, Database, Part, changed, fetch, send, writes
+from aicflow_postgres.database import NOW, Connection, Database, changed, fetch, send, writes
 from aicflow_postgres.partitions import TABLES, Partitions, in_closing_weeks
+from aicflow_postgres.parts import RELEASE_FILES, PostgresParts, forget_unused
 from aicflow_postgres.workflows import forget_versions
 
 _MOST_PROBLEMS: Final = 100
@@ -16,7 +17,7 @@ _CHUNK: Final = 500
 _PARTS: Final = ("answers", "subscriptions", "receipts", "deliveries", "subjects")
 
 
-class PostgresMaintenance(Part):
+class PostgresMaintenance(PostgresParts):
     """Housekeeping in small batches. Several hosts may do it at once: each passes over what another has in hand."""
 
     def __init__(self, database: Database) -> None:
@@ -60,9 +61,7 @@ class PostgresMaintenance(Part):
     async def _remove(self, connection: Connection, numbers: Sequence[int], workflow_ids: list[str]) -> int:
         removed = await remove_executions(connection, "n = ANY(%b::bigint[])", list(numbers), with_week=True)
         await forget_versions(connection, workflow_ids)
-        # those that somebody is about to use are locked, and stay
-        if unused := [hash for (hash,) in await fetch(connection, _UNUSED, _CHUNK)]:
-            await send(connection, _FORGET_CONTENTS, unused)
+        await forget_unused(connection)
         return removed
 
     async def forget_keys(self, *, used_before: float, fired_before: float, batch: int = 1000) -> int:
@@ -123,7 +122,7 @@ async def remove_executions(
             await send(connection, f"DELETE FROM {table} WHERE execution_id = ANY(%b::text[])", at_once)  # noqa: S608
     for table in _PARTS:
         await send(connection, f"DELETE FROM {table} WHERE execution_id = ANY(%b::text[])", ids)  # noqa: S608
-    await send(connection, _RELEASE_FILES, ids)
+    await send(connection, RELEASE_FILES, ids)
     await send(connection, "DELETE FROM idempotency_keys WHERE owner = ANY(%b::text[])", ids)
     return await changed(connection, "DELETE FROM executions WHERE id = ANY(%b::text[])", ids)
 
@@ -180,18 +179,6 @@ _TOO_MANY = f"SELECT n {_OF} AND (created_at, n) <= (%b, %b) ORDER BY created_at
 _ENDED = """
 SELECT id FROM executions WHERE {} AND finished_at IS NOT NULL ORDER BY n FOR UPDATE SKIP LOCKED
 """
-_UNUSED = """
-SELECT hash FROM contents AS c WHERE NOT EXISTS (SELECT 1 FROM payloads WHERE hash = c.hash) LIMIT %b
-  FOR UPDATE SKIP LOCKED
-"""
-_FORGET_CONTENTS = """
-DELETE FROM contents AS c WHERE hash = ANY(%b::bytea[]) AND NOT EXISTS (SELECT 1 FROM payloads WHERE hash = c.hash)
-"""
-_RELEASE_FILES = """
-WITH h AS (DELETE FROM file_holds WHERE execution_id = ANY(%b::text[]) RETURNING sha256)
-UPDATE files AS f SET executions = executions - h.many
-  FROM (SELECT sha256, count(*) AS many FROM h GROUP BY sha256) AS h WHERE f.sha256 = h.sha256
-"""
 _FORGET_REFUSED = """
 DELETE FROM deliveries WHERE n IN (
   SELECT n FROM deliveries WHERE execution_id IS NULL AND received_at <= %b LIMIT %b FOR UPDATE SKIP LOCKED)
@@ -224,7 +211,8 @@ SELECT workflow_id, count(*), sum(last_seq), sum(
 _CHECKS: Final = (
     (
         """SELECT id, last_seq FROM executions AS e
-             WHERE NOT EXISTS (SELECT 1 FROM events WHERE execution_id = e.id) LIMIT %b""",
+             WHERE removed & 1::smallint = 0
+               AND NOT EXISTS (SELECT 1 FROM events WHERE execution_id = e.id) LIMIT %b""",
         "Execution {0}: none of its {1} events is there.",
     ),
     (

@@ -17,7 +17,8 @@ LARGE: Final = 16_384
 
 ROW: Final = """
   e.id, e.workflow_id, e.version, e.status, e.created_at, e.engine, e.started_at, e.finished_at, e.last_seq, e.epoch,
-  e.priority, e.cancel_requested, e.wake_at, e.rerun_of, e.idempotency_key, e.limits, e.trigger, e.error"""
+  e.priority, e.cancel_requested, e.wake_at, e.rerun_of, e.idempotency_key, e.limits, e.trigger, e.error,
+  e.removed"""
 
 
 def bytes_of(text: str | None) -> bytes | None:

@@ -115,6 +115,9 @@ class Children:
             return {"execution_id": execution_id, "status": "failed", "output": None, "error": {"code": "gone"}}
         if child.status not in TERMINAL_STATUSES:
             return None
+        if "payloads" in child.removed:
+            gone = {"code": "removed", "message": f"Retention has removed the output of execution {child.id}."}
+            return {"execution_id": child.id, "status": "failed", "output": None, "error": gone}
         output = child.output
         # what is stored of an output that held a secret is masked, and the real one sealed beside it
         sealed = (await retry_while_unavailable(partial(executions.outputs, child.id, [SEALED]))).get(SEALED)

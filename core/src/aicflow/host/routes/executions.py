@@ -247,7 +247,7 @@ class EventsQuery(BaseModel):
 
 
 @routes.get(
-    "/executions/{execution_id}/events", summary="List the events of an execution", **call("read", "Events", 404)
+    "/executions/{execution_id}/events", summary="List the events of an execution", **call("read", "Events", 404, 410)
 )
 async def list_events(request: Request, execution_id: Id, query: Annotated[EventsQuery, Query()]) -> Response:
     """In order. Ask again with `after` = `last_seq` for more."""

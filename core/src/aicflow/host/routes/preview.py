@@ -17,6 +17,7 @@ from aicflow.host.reach import reach_of
 from aicflow.host.routes.common import Id, NoQuery, body_of, call, router, runtime_of
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.execution import Step
+from aicflow.removal import check_kept
 
 routes = router("workflows")
 
@@ -26,7 +27,7 @@ routes = router("workflows")
     operation_id="preview_expression",
     summary="Evaluate an expression against an execution's data",
     openapi_extra=body_of(requests.PreviewExpression),
-    **call("read", "ExpressionPreview", 400, 404, 413, 415),
+    **call("read", "ExpressionPreview", 400, 404, 410, 413, 415),
 )
 async def preview(request: Request, workflow_id: Id, query: NoQuery) -> Response:
     """Nothing is stored and nothing runs. An expression that fails is an answer like any other; secrets are never
@@ -42,6 +43,7 @@ async def preview(request: Request, workflow_id: Id, query: NoQuery) -> Response
         if execution.workflow_id != workflow_id:
             message = f"The execution {body.execution_id} is one of another workflow, {execution.workflow_id}."
             raise request_invalid("invalid", message, name="execution_id", where="body")
+        check_kept(execution.id, execution.removed, "events", "payloads")
         mask = runtime.secrets.mask  # before the expression is evaluated: it could cut a secret into pieces
         execution.input = mask.value(execution.input)
         execution.trigger.payload = mask.value(execution.trigger.payload)

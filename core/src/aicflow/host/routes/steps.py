@@ -23,6 +23,7 @@ from aicflow.host.views import item_view, step_view
 from aicflow.kernel.errors import NotFound
 from aicflow.kernel.execution import StepStatus
 from aicflow.kernel.values import dumps, loads
+from aicflow.removal import check_kept
 from aicflow.texts import cut
 
 routes = router("executions")
@@ -56,13 +57,17 @@ class StepsQuery(PageQuery):
         return known_statuses(value, _STEP_STATUSES)
 
 
-@routes.get("/executions/{execution_id}/steps", summary="List the steps of an execution", **call("read", "Steps", 404))
+@routes.get(
+    "/executions/{execution_id}/steps", summary="List the steps of an execution", **call("read", "Steps", 404, 410)
+)
 async def list_steps(request: Request, execution_id: Id, query: Annotated[StepsQuery, Query()]) -> Response:
     """In the order they began: the outer ones, or with `parent` those inside of a group or of one item; those inside of
     all items of a map, or passes of a repeat, by index. Without their outputs, unless `fields=output` asks for them: a
     page then ends early when its outputs are larger than 8 MiB."""
     runtime = runtime_of(request)
-    await runtime.executions.get(execution_id)
+    execution = await runtime.executions.get(execution_id)
+    if query.fields:
+        check_kept(execution_id, execution.removed, "payloads")
     try:
         found = await runtime.executions.steps_page(
             execution_id,
@@ -95,7 +100,7 @@ async def list_steps(request: Request, execution_id: Id, query: Annotated[StepsQ
         200: {"description": "The output", "headers": BYTES_HEADERS, "content": {"application/json": {"schema": {}}}},
         206: {"description": "The part that Range asks for", "headers": BYTES_HEADERS},
         304: {"description": "It is what If-None-Match names"},
-        **problems(404, 416),
+        **problems(404, 410, 416),
     },
     dependencies=scoped("read"),
     openapi_extra={"parameters": BYTES_PARAMETERS},
@@ -103,6 +108,7 @@ async def list_steps(request: Request, execution_id: Id, query: Annotated[StepsQ
 async def get_step_output(request: Request, execution_id: Id, node_id: StepId, query: NoQuery) -> Response:
     """As JSON, whole or the bytes that `Range` names, so that a large one can be read in parts."""
     runtime = runtime_of(request)
+    check_kept(execution_id, (await runtime.executions.get(execution_id)).removed, "events", "payloads")
     found = await runtime.executions.steps(execution_id, outputs=False, around=node_id)
     steps = {step.node_id: step for step in found}
     step, data = steps.get(node_id), None
@@ -136,7 +142,7 @@ class ItemsQuery(PageQuery):
 @routes.get(
     "/executions/{execution_id}/steps/{node_id}/items",
     summary="List the items of a map, or the passes of a repeat",
-    **call("read", "Items", 404),
+    **call("read", "Items", 404, 410),
 )
 async def list_items(
     request: Request, execution_id: Id, node_id: StepId, query: Annotated[ItemsQuery, Query()]
@@ -144,15 +150,15 @@ async def list_items(
     """By index: those that have ended, and while the execution goes on those at work; an item that has not begun, or
     was stopped with its map, is not listed. What each returned only with `fields=output`: a page then ends early when
     its outputs are larger than 8 MiB."""
-    after = -1
+    runtime, after = runtime_of(request), -1
+    if query.fields:
+        check_kept(execution_id, (await runtime.executions.get(execution_id)).removed, "payloads")
     if query.cursor is not None:
         if not query.cursor.isdecimal() or not query.cursor.isascii() or len(query.cursor) > len(str(_MOST_ITEMS)):
             raise no_cursor(f"{cut(query.cursor, 80)!r} is not a cursor of this list.")
         after = int(query.cursor)
     statuses = ITEM_STATUSES if query.status is None else frozenset(query.status.split(","))
-    items = await runtime_of(request).executions.items(
-        execution_id, node_id, after=after, limit=query.limit + 1, statuses=statuses
-    )
+    items = await runtime.executions.items(execution_id, node_id, after=after, limit=query.limit + 1, statuses=statuses)
     fitting = query.limit
     if query.fields:
         sizes = accumulate(len(item.output or b"") for item in items)

@@ -129,7 +129,7 @@ class _Revoked(Exception):
 
 
 async def _first(runtime: HostRuntime, execution_id: str, after: int) -> Execution:
-    """The execution. Raises NotFound and EventsDamaged before anything is accepted."""
+    """The execution. Raises NotFound, Conflict and EventsDamaged before anything is accepted."""
     execution = await runtime.executions.get(execution_id)
     await runtime.store.executions.events(execution_id, after=after, limit=200)
     return execution
@@ -358,7 +358,7 @@ async def stream_all(request: Request) -> Response:
     summary="Follow an execution",
     **_documented(
         {"after": ("Only events with a greater seq", {"type": "integer", "minimum": 0, "maximum": 10**15 - 1})}
-    )(also={204: {"description": "It has ended and there is nothing more"}}, missing=(404,)),
+    )(also={204: {"description": "It has ended and there is nothing more"}}, missing=(404, 410)),
 )
 async def stream_execution(request: Request, execution_id: str) -> Response:
     """Its events as server-sent events: stored ones after `after` (or Last-Event-ID), then live ones until the end;

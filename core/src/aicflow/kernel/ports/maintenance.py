@@ -74,7 +74,6 @@ class Maintenance(Protocol):
         ...
 
     async def backup(self, target: str) -> int:
-        """Write a consistent copy while the store is in use; returns its size in bytes. `target` says where in the
-        store's own terms: a path, for a store in a file. Raises Conflict when the target exists, StoreUnavailable with
-        a hint where copies are made in another way."""
+        """Write a consistent copy while the store is in use; returns its size in bytes. `target` is in the store's own
+        terms, such as a path. Raises Conflict when it exists, StoreUnavailable with a hint where others make copies."""
         ...

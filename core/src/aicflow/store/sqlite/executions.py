@@ -23,6 +23,7 @@ from aicflow.kernel.ports.executions import (
     Subscription,
 )
 from aicflow.kernel.values import dumps, loads
+from aicflow.removal import check_kept, parts_of
 from aicflow.store.checks import check_append, check_events, check_limit, check_unmoved
 from aicflow.store.concurrency import limits_from_json
 from aicflow.store.cursors import make_cursor, read_cursor
@@ -221,9 +222,10 @@ class SQLiteExecutions(Part):
     @reads
     def needed(self, connection: sqlite3.Connection, execution_id: str) -> list[bytes]:
         body = connection.execute(_NEEDED, (execution_id,)).fetchone()
-        found = connection.execute("SELECT last_seq FROM executions WHERE id = ?", (execution_id,)).fetchone()
+        found = connection.execute("SELECT last_seq, removed FROM executions WHERE id = ?", (execution_id,)).fetchone()
         if found is None:
             return []
+        check_kept(execution_id, parts_of(found[1]), "events")
         if body is None:
             return _events(connection, execution_id, 0, found[0])
         return _needed(connection, execution_id, body[0], found[0])
@@ -289,9 +291,12 @@ class SQLiteExecutions(Part):
 def _events(connection: sqlite3.Connection, execution_id: str, after: int, limit: int) -> list[bytes]:
     # seq is gapless, so a range of numbers bounds how much is read; whole batches come back, cut at the front only
     found = connection.execute(_EVENTS, {"id": execution_id, "after": after, "limit": limit}).fetchone()
-    if found is None or found[0] <= after:
+    if found is None:
         return []
-    last_seq, rows = found
+    last_seq, removed, rows = found
+    check_kept(execution_id, parts_of(removed), "events")
+    if last_seq <= after:
+        return []
     first, events = events_from(execution_id, rows)
     # the first batch may begin before `after`, never behind it
     if first > after + 1 or not events:
@@ -410,7 +415,7 @@ SELECT {ROW}, input,
 FROM executions WHERE id = ?
 """  # noqa: S608
 _EVENTS = f"""
-SELECT last_seq, (SELECT {EVENT_ROWS} FROM (
+SELECT last_seq, removed, (SELECT {EVENT_ROWS} FROM (
   SELECT first_seq, last_seq, body FROM events
     WHERE execution_id = :id AND first_seq <= :after + :limit AND first_seq >= (
       SELECT max(first_seq) FROM events WHERE execution_id = :id AND first_seq <= :after + 1)

@@ -67,7 +67,7 @@ _CHECKS: Final = (
         "The value {0} belongs to no execution.",
     ),
     (
-        """SELECT id, last_seq FROM executions AS e WHERE NOT EXISTS (
+        """SELECT id, last_seq FROM executions AS e WHERE removed & 1 = 0 AND NOT EXISTS (
              SELECT 1 FROM events WHERE execution_id = e.id) LIMIT ?""",
         "Execution {0}: none of its {1} events is there.",
     ),

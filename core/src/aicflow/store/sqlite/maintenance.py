@@ -14,7 +14,8 @@ from aicflow.kernel.values import dumps, loads
 from aicflow.store.instants import micros
 from aicflow.store.sqlite.integrity import problems
 from aicflow.store.sqlite.lock import make_private
-from aicflow.store.sqlite.part import Part, reads, writes
+from aicflow.store.sqlite.part import reads, writes
+from aicflow.store.sqlite.parts import SQLiteParts
 from aicflow.store.sqlite.queries import of_every_kind
 from aicflow.store.sqlite.readers import Readers
 from aicflow.store.sqlite.repair import repair
@@ -22,7 +23,7 @@ from aicflow.store.sqlite.workflows import forget_versions
 from aicflow.store.sqlite.writer import Writer
 
 
-class SQLiteMaintenance(Part):
+class SQLiteMaintenance(SQLiteParts):
     """Housekeeping beside the work: looking happens in a reader, removing in small batches."""
 
     def __init__(self, writer: Writer, readers: Readers, path: Path) -> None:

@@ -121,7 +121,7 @@ def _ranges(numbers: list[int]) -> str:
 _EXECUTIONS = """
 SELECT n, id, workflow_id, version, trigger_kind, status, created_at, finished_at, last_seq,
     coalesce(output, (SELECT body FROM stored WHERE execution_id = id AND name = '$output')), error
-  FROM executions WHERE n > ? ORDER BY n LIMIT ?
+  FROM executions WHERE n > ? AND removed & 1 = 0 ORDER BY n LIMIT ?
 """
 _BATCHES = "SELECT first_seq, last_seq, body FROM events WHERE execution_id = ? ORDER BY first_seq"
 _END = """

@@ -12,7 +12,7 @@ EVENT_ROWS = "group_concat(first_seq || ' ' || last_seq || ' ' || hex(body), cha
 ROW = """json_array(
   id, workflow_id, version, status, created_at, engine, started_at, finished_at, last_seq, epoch, priority,
   cancel_requested, wake_at, rerun_of, idempotency_key, limits,
-  CAST(trigger AS TEXT), CAST(error AS TEXT))"""
+  CAST(trigger AS TEXT), CAST(error AS TEXT), removed)"""
 
 
 def events_from(execution_id: str, rows: str | None) -> tuple[int, list[bytes]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from aicflow.kernel.errors import Conflict, NotFound, StaleClaim
@@ -26,6 +26,7 @@ from aicflow.kernel.ports.executions import (
 from aicflow.kernel.ports.sent import SentEvent
 from aicflow.kernel.trigger import Delivery
 from aicflow.kernel.values import dumps, loads
+from aicflow.removal import OWN_PAYLOADS, PART_BITS, ExecutionPart, check_kept, parts_of, without_values
 from aicflow.store.checks import check_append, check_events, check_unmoved, has_labels, is_within, spellings
 from aicflow.store.concurrency import ConcurrencyLimiter
 from aicflow.store.instants import micros, now
@@ -63,6 +64,9 @@ class ExecutionRow:
     wake_at: float | None = None
     cancel_requested: bool = False
     announce: bool = False
+    events_removed: int = 0
+    """How many there were, of an execution whose events are gone."""
+    payloads_removed: bool = False
     answers: dict[tuple[str, int], StoredAnswer] = field(default_factory=dict)
     items: dict[str, dict[int, ItemResult]] = field(default_factory=dict)
     subscriptions: dict[tuple[str, int], Subscription] = field(default_factory=dict)
@@ -85,6 +89,35 @@ class ExecutionRow:
         if self.status == "waiting":
             self.due_at = AT_ONCE
         return answer
+
+    @property
+    def removed(self) -> tuple[ExecutionPart, ...]:
+        """What retention has removed of it."""
+        return parts_of(PART_BITS["events"] * bool(self.events_removed) | PART_BITS["payloads"] * self.payloads_removed)
+
+    def remove_events(self) -> None:
+        """Outputs of steps go along: nobody finds them any more."""
+        self.events_removed, self.events, self.items = len(self.events), [], {}
+        self.outputs = {name: body for name, body in self.outputs.items() if name in OWN_PAYLOADS}
+        self.new = replace(self.new, events=EventBatch(1, []))
+
+    def remove_payloads(self) -> None:
+        """What is left tells what ran when."""
+        self.payloads_removed, self.events = True, without_values(self.events)
+        self.outputs, self.output = {}, None
+        for step_id, ended in self.items.items():
+            self.items[step_id] = {i: replace(item, key=None, output=None) for i, item in ended.items()}
+        known = loads(self.new.trigger)
+        known.pop("payload", None)
+        self.new = replace(
+            self.new,
+            events=EventBatch(1, []),
+            fire=None,
+            input=b"null",
+            items=(),
+            outputs={},
+            trigger=dumps(known),
+        )
 
     @property
     def place(self) -> tuple[int, int]:
@@ -411,10 +444,14 @@ class TableExecutions(Part):
 
     async def events(self, execution_id: str, *, after: int = 0, limit: int = 1000) -> list[bytes]:
         row = self.rows.get(execution_id)
+        if row is not None:
+            check_kept(execution_id, row.removed, "events")
         return row.events[after : after + max(1, limit)] if row else []
 
     async def needed(self, execution_id: str) -> list[bytes]:
         row = self.rows.get(execution_id)
+        if row is not None:
+            check_kept(execution_id, row.removed, "events")
         return _needed(row) if row else []
 
     async def outputs(self, execution_id: str, node_ids: Sequence[str] | None = None) -> dict[str, bytes]:
@@ -466,6 +503,25 @@ class TableExecutions(Part):
         self._idempotency.forget_owned(ids)
         self._triggers.forget_executions(ids)
         self.files.forget_executions(ids)
+
+    def remove_part(self, part: ExecutionPart, before: float, batch: int) -> int:
+        """Remove this part of up to `batch` executions that ended before."""
+        old = [
+            row
+            for row in self.rows.values()
+            if row.finished_at is not None and row.finished_at < before and part not in row.removed
+        ][:batch]
+        for row in old:
+            if part == "events":
+                row.remove_events()
+            else:
+                row.remove_payloads()
+            self.rows[row.new.id] = row
+        if part == "payloads":
+            ids = {row.new.id for row in old}
+            self._triggers.forget_executions(ids)
+            self.files.forget_executions(ids)
+        return len(old)
 
     def forget_fires(self, before: float, batch: int) -> int:
         """Remove up to `batch` keys of fires that are older."""
@@ -536,7 +592,7 @@ def _execution(row: ExecutionRow, *, whole: bool = False, output: bool = True) -
         finished_at=row.finished_at,
         output=loads(row.output) if whole and output and row.output is not None else None,
         error=failure_from(row.error),
-        last_seq=len(row.events),
+        last_seq=row.events_removed or len(row.events),
         epoch=row.epoch,
         priority=new.priority,
         cancel_requested=row.cancel_requested,
@@ -544,4 +600,5 @@ def _execution(row: ExecutionRow, *, whole: bool = False, output: bool = True) -
         concurrency_key=new.limits[0].key if new.limits else None,
         rerun_of=new.rerun_of,
         idempotency_key=new.idempotency.key if new.idempotency else None,
+        removed=row.removed,
     )

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aicflow.kernel.errors import StoreUnavailable
 from aicflow.kernel.execution import TERMINAL_STATUSES
 from aicflow.kernel.ports.maintenance import RetentionRule, SizeReport, WorkflowSize
+from aicflow.removal import ExecutionPart
 from aicflow.store.tables.executions import ExecutionRow, TableExecutions
 from aicflow.store.tables.idempotency import TableIdempotency
 from aicflow.store.tables.part import Part, writes
@@ -56,6 +57,10 @@ class TableMaintenance(Part):
     async def forget_deliveries(self, *, received_before: float, batch: int = 1000) -> int:
         return self._triggers.forget_deliveries(received_before, batch)
 
+    @writes
+    async def remove_part(self, part: ExecutionPart, *, ended_before: float, batch: int = 200) -> int:
+        return self._executions.remove_part(part, ended_before, batch)
+
     async def reclaim_space(self, max_bytes: int = 4_000_000) -> int:
         return 0
 
@@ -64,7 +69,12 @@ class TableMaintenance(Part):
         for row in self._executions.rows.values():
             by_workflow.setdefault(row.new.workflow_id, []).append(row)
         sizes = [
-            WorkflowSize(workflow_id, len(rows), sum(len(row.events) for row in rows), sum(map(_bytes, rows)))
+            WorkflowSize(
+                workflow_id,
+                len(rows),
+                sum(row.events_removed or len(row.events) for row in rows),
+                sum(map(_bytes, rows)),
+            )
             for workflow_id, rows in by_workflow.items()
         ]
         sizes.sort(key=lambda size: (-size.bytes, size.workflow_id))

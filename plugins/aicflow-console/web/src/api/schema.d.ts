@@ -1984,8 +1984,8 @@ export interface components {
         };
         /**
          * Execution
-         * @description One running of one version of a workflow. `input`, `output` and `trigger.payload` are left out in lists and for
-         *     API keys without the scope `read`.
+         * @description One running of one version of a workflow. `input`, `output` and `trigger.payload` are left out in lists, for
+         *     API keys without the scope `read`, and when retention has `removed` them.
          */
         Execution: {
             /** Cancel Requested */
@@ -2010,6 +2010,8 @@ export interface components {
             output?: unknown;
             /** Priority */
             priority: number;
+            /** Removed */
+            removed: ("events" | "payloads")[];
             /** Rerun Of */
             rerun_of: string | null;
             /** Started At */
@@ -4621,6 +4623,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
             422: components["responses"]["RequestInvalid"];
             429: components["responses"]["RateLimited"];
             503: components["responses"]["Unavailable"];
@@ -4745,6 +4748,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
             422: components["responses"]["RequestInvalid"];
             429: components["responses"]["RateLimited"];
             503: components["responses"]["Unavailable"];
@@ -4784,6 +4788,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
             422: components["responses"]["RequestInvalid"];
             429: components["responses"]["RateLimited"];
             503: components["responses"]["Unavailable"];
@@ -4839,6 +4844,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
             416: components["responses"]["RangeNotSatisfiable"];
             422: components["responses"]["RequestInvalid"];
             429: components["responses"]["RateLimited"];
@@ -4886,6 +4892,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
             422: components["responses"]["RequestInvalid"];
             429: components["responses"]["RateLimited"];
             503: components["responses"]["Unavailable"];
@@ -6677,6 +6684,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            410: components["responses"]["Gone"];
             413: components["responses"]["BodyTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             422: components["responses"]["RequestInvalid"];
