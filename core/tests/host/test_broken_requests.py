@@ -256,3 +256,9 @@ def test_the_request_id_is_taken_when_it_is_sane(host: Host) -> None:
     for odd in ("a b", "x" * 200, "<script>"):
         given = host.client.get("/workflows", headers={"x-request-id": odd}).headers["x-request-id"]
         assert given.startswith("rq_")
+
+
+def test_a_form_that_a_body_does_not_have_is_told_in_words(host: Host) -> None:
+    body = {"name": "ci", "scopes": ["read"], "labels": {"team": ""}}
+    told = problem(host.client.post("/api-keys", json=body), 422, "request-invalid")
+    assert "must be 1 to 128 characters" in told["detail"]

@@ -67,5 +67,5 @@ async def json_body[M: BaseModel](request: Request, settings: Settings, model: t
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
+        found = error.errors(include_url=False, include_input=False)
         raise of_validation(found, "body") from None
