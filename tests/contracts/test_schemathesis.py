@@ -53,6 +53,8 @@ REFUSED_NEVERTHELESS = {
     "bulk_rerun": "the same",
     "list_secrets": "a cursor",
     "put_secret": "If-Match is a list of entity tags, as above",
+    "put_layout": "the same",
+    "get_statistics": "since lies before until, and a step leaves so many points",
     "delete_secret": "the same",
     "rotate_api_key": "a key is one request's",
     "create_api_key": "the end must lie ahead; a name must be printable and not blank; a key is one request's",
