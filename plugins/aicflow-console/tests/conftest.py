@@ -80,7 +80,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     process.stdout.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: its event loop stands in the way of asynchronous tests
 def chromium() -> Iterator[Browser]:
     api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: uv sync --group browser")
     if CHROMIUM is None:
