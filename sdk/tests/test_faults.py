@@ -13,7 +13,7 @@ from sdk_kit import FaultServer, answer, cut, half, opened, problem, silence
 
 EXECUTION = {
     "id": "ex_1", "workflow_id": "w", "version": 1, "status": "queued", "created_at": "2026-01-01T00:00:00Z",
-    "trigger": {"kind": "api"}, "last_seq": 0, "priority": 0, "cancel_requested": False,
+    "trigger": {"kind": "api"}, "last_seq": 0, "priority": 0, "cancel_requested": False, "removed": [],
 }  # fmt: skip
 QUICK = Retry(initial=0.01, longest=0.05)
 

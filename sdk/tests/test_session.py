@@ -57,7 +57,8 @@ def problem(status: int, code: str, **more: Any) -> Reply:
 
 EXECUTION = {
     "id": "ex_1", "workflow_id": "w", "version": 1, "status": "running", "created_at": "2026-01-01T00:00:00.5Z",
-    "trigger": {"kind": "api"}, "last_seq": 2, "priority": 0, "cancel_requested": False, "something_newer": {"a": 1},
+    "trigger": {"kind": "api"}, "last_seq": 2, "priority": 0, "cancel_requested": False, "removed": [],
+    "something_newer": {"a": 1},
 }  # fmt: skip
 TRIGGER = {"workflow_id": "w", "trigger_id": "t", "type_id": "x", "version": 1, "status": "active", "params": {}}
 ENDED = {**EXECUTION, "status": "succeeded", "output": 5, "last_seq": 4}

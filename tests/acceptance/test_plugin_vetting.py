@@ -46,9 +46,9 @@ def found(report: Report) -> set[tuple[str, str, str]]:
 
 
 def test_an_honest_plugin_of_ours_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The real wheel of aicflow-data, built by its own build backend."""
+    """The real wheel of aicflow-ifelse, built by its own build backend."""
     build = f"from hatchling.build import build_wheel; print(build_wheel({str(tmp_path)!r}))"
-    folder = ROOT / "plugins/aicflow-data"
+    folder = ROOT / "plugins/aicflow-ifelse"
     name = subprocess.run([sys.executable, "-c", build], cwd=folder, check=True, capture_output=True, text=True).stdout
     report = tmp_path / "report.json"
     code = run_program(["plugins", "vet", str(tmp_path / name.strip().splitlines()[-1]), "--report", str(report)])
@@ -56,7 +56,7 @@ def test_an_honest_plugin_of_ours_passes(tmp_path: Path, capsys: pytest.CaptureF
     made = json.loads(report.read_text())
     assert (code, made["verdict"]) == (0, "pass"), said
     assert {"archive", "metadata", "licence", "entry-points", "files", "source", "certification"} <= set(made["checks"])
-    assert "data.filter" in made["node_types"]
+    assert "logic.if_else" in made["node_types"]
     for check, module in (("bandit", "bandit"), ("vulnerabilities", "pip_audit")):
         if importlib.util.find_spec(module) is None:
             assert "not installed" in made["not_run"][check]

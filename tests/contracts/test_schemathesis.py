@@ -66,6 +66,7 @@ REFUSED_NEVERTHELESS = {
     "download_file": "If-None-Match is a list of entity tags, as If-Match is",
     "head_file": "the same",
     "list_audit": "a cursor",
+    "list_workers": "a cursor",
     "find_subject": "a value or labels must be given, and not be blank",
     "export_subject": "the same",
     "erase_subject": "the same",

@@ -89,7 +89,11 @@ async def test_items_that_wait_hold_no_place_and_are_cancelled_with_their_map(la
 
     await lab.eventually(all_wait)
     children = await _children(lab, execution_id)
-    assert "executions" in await lab.executions.why(execution_id)
+
+    async def it_is_told() -> bool:
+        return "executions" in await lab.executions.why(execution_id)
+
+    await lab.eventually(it_is_told)
     for at, child in enumerate(children[:3]):
         await lab.executions.resume(child.id, "ask", value=at)
     for child in children[:3]:

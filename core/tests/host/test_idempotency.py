@@ -79,8 +79,8 @@ def test_every_creating_call_takes_a_key() -> None:
                 takes.add(call["operationId"])
     assert takes == set(CALLS)
     nothing = {"cancel_execution", "resume_execution"}
-    # a repeat of an upload is the same file, and each ticket is another one
-    assert creates - takes == nothing | {"upload_file", "create_ticket"}
+    # a repeat of an upload is the same file, and each ticket and session is another one
+    assert creates - takes == nothing | {"upload_file", "create_ticket", "create_session"}
 
 
 def counted(host: Host) -> tuple[int, ...]:

@@ -57,6 +57,7 @@ def test_firing_maps_the_payload_and_keeps_the_delivery(host: Host) -> None:
     host.until(lambda: host.client.get(path).json()["finished_at"])
     execution = host.client.get(path).json()
     assert execution["output"] == {"text": "hello"}
+    assert execution["trigger"].pop("started_by").startswith("key:ak_")
     assert execution["trigger"] | {"payload": None} == {
         "kind": "trigger", "trigger_id": "bell", "type_id": "test.bell", "key": None, "scheduled_for": None,
         "parent_execution_id": None, "parent_node_id": None, "payload": None,

@@ -34,6 +34,7 @@ _FORMS: Final = {
     "^[A-Za-z_][A-Za-z0-9_]{0,199}$": "must be letters, digits and _, not beginning with a digit",
     "^[A-Za-z0-9_.:@-]{1,200}$": "must be 1 to 200 letters, digits and the characters _ . : @ -",
     "^[A-Za-z_][A-Za-z0-9_-]{0,63}$": "must be 1 to 64 letters, digits, _ and -, not beginning with a digit or -",
+    "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$": "must be 1 to 63 letters, digits and _ . -, not beginning with those",
     "^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$": "must be 1 to 63 letters, digits and _ . / -, not beginning with those",
     "^[A-Za-z0-9][A-Za-z0-9_./-]*(=[^,=]+)?(,[A-Za-z0-9][A-Za-z0-9_./-]*(=[^,=]+)?)*$": "must be labels with commas "
     "between them, each a name or name=value",

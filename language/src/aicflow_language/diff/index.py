@@ -23,7 +23,7 @@ DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "retry": {"max_attempts": 3, "initial_delay": 1.0, "multiplier": 2.0, "max_delay": 60.0, "jitter": True},
     "concurrency": {"key": "", "limit": 1, "when_full": "queue"},
     "map": {"as": "item", "concurrency": 10, "batch": 1, "on_item_error": "fail", "max_items": 100_000}
-    | {"collect": "items"},
+    | {"collect": "items", "isolate": False},
     "repeat": {"delay": 0.0},
     "group": {},
 }
