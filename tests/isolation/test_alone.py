@@ -102,8 +102,9 @@ async def test_an_engine_that_is_not_installed_is_refused_by_name() -> None:
     from aicflow import NotFound
     from aicflow.testing import run_workflow
 
+    node = {"id": "a", "type": "wait", "params": {"seconds": 0}}
     with pytest.raises(NotFound, match="langgraph") as refused:
-        await run_workflow({"aicflow": 1, "name": "alone", "nodes": SMALL[ALONE]}, engine="langgraph")
+        await run_workflow({"aicflow": 1, "name": "alone", "nodes": [node]}, engine="langgraph")
     assert "'langgraph', which is not installed" in str(refused.value.hint)
 
 
