@@ -568,6 +568,7 @@ def test_no_secret_is_found_anywhere(tmp_path: Path, model: ChatServer) -> None:
     assert not found, "\n".join(found)
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(binaries() is None, reason=MISSING)
 def test_no_secret_is_found_on_postgresql(tmp_path: Path, model: ChatServer) -> None:
     folder = binaries()

@@ -27,7 +27,7 @@ def one_database(postgres: Postgres) -> str:
     return postgres.new_database()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.proof)])
 def store(request: pytest.FixtureRequest) -> Callable[[], str | None]:
     """The URL of a database without a row, None for a file of the site's own."""
     if request.param == "sqlite":
