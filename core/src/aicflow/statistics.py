@@ -6,6 +6,7 @@ what retention has removed still counts. It is no part of the store's port: the 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
@@ -13,6 +14,8 @@ from typing import Final, Protocol, runtime_checkable
 from aicflow.kernel.values import dumps, loads
 
 HOUR: Final = 3600
+_MICRO: Final = 1_000_000
+_HOURS_AT_ONCE: Final = 24
 LATE: Final = 300
 """Seconds after its end from which an hour's counts are final: an end that the store learns of later is not counted."""
 NEWEST_FAILURES: Final = 10_000
@@ -77,6 +80,51 @@ class KeepsStatistics(Protocol):
     def statistics(self) -> StatisticsStore: ...
 
 
+class HourlyStatistics(ABC):
+    """The port for a store that keeps its executions in tables: it counts, and keeps the hours that are written down.
+    Instants of what it brings are seconds, but for `first_end`."""
+
+    @abstractmethod
+    async def counted(self, since: int, until: int, step: int) -> Sequence[Ended]:
+        """From the executions themselves."""
+
+    @abstractmethod
+    async def hours(self, since: int, until: int) -> Sequence[Ended]:
+        """From the hours that are written down."""
+
+    @abstractmethod
+    async def through(self) -> int:
+        """Until when hours are written down; 0 when none is."""
+
+    @abstractmethod
+    async def first_end(self, since: int) -> int | None:
+        """The first end from then on, in microseconds."""
+
+    @abstractmethod
+    async def write_hours(self, start: int, end: int, ended: Sequence[Ended], *, forget: int) -> None:
+        """Write down the hours from `start` to `end` unless somebody has, and forget those before `forget`."""
+
+    async def ended(self, since: int, until: int, step: int) -> Sequence[Ended]:
+        """See the port."""
+        through = await self.through() if since % HOUR == 0 and step % HOUR == 0 else 0
+        if through <= since:
+            return await self.counted(since, until, step)
+        whole = min(through, until // HOUR * HOUR)
+        return in_larger_steps([*await self.hours(since, whole), *await self.counted(whole, until, HOUR)], since, step)
+
+    async def roll_up(self, before: float, *, keep: float) -> int:
+        """See the port."""
+        first = await self.first_end(await self.through())
+        if first is None:
+            return 0
+        start = first // (HOUR * _MICRO) * HOUR
+        end = min(start + _HOURS_AT_ONCE * HOUR, int(before) // HOUR * HOUR)
+        if end <= start:
+            return 0
+        await self.write_hours(start, end, await self.counted(start, end, HOUR), forget=int(before - keep))
+        return (end - start) // HOUR
+
+
 def group_of(seconds: float) -> int:
     """The group of a duration."""
     return math.ceil(math.log2(max(seconds, 0.001) * 1000) * PER_DOUBLING)
@@ -125,6 +173,7 @@ def durations_text(durations: Mapping[int, int]) -> str:
     return dumps(sorted(durations.items())).decode()
 
 
-def durations_from(text: str | bytes) -> dict[int, int]:
-    """What `durations_text` made."""
-    return dict(loads(text))
+def ended_hour(hour: int, workflow_id: str, status: str, durations: str) -> Ended:
+    """A group that was written down with `durations_text`."""
+    counts: dict[int, int] = dict(loads(durations))
+    return Ended(hour, workflow_id, status, sum(counts.values()), counts)

@@ -368,8 +368,10 @@ class Starter:
             # what is kept is for people; the execution itself works with the real one
             outputs |= [sealed_value(env.seal, execution_id, INPUT, hidden, encoded_input)]
             data |= {"masked": True} if shown is not encoded_input else {}
-        encoded_payload = encoded_input if trigger.payload is input else dumps(trigger.payload)
-        shown_payload = mask.json(encoded_payload)
+        encoded_payload, shown_payload = encoded_input, shown
+        if trigger.payload is not input:
+            encoded_payload = dumps(trigger.payload)
+            shown_payload = mask.json(encoded_payload)
         payload = trigger.payload
         if shown_payload is not encoded_payload:
             outputs |= [sealed_value(env.seal, execution_id, TRIGGER, hidden, encoded_payload)]

@@ -3,65 +3,55 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from aicflow.statistics import (
-    HOUR,
     NEWEST_FAILURES,
     PER_DOUBLING,
     UNKNOWN_DURATION,
     Ended,
     Failures,
-    durations_from,
+    HourlyStatistics,
     durations_text,
     ended_from_rows,
-    in_larger_steps,
+    ended_hour,
 )
 from aicflow.store.sqlite.part import Part, reads, writes
 
 _MICRO = 1_000_000
-_HOURS_AT_ONCE = 24
 
 
-class SQLiteStatistics(Part):
+class SQLiteStatistics(Part, HourlyStatistics):
     """Counts from the executions themselves, and from the hours that are written down."""
 
     @reads
-    def ended(self, connection: sqlite3.Connection, since: int, until: int, step: int) -> Sequence[Ended]:
-        through = _through(connection) if since % HOUR == 0 and step % HOUR == 0 else None
-        if through is None or through <= since:
-            return _counted(connection, since, until, step)
-        whole = min(through, until // HOUR * HOUR)
-        hours = connection.execute(_HOURS, (since, whole))
-        parts: Iterator[Ended] = (_ended(*row) for row in hours)
-        return in_larger_steps([*parts, *_counted(connection, whole, until, HOUR)], since, step)
+    def counted(self, connection: sqlite3.Connection, since: int, until: int, step: int) -> list[Ended]:
+        values = since * _MICRO, step * _MICRO, since * _MICRO, until * _MICRO
+        return ended_from_rows(connection.execute(_COUNTED, values), since, step)
 
     @reads
-    def failures(self, connection: sqlite3.Connection, since: int, until: int) -> Sequence[Failures]:
+    def hours(self, connection: sqlite3.Connection, since: int, until: int) -> list[Ended]:
+        return [ended_hour(*row) for row in connection.execute(_HOURS, (since, until))]
+
+    @reads
+    def through(self, connection: sqlite3.Connection) -> int:
+        return _through(connection)
+
+    @reads
+    def first_end(self, connection: sqlite3.Connection, since: int) -> int | None:
+        first: int | None = connection.execute(_FIRST, (since * _MICRO,)).fetchone()[0]
+        return first
+
+    @reads
+    def failures(self, connection: sqlite3.Connection, since: int, until: int) -> list[Failures]:
         rows = connection.execute(_FAILURES, (since * _MICRO, until * _MICRO, NEWEST_FAILURES))
         return [Failures(*row) for row in rows]
 
-    async def roll_up(self, before: float, *, keep: float) -> int:
-        hours = await self._closed(before)
-        if hours is None:
-            return 0
-        await self._write(*hours, int(before - keep))
-        return (hours[1] - hours[0]) // HOUR
-
-    @reads
-    def _closed(self, connection: sqlite3.Connection, before: float) -> tuple[int, int, list[Ended]] | None:
-        """Some hours that can be written down: the first, the end of the last, and their counts."""
-        through = _through(connection)
-        first = connection.execute(_FIRST, ((through or 0) * _MICRO,)).fetchone()[0]
-        if first is None:
-            return None
-        start = first // (HOUR * _MICRO) * HOUR
-        end = min(start + _HOURS_AT_ONCE * HOUR, int(before) // HOUR * HOUR)
-        return (start, end, _counted(connection, start, end, HOUR)) if end > start else None
-
     @writes
-    def _write(self, connection: sqlite3.Connection, start: int, end: int, ended: Sequence[Ended], forget: int) -> None:
-        if (_through(connection) or 0) > start:
+    def write_hours(
+        self, connection: sqlite3.Connection, start: int, end: int, ended: Sequence[Ended], *, forget: int
+    ) -> None:
+        if _through(connection) > start:
             return  # another host has
         connection.execute("DELETE FROM ended_hours WHERE hour < ?", (forget,))
         connection.executemany(
@@ -72,19 +62,9 @@ class SQLiteStatistics(Part):
         connection.execute("INSERT INTO ended_hours_through VALUES (?)", (end,))
 
 
-def _counted(connection: sqlite3.Connection, since: int, until: int, step: int) -> list[Ended]:
-    values = since * _MICRO, step * _MICRO, since * _MICRO, until * _MICRO
-    return ended_from_rows(connection.execute(_COUNTED, values), since, step)
-
-
-def _ended(hour: int, workflow_id: str, status: str, durations: str) -> Ended:
-    counts = durations_from(durations)
-    return Ended(hour, workflow_id, status, sum(counts.values()), counts)
-
-
-def _through(connection: sqlite3.Connection) -> int | None:
+def _through(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT hour FROM ended_hours_through").fetchone()
-    return None if row is None else int(row[0])
+    return 0 if row is None else int(row[0])
 
 
 _HOURS = "SELECT hour, workflow_id, status, durations FROM ended_hours WHERE hour >= ? AND hour < ?"

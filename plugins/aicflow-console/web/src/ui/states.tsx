@@ -1,6 +1,6 @@
 /** What a page shows in place of what it has not got: loading, nothing there, refused, offline. */
 import { Trans, useLingui } from "@lingui/react/macro";
-import type { UseQueryResult } from "@tanstack/react-query";
+import type { InfiniteData, UseInfiniteQueryResult, UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Button } from "react-aria-components";
 
@@ -64,4 +64,39 @@ export function Loaded<T>({ query, children }: { query: UseQueryResult<T>; child
   if (query.data !== undefined) return children(query.data);
   if (query.error) return <Failed error={query.error} retry={() => void query.refetch()} />;
   return <Loading />;
+}
+
+/** What an action was refused for: the problem's words, its hint, and what is wrong in the request. */
+export function Refused({ error }: { error: unknown }) {
+  if (!(error instanceof Error)) return null;
+  const parts = error instanceof Problem ? [error.hint, ...error.errors.map((one) => one.message)].filter((one) => one && !error.message.includes(one)) : [];
+  return (
+    <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
+      {[error.message, ...parts].join(" ")}
+    </p>
+  );
+}
+
+type Pages = UseInfiniteQueryResult<InfiniteData<{ data: readonly unknown[] }>>;
+
+export function More({ query }: { query: Pages }) {
+  if (!query.hasNextPage) return null;
+  return (
+    <Button className="button" onPress={() => void query.fetchNextPage()} isPending={query.isFetchingNextPage}>
+      <Trans>Show more</Trans>
+    </Button>
+  );
+}
+
+/** A list that comes in pages, or the state it is in; `none` when nothing is in it. */
+export function Listed({ query, none, children }: { query: Pages; none: ReactNode; children: ReactNode }) {
+  if (query.error && !query.data) return <Failed error={query.error} retry={() => void query.refetch()} />;
+  if (query.isPending) return <Loading />;
+  if (!query.data?.pages.some((page) => page.data.length > 0)) return none;
+  return (
+    <>
+      {children}
+      <More query={query} />
+    </>
+  );
 }

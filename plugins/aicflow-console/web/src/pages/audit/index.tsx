@@ -7,7 +7,7 @@ import { api, data } from "../../api/client";
 import { useFilters } from "../../ui/filters";
 import { Search } from "../../ui/field";
 import { Page } from "../../ui/page";
-import { Empty, Failed, Loading } from "../../ui/states";
+import { Empty, Listed } from "../../ui/states";
 import { Table } from "../../ui/table";
 import { Instant } from "../../ui/time";
 
@@ -66,14 +66,7 @@ export default function AuditPage() {
         <Search label={t`Action`} placeholder="create_workflow" value={filters.action} onChange={(action) => setFilters({ action })} />
         <Search label={t`Target`} placeholder="workflows/…" value={filters.target} onChange={(target) => setFilters({ target })} />
       </div>
-      {pages.error && !pages.data ? (
-        <Failed error={pages.error} retry={() => void pages.refetch()} />
-      ) : pages.isPending ? (
-        <Loading />
-      ) : rows.length === 0 ? (
-        <Empty title={<Trans>No entry is like this</Trans>} />
-      ) : (
-        <>
+      <Listed query={pages} none={<Empty title={<Trans>No entry is like this</Trans>} />}>
           <Table
             label={t`Audit log`}
             rows={rows}
@@ -88,13 +81,7 @@ export default function AuditPage() {
               { id: "address", title: t`Address`, cell: (row) => <code>{row.address ?? "–"}</code> },
             ]}
           />
-          {pages.hasNextPage && (
-            <Button className="button" onPress={() => void pages.fetchNextPage()}>
-              <Trans>Show more</Trans>
-            </Button>
-          )}
-        </>
-      )}
+      </Listed>
     </Page>
   );
 }

@@ -13,7 +13,7 @@ import { Failure } from "../../ui/failure";
 import { useFilters } from "../../ui/filters";
 import { JsonView } from "../../ui/json";
 import { SchemaForm } from "../../ui/schema-form";
-import { Failed, Loading } from "../../ui/states";
+import { Failed, Loading, Refused } from "../../ui/states";
 import { StatusBadge } from "../../ui/status";
 import { Tabs } from "../../ui/tabs";
 import { duration } from "../../ui/time";
@@ -253,12 +253,7 @@ function Waiting({ execution, node, wait }: { execution: Schemas["Execution"]; n
           </div>
         </>
       )}
-      {answer.error && (
-        <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
-          {answer.error.message}
-          {answer.error instanceof Problem && answer.error.errors.map((one, at) => <span key={at}> {one.message}</span>)}
-        </p>
-      )}
+      <Refused error={answer.error} />
     </div>
   );
 }
@@ -282,11 +277,7 @@ function RerunFrom({ execution, node }: { execution: Schemas["Execution"]; node:
       <Button className="button small" onPress={() => rerun.mutate()} isDisabled={rerun.isPending}>
         <Trans>Rerun from here</Trans>
       </Button>
-      {rerun.error && (
-        <span role="alert" lang="en" style={{ color: "var(--failed)" }}>
-          {rerun.error.message}
-        </span>
-      )}
+      <Refused error={rerun.error} />
     </>
   );
 }

@@ -14,7 +14,7 @@ import { useFilters } from "../../ui/filters";
 import { Search } from "../../ui/field";
 import { Page } from "../../ui/page";
 import { StartedBy } from "../../ui/started-by";
-import { Empty, Failed, Loading } from "../../ui/states";
+import { Empty, Listed, Refused } from "../../ui/states";
 import { STATUS_WORDS, StatusBadge } from "../../ui/status";
 import { Table } from "../../ui/table";
 import { Instant, Took } from "../../ui/time";
@@ -51,20 +51,13 @@ export default function ExecutionsPage() {
       }
     >
       <FilterBar filters={filters} setFilters={setFilters} />
-      {pages.error && !pages.data ? (
-        <Failed error={pages.error} retry={() => void pages.refetch()} />
-      ) : pages.isPending ? (
-        <Loading />
-      ) : rows.length === 0 ? (
-        <Empty title={Object.keys(query).length ? <Trans>No execution is like this</Trans> : <Trans>Nothing has run yet</Trans>}>
+      <Listed query={pages} none={<Empty title={Object.keys(query).length ? <Trans>No execution is like this</Trans> : <Trans>Nothing has run yet</Trans>}>
           {Object.keys(query).length > 0 && (
             <Button className="button" onPress={() => setFilters(none)}>
               <Trans>Show all</Trans>
             </Button>
           )}
-        </Empty>
-      ) : (
-        <>
+        </Empty>}>
           <Table
             label={t`Executions`}
             rows={rows}
@@ -79,13 +72,7 @@ export default function ExecutionsPage() {
               { id: "error", title: t`Error`, cell: (row) => <span lang="en">{row.error?.message.slice(0, 160)}</span> },
             ]}
           />
-          {pages.hasNextPage && (
-            <Button className="button" onPress={() => void pages.fetchNextPage()} isDisabled={pages.isFetchingNextPage}>
-              <Trans>Show more</Trans>
-            </Button>
-          )}
-        </>
-      )}
+      </Listed>
     </Page>
   );
 }
@@ -193,11 +180,7 @@ function Bulk({ filters }: { filters: Filters }) {
         <p>
           <Trans>Up to 1,000 executions that the filters show, newest first, also those that are not on this page yet.</Trans>
         </p>
-        {act.error && (
-          <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
-            {act.error.message}
-          </p>
-        )}
+        <Refused error={act.error} />
         {act.data && (
           <p role="status">
             <Plural value={act.data.done} one="# execution done." other="# executions done." />{" "}

@@ -7,7 +7,7 @@ import { Button } from "react-aria-components";
 import { api, data, type Schemas } from "../../api/client";
 import { ModalDialog } from "../../ui/dialog";
 import { Page } from "../../ui/page";
-import { Failed, Loading } from "../../ui/states";
+import { Failed, Loading, Refused } from "../../ui/states";
 import { Table } from "../../ui/table";
 import { Instant } from "../../ui/time";
 
@@ -158,11 +158,7 @@ function Make({ done }: { done: () => void }) {
         <label htmlFor="key-days">{t`Expires after days`}</label>
         <input id="key-days" type="number" min="1" max="3650" value={given.days} onChange={(event) => setGiven({ ...given, days: event.target.value })} />
       </div>
-      {make.error && (
-        <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
-          {make.error.message}
-        </p>
-      )}
+      <Refused error={make.error} />
       <div className="row">
         <Button className="button primary" type="submit" isDisabled={given.scopes.length === 0} isPending={make.isPending}>
           <Trans>Create</Trans>
@@ -193,11 +189,7 @@ function Revoke({ apiKey, done }: { apiKey: ApiKey; done: () => void }) {
           Requests with <b data-text>{apiKey.name}</b> are refused from now on, and its open streams end.
         </Trans>
       </p>
-      {revoke.error && (
-        <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
-          {revoke.error.message}
-        </p>
-      )}
+      <Refused error={revoke.error} />
       <div className="row">
         <Button className="button danger" isPending={revoke.isPending} onPress={() => revoke.mutate()}>
           <Trans>Revoke</Trans>

@@ -10,7 +10,7 @@ import { useFilters } from "../../ui/filters";
 import { Search } from "../../ui/field";
 import { JsonView } from "../../ui/json";
 import { Page } from "../../ui/page";
-import { Empty, Failed, Loaded, Loading } from "../../ui/states";
+import { Empty, Loaded, Listed, Refused } from "../../ui/states";
 import { Table } from "../../ui/table";
 
 type NodeType = Schemas["NodeType"];
@@ -36,13 +36,8 @@ export default function NodeTypesPage() {
       <div className="row" role="search">
         <Search label={t`Name or purpose`} value={filters.q} onChange={(q) => setFilters({ q })} />
       </div>
-      {pages.error && !pages.data ? (
-        <Failed error={pages.error} retry={() => void pages.refetch()} />
-      ) : pages.isPending ? (
-        <Loading />
-      ) : rows.length === 0 ? (
-        <Empty title={<Trans>No node type is like this</Trans>} />
-      ) : (
+      <Listed query={pages} none={null}>
+        {rows.length === 0 && <Empty title={<Trans>No node type is like this</Trans>} />}
         <ul className="stack" aria-label={t`Node types`}>
           {rows.map((row) => (
             <li key={row.type_id} className="card">
@@ -50,7 +45,7 @@ export default function NodeTypesPage() {
             </li>
           ))}
         </ul>
-      )}
+      </Listed>
       <Plugins />
     </Page>
   );
@@ -89,11 +84,7 @@ function NodeTypeCard({ type }: { type: NodeType }) {
         )}
       </div>
       <p lang="en">{type.summary}</p>
-      {change.error && (
-        <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
-          {change.error.message}
-        </p>
-      )}
+      <Refused error={change.error} />
       <details onToggle={(event) => setOpened(event.currentTarget.open)}>
         <summary>
           <Trans>Documentation, params and errors</Trans>

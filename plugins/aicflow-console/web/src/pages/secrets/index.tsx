@@ -8,7 +8,7 @@ import { api, data, type Schemas } from "../../api/client";
 import { may, useSession } from "../../api/session";
 import { ModalDialog } from "../../ui/dialog";
 import { Page } from "../../ui/page";
-import { Empty, Failed, Loading } from "../../ui/states";
+import { Empty, Listed, Refused } from "../../ui/states";
 import { Table } from "../../ui/table";
 import { Instant } from "../../ui/time";
 
@@ -38,18 +38,11 @@ export default function SecretsPage() {
         )
       }
     >
-      {pages.error && !pages.data ? (
-        <Failed error={pages.error} retry={() => void pages.refetch()} />
-      ) : pages.isPending ? (
-        <Loading />
-      ) : rows.length === 0 ? (
-        <Empty title={<Trans>There are no secrets yet</Trans>}>
+      <Listed query={pages} none={<Empty title={<Trans>There are no secrets yet</Trans>}>
           <p className="soft">
             <Trans>Keep tokens and passwords here, and write secrets.NAME in the params that take them.</Trans>
           </p>
-        </Empty>
-      ) : (
-        <>
+        </Empty>}>
           <Table
             label={t`Secrets`}
             rows={rows}
@@ -79,13 +72,7 @@ export default function SecretsPage() {
               },
             ]}
           />
-          {pages.hasNextPage && (
-            <Button className="button" onPress={() => void pages.fetchNextPage()}>
-              <Trans>Show more</Trans>
-            </Button>
-          )}
-        </>
-      )}
+      </Listed>
       <ModalDialog title={editing === "" ? t`Add a secret` : t`Change a secret`} isOpen={editing !== null} onClose={() => setEditing(null)}>
         {editing !== null && <Edit name={editing} done={() => setEditing(null)} />}
       </ModalDialog>
@@ -160,11 +147,7 @@ function Edit({ name, done }: { name: string; done: () => void }) {
         <label htmlFor="secret-what">{t`What it is`}</label>
         <input id="secret-what" value={given.description} onChange={(event) => setGiven({ ...given, description: event.target.value })} />
       </div>
-      {put.error && (
-        <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
-          {put.error.message}
-        </p>
-      )}
+      <Refused error={put.error} />
       <div className="row">
         <Button className="button primary" type="submit" isPending={put.isPending}>
           <Trans>Save</Trans>
@@ -202,11 +185,7 @@ function Leave({ secret, done }: { secret: Secret; done: () => void }) {
           </Trans>
         )}
       </p>
-      {remove.error && (
-        <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
-          {remove.error.message}
-        </p>
-      )}
+      <Refused error={remove.error} />
       <div className="row">
         <Button className="button danger" isPending={remove.isPending} onPress={() => remove.mutate()}>
           <Trans>Delete</Trans>

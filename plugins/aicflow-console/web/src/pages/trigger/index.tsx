@@ -10,7 +10,7 @@ import { may, useSession } from "../../api/session";
 import { JsonView } from "../../ui/json";
 import { ModalDialog } from "../../ui/dialog";
 import { Page } from "../../ui/page";
-import { Loaded } from "../../ui/states";
+import { Loaded, More, Refused } from "../../ui/states";
 import { Table } from "../../ui/table";
 import { Instant, intlLocale } from "../../ui/time";
 import { TriggerState } from "../../ui/trigger";
@@ -124,11 +124,7 @@ function Actions({ trigger }: { trigger: Trigger }) {
           <Trans>Fire now…</Trans>
         </Button>
       )}
-      {change.error && (
-        <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
-          {change.error.message}
-        </p>
-      )}
+      <Refused error={change.error} />
       <ModalDialog title={t`Fire now`} isOpen={asked} onClose={close}>
         <div className="field">
           <label htmlFor="payload">
@@ -141,11 +137,7 @@ function Actions({ trigger }: { trigger: Trigger }) {
             </span>
           )}
         </div>
-        {fire.error && (
-          <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
-            {fire.error.message}
-          </p>
-        )}
+        <Refused error={fire.error} />
         {fire.data && (
           <p role="status">
             <Trans>
@@ -270,11 +262,7 @@ function Deliveries({ id }: { id: string }) {
           },
         ]}
       />
-      {pages.hasNextPage && (
-        <Button className="button" onPress={() => void pages.fetchNextPage()}>
-          <Trans>Show more</Trans>
-        </Button>
-      )}
+      <More query={pages} />
       <ModalDialog title={t`Delivery`} isOpen={open !== null} onClose={() => setOpen(null)}>
         {open !== null && <Delivery binding={id} id={open} />}
       </ModalDialog>
@@ -316,11 +304,7 @@ function Delivery({ binding, id }: { binding: string; id: string }) {
             )}
           </dl>
           <JsonView value={found.payload} label={t`Payload`} />
-          {replay.error && (
-            <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
-              {replay.error.message}
-            </p>
-          )}
+          <Refused error={replay.error} />
           {replay.data && (
             <p role="status">
               <Trans>

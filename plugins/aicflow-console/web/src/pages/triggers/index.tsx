@@ -1,7 +1,6 @@
 /** All triggers: what they listen for, whether they are on, and when they fire next. */
 import { Trans, useLingui } from "@lingui/react/macro";
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { Button } from "react-aria-components";
 import { Link } from "wouter";
 
 import { api, data } from "../../api/client";
@@ -9,7 +8,7 @@ import { TriggerState } from "../../ui/trigger";
 import { useFilters } from "../../ui/filters";
 import { Search } from "../../ui/field";
 import { Page } from "../../ui/page";
-import { Empty, Failed, Loading } from "../../ui/states";
+import { Empty, Listed } from "../../ui/states";
 import { Table } from "../../ui/table";
 
 export default function TriggersPage() {
@@ -28,14 +27,7 @@ export default function TriggersPage() {
       <div className="row" role="search">
         <Search label={t`Workflow`} value={filters.workflow_id} onChange={(workflow_id) => setFilters({ workflow_id })} />
       </div>
-      {pages.error && !pages.data ? (
-        <Failed error={pages.error} retry={() => void pages.refetch()} />
-      ) : pages.isPending ? (
-        <Loading />
-      ) : rows.length === 0 ? (
-        <Empty title={filters.workflow_id ? <Trans>This workflow has no triggers</Trans> : <Trans>No workflow has triggers yet</Trans>} />
-      ) : (
-        <>
+      <Listed query={pages} none={<Empty title={filters.workflow_id ? <Trans>This workflow has no triggers</Trans> : <Trans>No workflow has triggers yet</Trans>} />}>
           <Table
             label={t`Triggers`}
             rows={rows}
@@ -47,13 +39,7 @@ export default function TriggersPage() {
               { id: "params", title: t`What it listens for`, cell: (row) => <code>{JSON.stringify(row.params).slice(0, 120)}</code> },
             ]}
           />
-          {pages.hasNextPage && (
-            <Button className="button" onPress={() => void pages.fetchNextPage()} isDisabled={pages.isFetchingNextPage}>
-              <Trans>Show more</Trans>
-            </Button>
-          )}
-        </>
-      )}
+      </Listed>
     </Page>
   );
 }

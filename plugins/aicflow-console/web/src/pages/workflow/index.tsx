@@ -15,7 +15,7 @@ import { JsonView } from "../../ui/json";
 import { Page } from "../../ui/page";
 import { SchemaForm } from "../../ui/schema-form";
 import { useShortcuts } from "../../ui/shortcuts";
-import { Empty, Loaded } from "../../ui/states";
+import { Empty, Loaded, Refused } from "../../ui/states";
 import { Instant } from "../../ui/time";
 
 export default function WorkflowPage({ params }: { params: Record<string, string> }) {
@@ -73,11 +73,7 @@ function Actions({ workflow }: { workflow: Schemas["Workflow"] }) {
           busy={run.isPending}
           onSubmit={(input) => run.mutate(input)}
         />
-        {run.error && (
-          <p role="alert" lang="en" style={{ color: "var(--failed)" }}>
-            {run.error.message}
-          </p>
-        )}
+        <Refused error={run.error} />
       </ModalDialog>
     </>
   );

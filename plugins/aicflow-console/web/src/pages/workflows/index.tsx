@@ -9,13 +9,13 @@ import { may, useSession } from "../../api/session";
 import { useFilters } from "../../ui/filters";
 import { Search } from "../../ui/field";
 import { Page } from "../../ui/page";
-import { Empty, Failed, Loading } from "../../ui/states";
+import { Empty, Listed, Refused } from "../../ui/states";
 import { StatusBadge } from "../../ui/status";
 import { Table } from "../../ui/table";
-import { duration, Instant } from "../../ui/time";
+import { duration, Instant, intlLocale } from "../../ui/time";
 
 type Workflow = Schemas["WorkflowSummary"];
-const RECENT = 50;
+const DAYS = 30;
 
 export default function WorkflowsPage() {
   const { t } = useLingui();
@@ -57,12 +57,7 @@ export default function WorkflowsPage() {
           </select>
         </div>
       </div>
-      {pages.error && !pages.data ? (
-        <Failed error={pages.error} retry={() => void pages.refetch()} />
-      ) : pages.isPending ? (
-        <Loading />
-      ) : rows.length === 0 ? (
-        <Empty title={filtered ? <Trans>No workflow is like this</Trans> : <Trans>There are no workflows yet</Trans>}>
+      <Listed query={pages} none={<Empty title={filtered ? <Trans>No workflow is like this</Trans> : <Trans>There are no workflows yet</Trans>}>
           {filtered ? (
             <Button className="button" onPress={() => setFilters({ name: "", labels: "", enabled: "" })}>
               <Trans>Show all</Trans>
@@ -79,9 +74,7 @@ export default function WorkflowsPage() {
               </Link>
             </>
           )}
-        </Empty>
-      ) : (
-        <>
+        </Empty>}>
           <Table
             label={t`Workflows`}
             rows={rows}
@@ -89,19 +82,13 @@ export default function WorkflowsPage() {
             columns={[
               { id: "name", title: t`Name`, cell: (row) => <Name workflow={row} /> },
               { id: "state", title: t`State`, cell: (row) => <Enabled workflow={row} /> },
-              { id: "last", title: t`Last execution`, cell: (row) => <Recent id={row.id} part="last" /> },
-              { id: "rate", title: t`Succeeded`, numeric: true, cell: (row) => <Recent id={row.id} part="rate" /> },
-              { id: "p95", title: t`95th percentile`, numeric: true, cell: (row) => <Recent id={row.id} part="p95" /> },
+              { id: "last", title: t`Last execution`, cell: (row) => <Last id={row.id} /> },
+              { id: "rate", title: t`Succeeded in ${DAYS} days`, numeric: true, cell: (row) => <Figure id={row.id} part="rate" /> },
+              { id: "p95", title: t`95th percentile`, numeric: true, cell: (row) => <Figure id={row.id} part="p95" /> },
               { id: "next", title: t`Next fire`, cell: (row) => (row.enabled ? <NextFire id={row.id} /> : <span className="soft">–</span>) },
             ]}
           />
-          {pages.hasNextPage && (
-            <Button className="button" onPress={() => void pages.fetchNextPage()} isDisabled={pages.isFetchingNextPage}>
-              <Trans>Show more</Trans>
-            </Button>
-          )}
-        </>
-      )}
+      </Listed>
     </Page>
   );
 }
@@ -147,40 +134,42 @@ function Enabled({ workflow }: { workflow: Workflow }) {
           {workflow.enabled ? <Trans>Disable</Trans> : <Trans>Enable</Trans>}
         </Button>
       )}
-      {change.error && (
-        <span role="alert" className="error" lang="en" style={{ color: "var(--failed)" }}>
-          {change.error.message}
-        </span>
-      )}
+      <Refused error={change.error} />
     </div>
   );
 }
 
-/** The last executions of a workflow: one request serves all the columns. */
-function Recent({ id, part }: { id: string; part: "last" | "rate" | "p95" }) {
-  const { i18n } = useLingui();
+function Last({ id }: { id: string }) {
   const recent = useQuery({
-    queryKey: ["executions", "recent", id],
-    queryFn: () => data(api.GET("/api/v1/executions", { params: { query: { workflow_id: id, limit: RECENT } } })),
+    queryKey: ["executions", "last", id],
+    queryFn: () => data(api.GET("/api/v1/executions", { params: { query: { workflow_id: id, limit: 1 } } })),
     staleTime: 10_000,
   });
-  const all = recent.data?.data ?? [];
-  const ended = all.filter((one) => one.finished_at !== null);
-  const last = all[0];
-  if (last === undefined || (part !== "last" && ended.length === 0)) return <span className="soft">–</span>;
-  if (part === "last") {
-    return (
-      <Link href={`/executions/${last.id}`}>
-        <StatusBadge status={last.status} /> <Instant at={last.created_at} />
-      </Link>
-    );
-  }
-  if (part === "rate") {
-    const rate = ended.filter((one) => one.status === "succeeded").length / ended.length;
-    return <>{new Intl.NumberFormat(i18n.locale.slice(0, 2), { style: "percent" }).format(rate)}</>;
-  }
-  const took = ended.map((one) => Date.parse(one.finished_at!) - Date.parse(one.started_at ?? one.created_at)).sort((a, b) => a - b);
-  return <>{duration(took[Math.min(took.length - 1, Math.ceil(took.length * 0.95) - 1)] ?? 0)}</>;
+  const last = recent.data?.data[0];
+  if (last === undefined) return <span className="soft">–</span>;
+  return (
+    <Link href={`/executions/${last.id}`}>
+      <StatusBadge status={last.status} /> <Instant at={last.created_at} />
+    </Link>
+  );
+}
+
+/** How the executions of the last days ended: one request serves all rows. */
+function Figure({ id, part }: { id: string; part: "rate" | "p95" }) {
+  const { i18n } = useLingui();
+  const statistics = useQuery({
+    queryKey: ["statistics", "workflows"],
+    queryFn: () => {
+      const since = new Date(Date.now() - DAYS * 86_400_000).toISOString();
+      return data(api.GET("/api/v1/statistics", { params: { query: { since, step: 86_400 } } }));
+    },
+    staleTime: 60_000,
+  });
+  const found = statistics.data?.workflows.find((one) => one.workflow_id === id);
+  const ended = found ? found.succeeded + found.failed : 0;
+  if (!found || ended === 0 || (part === "p95" && found.p95 === null)) return <span className="soft">–</span>;
+  if (part === "p95") return <>{duration(found.p95! * 1000)}</>;
+  return <>{new Intl.NumberFormat(intlLocale(i18n.locale), { style: "percent" }).format(found.succeeded / ended)}</>;
 }
 
 function NextFire({ id }: { id: string }) {

@@ -1,1 +1,0 @@
-import{St as e,xt as t}from"./states-ClkDKTW-.js";function n(n,r){return t(n,e,r)}export{n as t};
