@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import psycopg
 import pytest
 import pytest_asyncio
-from aicflow.ports import AuditEntry, Conflict, PendingAudit, StoredAnswer, dumps, pending_audit
+from aicflow.ports import AuditEntry, Conflict, PendingAudit, StoredAnswer, StoreUnavailable, dumps, pending_audit
 from aicflow.testing.postgres import Postgres, running_postgres
 from aicflow.testing.proxy import Proxy, proxied
 from aicflow.testing.store_samples import LEASE, NOW, batch, create, new, start
@@ -159,3 +159,9 @@ async def _write_through_restarts(store: PostgresStore, server: Postgres) -> Non
         await asyncio.sleep(0.4)
         stop = True
     assert min(written) > 2
+
+
+async def test_a_database_that_is_not_there_is_named(postgres: Postgres) -> None:
+    store = PostgresStore(postgres.url("nowhere"), patience=0.5)
+    with pytest.raises(StoreUnavailable, match='database "nowhere" does not exist'):
+        await store.open()

@@ -71,7 +71,12 @@ class Database:
     async def open(self) -> None:
         """Connect. Raises StoreUnavailable."""
         with translated():
-            await self.pool.open(wait=True, timeout=self._patience)
+            try:
+                await self.pool.open(wait=True, timeout=self._patience)
+            except PoolTimeout:
+                # the pool does not say why: a database that is not there, a wrong password
+                async with await AsyncConnection.connect(self.url, connect_timeout=2):
+                    raise
 
     async def close(self) -> None:
         await self.pool.close()
