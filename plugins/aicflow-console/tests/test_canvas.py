@@ -119,6 +119,11 @@ def test_the_canvas_is_accessible(signed_in: Callable[..., Page], branches: str,
     page = signed_in(f"workflows/{branches}?node=many", color_scheme=scheme, viewport={"width": width, "height": 800})
     node(page, "many").wait_for()
     assert axe(page) == []
+    # axe does not look at SVG: a port's name has to be told apart from its box
+    of = "all => all.map(one => getComputedStyle(one).fill)"
+    names, boxes = (page.locator(f".react-flow__edge-{part}").evaluate_all(of) for part in ("text", "textbg"))
+    assert len(names) == len(boxes) == 3
+    assert not set(names) & set(boxes)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.get_by_role("button", name="Run…").click()
     page.get_by_role("dialog").wait_for()
