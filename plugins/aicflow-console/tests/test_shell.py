@@ -144,10 +144,26 @@ def test_the_list_of_workflows(server: Server, signed_in: Callable[..., Page]) -
 
 PAGES = [
     "welcome", "overview", "workflows", "executions", "triggers", "node-types", "secrets", "keys", "audit", "health",
-    "nowhere",
+    "nowhere", "workflows/paged/versions", "triggers/paged%3Ain", "triggers/paged%3Anightly",
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def furnished(server: Server) -> None:
+    """A workflow with two versions, a webhook and a schedule."""
+    triggers = [
+        {"id": "in", "type": "trigger.webhook", "params": {"path": "paged"}},
+        {"id": "nightly", "type": "trigger.cron", "params": {"schedule": "0 3 * * *", "timezone": "Europe/Berlin"}},
+    ]
+    nodes = [{"id": "say", "type": "python.code", "params": {"code": "return 1"}}]
+    server.save("paged", nodes=nodes)
+    tag = server.client.get("/workflows/paged").headers["etag"]
+    document = {"aicflow": 1, "name": "paged", "nodes": nodes, "triggers": triggers}
+    assert server.client.put("/workflows/paged", json=document, headers={"if-match": tag}).is_success
+    assert server.client.post(f"{server.url}/hooks/paged", json={"text": "<b>hello</b>"}).is_success
+
+
+@pytest.mark.usefixtures("furnished")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [375, 1280])
 def test_nothing_is_inaccessible(signed_in: Callable[..., Page], scheme: str, width: int) -> None:
@@ -165,6 +181,7 @@ def test_nothing_is_inaccessible(signed_in: Callable[..., Page], scheme: str, wi
         page.keyboard.press("Escape")
 
 
+@pytest.mark.usefixtures("furnished")
 @pytest.mark.parametrize("locale", ["en-XA", "en-XB"])
 def test_every_text_comes_from_the_catalogue(signed_in: Callable[..., Page], locale: str) -> None:
     page = signed_in(f"workflows?locale={locale}")

@@ -30,6 +30,7 @@ export const ROUTES: readonly PageRoute[] = [
   { path: "/welcome", component: page(() => import("./pages/welcome")) },
   { path: "/workflows", component: page(() => import("./pages/workflows")), title: msg`Workflows`, key: "w" },
   { path: "/workflows/:id", component: page(() => import("./pages/workflow")) },
+  { path: "/workflows/:id/versions", component: page(() => import("./pages/versions")) },
   { path: "/executions", component: page(() => import("./pages/executions")), title: msg`Executions`, key: "e" },
   { path: "/executions/:id", component: page(() => import("./pages/execution")) },
   { path: "/overview", component: page(() => import("./pages/overview")), title: msg`Overview`, key: "o" },

@@ -67,13 +67,18 @@ export default function TriggerPage({ params }: { params: Record<string, string>
               <h2>
                 <Trans>Params</Trans>
               </h2>
-              <JsonView value={found.params} label={id} />
+              <Params value={found.params} />
             </section>
           </>
         )}
       </Loaded>
     </Page>
   );
+}
+
+function Params({ value }: { value: Trigger["params"] }) {
+  const { t } = useLingui();
+  return <JsonView value={value} label={t`Params`} />;
 }
 
 function WebhookAddress({ trigger }: { trigger: Trigger }) {
@@ -189,7 +194,7 @@ function NextFires({ id }: { id: string }) {
       <h2>
         <Trans>Next fires</Trans>
       </h2>
-      <ol className="strip" aria-label={t`Next fires`}>
+      <ol className="strip" tabIndex={0} aria-label={t`Next fires`}>
         {[...days].map(([name, fires]) => (
           <li key={name} className="card">
             <b className="num">{name}</b>

@@ -58,6 +58,7 @@ function Actions({ workflow }: { workflow: Schemas["Workflow"] }) {
       <span className="soft">
         {workflow.enabled ? <Trans>Enabled</Trans> : <Trans>Disabled</Trans>} · <Trans>version {workflow.version}</Trans> · <Instant at={workflow.updated_at} />
       </span>
+      <Link className="button" href={`/workflows/${encodeURIComponent(workflow.id)}/versions`}><Trans>Versions</Trans></Link>
       <Link className="button" href={`/executions?workflow_id=${encodeURIComponent(workflow.id)}`}>
         <Trans>Its executions</Trans>
       </Link>
