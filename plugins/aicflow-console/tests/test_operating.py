@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .conftest import Server, Watched
+from .conftest import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -39,48 +39,6 @@ def test_the_overview_says_how_executions_ended(server: Server, signed_in: Calla
     assert "range=7d" in page.url
     row(page, "bad", "Workflows").get_by_role("link", name="1").click()
     page.get_by_role("table", name="Executions").get_by_role("row").filter(has_text=failed["id"]).wait_for()
-
-
-def test_a_webhook_is_watched_fired_paused_and_its_delivery_replayed(
-    server: Server, signed_in: Callable[..., Page], watched: Watched
-) -> None:
-    server.save("orders", nodes=ECHO, triggers=[{"id": "in", "type": "trigger.webhook", "params": {"path": "orders"}}])
-    page = signed_in("triggers")
-    page.get_by_role("link", name="orders:in").click()
-    page.get_by_role("heading", level=1, name="orders:in").wait_for()
-    address = page.get_by_text(f"{server.url}/hooks/orders", exact=True)
-    assert server.client.post(address.inner_text(), json={"id": "<script>alert(1)</script>"}).status_code < 300
-    deliveries = page.get_by_role("table", name="Deliveries")
-    deliveries.get_by_role("button").first.click()
-    dialog = page.get_by_role("dialog", name="Delivery")
-    dialog.get_by_role("button", name="Raw").click()
-    dialog.get_by_text("<script>alert(1)</script>").wait_for()
-    dialog.get_by_role("button", name="Replay").click()
-    dialog.get_by_role("status").get_by_text("Started").wait_for()
-    page.keyboard.press("Escape")
-    page.get_by_role("button", name="Fire now…").click()
-    dialog = page.get_by_role("dialog", name="Fire now")
-    dialog.get_by_label("Payload").fill("{")
-    dialog.get_by_text("This is not JSON.").wait_for()
-    dialog.get_by_label("Payload").fill('{"by": "hand"}')
-    dialog.get_by_role("button", name="Fire", exact=True).click()
-    dialog.get_by_role("status").get_by_text("Started").wait_for()
-    page.keyboard.press("Escape")
-    page.get_by_role("button", name="Pause").click()
-    page.get_by_role("button", name="Resume").wait_for()
-    assert server.client.get("/triggers/orders:in").json()["status"] == "paused"
-
-
-def test_a_schedule_shows_when_it_fires_next(server: Server, signed_in: Callable[..., Page]) -> None:
-    server.save(
-        "nightly",
-        nodes=ECHO,
-        triggers=[{"id": "three", "type": "trigger.cron", "params": {"schedule": "0 3 * * *", "timezone": "UTC"}}],
-    )
-    page = signed_in("triggers/nightly%3Athree")
-    days = page.get_by_role("list", name="Next fires")
-    days.get_by_role("listitem").first.wait_for()
-    assert days.locator("time").count() == 20
 
 
 def test_a_secret_is_written_used_and_never_shown(server: Server, signed_in: Callable[..., Page]) -> None:

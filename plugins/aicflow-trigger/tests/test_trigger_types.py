@@ -16,6 +16,7 @@ from pydantic import ValidationError
 CALL = {
     "method": "POST", "path": "orders/7", "path_params": {"id": "7"}, "query": {"a": ["1", "2"]}, "headers": {},
     "body": {"any": [1, None]}, "content_type": "application/json", "files": [], "delivery_id": None,
+    "authenticated_by": None,
     "received_at": "2026-06-01T12:00:00.000Z",
 }  # fmt: skip
 FORM = {"note": "n", "many": ["1", "2"]}

@@ -121,6 +121,26 @@ def test_a_real_sender_reaches_a_draft_while_someone_listens(site: Site) -> None
         assert "X-Hub-Signature-256" in told["detail"]
         assert not any(secret in json.dumps(told) for secret in SECRETS.values())
 
+        # the live address is watched, too
+        assert httpx2.post(f"{site.server.url}/hooks/listened", content=BODY).status_code == 401
+        kind, told = events.get(timeout=20)
+        assert (kind, told["live"], told["status"]) == ("refused", True, 401)
+        taken_live = httpx2.post(f"{site.server.url}/hooks/listened", content=BODY, headers=signed)
+        kind, told = events.get(timeout=20)
+        assert (kind, told["live"], told["execution_id"]) == ("delivery", True, taken_live.json()["execution_id"])
+        assert told["payload"]["authenticated_by"] == "github"
+        leaky = json.dumps({"said": SECRETS["AICFLOW_SECRET_SLACK"]}).encode()
+        sent = httpx2.post(address, content=leaky, headers={"content-type": "application/json", **github(leaky, 1)})
+        assert sent.status_code == 202
+        kind, told = events.get(timeout=20)
+        assert kind == "delivery"
+        assert "said" in json.dumps(told)
+        assert SECRETS["AICFLOW_SECRET_SLACK"] not in json.dumps(told)
+        with listening(site, workflow) as later:
+            assert later.get(timeout=20)[0] == "ready"
+            before = [later.get(timeout=20) for _ in range(2)]
+            assert [(kind, told["live"]) for kind, told in before] == [("refused", False), ("refused", True)]
+
         # a test sends the same delivery again and again, and each time it runs
         again = httpx2.post(address, content=BODY, headers=signed).json()
         assert again["execution_id"] != taken.json()["execution_id"]

@@ -70,11 +70,12 @@ def deliveries_command(
     trigger: _Id,
     /,
     *,
+    started: Annotated[bool | None, Parameter(help="Only what has started an execution, or has not")] = None,
     limit: Annotated[int, Parameter(help="At most this many")] = 20,
     output: Output = "text",
 ) -> None:
     """List what arrived for a trigger, newest first."""
-    found = list(Server().api.triggers.deliveries(trigger, limit=limit))
+    found = list(Server().api.triggers.deliveries(trigger, started=started, limit=limit))
     print_rows(found, ("id", "received_at", "key", "execution_id", "error"), output)
 
 

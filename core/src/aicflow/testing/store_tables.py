@@ -160,6 +160,11 @@ class TableCases:
         assert await store.triggers.delivery("d_1") == delivery
         [listed] = (await store.triggers.deliveries("wf_a:hook", limit=5)).items
         assert (listed.id, listed.error, listed.execution_id) == ("d_1", "The input does not fit.", None)
+        fire = Fire("wf_a:hook", "k0", "d_0", received_at=NOW, payload=b"{}")
+        await create(store.executions, "ex_0", fire=fire)
+        for started, found in ((True, ["d_0"]), (False, ["d_1"])):
+            page = await store.triggers.deliveries("wf_a:hook", limit=5, started=started)
+            assert [one.id for one in page.items] == found
         with pytest.raises(Conflict):
             await store.triggers.keep_delivery(delivery)
         # it did not use its key up, and goes when failed executions of its age would

@@ -53,10 +53,12 @@ class PostgresTriggers(Part):
     async def set_paused(self, binding_id: str, paused: bool) -> None:
         await self.write(_PAUSE, binding_id, paused)
 
-    async def deliveries(self, binding_id: str, *, limit: int, cursor: str | None = None) -> Page[Delivery]:
+    async def deliveries(
+        self, binding_id: str, *, limit: int, cursor: str | None = None, started: bool | None = None
+    ) -> Page[Delivery]:
         check_limit(limit)
         after = read_cursor("deliveries", cursor, int, int) if cursor is not None else [2**62, 0]
-        rows = await self.rows(_DELIVERIES, binding_id, *after, limit + 1)
+        rows = await self.rows(_DELIVERIES, binding_id, *after, started, started, limit + 1)
         items = [_delivery(id, binding_id, at, key, None, *made) for _, id, at, key, *made in rows[:limit]]
         last = rows[limit - 1] if len(rows) > limit else None
         return Page(items, make_cursor("deliveries", last[2], last[0]) if last else None)
@@ -271,7 +273,8 @@ INSERT INTO deliveries (id, binding_id, received_at, key, execution_id, error, p
 """
 _DELIVERIES = """
 SELECT n, id, received_at, key, execution_id, error FROM deliveries
-  WHERE binding_id = %b AND (received_at, n) < (%b, %b) ORDER BY received_at DESC, n DESC LIMIT %b
+  WHERE binding_id = %b AND (received_at, n) < (%b, %b) AND (%b::boolean IS NULL OR (execution_id IS NOT NULL) = %b)
+  ORDER BY received_at DESC, n DESC LIMIT %b
 """
 _DELIVERY = "SELECT id, binding_id, received_at, key, payload, execution_id, error FROM deliveries WHERE id = %b"
 _SELECT_KEY = f"SELECT {KEY_COLUMNS} FROM api_keys"  # noqa: S608

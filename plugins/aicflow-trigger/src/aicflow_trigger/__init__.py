@@ -29,9 +29,14 @@ def aicflow_nodes() -> Sequence[Any]:
 def aicflow_routes(runtime: Runtime) -> Sequence[Mount]:
     """The URLs of webhooks; each checks by itself who calls. The test URLs need an API key that may execute."""
     from aicflow_trigger.hooks import Drafts, HooksApp
+    from aicflow_trigger.watching import Watch
 
-    drafts = Drafts(runtime)
-    return [Mount("/hooks", HooksApp(runtime, drafts), public=True), Mount("/hooks-test", drafts, scope="execute")]
+    watch = Watch(runtime)
+    drafts = Drafts(runtime, watch)
+    return [
+        Mount("/hooks", HooksApp(runtime, drafts, watch), public=True),
+        Mount("/hooks-test", drafts, scope="execute"),
+    ]
 
 
 @hookimpl

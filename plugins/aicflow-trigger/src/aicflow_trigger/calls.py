@@ -14,7 +14,7 @@ from starlette.requests import Request
 from aicflow_trigger.bodies import BodyLimits, DecodedBody, decode_body, may_give_files
 from aicflow_trigger.errors import BodyRejected, SignatureRejected, SignatureSettingsError
 from aicflow_trigger.signatures import Verified, verify, verify_api_key, verify_basic
-from aicflow_trigger.webhook_params import ApiKeyAuth, BasicAuth, HmacAuth, WebhookParams
+from aicflow_trigger.webhook_params import ApiKeyAuth, BasicAuth, HmacAuth, NoAuth, WebhookParams
 
 MAX_QUERY: Final = 16_384
 
@@ -70,6 +70,7 @@ async def receive(
         "headers": _headers(params, request.headers),
         **await _body(decoded, may_give_files(params.files_above, params.max_body_bytes), runtime),
         "delivery_id": delivery_id,
+        "authenticated_by": _proof(params),
         "received_at": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
     return Call(payload, key)
@@ -96,6 +97,13 @@ def _check_signature(params: WebhookParams, headers: Headers, body: bytes, now: 
     except SignatureSettingsError as error:
         _log.error("A webhook cannot check signatures: %s", error)
         raise SignatureRejected("this webhook's signature settings are invalid; its operator must fix them") from None
+
+
+def _proof(params: WebhookParams) -> str | None:
+    auth = params.auth
+    if isinstance(auth, HmacAuth):
+        return auth.preset
+    return None if isinstance(auth, NoAuth) else auth.type
 
 
 def _repeats(params: WebhookParams) -> bool:

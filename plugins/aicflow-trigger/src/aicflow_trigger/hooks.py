@@ -3,16 +3,14 @@
 import asyncio
 import base64
 import json
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 from aicflow import (
     AICFlowError,
+    Binding,
     Conflict,
     Fired,
     NotFound,
@@ -30,9 +28,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from aicflow_trigger.calls import Call
 from aicflow_trigger.calls import receive as receive_call
 from aicflow_trigger.errors import BodyRejected, SignatureRejected
 from aicflow_trigger.respond import NO_BODY, RespondOutput, RespondParams
+from aicflow_trigger.watching import Watch
 from aicflow_trigger.webhook import RESERVED, Hook, WebhookTrigger
 from aicflow_trigger.webhook_params import CrossOrigin, RespondAtOnce, RespondFromNode, RespondWithOutput, WebhookParams
 
@@ -209,30 +209,14 @@ def path_below(scope: Scope) -> str:
     return path.partition("?")[0].removeprefix(root)
 
 
-_KEEP_ALIVE: Final = 15.0
-_LONGEST: Final = 3_600.0
-_MOST_WAITING: Final = 100
-_MOST_LISTENERS: Final = 100
-
-
-@dataclass(slots=True, eq=False)
-class _Listener:
-    """Someone who watches what arrives for a draft. `token` makes the address that works as long as they do."""
-
-    workflow_id: str
-    trigger_id: str
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    events: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(_MOST_WAITING))
-
-
 class Drafts:
     """`/hooks-test/{workflow}/{trigger}` runs the newest version of a workflow, whether it is live or not; the host
-    asks for an API key. Asked for an event stream, it shows what arrives and opens `/hooks/~test/{token}` as long as
-    someone looks: the same, for senders that cannot be given a key."""
+    asks for an API key. Asked for an event stream, it shows what arrives, for the live webhook too, and opens
+    `/hooks/~test/{token}` as long as someone looks: the same, for senders that cannot be given a key."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, watch: Watch) -> None:
         self._host = runtime
-        self._listeners: dict[str, _Listener] = {}
+        self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One call of a test URL."""
@@ -244,16 +228,17 @@ class Drafts:
         if not trigger_id:
             raise Problem("not-found", "Call /hooks-test/{workflow_id}/{trigger_id}.")
         if request.method == "GET" and not rest and "text/event-stream" in request.headers.get("accept", ""):
-            return await self._listen(request, workflow_id, trigger_id)
+            draft = await self._host.draft_trigger(workflow_id, trigger_id, WebhookTrigger.type_id)
+            return self._watch.stream(workflow_id, trigger_id, {"version": draft.version, "path": draft.params.path})
         return await self._deliver(request, workflow_id, trigger_id, rest)
 
     async def answer_address(self, request: Request, path: str) -> Response:
         """One call of a passing address; `path` is the one below /hooks."""
         token, _, rest = path.strip("/").removeprefix(RESERVED).lstrip("/").partition("/")
-        listener = self._listeners.get(token)
-        if listener is None:
+        watched = self._watch.watched_by(token)
+        if watched is None:
             raise Problem("not-found", "No test stream is open at this address.")
-        return await self._deliver(request, listener.workflow_id, listener.trigger_id, rest)
+        return await self._deliver(request, *watched, rest)
 
     async def _deliver(self, request: Request, workflow_id: str, trigger_id: str, rest: str) -> Response:
         trigger: WebhookTrigger = self._host.trigger_type(WebhookTrigger.type_id)
@@ -266,72 +251,27 @@ class Drafts:
         if path_params is None:
             raise BodyRejected(404, f"what follows the trigger in the URL must fit its path {hook.pattern.text!r}")
         runtime = trigger.runtime
-        shown: dict[str, Any] = {"version": draft.version, "method": request.method}
+        told = partial(self._watch.tell, request, workflow_id, trigger_id, draft.version, live=False)
         try:
             most = draft.params.max_body_bytes
             call = await receive_call(draft.params, rest or hook.pattern.text, path_params, request, runtime, most)
-            shown["payload"] = call.payload
             trace = request.headers.get("traceparent")
             fired = await runtime.fire(hook.binding, call.payload, version=draft.version, traceparent=trace)
         except (AICFlowError, BodyRejected, SignatureRejected) as error:
             problem = refusal(error)
-            shown |= {"status": problem.status, "detail": problem.detail}
-            self._publish(workflow_id, trigger_id, "refused", shown)
+            told(problem)
             raise problem from None
-        self._publish(workflow_id, trigger_id, "delivery", shown | {"execution_id": fired.execution_id})
+        told(call.payload, execution_id=fired.execution_id)
         return await response_to(runtime, draft.params.respond, fired)
-
-    def _publish(self, workflow_id: str, trigger_id: str, event: str, data: Mapping[str, Any]) -> None:
-        for listener in self._listeners.values():
-            if (listener.workflow_id, listener.trigger_id) == (workflow_id, trigger_id):
-                with suppress(asyncio.QueueFull):  # who does not read loses the newest, never the caller's time
-                    listener.events.put_nowait(_event(event, data))
-
-    async def _listen(self, request: Request, workflow_id: str, trigger_id: str) -> Response:
-        draft = await self._host.draft_trigger(workflow_id, trigger_id, WebhookTrigger.type_id)
-        if len(self._listeners) >= _MOST_LISTENERS:
-            raise Problem("unavailable", "Too many test streams are open.", headers={"Retry-After": "60"})
-        listener = _Listener(workflow_id, trigger_id)
-        ready = {"url": f"/hooks/{RESERVED}/{listener.token}", "version": draft.version, "path": draft.params.path}
-        return StreamingResponse(
-            self._events(listener, ready), media_type="text/event-stream", headers={"cache-control": "no-store"}
-        )
-
-    async def _events(self, listener: _Listener, ready: Mapping[str, Any]) -> AsyncIterator[bytes]:
-        """The stream, until the client goes, the host stops or an hour has passed."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + _LONGEST
-        stopping = loop.create_task(self._host.stopping())
-        self._listeners[listener.token] = listener
-        try:
-            yield _event("ready", ready)
-            while loop.time() < end:
-                taking = loop.create_task(listener.events.get())
-                try:
-                    await asyncio.wait((taking, stopping), timeout=_KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
-                    if taking.done():
-                        yield taking.result()
-                    elif stopping.done():
-                        return
-                    else:
-                        yield b": still here\n\n"
-                finally:
-                    taking.cancel()
-        finally:
-            del self._listeners[listener.token]
-            stopping.cancel()
-
-
-def _event(kind: str, data: Mapping[str, Any]) -> bytes:
-    return f"event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
 
 
 class HooksApp:
     """Answers calls of webhooks. What a sender did wrong is a 4xx with a sentence."""
 
-    def __init__(self, runtime: Runtime, drafts: Drafts) -> None:
+    def __init__(self, runtime: Runtime, drafts: Drafts, watch: Watch) -> None:
         self._host = runtime
         self._drafts = drafts
+        self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One call."""
@@ -372,6 +312,24 @@ class HooksApp:
         if params is None:
             message = "This webhook cannot be served now; its operator finds the reason in the trigger's status."
             raise Problem("unavailable", message, headers={"Retry-After": "60"})
+        told = partial(self._watch.tell, request, binding.workflow_id, binding.trigger_id, binding.version, live=True)
+        try:
+            call, fired = await self._fire(trigger, binding, params, request, found.path_params)
+        except (AICFlowError, BodyRejected, Problem, SignatureRejected) as error:
+            problem = refusal(error)
+            told(problem)
+            raise problem from None
+        told(call.payload, execution_id=fired.execution_id)
+        return await response_to(trigger.runtime, params.respond, fired)
+
+    async def _fire(
+        self,
+        trigger: WebhookTrigger,
+        binding: Binding,
+        params: WebhookParams,
+        request: Request,
+        path_params: Mapping[str, str],
+    ) -> tuple[Call, Fired]:
         limiter = limiter_of(request.scope)
         if limiter is not None:
             await trigger.admission.admit(limiter, binding.id, params)
@@ -380,10 +338,10 @@ class HooksApp:
         runtime = trigger.runtime
         try:
             most = trigger.admission.most_bytes(params)
-            call = await receive_call(params, path, found.path_params, request, runtime, most)
+            call = await receive_call(params, path_below(request.scope), path_params, request, runtime, most)
         except SignatureRejected:
             if limiter is not None:
                 await limiter.count_wrong(binding.id)
             raise
-        fired = await runtime.fire(binding, call.payload, key=call.key, traceparent=request.headers.get("traceparent"))
-        return await response_to(runtime, params.respond, fired)
+        trace = request.headers.get("traceparent")
+        return call, await runtime.fire(binding, call.payload, key=call.key, traceparent=trace)

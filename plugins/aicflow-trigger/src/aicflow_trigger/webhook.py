@@ -193,6 +193,7 @@ class WebhookTrigger(Trigger[WebhookParams, WebhookPayload]):
             "content_type": "",
             "files": [],
             "delivery_id": None,
+            "authenticated_by": None,
             "received_at": "",
         }
 

@@ -157,6 +157,9 @@ class WebhookPayload(Output):
     content_type: str
     files: list[UploadedFile]
     delivery_id: str | None
+    authenticated_by: str | None = Field(
+        description="What proved who called: the preset of the signature, `basic` or `api_key`; null for `none`"
+    )
     received_at: str
 
 

@@ -40,9 +40,12 @@ class AsyncTriggers(Resource):
         """When it will fire next, as its type defines it. Raises Conflict for a trigger without a schedule."""
         return (await self._session.items(dict, "triggers", trigger_id, "next", count=count)).data
 
-    def deliveries(self, trigger_id: str, *, limit: int | None = None) -> AsyncPages[Delivery]:
-        """What arrived for it, newest first, without the payloads."""
-        return AsyncPages(self._session, Delivery, "triggers", trigger_id, "deliveries", limit=limit)
+    def deliveries(
+        self, trigger_id: str, *, started: bool | None = None, limit: int | None = None
+    ) -> AsyncPages[Delivery]:
+        """What arrived for it, newest first, without the payloads: all, or those that have started an execution, or
+        have not."""
+        return AsyncPages(self._session, Delivery, "triggers", trigger_id, "deliveries", limit=limit, started=started)
 
     async def delivery(self, trigger_id: str, delivery_id: str) -> Delivery:
         """Something that arrived, with its payload. Raises NotFound."""

@@ -18,7 +18,6 @@ from aicflow.host.reach import reach_of
 from aicflow.host.routes.common import (
     Id,
     NoQuery,
-    Paging,
     body_of,
     call,
     repeated,
@@ -48,6 +47,12 @@ class NextQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     count: int = Field(default=5, ge=1, le=100)
+
+
+class DeliveriesQuery(PageQuery):
+    """Which deliveries."""
+
+    started: bool | None = Field(default=None, description="Those that have started an execution, or have not")
 
 
 class ReplayQuery(BaseModel):
@@ -155,11 +160,11 @@ async def next_fires(request: Request, binding_id: Id, query: Annotated[NextQuer
     summary="List what arrived for a trigger, newest first",
     **call("read", "DeliveryPage", 404),
 )
-async def list_deliveries(request: Request, binding_id: Id, query: Paging) -> Response:
+async def list_deliveries(request: Request, binding_id: Id, query: Annotated[DeliveriesQuery, Query()]) -> Response:
     """Without the payloads."""
     runtime = runtime_of(request)
     await _known(request, binding_id)
-    read = runtime.store.triggers.deliveries(binding_id, limit=query.limit, cursor=query.cursor)
+    read = runtime.store.triggers.deliveries(binding_id, limit=query.limit, cursor=query.cursor, started=query.started)
     return await page_response(read, lambda delivery: delivery_view(delivery))
 
 

@@ -72,14 +72,12 @@ class WorkflowStore(Protocol):
         enabled: bool | None = None,
         expected_revision: int | None = None,
     ) -> WorkflowRecord:
-        """Change the document, the enabled flag or both. Saving an equal document changes nothing; saving the newest
-        draft makes that version the current one. Raises NotFound;
-        Conflict with code `revision` when `expected_revision` is not the current one."""
+        """Change the document, the enabled flag or both. An equal document changes nothing; the newest draft becomes
+        the current version. Raises NotFound; Conflict (`revision`) when `expected_revision` is not the current one."""
         ...
 
     async def delete(self, workflow_id: str, *, expected_revision: int | None = None) -> None:
-        """Remove the workflow, its versions, trigger state and deliveries. Its executions stay and can be read.
-        Raises NotFound, Conflict."""
+        """Remove it, its versions, trigger state and deliveries; its executions stay. Raises NotFound, Conflict."""
         ...
 
     async def get(self, workflow_id: str) -> WorkflowRecord:
@@ -138,8 +136,10 @@ class TriggerStore(Protocol):
 
     async def set_paused(self, binding_id: str, paused: bool) -> None: ...
 
-    async def deliveries(self, binding_id: str, *, limit: int, cursor: str | None = None) -> Page[Delivery]:
-        """Newest first, without payloads."""
+    async def deliveries(
+        self, binding_id: str, *, limit: int, cursor: str | None = None, started: bool | None = None
+    ) -> Page[Delivery]:
+        """Newest first, without payloads; only those that have started an execution, or have not (`started`)."""
         ...
 
     async def delivery(self, delivery_id: str) -> Delivery:

@@ -30,10 +30,12 @@ class SQLiteTriggers(Part):
     async def set_paused(self, binding_id: str, paused: bool) -> None:
         await self.write(_PAUSE, binding_id, paused)
 
-    async def deliveries(self, binding_id: str, *, limit: int, cursor: str | None = None) -> Page[Delivery]:
+    async def deliveries(
+        self, binding_id: str, *, limit: int, cursor: str | None = None, started: bool | None = None
+    ) -> Page[Delivery]:
         check_limit(limit)
         after = read_cursor("deliveries", cursor, int, int) if cursor is not None else [2**62, 0]
-        rows = await self.rows(_DELIVERIES, binding_id, *after, limit + 1)
+        rows = await self.rows(_DELIVERIES, binding_id, *after, started, started, limit + 1)
         items = [Delivery(id, binding_id, seconds(at), key, None, *made) for _, id, at, key, *made in rows[:limit]]
         last = rows[limit - 1] if len(rows) > limit else None
         return Page(items, make_cursor("deliveries", last[2], last[0]) if last else None)
@@ -71,7 +73,8 @@ INSERT INTO deliveries (id, binding_id, received_at, key, execution_id, error, p
 """
 _DELIVERIES = """
 SELECT n, id, received_at, key, execution_id, error FROM deliveries
-  WHERE binding_id = ? AND (received_at, n) < (?, ?) ORDER BY received_at DESC, n DESC LIMIT ?
+  WHERE binding_id = ? AND (received_at, n) < (?, ?) AND (? IS NULL OR (execution_id IS NOT NULL) = ?)
+  ORDER BY received_at DESC, n DESC LIMIT ?
 """
 _DELIVERY = """
 SELECT id, binding_id, received_at, key, payload, execution_id, error FROM deliveries WHERE id = ?

@@ -55,8 +55,14 @@ class TableTriggers(Part):
         else:
             self._paused.pop(binding_id, None)
 
-    async def deliveries(self, binding_id: str, *, limit: int, cursor: str | None = None) -> Page[Delivery]:
-        mine = (row for row in self._deliveries.values() if row.delivery.binding_id == binding_id)
+    async def deliveries(
+        self, binding_id: str, *, limit: int, cursor: str | None = None, started: bool | None = None
+    ) -> Page[Delivery]:
+        mine = (
+            row
+            for row in self._deliveries.values()
+            if row.delivery.binding_id == binding_id and started in (None, row.delivery.execution_id is not None)
+        )
         return page_of(
             "deliveries",
             mine,

@@ -5932,6 +5932,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before; a text that is none of this list is refused */
                 cursor?: string | null;
+                /** @description Those that have started an execution, or have not */
+                started?: boolean | null;
             };
             header?: never;
             path: {

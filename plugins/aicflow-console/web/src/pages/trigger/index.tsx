@@ -1,6 +1,6 @@
 /** One trigger: its next fires, pause and fire now, and what arrived for it. */
 import { Trans, useLingui } from "@lingui/react/macro";
-import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { Button } from "react-aria-components";
 import { Link } from "wouter";
@@ -10,10 +10,12 @@ import { may, useSession } from "../../api/session";
 import { JsonView } from "../../ui/json";
 import { ModalDialog } from "../../ui/dialog";
 import { Page } from "../../ui/page";
-import { Loaded, More, Refused } from "../../ui/states";
-import { Table } from "../../ui/table";
-import { Instant, intlLocale } from "../../ui/time";
+import { Loaded, Refused } from "../../ui/states";
 import { TriggerState } from "../../ui/trigger";
+import { Deliveries } from "./deliveries";
+import { Schedule } from "./schedule";
+import { filled } from "./curl";
+import { Curl, Watch } from "./watch";
 
 type Trigger = Schemas["Trigger"];
 
@@ -61,7 +63,8 @@ export default function TriggerPage({ params }: { params: Record<string, string>
               </dd>
               {found.type_id === "trigger.webhook" && <WebhookAddress trigger={found} />}
             </dl>
-            {found.type_id === "trigger.cron" && <NextFires id={id} />}
+            {found.type_id === "trigger.cron" && <Schedule trigger={found} />}
+            {found.type_id === "trigger.webhook" && <Watch trigger={found} />}
             <Deliveries id={id} />
             <section className="stack">
               <h2>
@@ -82,9 +85,8 @@ function Params({ value }: { value: Trigger["params"] }) {
 }
 
 function WebhookAddress({ trigger }: { trigger: Trigger }) {
-  const path = String(trigger.params["path"] ?? "");
-  const url = new URL(`hooks/${path.replace(/^\//, "")}`, SERVER).href;
-  const method = String((trigger.params["methods"] as string[] | undefined)?.[0] ?? "POST");
+  const path = String(trigger.params["path"] ?? "").replace(/^\//, "");
+  const url = `${SERVER.href}hooks/${path}`;
   return (
     <>
       <dt>
@@ -92,7 +94,7 @@ function WebhookAddress({ trigger }: { trigger: Trigger }) {
       </dt>
       <dd className="stack">
         <code>{url}</code>
-        <pre>{`curl -X ${method} -H 'content-type: application/json' -d '{}' '${url}'`}</pre>
+        <Curl url={filled(url)} params={trigger.params} />
       </dd>
     </>
   );
@@ -169,163 +171,4 @@ function parse(text: string): { ok: true; value: unknown } | { ok: false } {
   } catch {
     return { ok: false };
   }
-}
-
-/** A strip of the next fires, by day. Hours that a clock change skips or doubles are marked as the trigger tells them. */
-function NextFires({ id }: { id: string }) {
-  const { t, i18n } = useLingui();
-  const next = useQuery({
-    queryKey: ["trigger", id, "next"],
-    retry: false,
-    refetchInterval: 30_000,
-    queryFn: () => data(api.GET("/api/v1/triggers/{binding_id}/next", { params: { path: { binding_id: id }, query: { count: 20 } } })),
-  });
-  if (!next.data || next.data.data.length === 0) return null;
-  const locale = intlLocale(i18n.locale);
-  const day = new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", month: "short" });
-  const time = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
-  const days = new Map<string, Record<string, unknown>[]>();
-  for (const fire of next.data.data) {
-    const name = day.format(new Date(String(fire["at"])));
-    days.set(name, [...(days.get(name) ?? []), fire]);
-  }
-  return (
-    <section className="stack">
-      <h2>
-        <Trans>Next fires</Trans>
-      </h2>
-      <ol className="strip" tabIndex={0} aria-label={t`Next fires`}>
-        {[...days].map(([name, fires]) => (
-          <li key={name} className="card">
-            <b className="num">{name}</b>
-            <ul>
-              {fires.map((fire) => (
-                <li key={String(fire["at"])}>
-                  <time dateTime={String(fire["at"])} title={String(fire["at"])}>
-                    {time.format(new Date(String(fire["at"])))}
-                  </time>{" "}
-                  {Boolean(fire["text"]) && (
-                    <span className="chip" lang="en">
-                      {String(fire["text"])}
-                    </span>
-                  )}
-                </li>
-              ))}
-            </ul>
-          </li>
-        ))}
-      </ol>
-    </section>
-  );
-}
-
-function Deliveries({ id }: { id: string }) {
-  const { t } = useLingui();
-  const pages = useInfiniteQuery({
-    queryKey: ["trigger", id, "deliveries"],
-    refetchInterval: 5_000,
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) =>
-      data(api.GET("/api/v1/triggers/{binding_id}/deliveries", { params: { path: { binding_id: id }, query: { limit: 25, cursor: pageParam } } })),
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-  });
-  const [open, setOpen] = useState<string | null>(null);
-  const rows = pages.data?.pages.flatMap((page) => page.data) ?? [];
-  if (rows.length === 0) return null;
-  return (
-    <section className="stack">
-      <h2>
-        <Trans>Deliveries</Trans>
-      </h2>
-      <Table
-        label={t`Deliveries`}
-        rows={rows}
-        rowKey={(row) => row.id}
-        columns={[
-          {
-            id: "id",
-            title: t`Delivery`,
-            cell: (row) => (
-              <Button className="button small mono" onPress={() => setOpen(row.id)}>
-                {row.id}
-              </Button>
-            ),
-          },
-          { id: "at", title: t`Received`, cell: (row) => <Instant at={row.received_at} /> },
-          { id: "key", title: t`Key`, cell: (row) => (row.key ? <code>{row.key}</code> : "–") },
-          {
-            id: "what",
-            title: t`What became of it`,
-            cell: (row) =>
-              row.execution_id ? (
-                <Link className="mono" href={`/executions/${row.execution_id}`}>
-                  {row.execution_id}
-                </Link>
-              ) : (
-                <span lang="en">{row.error ?? "–"}</span>
-              ),
-          },
-        ]}
-      />
-      <More query={pages} />
-      <ModalDialog title={t`Delivery`} isOpen={open !== null} onClose={() => setOpen(null)}>
-        {open !== null && <Delivery binding={id} id={open} />}
-      </ModalDialog>
-    </section>
-  );
-}
-
-function Delivery({ binding, id }: { binding: string; id: string }) {
-  const { t } = useLingui();
-  const session = useSession();
-  const client = useQueryClient();
-  const path = { binding_id: binding, delivery_id: id };
-  const delivery = useQuery({
-    queryKey: ["trigger", binding, "delivery", id],
-    queryFn: () => data(api.GET("/api/v1/triggers/{binding_id}/deliveries/{delivery_id}", { params: { path } })),
-  });
-  const replay = useMutation({
-    mutationFn: () => data(api.POST("/api/v1/triggers/{binding_id}/deliveries/{delivery_id}/replay", { params: { path } })),
-    onSettled: () => client.invalidateQueries({ queryKey: ["trigger", binding, "deliveries"] }),
-  });
-  return (
-    <Loaded query={delivery}>
-      {(found) => (
-        <>
-          <dl className="facts">
-            <dt>
-              <Trans>Received</Trans>
-            </dt>
-            <dd>
-              <Instant at={found.received_at} />
-            </dd>
-            {found.error && (
-              <>
-                <dt>
-                  <Trans>Refused</Trans>
-                </dt>
-                <dd lang="en">{found.error}</dd>
-              </>
-            )}
-          </dl>
-          <JsonView value={found.payload} label={t`Payload`} />
-          <Refused error={replay.error} />
-          {replay.data && (
-            <p role="status">
-              <Trans>
-                Started <Link href={`/executions/${replay.data.id}`}>{replay.data.id}</Link>.
-              </Trans>
-            </p>
-          )}
-          {may(session.data, "execute") && (
-            <div className="row">
-              <Button className="button" isPending={replay.isPending} onPress={() => replay.mutate()}>
-                <Trans>Replay</Trans>
-              </Button>
-            </div>
-          )}
-        </>
-      )}
-    </Loaded>
-  );
 }

@@ -1,1 +1,0 @@
-import{Tt as e,wt as t}from"./states-DbFBvbOw.js";function n(n,r){return t(n,e,r)}export{n as t};

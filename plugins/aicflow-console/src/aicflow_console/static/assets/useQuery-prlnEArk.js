@@ -1,0 +1,1 @@
+import{Ct as e,wt as t}from"./states-CvJclFxn.js";function n(n,r){return e(n,t,r)}export{n as t};
