@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .conftest import Server
+from .conftest import Server, axe
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -64,6 +64,10 @@ def test_a_secret_is_written_used_and_never_shown(server: Server, signed_in: Cal
     dialog.get_by_text("Their executions fail without it").wait_for()
     dialog.get_by_role("button", name="Delete").click()
     line.wait_for(state="detached")
+    page.reload()
+    missing = page.get_by_role("region", name="What is missing")
+    missing.get_by_text("SHOP_TOKEN is named in shop").wait_for()
+    assert axe(page) == []
 
 
 def test_a_key_is_shown_once_and_revoked(server: Server, signed_in: Callable[..., Page]) -> None:
@@ -110,3 +114,5 @@ def test_health_says_that_it_is_ready(signed_in: Callable[..., Page]) -> None:
     page = signed_in("health")
     page.get_by_text("The server is ready.").wait_for()
     row(page, "store", "Checks").get_by_text("ok").wait_for()
+    row(page, "data folder", "Findings").get_by_text("ok").wait_for()
+    row(page, "store", "Findings").get_by_text("answers").wait_for()

@@ -116,6 +116,7 @@ class Blocking[A]:
 class Host(Blocking[AsyncHost]):
     """The server as a whole."""
 
+    doctor = _runs(AsyncHost.doctor)
     ready = _runs(AsyncHost.ready)
     schema = _runs(AsyncHost.schema)
     ticket = _runs(AsyncHost.ticket)

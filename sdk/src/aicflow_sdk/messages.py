@@ -69,6 +69,7 @@ def path(*segments: str, query: Mapping[str, QueryValue] | None = None, api: boo
         if not isinstance(segment, str) or segment in ("", ".", ".."):
             raise ValueError(f"{segment!r} is not an id")
     joined = ("/api/v1" if api else "") + "".join("/" + quote(segment, safe=":") for segment in segments)
+    joined = joined or "/"  # behind a proxy, `…/flows` may be nothing and `…/flows/` the server
     pairs = [(name, _text(name, value)) for name, value in (query or {}).items() if value is not None]
     return f"{joined}?{urlencode(pairs)}" if pairs else joined
 

@@ -551,6 +551,23 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorFinding:
+    """One thing that was looked at, with what to do about it."""
+
+    state: Literal["ok", "note", "problem"]
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorReport:
+    """Whether the installation is sound: `ok` when nothing is a problem."""
+
+    ok: bool
+    findings: tuple[DoctorFinding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scaling:
     """For an autoscaler: `queued` could be run now, the first of them for `queue_seconds`; `wanted_workers`, each
     for `max_running` executions, would run these and those that are `running`."""

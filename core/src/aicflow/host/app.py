@@ -22,6 +22,7 @@ from aicflow.host.reach import refuse_limited
 from aicflow.host.routes import (
     audit,
     catalogue,
+    doctor,
     events,
     executions,
     files,
@@ -101,6 +102,7 @@ def create_app(
         steps,
         catalogue,
         triggers,
+        doctor,
         events,
         state,
         files,

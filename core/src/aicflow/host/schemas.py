@@ -456,6 +456,21 @@ class Ready(_Response):
     node_types: dict[str, NodeHealth]
 
 
+class DoctorFinding(_Response):
+    """One thing that was looked at, with what to do about it."""
+
+    state: Literal["ok", "note", "problem"]
+    subject: str
+    text: str
+
+
+class DoctorReport(_Response):
+    """Whether the installation is sound: `ok` when nothing is a problem."""
+
+    ok: bool
+    findings: list[DoctorFinding]
+
+
 class QueueScaling(_Response):
     """The figures of one queue."""
 
@@ -561,7 +576,7 @@ PAGES: Final = {
 }
 """The lists that come in pages, and what they are of."""
 _RESPONSES: Final[tuple[type, ...]] = (
-    ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, Event, Events, Execution,
+    ApiKeyRecord, AuditEntry, AuditReport, BulkResult, Callers, Delivery, DoctorReport, Event, Events, Execution,
     ExpressionPreview, FileRecord, Fires, Issue, Item, Layout, NodeType, Plugin, ProblemDocument,
     ProcessingRecord, Ready, Scaling, Secret, SecretRotation, SecretsCheck, SentEvent, Session, StateEntry, Statistics,
     Step, StreamEvent, SubjectErased, SubjectExport, SubjectFound, Ticket, Trigger, TriggerType,

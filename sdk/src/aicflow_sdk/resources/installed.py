@@ -7,7 +7,17 @@ from datetime import datetime
 from typing import Any, Literal
 
 from aicflow_sdk.messages import instant, keyed, without_none
-from aicflow_sdk.models import ApiKey, CreatedApiKey, NodeType, Plugin, Readiness, Ticket, TriggerType, Workflow
+from aicflow_sdk.models import (
+    ApiKey,
+    CreatedApiKey,
+    DoctorReport,
+    NodeType,
+    Plugin,
+    Readiness,
+    Ticket,
+    TriggerType,
+    Workflow,
+)
 from aicflow_sdk.resources.base import Resource, id_of
 from aicflow_sdk.session import AsyncPages
 
@@ -18,6 +28,10 @@ class AsyncHost(Resource):
     async def ready(self) -> Readiness:
         """Whether the server can accept and run executions; not an error when it cannot."""
         return await self._session.call(Readiness, "GET", "readyz", api=False, accept=503)
+
+    async def doctor(self) -> DoctorReport:
+        """What is wrong with the installation, as the server sees it; takes seconds. Needs the scope `admin`."""
+        return await self._session.call(DoctorReport, "GET", "doctor")
 
     async def ticket(self, *, use: Literal["stream", "session"] = "stream") -> Ticket:
         """A ticket for a page of a browser, which cannot send a key with a stream: it opens one stream, within a

@@ -110,6 +110,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check the installation
+         * @description Settings, data folder, files, store, engine, plugins, secrets and node types, as `aicflow doctor` says it. It
+         *     reads every file of the plugins, so it takes seconds.
+         */
+        get: operations["check_installation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -1861,6 +1882,31 @@ export interface components {
             data: components["schemas"]["Delivery"][];
             /** Next Cursor */
             next_cursor: string | null;
+        };
+        /**
+         * DoctorFinding
+         * @description One thing that was looked at, with what to do about it.
+         */
+        DoctorFinding: {
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "ok" | "note" | "problem";
+            /** Subject */
+            subject: string;
+            /** Text */
+            text: string;
+        };
+        /**
+         * DoctorReport
+         * @description Whether the installation is sound: `ok` when nothing is a problem.
+         */
+        DoctorReport: {
+            /** Findings */
+            findings: components["schemas"]["DoctorFinding"][];
+            /** Ok */
+            ok: boolean;
         };
         /**
          * Edge
@@ -4225,6 +4271,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditReport"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            422: components["responses"]["RequestInvalid"];
+            429: components["responses"]["RateLimited"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    check_installation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoctorReport"];
                 };
             };
             401: components["responses"]["Unauthorized"];

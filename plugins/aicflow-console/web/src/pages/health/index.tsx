@@ -1,8 +1,10 @@
 /** Whether the server can work: its checks, the health of node types, and what is degraded. */
 import { Trans, useLingui } from "@lingui/react/macro";
 import { useQuery } from "@tanstack/react-query";
+import { Button } from "react-aria-components";
 
-import { SERVER, Problem, type Schemas } from "../../api/client";
+import { SERVER, Problem, api, data, type Schemas } from "../../api/client";
+import { may, useSession } from "../../api/session";
 import { Page } from "../../ui/page";
 import { Loaded } from "../../ui/states";
 import { Table } from "../../ui/table";
@@ -18,6 +20,7 @@ async function readiness(): Promise<Ready> {
 
 export default function HealthPage() {
   const { t } = useLingui();
+  const session = useSession();
   const ready = useQuery({ queryKey: ["readyz"], refetchInterval: 5_000, queryFn: readiness });
   return (
     <Page title={t`Health`}>
@@ -37,6 +40,7 @@ export default function HealthPage() {
                 { id: "value", title: t`State`, cell: ([, value]) => <code>{typeof value === "string" ? value : JSON.stringify(value)}</code> },
               ]}
             />
+            {may(session.data, "admin") && <Doctor />}
             <h2>
               <Trans>Node types</Trans>
             </h2>
@@ -58,5 +62,51 @@ export default function HealthPage() {
         )}
       </Loaded>
     </Page>
+  );
+}
+
+const ORDER = ["problem", "note", "ok"] as const;
+
+/** What `aicflow doctor` says of this server: problems first. */
+function Doctor() {
+  const { t } = useLingui();
+  const report = useQuery({
+    queryKey: ["doctor"],
+    staleTime: 60_000, // it takes seconds
+    queryFn: () => data(api.GET("/api/v1/doctor")),
+  });
+  return (
+    <section className="stack" aria-label={t`Findings`}>
+      <div className="row">
+        <h2 className="grow">
+          <Trans>Findings</Trans>
+        </h2>
+        <Button className="button small" isPending={report.isFetching} onPress={() => void report.refetch()}>
+          <Trans>Look again</Trans>
+        </Button>
+      </div>
+      <Loaded query={report}>
+        {(found) => (
+          <Table
+            label={t`Findings`}
+            rows={ORDER.flatMap((state) => found.findings.filter((one) => one.state === state)).map((one, at) => ({ ...one, at }))}
+            rowKey={(row) => String(row.at)}
+            columns={[
+              { id: "subject", title: t`Subject`, cell: (row) => <code>{row.subject}</code> },
+              {
+                id: "state",
+                title: t`State`,
+                cell: (row) => (
+                  <span className={`status ${row.state === "problem" ? "s-failed" : row.state === "note" ? "s-waiting" : "s-succeeded"}`}>
+                    {row.state === "problem" ? <Trans>problem</Trans> : row.state === "note" ? <Trans>note</Trans> : <Trans>ok</Trans>}
+                  </span>
+                ),
+              },
+              { id: "text", title: t`What was found`, cell: (row) => <span lang="en">{row.text}</span> },
+            ]}
+          />
+        )}
+      </Loaded>
+    </section>
   );
 }

@@ -1,8 +1,9 @@
 /** Secrets: written, never read back; which workflows use them. */
 import { Plural, Trans, useLingui } from "@lingui/react/macro";
-import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 import { Button } from "react-aria-components";
+import { Link } from "wouter";
 
 import { api, data, type Schemas } from "../../api/client";
 import { may, useSession } from "../../api/session";
@@ -38,6 +39,7 @@ export default function SecretsPage() {
         )
       }
     >
+      <Missing />
       <Listed query={pages} none={<Empty title={<Trans>There are no secrets yet</Trans>}>
           <p className="soft">
             <Trans>Keep tokens and passwords here, and write secrets.NAME in the params that take them.</Trans>
@@ -80,6 +82,37 @@ export default function SecretsPage() {
         {leaving !== null && <Leave secret={leaving} done={() => setLeaving(null)} />}
       </ModalDialog>
     </Page>
+  );
+}
+
+/** What workflows name and no source has for them, and keys that the server lacks. */
+function Missing() {
+  const { t } = useLingui();
+  const check = useQuery({ queryKey: ["secrets", "check"], queryFn: () => data(api.GET("/api/v1/secrets-check")) });
+  const { unresolved = [], missing_keys: keys = [] } = check.data ?? {};
+  if (unresolved.length + keys.length === 0) return null;
+  return (
+    <section className="failure" aria-label={t`What is missing`}>
+      <h2>
+        <Trans>What is missing</Trans>
+      </h2>
+      <ul>
+        {unresolved.map((use, at) => (
+          <li key={at}>
+            <Trans>
+              <code>{use.name}</code> is named in <Link href={`/workflows/${encodeURIComponent(use.workflow_id)}`}>{use.workflow_id}</Link> (<code>{use.pointer}</code>), and not there for it.
+            </Trans>
+          </li>
+        ))}
+        {keys.map((key) => (
+          <li key={key}>
+            <Trans>
+              Some secrets are sealed under the key <code>{key}</code>, which the server does not have.
+            </Trans>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 
