@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 WEB = Path(__file__).parents[1] / "web"
 STATIC = Path(__file__).parents[1] / "src" / "aicflow_console" / "static"
-GENERATED = ("src/api/schema.d.ts", "src/locales/en.json")
+LANGUAGES = ("de", "nl")
+GENERATED = ("src/api/schema.d.ts", *(f"src/locales/{name}.json" for name in ("en", *LANGUAGES)))
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node.js and npm")
 
 
@@ -51,3 +53,16 @@ def test_every_message_has_an_id_of_the_catalogue() -> None:
     catalogue = json.loads((WEB / "src" / "locales" / "en.json").read_text("utf-8"))
     assert len(catalogue) > 50
     assert all(text.strip() for text in catalogue.values())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_text_is_translated(language: str) -> None:
+    """`npm run extract` writes new texts into the catalogue of each language with an empty translation."""
+    folder = WEB / "src" / "locales"
+    english, other = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("en", language))
+    missing = {id: text for id, text in english.items() if not other.get(id)}
+    assert not missing, f"write these into src/locales/{language}.json, then npm run build"
+    assert other.keys() == english.keys()
+    for id, text in english.items():
+        ours, theirs = (sorted(re.findall(r"</?\d+/?>|\{\w+(?=[,}])", one)) for one in (text, other[id]))
+        assert ours == theirs, f"{language}: {text!r} and {other[id]!r} have other placeholders"

@@ -100,6 +100,23 @@ def test_the_theme_stays(page: Page) -> None:
     assert page.evaluate(ground) != dark
 
 
+def test_the_language_is_chosen_and_stays(server: Server, signed_in: Callable[..., Page]) -> None:
+    server.save("spoken", nodes=[{"id": "say", "type": "python.code", "params": {"code": "return 1"}}])
+    made = server.run("spoken", wait=20)
+    page = signed_in(f"executions/{made['id']}")
+    page.get_by_label("Language").select_option("de")
+    page.get_by_role("navigation", name="Seiten").get_by_role("link", name="Ausführungen").click()
+    heading(page, "Ausführungen")
+    page.get_by_role("row").filter(has_text="spoken").locator("time").get_by_text("vor").first.wait_for()
+    page.reload()
+    heading(page, "Ausführungen")
+    assert page.evaluate("document.documentElement.lang") == "de"
+    page.get_by_label("Sprache").select_option("nl")
+    heading(page, "Uitvoeringen")
+    dutch = signed_in("executions", locale="nl-NL")
+    heading(dutch, "Uitvoeringen")  # as the browser asks for, where nothing was chosen
+
+
 def test_an_unknown_address_says_so(signed_in: Callable[..., Page]) -> None:
     page = signed_in("nowhere/at/all")
     heading(page, "Not found")
@@ -165,15 +182,21 @@ def furnished(server: Server) -> None:
 
 @pytest.mark.usefixtures("furnished")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [375, 1280])
-def test_nothing_is_inaccessible(signed_in: Callable[..., Page], scheme: str, width: int) -> None:
-    page = signed_in("workflows", color_scheme=scheme, viewport={"width": width, "height": 800})
+def test_nothing_is_inaccessible(signed_in: Callable[..., Page], scheme: str) -> None:
+    motion = "reduce" if scheme == "dark" else "no-preference"
+    page = signed_in("workflows", color_scheme=scheme, reduced_motion=motion)
     for path in PAGES:
         page.goto(re.sub(r"/console/.*", f"/console/{path}", page.url))
         page.get_by_role("heading", level=1).wait_for()
         page.wait_for_load_state("networkidle")
-        assert axe(page) == [], path
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no page scrolls sideways"
+        for width in (1280, 768, 375):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, "scrolls sideways")
+            if width != 768:
+                assert axe(page) == [], (path, width)
+        if motion == "reduce":
+            assert page.evaluate("document.getAnimations().length") == 0, (path, "moves")
+        page.set_viewport_size({"width": 1280, "height": 800})
     for keys, name in (("?", "Keyboard shortcuts"), ("Control+k", "Go to or do")):
         page.keyboard.press(keys)
         page.get_by_role("dialog", name=name).wait_for()

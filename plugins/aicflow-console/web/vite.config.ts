@@ -36,7 +36,7 @@ function catalogues(): Plugin {
       const file = resolve(import.meta.dirname, `src/locales/${id.slice("\0catalogue:".length)}.json`);
       this.addWatchFile(file);
       const messages = JSON.parse(readFileSync(file, "utf8")) as Record<string, string>;
-      const compiled = Object.entries(messages).map(([key, text]) => [key, compileMessage(text)]);
+      const compiled = Object.entries(messages).filter(([, text]) => text !== "").map(([key, text]) => [key, compileMessage(text)]);
       return `export default ${JSON.stringify(Object.fromEntries(compiled))}`;
     },
   };

@@ -8,7 +8,7 @@ import { Link, Route, Router, Switch, useLocation } from "wouter";
 
 import { BASE_PATH, Problem, onSessionEnd } from "./api/client";
 import { useSession, useSignOut, type Session } from "./api/session";
-import { i18n } from "./i18n";
+import { LANGUAGES, i18n, setLanguage, type Language } from "./i18n";
 import { SignIn } from "./pages/sign-in";
 import { ROUTES, loadAllPages } from "./routes";
 import { Palette } from "./ui/palette";
@@ -149,6 +149,7 @@ function Shell({ session }: { session: Session }) {
             <Trans>First steps</Trans>
           </Link>
           <ThemeChoice />
+          <LanguageChoice />
           <Button className="button small" onPress={() => setPalette(true)}>
             <Trans>Go to…</Trans>
           </Button>
@@ -212,6 +213,22 @@ function ThemeChoice() {
         <option value="system">{t`System theme`}</option>
         <option value="light">{t`Light theme`}</option>
         <option value="dark">{t`Dark theme`}</option>
+      </select>
+    </div>
+  );
+}
+
+function LanguageChoice() {
+  const { t, i18n: active } = useLingui();
+  return (
+    <div className="field" data-text>
+      <select aria-label={t`Language`} value={active.locale} onChange={(event) => setLanguage(event.target.value as Language)}>
+        {!(active.locale in LANGUAGES) && <option>{active.locale}</option>}
+        {Object.entries(LANGUAGES).map(([language, name]) => (
+          <option key={language} value={language} lang={language}>
+            {name}
+          </option>
+        ))}
       </select>
     </div>
   );

@@ -1,6 +1,6 @@
 /// <reference types="vite/client" />
 
-declare module "catalogue:en" {
+declare module "catalogue:*" {
   import type { Messages } from "@lingui/core";
   const messages: Messages;
   export default messages;

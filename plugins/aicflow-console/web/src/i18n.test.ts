@@ -1,6 +1,8 @@
 import { expect, test, vi } from "vitest";
 
 vi.mock("catalogue:en", () => ({ default: {} }));
+vi.mock("catalogue:de", () => ({ default: {} }));
+vi.mock("catalogue:nl", () => ({ default: {} }));
 const { pseudo } = await import("./i18n");
 
 test("tags and numbers of placeholders stay, letters change", () => {

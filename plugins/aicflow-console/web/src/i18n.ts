@@ -1,4 +1,4 @@
-/** The language of the console: the catalogue, and two pseudo-locales made of it that show what is not in it. */
+/** The language of the console: catalogues, and two pseudo-locales made of English that show what is in none. */
 import { i18n, type Messages } from "@lingui/core";
 import english from "catalogue:en";
 
@@ -36,19 +36,53 @@ function pseudoCatalogue(messages: Messages): Messages {
   return Object.fromEntries(entries) as Messages;
 }
 
-export const LOCALES = { en: "English", "en-XA": "⟦Ƥşḗŭḓǿ⟧", "en-XB": "⟦ɭɟǝ˥⟧" } as const;
-export type Locale = keyof typeof LOCALES;
+/** The languages that one can choose, each by its own name. A new one is a line here and in lingui.config.ts. */
+export const LANGUAGES = { en: "English", de: "Deutsch", nl: "Nederlands" } as const;
+export type Language = keyof typeof LANGUAGES;
 
-/** The locale that `?locale=` names, else English; pseudo-locales are for tests and translators. */
-export function startLocale(): void {
-  const wanted = new URLSearchParams(location.search).get("locale") ?? sessionStorage.getItem("locale") ?? "en";
-  const locale: Locale = wanted in LOCALES ? (wanted as Locale) : "en";
-  if (locale === "en") sessionStorage.removeItem("locale");
-  else sessionStorage.setItem("locale", locale);
-  i18n.load(locale, locale === "en" ? english : pseudoCatalogue(english));
+const CATALOGUES: Readonly<Record<string, () => Promise<{ default: Messages }>>> = {
+  de: () => import("catalogue:de"),
+  nl: () => import("catalogue:nl"),
+};
+const KEY = "language";
+
+function isLanguage(text: string): text is Language {
+  return text in LANGUAGES;
+}
+
+async function messagesOf(locale: string): Promise<Messages> {
+  if (locale.startsWith("en-X")) return pseudoCatalogue(english);
+  const load = CATALOGUES[locale];
+  return load ? { ...english, ...(await load()).default } : english;
+}
+
+async function activate(locale: string): Promise<void> {
+  i18n.load(locale, await messagesOf(locale));
   i18n.activate(locale);
   document.documentElement.lang = locale;
   document.documentElement.dir = locale === "en-XB" ? "rtl" : "ltr";
+}
+
+/** The language that was chosen in this browser, else the first that the browser asks for and there is. */
+function language(): Language {
+  const kept = localStorage.getItem(KEY) ?? "";
+  if (isLanguage(kept)) return kept;
+  return navigator.languages.map((one) => one.split("-")[0] ?? "").find(isLanguage) ?? "en";
+}
+
+/** Change the language, from now on in this browser. */
+export function setLanguage(next: Language): void {
+  localStorage.setItem(KEY, next);
+  void activate(next);
+}
+
+/** The language of this visit; `?locale=` names a pseudo-locale, for tests and translators, until the window is closed. */
+export async function startLocale(): Promise<void> {
+  const wanted = new URLSearchParams(location.search).get("locale") ?? sessionStorage.getItem("locale") ?? "";
+  const isPseudo = wanted === "en-XA" || wanted === "en-XB";
+  if (isPseudo) sessionStorage.setItem("locale", wanted);
+  else sessionStorage.removeItem("locale");
+  await activate(isPseudo ? wanted : language()).catch(() => activate("en"));
 }
 
 export { i18n };

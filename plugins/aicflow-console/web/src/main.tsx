@@ -7,6 +7,5 @@ import { App } from "./app";
 import { startLocale } from "./i18n";
 import { startTheme } from "./ui/theme";
 
-startLocale();
 startTheme();
-createRoot(document.getElementById("app")!).render(<App />);
+void startLocale().then(() => createRoot(document.getElementById("app")!).render(<App />));

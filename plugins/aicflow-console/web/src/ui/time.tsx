@@ -1,4 +1,5 @@
 /** Instants in the viewer's zone, with the exact one on hover; durations. */
+import { i18n } from "@lingui/core";
 import { useLingui } from "@lingui/react/macro";
 import { useEffect, useState } from "react";
 
@@ -54,11 +55,16 @@ export function Instant({ at }: { at: string | null | undefined }) {
   );
 }
 
+/** A number as the language writes it, with so many digits behind the point. */
+export function figure(value: number, digits = 0): string {
+  return new Intl.NumberFormat(intlLocale(i18n.locale || "en"), { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+}
+
 /** `1.2 s`, `3 min 4 s`: the unit symbols are the same in all languages we ship. */
 export function duration(ms: number): string {
   if (ms < 1) return "<1 ms";
   if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+  if (ms < 60_000) return `${figure(ms / 1000, ms < 10_000 ? 2 : 1)} s`;
   const seconds = Math.floor(ms / 1000);
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
