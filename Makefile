@@ -10,7 +10,7 @@ SPECTRAL := $(TOOLS)/node/node_modules/.bin/spectral
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_PREFERENCE := system
 
-.PHONY: console browser help audit sbom demo test quick proof setup format format-check lint types contracts openapi-lint pytest tox bench openapi models clean
+.PHONY: console pictures browser help audit sbom demo test quick proof setup format format-check lint types contracts openapi-lint pytest tox bench openapi models clean
 
 help:
 	@echo "make demo     set up and run the main job (ARGS=--keep leaves it open in the console)"
@@ -22,6 +22,7 @@ help:
 	@echo "make audit    ask an index of known vulnerabilities about what is locked"
 	@echo "make sbom     write sbom.json: what the locked environment holds, in CycloneDX"
 	@echo "make console  build the pages of the console (needs Node.js 20 and npm)"
+	@echo "make pictures write the pictures of the console in the documentation (needs Chromium)"
 	@echo "make models   write the OpenAPI document, and the SDK's records from it"
 
 setup: .venv/.ready
@@ -100,6 +101,9 @@ browser: setup
 # that a rebuild is byte-identical (plugins/aicflow-console/tests/test_build.py).
 console:
 	cd plugins/aicflow-console/web && npm ci --no-audit --no-fund --ignore-scripts && npm run build
+
+pictures: setup browser
+	AICFLOW_PICTURES=1 $(BIN)/pytest -q plugins/aicflow-console/tests/test_pictures.py
 
 pytest: setup browser
 	$(BIN)/pytest -n 2

@@ -13,6 +13,7 @@ from tests.benchmarks import (
     agents,
     api,
     chain,
+    console,
     expressions,
     http,
     lists,
@@ -50,6 +51,7 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[Sequence[Row]]]] = {
     "lists": lists.run,
     "maps": maps.run,
     "steady": steady.run,
+    "console": console.run,
     "python-node": python_node.run,
     "postgres": postgres.run,
 }
