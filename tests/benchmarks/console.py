@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TRIES = 5
 NODES = 500
+EVENTS = 10_000
 _FRAMES = """() => new Promise((done) => {
   const gaps = [];
   let before = performance.now();
@@ -49,7 +50,8 @@ async def run() -> list[Row]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         with serving("native") as site:
-            return [*await _opening(browser, site), *await _canvas(browser, site), *await _typing(browser, site)]
+            measures = (_opening, _canvas, _execution, _typing)
+            return [row for measure in measures for row in await measure(browser, site)]
 
 
 async def _context(browser: Browser, site: Site) -> BrowserContext:
@@ -119,6 +121,18 @@ async def _canvas(browser: Browser, site: Site) -> list[Row]:
         Row("Console", f"canvas of {NODES} nodes, frames while it is moved", 1000 * len(gaps) / sum(gaps), "frames/s"),
         Row("Console", "frames while nothing moves", 1000 * len(still) / sum(still), "frames/s"),
     ]
+
+
+async def _execution(browser: Browser, site: Site) -> list[Row]:
+    """An execution with so many events: a node that says as many lines."""
+    site.save("lines", [{"id": "say", "type": "bench.lines", "params": {"count": EVENTS}}])
+    made = site.ask("POST", "/executions", params={"wait": 60}, json={"workflow_id": "lines"})
+    context = await _context(browser, site)
+    page = await context.new_page()
+    url = f"{site.server.url}/console/executions/{made['id']}"
+    painted = [await _shown(page, url, ".react-flow__node .status") for _ in range(TRIES)]
+    await context.close()
+    return [Row("Console", f"execution of {EVENTS:,} events, painted", median(painted), "ms")]
 
 
 async def _typing(browser: Browser, site: Site) -> list[Row]:

@@ -74,6 +74,9 @@ def test_versions_are_compared_and_restored(server: Server, signed_in: Callable[
     page.get_by_text("Version 5 is the current one now.").wait_for()
     assert client.get("/workflows/counted").json()["document"]["nodes"] == document("return 1", "return 2")["nodes"]
 
+    page.get_by_role("link", name="Who saved it").click()
+    page.get_by_role("table", name="Audit log").get_by_text("replace_workflow").first.wait_for()
+
     page.goto(f"{server.console}workflows/counted/versions?locale=en-XA&from=1&to=2")
     page.get_by_role("table").nth(2).wait_for()
     assert hard_coded(page) == []

@@ -26,6 +26,7 @@ interface Tagged {
 export default function VersionsPage({ params }: { params: Record<string, string> }) {
   const id = params["id"] ?? "";
   const { t } = useLingui();
+  const session = useSession();
   const current = useQuery({
     queryKey: ["workflow", id, "tagged"],
     queryFn: async (): Promise<Tagged> => {
@@ -49,6 +50,13 @@ export default function VersionsPage({ params }: { params: Record<string, string
         </>
       }
     >
+      {may(session.data, "admin") && (
+        <p>
+          <Link href={`/audit?target=${encodeURIComponent(`workflows/${id}`)}`}>
+            <Trans>Who saved it: the audit log</Trans>
+          </Link>
+        </p>
+      )}
       <Loaded query={current}>{(found) => <Versions id={id} current={found} />}</Loaded>
     </Page>
   );
