@@ -52,12 +52,16 @@ def test_a_secret_is_written_used_and_never_shown(server: Server, signed_in: Cal
     line = row(page, "SHOP_TOKEN", "Secrets")
     line.get_by_text("Token of the shop").wait_for()
     auth = {"type": "bearer", "token": "${{ secrets.SHOP_TOKEN }}"}
-    server.save(
-        "shop", nodes=[{"id": "get", "type": "http.request", "params": {"url": "https://a.test", "auth": auth}}]
-    )
+    nodes = [
+        {"id": "ask", "type": "wait", "params": {"answer_schema": True}},
+        {"id": "get", "type": "http.request", "params": {"url": "https://a.test", "auth": auth}},
+    ]
+    document = {"nodes": nodes, "edges": [{"from": "ask", "to": "get"}]}
+    server.save("shop", **document)
+    under_way = server.run("shop")["id"]
     page.reload()
     line.get_by_text("1 workflow").click()
-    line.get_by_text("shop /nodes/0/params/auth/token").wait_for()
+    line.get_by_text("shop /nodes/1/params/auth/token").wait_for()
     assert "correct-horse" not in page.content()
     page.get_by_role("button", name="Delete SHOP_TOKEN").click()
     dialog = page.get_by_role("dialog", name="Delete a secret")
@@ -67,6 +71,13 @@ def test_a_secret_is_written_used_and_never_shown(server: Server, signed_in: Cal
     page.reload()
     missing = page.get_by_role("region", name="What is missing")
     missing.get_by_text("SHOP_TOKEN is named in shop").wait_for()
+    tag = server.client.get("/workflows/shop").headers["etag"]
+    newer = {"aicflow": 1, "name": "shop", "nodes": nodes[:1]}
+    assert server.client.put("/workflows/shop", json=newer, headers={"if-match": tag}).is_success
+    (use,) = server.client.get("/secrets-check").json()["unresolved"]
+    assert (use["version"], use["node_id"], use["executions"]) == (1, "get", [under_way])
+    page.reload()
+    missing.get_by_role("link", name=under_way).wait_for()  # it still runs the version that names it
     assert axe(page) == []
 
 

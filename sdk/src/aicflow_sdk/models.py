@@ -365,7 +365,8 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnresolvedSecret:
-    """A place in a workflow that names a secret which no source has for it."""
+    """A place in a workflow that names a secret which no source has for it: in its current version, or in one that
+    executions still run. `executions` are those under way, at most 20."""
 
     workflow_id: str
     workflow: str
@@ -374,6 +375,7 @@ class UnresolvedSecret:
     trigger_id: str | None = None
     pointer: str
     name: str
+    executions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

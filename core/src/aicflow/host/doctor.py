@@ -178,6 +178,8 @@ def of_secrets(found: Mapping[str, Any]) -> Iterator[Finding]:
     for use in found["unresolved"]:
         where = f"node {use['node_id']}" if use["node_id"] else f"trigger {use['trigger_id']}"
         text = f"{use['name']} is there for nobody, or not for workflow {use['workflow_id']}, whose {where} uses it"
+        if use["executions"]:
+            text += f"; executions under way: {', '.join(use['executions'])}"
         yield Finding("problem", "secrets", text)
     for key in found["missing_keys"]:
         yield Finding("problem", "secrets", f"some are sealed under the key {key}, which the server does not have")

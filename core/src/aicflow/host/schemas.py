@@ -332,9 +332,11 @@ class Secret(_Response):
 
 
 class UnresolvedSecret(SecretUse):
-    """A place in a workflow that names a secret which no source has for it."""
+    """A place in a workflow that names a secret which no source has for it: in its current version, or in one that
+    executions still run. `executions` are those under way, at most 20."""
 
     name: str
+    executions: list[str]
 
 
 class SecretsCheck(_Response):

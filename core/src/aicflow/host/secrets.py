@@ -19,7 +19,9 @@ from aicflow.host.secret_keys import SecretKeys
 from aicflow.host.shower import shower
 from aicflow.kernel.clock import Clock
 from aicflow.kernel.errors import AICFlowError, Conflict, NotFound
+from aicflow.kernel.execution import ACTIVE_STATUSES
 from aicflow.kernel.ports.access import SecretRecord
+from aicflow.kernel.ports.executions import ExecutionFilter
 from aicflow.kernel.ports.store import Store
 from aicflow.kernel.values import dumps, pointer
 from aicflow.store.checks import check_secret_version
@@ -28,11 +30,14 @@ _log = logging.getLogger("aicflow.host")
 _AT_ONCE: Final = 100
 _NOTE_USE_EVERY: Final = 30.0
 _TRIES: Final = 5
+_PAGES: Final = 5
+"""Pages of executions under way that a check looks at."""
+_MOST_NAMED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A place in the current version of a workflow that names a secret."""
+    """A place in a version of a workflow that names a secret."""
 
     workflow_id: str
     workflow: str
@@ -259,14 +264,17 @@ class SecretService:
         current, known = envelope.current, {key.name for key in envelope.keys}
         unresolved: list[dict[str, Any]] = []
         names: dict[str, frozenset[str] | None] = {}
-        for name, uses in sorted((await self.uses()).items()):
-            for use in uses:
+        under_way, uses = await self._under_way(), dict(await self.uses())
+        for name, older in (await self._uses_of_older(under_way)).items():
+            uses[name] = [*uses.get(name, ()), *older]
+        for name, places in sorted(uses.items()):
+            for use in places:
                 if use.workflow_id not in names:
-                    labels = (await self._store.workflows.get(use.workflow_id)).labels
-                    names[use.workflow_id] = await self._secrets.of(use.workflow_id, labels).names()
+                    names[use.workflow_id] = await self._names_for(use.workflow_id)
                 there = names[use.workflow_id]
                 if there is not None and name not in there:
-                    unresolved.append({"name": name, **_use_view(use)})
+                    executions = under_way.get((use.workflow_id, use.version), [])
+                    unresolved.append({"name": name, **_use_view(use), "executions": executions[:_MOST_NAMED]})
         return {
             "key": current.name if current else None,
             "secrets": len(records),
@@ -274,6 +282,46 @@ class SecretService:
             "missing_keys": sorted({record.kek_id for record in records} - known),
             "unresolved": unresolved,
         }
+
+    async def _names_for(self, workflow_id: str) -> frozenset[str] | None:
+        """The secrets that a workflow may use; of a deleted one, those without labels."""
+        try:
+            labels = (await self._store.workflows.get(workflow_id)).labels
+        except NotFound:
+            labels = {}
+        return await self._secrets.of(workflow_id, labels).names()
+
+    async def _under_way(self) -> dict[tuple[str, int], list[str]]:
+        """The newest executions that have not ended, by workflow and version."""
+        found: dict[tuple[str, int], list[str]] = {}
+        cursor: str | None = None
+        for _ in range(_PAGES):
+            where = ExecutionFilter(statuses=ACTIVE_STATUSES)
+            page = await self._store.executions.list(where, limit=200, cursor=cursor)
+            for one in page.items:
+                found.setdefault((one.workflow_id, one.version), []).append(one.id)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return found
+
+    async def _uses_of_older(self, under_way: Mapping[tuple[str, int], object]) -> dict[str, list[Use]]:
+        """Where versions that are not the current ones, and that executions still run, name secrets."""
+        found: dict[str, list[Use]] = {}
+        for workflow_id, version in under_way:
+            try:
+                if (await self._store.workflows.get(workflow_id)).version == version:
+                    continue
+            except NotFound:
+                pass  # it was deleted; its versions stay as long as its executions
+            try:
+                document = (await self._store.workflows.version(workflow_id, version)).document
+            except NotFound:
+                continue
+            name = str(document.get("name") or workflow_id)
+            for secret, uses in _uses_in(workflow_id, name, version, document).items():
+                found.setdefault(secret, []).extend(use for use in uses if use.trigger_id is None)
+        return found
 
     async def all(self) -> list[dict[str, Any]]:
         """Every secret that a source lists, by name: from the store with its particulars, from the others its name."""

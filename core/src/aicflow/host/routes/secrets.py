@@ -43,7 +43,8 @@ async def list_secrets(request: Request, query: Paging) -> Response:
 
 @routes.get("/secrets-check", summary="Check the secrets", **call("write", "SecretsCheck"))
 async def check_secrets(request: Request, query: NoQuery) -> Response:
-    """Whether each secret that a workflow names is there for it, and whether the key fits all that are stored."""
+    """Whether each secret that a workflow names is there for it, also in older versions that executions still run, and
+    whether the key fits all that are stored."""
     return json_response(await runtime_of(request).secret_service.check())
 
 

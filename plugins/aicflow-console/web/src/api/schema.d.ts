@@ -677,7 +677,8 @@ export interface paths {
         };
         /**
          * Check the secrets
-         * @description Whether each secret that a workflow names is there for it, and whether the key fits all that are stored.
+         * @description Whether each secret that a workflow names is there for it, also in older versions that executions still run, and
+         *     whether the key fits all that are stored.
          */
         get: operations["check_secrets"];
         put?: never;
@@ -3631,9 +3632,12 @@ export interface components {
         };
         /**
          * UnresolvedSecret
-         * @description A place in a workflow that names a secret which no source has for it.
+         * @description A place in a workflow that names a secret which no source has for it: in its current version, or in one that
+         *     executions still run. `executions` are those under way, at most 20.
          */
         UnresolvedSecret: {
+            /** Executions */
+            executions: string[];
             /** Name */
             name: string;
             /** Node Id */

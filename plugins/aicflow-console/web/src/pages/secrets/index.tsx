@@ -101,7 +101,17 @@ function Missing() {
           <li key={at}>
             <Trans>
               <code>{use.name}</code> is named in <Link href={`/workflows/${encodeURIComponent(use.workflow_id)}`}>{use.workflow_id}</Link> (<code>{use.pointer}</code>), and not there for it.
-            </Trans>
+            </Trans>{" "}
+            {use.executions.length > 0 && (
+              <>
+                <Plural value={use.executions.length} one="# execution under way will ask for it:" other="# executions under way will ask for it:" />{" "}
+                {use.executions.map((id) => (
+                  <Link key={id} className="mono" href={`/executions/${id}`}>
+                    {id}{" "}
+                  </Link>
+                ))}
+              </>
+            )}
           </li>
         ))}
         {keys.map((key) => (
