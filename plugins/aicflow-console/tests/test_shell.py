@@ -193,6 +193,7 @@ def test_nothing_is_inaccessible(signed_in: Callable[..., Page], scheme: str) ->
         for width in (1280, 768, 375):
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, "scrolls sideways")
+            assert page.evaluate("(one => one.scrollWidth <= one.clientWidth)(document.querySelector('.side'))"), width
             if width != 768:
                 assert axe(page) == [], (path, width)
         if motion == "reduce":
