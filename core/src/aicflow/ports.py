@@ -105,6 +105,7 @@ from aicflow.statistics import (
     ended_hour,
 )
 from aicflow.store.advice import Advised, Finding
+from aicflow.store.authors import author
 from aicflow.store.checks import (
     check_append,
     check_events,
@@ -249,6 +250,7 @@ __all__ = [
     "WorkflowSize",
     "WorkflowStore",
     "WorkflowVersion",
+    "author",
     "check_append",
     "check_events",
     "check_kept",

@@ -39,6 +39,7 @@ def test_versions_are_compared_and_restored(server: Server, signed_in: Callable[
     current.get_by_text("added node step2").wait_for()
     current.get_by_text("changed node step1 params.code").wait_for()
     first.get_by_text("The first version").wait_for()
+    first.get_by_text("admin").wait_for()  # the key that saved it
 
     meaning = page.get_by_role("table", name="What changed in meaning")
     meaning.get_by_role("row").filter(has_text="step1").get_by_text("<img src=x onerror=alert(1)>").wait_for()

@@ -103,6 +103,7 @@ class WorkflowVersion:
     workflow_id: str
     version: int
     created_at: datetime
+    created_by: str | None = None
     document: Json | None = None
 
 

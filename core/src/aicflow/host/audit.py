@@ -101,6 +101,7 @@ class Auditor:
             lambda pending: self._of_request(scope, actor, pending.made),
             public=actor == "anonymous",
             address=address_of(scope),
+            actor=None if actor == "anonymous" else self.actor_in_chain(actor),
         )
         if self._starts != "each" and scope["path"] == _START:
             return Begun(pending, None)

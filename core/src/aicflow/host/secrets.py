@@ -274,7 +274,7 @@ class SecretService:
                 there = names[use.workflow_id]
                 if there is not None and name not in there:
                     executions = under_way.get((use.workflow_id, use.version), [])
-                    unresolved.append({"name": name, **_use_view(use), "executions": executions[:_MOST_NAMED]})
+                    unresolved.append({"name": name, **_use_view(use), "executions": executions})
         return {
             "key": current.name if current else None,
             "secrets": len(records),
@@ -299,7 +299,9 @@ class SecretService:
             where = ExecutionFilter(statuses=ACTIVE_STATUSES)
             page = await self._store.executions.list(where, limit=200, cursor=cursor)
             for one in page.items:
-                found.setdefault((one.workflow_id, one.version), []).append(one.id)
+                ids = found.setdefault((one.workflow_id, one.version), [])
+                if len(ids) < _MOST_NAMED:
+                    ids.append(one.id)
             cursor = page.next_cursor
             if cursor is None:
                 break

@@ -10,6 +10,7 @@ import pytest
 
 from aicflow.kernel.errors import Conflict, KeyUsed, NotFound
 from aicflow.kernel.ports.access import ApiKeyRecord, NodeSetting, SecretRecord
+from aicflow.kernel.ports.audit import AuditEntry, PendingAudit, pending_audit
 from aicflow.kernel.ports.executions import ExecutionFilter, Fire, Idempotency, WorkflowLimit
 from aicflow.kernel.ports.maintenance import RetentionRule
 from aicflow.kernel.ports.store import Store
@@ -77,6 +78,22 @@ class TableCases:
         for call in calls:
             with pytest.raises(NotFound, match="wf_x"):
                 await call
+
+    async def test_a_version_knows_who_saved_it(self, store: Store) -> None:
+        entry = AuditEntry('{"action":"a","actor":"key:ak_1","at":"2026-01-01T00:00:00.000Z","target":"t"}')
+        workflows, versions = store.workflows, []
+        token = pending_audit.set(PendingAudit(lambda _: entry, actor="key:ak_1"))
+        try:
+            await workflows.create("wf_a", _document("one"), now=NOW)
+            await workflows.update("wf_a", now=NOW, document=_document("two"))
+            versions.append(await workflows.add_draft("wf_a", _document("three"), now=NOW))
+        finally:
+            pending_audit.reset(token)
+        versions.append(await workflows.add_draft("wf_a", _document("four"), now=NOW))
+        assert [one.created_by for one in versions] == ["key:ak_1", None]
+        listed = await workflows.versions("wf_a", limit=9)
+        assert [one.created_by for one in listed.items] == [None, *["key:ak_1"] * 3]
+        assert (await workflows.version("wf_a", 2)).created_by == "key:ak_1"
 
     async def test_versions_in_pages(self, store: Store) -> None:
         await store.workflows.create("wf_a", _document("v1"), now=NOW)

@@ -15,6 +15,7 @@ from aicflow.ports import (
     WorkflowLimit,
     WorkflowRecord,
     WorkflowVersion,
+    author,
     check_limit,
     dumps,
     loads,
@@ -113,13 +114,13 @@ class PostgresWorkflows(Part):
 
     async def version(self, workflow_id: str, version: int) -> WorkflowVersion:
         rows = await self.rows(
-            "SELECT created_at, document FROM workflow_versions WHERE workflow_id = %b AND version = %b",
+            "SELECT created_at, document, created_by FROM workflow_versions WHERE workflow_id = %b AND version = %b",
             workflow_id,
             version,
         )
         if not rows:
             raise NotFound("workflow version", f"{workflow_id}@{version}")
-        return WorkflowVersion(workflow_id, version, seconds(rows[0][0]), loads(rows[0][1]))
+        return WorkflowVersion(workflow_id, version, seconds(rows[0][0]), loads(rows[0][1]), rows[0][2])
 
     @writes
     async def add_draft(
@@ -137,7 +138,7 @@ class PostgresWorkflows(Part):
         text = dumps(document)
         version = await _add_version(connection, workflow_id, now, text)
         await add_key(connection, idempotency, str(version), now)
-        return WorkflowVersion(workflow_id, version, now, loads(text))
+        return WorkflowVersion(workflow_id, version, now, loads(text), author())
 
     async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
         check_limit(limit)
@@ -145,7 +146,7 @@ class PostgresWorkflows(Part):
         if not await self.rows("SELECT 1 FROM workflows WHERE id = %b", workflow_id):
             raise NotFound("workflow", workflow_id)
         rows = await self.rows(_VERSIONS, workflow_id, before, limit + 1)
-        items = [WorkflowVersion(workflow_id, version, seconds(at)) for version, at in rows[:limit]]
+        items = [WorkflowVersion(workflow_id, version, seconds(at), created_by=by) for version, at, by in rows[:limit]]
         return Page(items, make_cursor("versions", items[-1].version) if len(rows) > limit else None)
 
     async def active(self) -> list[WorkflowRecord]:
@@ -192,9 +193,7 @@ async def _add_version(connection: Connection, workflow_id: str, now: float, tex
     [(version,)] = await fetch(
         connection, "SELECT coalesce(max(version), 0) + 1 FROM workflow_versions WHERE workflow_id = %b", workflow_id
     )
-    await send(
-        connection, "INSERT INTO workflow_versions VALUES (%b, %b, %b, %b)", workflow_id, version, micros(now), text
-    )
+    await send(connection, _ADD_VERSION, workflow_id, version, micros(now), text, author())
     return int(version)
 
 
@@ -256,8 +255,12 @@ INSERT INTO workflows (id, name, folded_name, description, labels, version, revi
 """
 _RENAME = "UPDATE workflows SET name = %b, folded_name = %b, description = %b, labels = %b WHERE id = %b"
 _UPDATE = "UPDATE workflows SET version = %b, enabled = %b, revision = revision + 1, updated_at = %b WHERE id = %b"
+_ADD_VERSION = """
+INSERT INTO workflow_versions (workflow_id, version, created_at, document, created_by) VALUES (%b, %b, %b, %b, %b)
+"""
 _VERSIONS = """
-SELECT version, created_at FROM workflow_versions WHERE workflow_id = %b AND version < %b ORDER BY version DESC LIMIT %b
+SELECT version, created_at, created_by FROM workflow_versions
+  WHERE workflow_id = %b AND version < %b ORDER BY version DESC LIMIT %b
 """
 _DRAFT = """
 SELECT version, document FROM workflow_versions WHERE workflow_id = %b AND version > %b ORDER BY version DESC LIMIT 1

@@ -49,11 +49,12 @@ class AuditFilter:
 
 @dataclass(slots=True)
 class PendingAudit:
-    """What is being done. `made` is the id of what comes of it; `entry` makes the entry, in any thread."""
+    """What is being done, by which `actor`. `made` is the id of what comes of it; `entry` makes it, in any thread."""
 
     entry: Callable[[PendingAudit], AuditEntry]
     made: str | None = None
     written: bool = False
+    actor: str | None = None
 
 
 pending_audit: Final[ContextVar[PendingAudit | None]] = ContextVar("pending_audit", default=None)

@@ -34,7 +34,7 @@ class WorkflowRecord(Record):
 
 @dataclass(frozen=True, slots=True)
 class WorkflowVersion(Record):
-    """One immutable version; the list leaves the document out."""
+    """One immutable version; the list leaves the document out. `created_by` is the actor of `pending_audit`, if any."""
 
     may_be_absent: ClassVar = frozenset({"document"})
 
@@ -42,6 +42,7 @@ class WorkflowVersion(Record):
     version: int
     created_at: Instant
     document: dict[str, Any] = field(default_factory=dict)
+    created_by: str | None = None
 
 
 class WorkflowStore(Protocol):
@@ -108,8 +109,7 @@ class WorkflowStore(Protocol):
         labels: Labels = (),
         within: WorkflowLimit | None = None,
     ) -> Page[WorkflowRecord]:
-        """Newest first, without documents. `name` is a case-insensitive part of the name; `labels` must all be there,
-        with that value unless it is None."""
+        """Newest first, without documents. `name`: a part of it, in any case; `labels`: all of them, None any value."""
         ...
 
     async def is_within(
@@ -124,15 +124,13 @@ class WorkflowStore(Protocol):
 
 
 class TriggerStore(Protocol):
-    """What triggers keep: a state, a pause, and the deliveries that arrived for them."""
+    """What triggers keep, by ids of bindings: a state, a pause, and the deliveries that arrived for them."""
 
     async def load_state(self, binding_id: str) -> JsonObject: ...
 
     async def save_state(self, binding_id: str, state: JsonObject) -> None: ...
 
-    async def paused(self) -> frozenset[str]:
-        """Ids of all paused bindings."""
-        ...
+    async def paused(self) -> frozenset[str]: ...
 
     async def set_paused(self, binding_id: str, paused: bool) -> None: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from functools import wraps
 from typing import Any, Concatenate
 
@@ -47,6 +48,7 @@ def writes[S: Part, **P, R](
 
     @wraps(method)
     async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await self.writer.run(lambda connection: method(self, connection, *args, **kwargs))
+        context = copy_context()  # who asks for it
+        return await self.writer.run(lambda connection: context.run(method, self, connection, *args, **kwargs))
 
     return call

@@ -12,6 +12,7 @@ from aicflow.kernel.errors import Conflict, NotFound, StoreUnavailable
 from aicflow.kernel.ports.executions import Idempotency, Labels, Page, WorkflowLimit
 from aicflow.kernel.ports.workflows import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
+from aicflow.store.authors import author
 from aicflow.store.checks import check_limit
 from aicflow.store.cursors import make_cursor, read_cursor
 from aicflow.store.instants import micros, seconds
@@ -127,13 +128,13 @@ class SQLiteWorkflows(Part):
 
     async def version(self, workflow_id: str, version: int) -> WorkflowVersion:
         rows = await self.rows(
-            "SELECT created_at, document FROM workflow_versions WHERE workflow_id = ? AND version = ?",
+            "SELECT created_at, document, created_by FROM workflow_versions WHERE workflow_id = ? AND version = ?",
             workflow_id,
             version,
         )
         if not rows:
             raise NotFound("workflow version", f"{workflow_id}@{version}")
-        return WorkflowVersion(workflow_id, version, seconds(rows[0][0]), loads(rows[0][1]))
+        return WorkflowVersion(workflow_id, version, seconds(rows[0][0]), loads(rows[0][1]), rows[0][2])
 
     @writes
     def add_draft(
@@ -150,7 +151,7 @@ class SQLiteWorkflows(Part):
         _get(connection, workflow_id)
         version = _add_version(connection, workflow_id, now, text)
         add_key(connection, idempotency, str(version), now)
-        return WorkflowVersion(workflow_id, version, now, loads(text))
+        return WorkflowVersion(workflow_id, version, now, loads(text), author())
 
     async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
         check_limit(limit)
@@ -160,13 +161,13 @@ class SQLiteWorkflows(Part):
             if not connection.execute("SELECT 1 FROM workflows WHERE id = ?", (workflow_id,)).fetchone():
                 raise NotFound("workflow", workflow_id)
             return connection.execute(
-                "SELECT version, created_at FROM workflow_versions WHERE workflow_id = ? AND version < ?"
+                "SELECT version, created_at, created_by FROM workflow_versions WHERE workflow_id = ? AND version < ?"
                 " ORDER BY version DESC LIMIT ?",
                 (workflow_id, before, limit + 1),
             ).fetchall()
 
         rows = await self.readers.run(read)
-        items = [WorkflowVersion(workflow_id, version, seconds(at)) for version, at in rows[:limit]]
+        items = [WorkflowVersion(workflow_id, version, seconds(at), created_by=by) for version, at, by in rows[:limit]]
         return Page(items, make_cursor("versions", items[-1].version) if len(rows) > limit else None)
 
     async def is_within(
@@ -216,7 +217,10 @@ def _add_version(connection: sqlite3.Connection, workflow_id: str, now: float, t
     version: int = connection.execute(
         "SELECT coalesce(max(version), 0) + 1 FROM workflow_versions WHERE workflow_id = ?", (workflow_id,)
     ).fetchone()[0]
-    connection.execute("INSERT INTO workflow_versions VALUES (?, ?, ?, ?)", (workflow_id, version, micros(now), text))
+    connection.execute(
+        "INSERT INTO workflow_versions (workflow_id, version, created_at, document, created_by) VALUES (?, ?, ?, ?, ?)",
+        (workflow_id, version, micros(now), text, author()),
+    )
     return version
 
 

@@ -68,7 +68,7 @@ class TableSubjects(Part):
                 if text.encode() in _lower(loads(place)[1].encode()):
                     add("key", "/".join(loads(place)))
         for id, versions in self._table("versions").items():
-            for version, (_, document) in versions.kept.items():
+            for version, (_, document, _) in versions.kept.items():
                 if json in _lower(document):
                     add("mention", f"workflow {id} version {version}")
         return found

@@ -11,6 +11,7 @@ from aicflow.kernel.errors import Conflict, NotFound
 from aicflow.kernel.ports.executions import Idempotency, Labels, Page, WorkflowLimit
 from aicflow.kernel.ports.workflows import WorkflowRecord, WorkflowVersion
 from aicflow.kernel.values import dumps, loads
+from aicflow.store.authors import author
 from aicflow.store.checks import has_labels, is_within
 from aicflow.store.instants import micros
 from aicflow.store.tables.idempotency import TableIdempotency
@@ -35,11 +36,11 @@ class _Row:
 
 @dataclass(slots=True)
 class _Versions:
-    kept: dict[int, tuple[float, bytes]] = field(default_factory=dict)
+    kept: dict[int, tuple[float, bytes, str | None]] = field(default_factory=dict)
 
     def add(self, now: float, document: bytes) -> int:
         version = max(self.kept, default=0) + 1
-        self.kept[version] = (now, document)
+        self.kept[version] = (now, document, author())
         return version
 
 
@@ -128,8 +129,8 @@ class TableWorkflows(Part):
         versions = self._versions.get(workflow_id)
         if versions is None or version not in versions.kept:
             raise NotFound("workflow version", f"{workflow_id}@{version}")
-        created_at, document = versions.kept[version]
-        return WorkflowVersion(workflow_id, version, created_at, loads(document))
+        created_at, document, created_by = versions.kept[version]
+        return WorkflowVersion(workflow_id, version, created_at, loads(document), created_by)
 
     @writes
     async def add_draft(
@@ -140,7 +141,7 @@ class TableWorkflows(Part):
         encoded = dumps(document)
         version = self._add_version(workflow_id, now, encoded)
         self._idempotency.add(idempotency, str(version), now)
-        return WorkflowVersion(workflow_id, version, now, loads(encoded))
+        return WorkflowVersion(workflow_id, version, now, loads(encoded), author())
 
     async def versions(self, workflow_id: str, *, limit: int, cursor: str | None = None) -> Page[WorkflowVersion]:
         self._row(workflow_id)
@@ -148,7 +149,7 @@ class TableWorkflows(Part):
             "versions",
             self._versions[workflow_id].kept.items(),
             lambda kept: (kept[0], 0),
-            lambda kept: WorkflowVersion(workflow_id, kept[0], kept[1][0]),
+            lambda kept: WorkflowVersion(workflow_id, kept[0], kept[1][0], created_by=kept[1][2]),
             limit=limit,
             cursor=cursor,
         )

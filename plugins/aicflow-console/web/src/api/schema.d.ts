@@ -3888,7 +3888,7 @@ export interface components {
         };
         /**
          * WorkflowVersion
-         * @description One immutable version; the list leaves the document out.
+         * @description One immutable version; the list leaves the document out. `created_by` is the actor of `pending_audit`, if any.
          */
         WorkflowVersion: {
             /**
@@ -3896,6 +3896,8 @@ export interface components {
              * Format: date-time
              */
             created_at: string;
+            /** Created By */
+            created_by: string | null;
             /** Document */
             document?: {
                 [key: string]: unknown;

@@ -113,6 +113,7 @@ function Versions({ id, current }: { id: string; current: Tagged }) {
               ),
             },
             { id: "at", title: t`Saved`, cell: (row) => <Instant at={row.created_at} /> },
+            { id: "who", title: t`By`, cell: (row) => <Author id={row.created_by} /> },
             { id: "what", title: t`What changed`, cell: (row) => <Summary id={id} version={row.version} /> },
             {
               id: "do",
@@ -193,6 +194,20 @@ function Choice({ label, value, versions, onChange }: { label: string; value: nu
       </span>
     </div>
   );
+}
+
+/** Who saved it: the name of the key where one may know it, else what the audit log calls them. */
+function Author({ id }: { id: string | null | undefined }) {
+  const session = useSession();
+  const keys = useQuery({
+    queryKey: ["keys", "names"],
+    enabled: may(session.data, "admin"),
+    staleTime: 60_000,
+    queryFn: () => data(api.GET("/api/v1/api-keys", { params: { query: { limit: 200 } } })),
+  });
+  if (!id) return <span className="soft">–</span>;
+  const key = keys.data?.data.find((one) => `key:${one.id}` === id);
+  return key ? <span data-text>{key.name}</span> : <code>{id}</code>;
 }
 
 /** The first changes since the version before, and how many more. */

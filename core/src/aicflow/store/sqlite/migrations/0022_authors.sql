@@ -1,0 +1,2 @@
+-- Who saved a version of a workflow.
+ALTER TABLE workflow_versions ADD COLUMN created_by TEXT;

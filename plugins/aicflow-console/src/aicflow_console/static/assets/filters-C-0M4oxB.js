@@ -1,1 +1,0 @@
-import{p as e}from"./index-BVij6kmX.js";function t(t){let[n,r]=e();return[Object.fromEntries(t.map(e=>[e,n.get(e)??``])),e=>r(t=>{let n=new URLSearchParams(t);for(let[t,r]of Object.entries(e))r===``?n.delete(t):n.set(t,r);return n},{replace:!0})]}export{t};
