@@ -121,7 +121,8 @@ proof: setup
 	  tests/acceptance/test_forms.py tests/acceptance/test_maps.py tests/acceptance/test_real_workflows.py
 
 # On each newer Python of this machine, wherever it is: pyenv's stand under its root, and its shims on the PATH work only
-# for selected versions. What could not run is kept for the summary, so that nobody takes it for tested.
+# for selected versions. What could not run is kept for the summary, so that nobody takes it for tested. The environments
+# are made again when the lock has changed: tox does not see that a package of this folder wants another library.
 tox: setup
 	@set -e; mkdir -p .tox; : > .tox/not-run; environments=$(ALONE); \
 	for bin in $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/3.*/bin; do if [ -d "$$bin" ]; then PATH="$$PATH:$$bin"; fi; done; \
@@ -136,7 +137,9 @@ tox: setup
 	if ! command -v initdb >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
 	  echo "NOT TESTED on PostgreSQL: none is installed (Debian: apt install postgresql)." >> .tox/not-run; \
 	fi; \
-	echo "tox: $$environments"; $(BIN)/tox run -q --skip-missing-interpreters false -e "$$environments"
+	if [ ! .tox/.ready -nt uv.lock ]; then again=-r; fi; \
+	echo "tox: $$environments"; $(BIN)/tox run-parallel -q $$again -p 2 --parallel-no-spinner --skip-missing-interpreters false -e "$$environments"
+	@touch .tox/.ready
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks

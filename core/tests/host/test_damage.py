@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -110,9 +111,11 @@ def test_one_whose_history_is_lost_fails_instead_of_doing_it_again(
         damage(tmp_path, "UPDATE executions SET due_at = -1 WHERE id = ?", ids[0])
         host.client.post(f"/executions/{ids[1]}/resume", json={"value": 1})
         host.until(lambda: host.client.get(f"/executions/{ids[1]}").json()["status"] == "succeeded")
-        failed = host.client.get(f"/executions/{ids[0]}").json()
-        assert (failed["status"], failed["error"]["code"]) == ("failed", "cannot-run")
-        assert f"Execution {ids[0]}: events 4 to" in failed["error"]["message"]
+        host.until(lambda: host.client.get(f"/executions/{ids[0]}").json()["status"] == "failed")
+        error = host.client.get(f"/executions/{ids[0]}").json()["error"]
+        assert error["code"] == "cannot-run"
+        # how many events share the lost row depends on how busy the writer was
+        assert re.search(rf"Execution {ids[0]}: (events 4 to|event 4 cannot)", error["message"]), error["message"]
 
 
 def test_lists_go_on_over_a_row_whose_own_values_are_damaged(new_host: Callable[..., Any], tmp_path: Path) -> None:
